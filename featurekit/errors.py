@@ -1,0 +1,68 @@
+"""Every error of the toolkit, one tree. A message says what must hold, what was found, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FeatureKitError(Exception):
+    """Root of the tree. Catch it to catch us and nobody else."""
+
+
+class ShapeError(FeatureKitError, ValueError):
+    """A tensor does not have the axes, sizes or dtype that a function needs."""
+
+
+class NoiseLevelError(FeatureKitError, ValueError):
+    """A noise level or timestep lies outside the table."""
+
+
+class ScheduleError(FeatureKitError, ValueError):
+    """A scheduler cannot be inverted, or its settings contradict each other."""
+
+
+class CaptureError(FeatureKitError, RuntimeError):
+    """A tap did not fire as promised, or its output is no tensor."""
+
+
+class BackboneError(FeatureKitError, ValueError):
+    """A model folder, a hub id or its weights cannot be used."""
+
+
+class ImageError(FeatureKitError, ValueError):
+    """A picture cannot be read, or is not one still picture of a sane size."""
+
+
+class MaskError(FeatureKitError, ValueError):
+    """A mask does not fit its image or allows nothing to move."""
+
+
+class PointsError(FeatureKitError, ValueError):
+    """A handle or a target is no usable point of the image."""
+
+
+class ConfigError(FeatureKitError, ValueError):
+    """A setting is missing, misspelt or out of range."""
+
+
+class OutputError(FeatureKitError, OSError):
+    """A result cannot be written: no permission, no space, not a folder."""
+
+
+class TrainingError(FeatureKitError, ArithmeticError):
+    """A fit left the numbers: its loss is NaN or infinite."""
+
+
+class PluginError(FeatureKitError, ImportError):
+    """A plugin is broken, claimed twice, or speaks another version of the contract."""
+
+
+class UnknownNameError(FeatureKitError, LookupError):
+    """A name is not in a closed set: a tap, a plugin, a backbone, a submodule."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Remember the three parts; the message suggests the nearest names, or lists some."""
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        near = get_close_matches(name, self.known, n=3)
+        listed = ", ".join(self.known[:12]) + (", ..." if len(self.known) > 12 else "")
+        hint = f"did you mean {', '.join(near)}?" if near else f"known: {listed}"
+        super().__init__(f"no {kind} named {name!r}; {hint}")

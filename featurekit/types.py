@@ -1,0 +1,115 @@
+"""Frozen records that cross stages. Importing them does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+type Predict = Callable[[Tensor, int | Tensor], Tensor]
+"""``(z, t) -> eps``: latent (b c h w) and train timestep (one int, or (b,)) to predicted noise."""
+
+type Progress = Callable[[int, int], None]
+"""``(done, total)``, called after each unit of long work."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+class Stop(Enum):
+    """Why a loop ended; the value is the sentence a person reads."""
+
+    REACHED = "every handle is at its target"
+    MAX_UPDATES = "the allowed number of updates is used up"
+    STALLED = "the handles no longer move"
+    DIVERGED = "the loss left the finite numbers; the last good latent is kept"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One readable activation of a network, known before the network is run."""
+
+    name: str
+    path: str  # module path inside the network, as in ``named_modules``
+    role: str  # "block", "mid", ...: what the activation is in the architecture
+    channels: int
+    stride: int  # pixels of the input image per cell
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a prompt becomes for one backbone."""
+
+    states: Tensor  # (1 n d) hidden states of the text encoder
+    prompt: str
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # e.g. pooled embeddings
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of prompt and numbers: equal for equal conditionings, for provenance."""
+        digest = sha256(self.prompt.encode())
+        for name, tensor in (("states", self.states), *sorted(self.extra.items())):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """An activation together with what it is an activation of."""
+
+    tensor: Tensor  # (b c h w)
+    tap: str
+    timestep: int
+    stride: int  # pixels of the input image per cell
+
+    def __repr__(self) -> str:
+        """One line, never the numbers."""
+        shape, dtype = tuple(self.tensor.shape), str(self.tensor.dtype).removeprefix("torch.")
+        return f"FeatureMap({self.tap} t={self.timestep} {shape} {dtype} stride={self.stride}px)"
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """A latent after gradient updates, and how it came about."""
+
+    latent: Tensor
+    stop: Stop
+    trace: tuple[float, ...]  # loss before each update
+
+    @property
+    def updates(self) -> int:
+        """How many gradient updates were made."""
+        return len(self.trace)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What ``run`` hands to a plugin: everything it may use, nothing it must look up."""
+
+    backbone: Any  # featurekit.backbone.Backbone
+    settings: Any  # the plugin's schema dataclass, filled
+    task: str
+    image: str | None
+    prompt: str
+    seed: int
+    out: Path  # existing, writable folder
+    stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a plugin hands back; ``run`` turns it into run.json."""
+
+    stop: str  # the sentence of why it ended
+    metrics: Mapping[str, Any]  # JSON-able
+    outputs: Mapping[str, Path]  # name -> file inside ``Job.out``
+    summary: str = ""  # a few lines for the terminal: what was made, how far it came
