@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-type Predict = Callable[[Tensor, int | Tensor], Tensor]
+Predict: TypeAlias = Callable[["Tensor", "int | Tensor"], "Tensor"]
 """``(z, t) -> eps``: latent (b c h w) and train timestep (one int, or (b,)) to predicted noise."""
 
-type Progress = Callable[[int, int], None]
+Progress: TypeAlias = Callable[[int, int], None]
 """``(done, total)``, called after each unit of long work."""
 
 

@@ -1,0 +1,3 @@
+"""Read and steer the inside of diffusion models."""
+
+__version__ = "0.1.0"
