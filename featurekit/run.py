@@ -1,0 +1,185 @@
+"""One run: a backbone, a plugin and a configuration become a folder of results with its record."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from featurekit.atomic import make_folder
+from featurekit.backbones import load_backbone
+from featurekit.config import NO_PLUGIN, ROOT_KEYS, explain
+from featurekit.errors import ConfigError, PluginError, UnknownNameError
+from featurekit.io import plain, write_json
+from featurekit.registry import Plugin, load_plugin, plugins, resolve
+from featurekit.types import Job, Result
+from featurekit.types import Progress as Report
+
+RECORD = "run.json"
+PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Run the task of one plugin and write its results into ``cfg.out``.
+
+    The folder gets a ``run.json`` at once, with the status ``running``; it ends as ``done``,
+    ``failed`` (with the error) or ``interrupted``. Each file in it is replaced as a whole, so a
+    run into a folder that has results never leaves half of one.
+
+    Args:
+        cfg: from ``compose`` or from ``featurekit run``.
+
+    Returns:
+        The record that was written: plugin, task, status, stop, config, seed, versions, weights,
+        stages with seconds, metrics, outputs with paths relative to ``cfg.out``, and summary.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+        ConfigError: a setting is missing or has the wrong type, or no plugin is chosen.
+        UnknownNameError: the plugin, its task or the backbone does not exist.
+        PluginError: the plugin is broken or answers with something else than a ``Result``.
+        FeatureKitError: whatever the plugin refuses.
+    """
+    config = _resolved(cfg)
+    plugin, task = _choice(config)
+    out = make_folder(config["out"])
+    record = _new_record(plugin, task, config)
+    try:
+        write_json(record, out / RECORD)
+        _perform(record, plugin, cfg, out)
+        record["status"] = "done"
+    except KeyboardInterrupt:
+        record["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        write_json(record, out / RECORD)
+    return record
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    found = config if isinstance(config, dict) else {}
+    if sorted(map(str, found)) != sorted(ROOT_KEYS):
+        raise ConfigError(
+            f"a run has the keys {', '.join(ROOT_KEYS)}, got {', '.join(map(str, found))}; "
+            f"what only a plugin knows belongs under plugin."
+        )
+    return {str(key): value for key, value in found.items()}
+
+
+def _choice(config: Mapping[str, Any]) -> tuple[Plugin, str]:
+    name = config["plugin"]["name"]
+    if name == NO_PLUGIN:
+        known = sorted({info.name for info in plugins()})
+        raise ConfigError(f"a run needs a plugin, got none; add plugin= and one of {known}")
+    plugin = load_plugin(name)
+    task = config["task"] if config["task"] is not None else plugin.tasks[0]
+    if task not in plugin.tasks:
+        raise UnknownNameError("task", task, plugin.tasks)
+    return plugin, task
+
+
+def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plugin": plugin.name,
+        "task": task,
+        "status": "running",
+        "stop": None,
+        "summary": "",
+        "config": {**config, "task": task},
+        "seed": config["seed"],
+        "versions": {"python": python_version()} | {name: _version(name) for name in PACKAGES},
+        "weights": {},
+        "stages": [],
+        "metrics": {},
+        "outputs": {},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _perform(record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path) -> None:
+    """Do the work between the first record and the last, and enter its results."""
+    try:
+        settings = OmegaConf.to_object(cfg.plugin)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(settings, plugin.schema):
+        raise ConfigError(f"the plugin must be chosen by plugin={plugin.name}, got plugin.name=")
+    with _stages(record["stages"]) as stage:
+        with stage("load the backbone"):
+            backbone = load_backbone(
+                cfg.backbone.source or cfg.backbone.name, device=cfg.device, dtype=cfg.dtype
+            )
+        record["weights"] = dict(backbone.weights)
+        pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
+        result = pipeline(
+            Job(
+                backbone=backbone,
+                settings=settings,
+                task=record["task"],
+                image=cfg.image,
+                prompt=cfg.prompt,
+                seed=cfg.seed,
+                out=out,
+                stage=stage,
+            )
+        )
+    if not isinstance(result, Result):
+        raise PluginError(
+            f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
+        )
+    record |= {
+        "stop": result.stop,
+        "summary": result.summary,
+        "metrics": plain(result.metrics, of="metrics"),
+        "outputs": {name: _inside(path, out) for name, path in result.outputs.items()},
+    }
+
+
+def _inside(path: Path, out: Path) -> str:
+    try:
+        return path.resolve(strict=True).relative_to(out.resolve()).as_posix()
+    except (OSError, ValueError) as error:
+        raise PluginError(f"an output must be a file inside {out}, got {path}") from error
+
+
+Stage = Callable[[str], AbstractContextManager[Report]]
+
+
+@contextmanager
+def _stages(finished: list[dict[str, Any]]) -> Iterator[Stage]:
+    """Give the factory of stages; on a terminal each shows a bar, elsewhere none does."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        @contextmanager
+        def stage(name: str) -> Iterator[Report]:
+            started = time.perf_counter()
+            bar = bars.add_task(name, total=None)
+            try:
+                yield lambda done, total: bars.update(bar, completed=done, total=total)
+            finally:
+                finished.append({"name": name, "seconds": round(time.perf_counter() - started, 3)})
+                bars.update(bar, completed=1, total=1)
+
+        yield stage
