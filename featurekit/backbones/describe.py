@@ -1,0 +1,165 @@
+"""What can be read from a backbone, computed from its configs. Imports no torch."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
+from featurekit.errors import BackboneError, UnknownNameError
+from featurekit.types import Tap
+
+NAMES = ("embedded", "random", "sd15", "sd21")
+_BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
+_MID = "UNetMidBlock2DCrossAttn"
+
+
+def describe_backbone(name: str) -> tuple[Tap, ...]:
+    """List the taps of a backbone without building it.
+
+    Args:
+        name: ``embedded``, ``random``, ``sd15``, ``sd21``, or a local diffusers folder.
+
+    Returns:
+        Taps in the order in which a forward reaches the blocks, each block before its parts.
+
+    Raises:
+        UnknownNameError: it is neither a known name nor a folder.
+        BackboneError: the folder is no diffusers folder, or another architecture.
+    """
+    if name in ("embedded", "random"):
+        return folder_taps(embedded_folder())
+    if name in NAMES:
+        configs = bundled_configs(name)
+        return taps(configs["unet"], configs["vae"])
+    if Path(name).expanduser().is_dir():
+        return folder_taps(Path(name).expanduser())
+    raise unknown_backbone(name)
+
+
+def unknown_backbone(name: str) -> UnknownNameError:
+    """Word the error for a name that is no backbone, with what else may be given.
+
+    Args:
+        name: what the user wrote.
+
+    Returns:
+        The error, to be raised.
+    """
+    error = UnknownNameError("backbone", name, NAMES)
+    error.args = (
+        f"{error}; the path of a diffusers folder or a hub id owner/name may be given as well",
+    )
+    return error
+
+
+def folder_taps(folder: Path) -> tuple[Tap, ...]:
+    """List the taps of the model in a diffusers folder.
+
+    Args:
+        folder: a diffusers folder; only two of its configs are read.
+
+    Returns:
+        Taps as ``taps`` lists them.
+
+    Raises:
+        BackboneError: a config is missing, or the architecture is another one.
+    """
+    return taps(read_config(folder, "unet"), read_config(folder, "vae"))
+
+
+def vae_stride(vae: Mapping[str, Any]) -> int:
+    """Count the pixels of the input image per latent cell.
+
+    Args:
+        vae: config of an ``AutoencoderKL``.
+
+    Returns:
+        Pixels, a power of two: each block but the last halves the size.
+
+    Raises:
+        BackboneError: the config names no blocks.
+    """
+    return int(2 ** (len(_listed(vae, "block_out_channels")) - 1))
+
+
+def taps(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[Tap, ...]:
+    """List what can be read from a UNet of Stable Diffusion's shape.
+
+    ``downI``, ``mid`` and ``upI`` are the outputs of whole blocks, hence ``upI`` is measured after
+    its upsampler. A down block returns a tuple, so its path is that of its last part.
+
+    Args:
+        unet: config of a ``UNet2DConditionModel``.
+        vae: config of its ``AutoencoderKL``.
+
+    Returns:
+        Taps in the order in which a forward reaches the blocks, each block before its parts;
+        stride in pixels of the input image.
+
+    Raises:
+        BackboneError: a key is missing, or a block is of a kind without such parts.
+    """
+    channels = _listed(unet, "block_out_channels")
+    down, up = _listed(unet, "down_block_types"), _listed(unet, "up_block_types")
+    middle = unet.get("mid_block_type", _MID)
+    for kind in (*down, *up, middle):
+        if kind not in _BLOCKS | {_MID}:
+            raise BackboneError(
+                f"a UNet of Stable Diffusion's shape must be built of "
+                f"{', '.join(sorted(_BLOCKS | {_MID}))}, got {kind!r}"
+            )
+    layers = _per_block(unet, len(channels))
+    stride = vae_stride(vae)
+    deepest = stride * 2 ** (len(channels) - 1)
+    listed: list[Tap] = []
+    for i, kind in enumerate(down):
+        last = i == len(down) - 1
+        inner = stride * 2**i
+        parts = tuple(_parts(f"down{i}", f"down_blocks.{i}", kind, channels[i], inner, layers[i]))
+        path = parts[-1].path if last else f"down_blocks.{i}.downsamplers.0"
+        listed += (Tap(f"down{i}", path, "down", channels[i], inner * (1 if last else 2)), *parts)
+    width = channels[-1]
+    listed.append(Tap("mid", "mid_block", "mid", width, deepest))
+    listed += _middle_parts(width, deepest)
+    for i, kind in enumerate(up):
+        last = i == len(up) - 1
+        width, inner = channels[-1 - i], deepest // 2**i
+        listed.append(Tap(f"up{i}", f"up_blocks.{i}", "up", width, inner // (1 if last else 2)))
+        listed += _parts(f"up{i}", f"up_blocks.{i}", kind, width, inner, layers[-1 - i] + 1)
+    return tuple(listed)
+
+
+def _parts(
+    name: str, path: str, kind: str, channels: int, stride: int, layers: int
+) -> Iterator[Tap]:
+    """Resnets and attentions of a down or up block, in the order of a forward."""
+    for j in range(layers):
+        yield Tap(f"{name}.resnet{j}", f"{path}.resnets.{j}", "resnet", channels, stride)
+        if kind.startswith("CrossAttn"):
+            at = f"{path}.attentions.{j}"
+            yield Tap(f"{name}.attention{j}", at, "attention", channels, stride)
+
+
+def _middle_parts(channels: int, stride: int) -> tuple[Tap, ...]:
+    """The middle block is a resnet, an attention and a resnet."""
+    return (
+        Tap("mid.resnet0", "mid_block.resnets.0", "resnet", channels, stride),
+        Tap("mid.attention0", "mid_block.attentions.0", "attention", channels, stride),
+        Tap("mid.resnet1", "mid_block.resnets.1", "resnet", channels, stride),
+    )
+
+
+def _listed(config: Mapping[str, Any], key: str) -> list[Any]:
+    value = config.get(key)
+    if not isinstance(value, (list, tuple)) or not value:
+        raise BackboneError(f"the model's config must list {key}, got {value!r}")
+    return list(value)
+
+
+def _per_block(unet: Mapping[str, Any], blocks: int) -> list[int]:
+    """Layers of each down block: diffusers takes one number for all, or a list."""
+    value = unet.get("layers_per_block", 2)  # 2 is the default of UNet2DConditionModel
+    layers = [value] * blocks if isinstance(value, int) else _listed(unet, "layers_per_block")
+    if len(layers) != blocks:
+        raise BackboneError(f"layers_per_block must name {blocks} blocks, got {value!r}")
+    return layers

@@ -1,0 +1,162 @@
+"""What a diffusers folder must hold, and where its parts lie. Imports no torch."""
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from featurekit.errors import BackboneError
+
+CONFIGS: Mapping[str, str] = MappingProxyType(
+    {
+        "unet": "unet/config.json",
+        "vae": "vae/config.json",
+        "text_encoder": "text_encoder/config.json",
+        "scheduler": "scheduler/scheduler_config.json",
+    }
+)
+WEIGHTS: Mapping[str, str] = MappingProxyType(
+    {
+        "unet": "unet/diffusion_pytorch_model",
+        "vae": "vae/diffusion_pytorch_model",
+        "text_encoder": "text_encoder/model",
+    }
+)
+VARIANTS = ("", "fp16")  # of a weight file, best first; the numbers are cast after reading anyway
+_PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
+_BUNDLED = ("sd15", "sd21")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def embedded_folder() -> Path:
+    """Find the diffusers folder of the model that ships with the package.
+
+    Returns:
+        Folder in the installed package.
+
+    Raises:
+        BackboneError: the package was installed without its data, or runs from an archive.
+    """
+    folder = files("featurekit") / "weights" / "embedded"
+    if not isinstance(folder, Path) or not folder.is_dir():
+        raise BackboneError(
+            f"the embedded model must lie beside the package, found no folder {folder}; "
+            f"install the package from its wheel, unpacked"
+        )
+    return folder
+
+
+def bundled_configs(name: str) -> dict[str, dict[str, Any]]:
+    """Read the configs of a known family: facts about its networks, no weights.
+
+    Args:
+        name: ``sd15`` or ``sd21``.
+
+    Returns:
+        Config by part: unet, vae, text_encoder, scheduler.
+
+    Raises:
+        BackboneError: no configs of that name are bundled.
+    """
+    if name not in _BUNDLED:
+        raise BackboneError(f"configs are bundled for {', '.join(_BUNDLED)}, got {name!r}")
+    text = (files("featurekit") / "backbones" / "configs" / f"{name}.json").read_text("utf-8")
+    configs: dict[str, dict[str, Any]] = json.loads(text)
+    return configs
+
+
+def read_config(folder: Path, part: str) -> dict[str, Any]:
+    """Read the config of one part of a diffusers folder.
+
+    Args:
+        folder: a diffusers folder.
+        part: ``unet``, ``vae``, ``text_encoder`` or ``scheduler``.
+
+    Returns:
+        The mapping that the JSON file holds.
+
+    Raises:
+        BackboneError: the file is missing, is no JSON, or is no mapping.
+    """
+    path = folder / CONFIGS[part]
+    if not path.is_file():
+        raise BackboneError(
+            f"a diffusers folder must hold {', '.join(CONFIGS.values())}; "
+            f"{folder} has no {CONFIGS[part]}, it holds {_contents(folder)}"
+        )
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} must be readable JSON, got: {error}") from error
+    if not isinstance(config, dict):
+        raise BackboneError(f"{path} must hold a JSON object, got {type(config).__name__}")
+    return config
+
+
+def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the config of every part.
+
+    Args:
+        folder: a diffusers folder.
+
+    Returns:
+        Config by part: unet, vae, text_encoder, scheduler.
+
+    Raises:
+        BackboneError: as for ``read_config``.
+    """
+    return {part: read_config(folder, part) for part in CONFIGS}
+
+
+def weight_file(folder: Path, part: str) -> tuple[Path, str]:
+    """Find the safetensors file of one part.
+
+    Args:
+        folder: a diffusers folder.
+        part: ``unet``, ``vae`` or ``text_encoder``.
+
+    Returns:
+        The file and its variant, ``""`` for the plain one.
+
+    Raises:
+        BackboneError: there is none; a pickle that lies in its place is named.
+    """
+    stem = folder / WEIGHTS[part]
+    names = {v: f"{stem.name}.{v}.safetensors".replace("..", ".") for v in VARIANTS}
+    for variant, name in names.items():
+        if (stem.parent / name).is_file():
+            return stem.parent / name, variant
+    within = sorted(stem.parent.iterdir()) if stem.parent.is_dir() else []
+    pickles = [path.name for path in within if path.suffix in _PICKLES]
+    if pickles:
+        raise BackboneError(
+            f"weights must be safetensors, found only the pickle {part}/{pickles[0]} in {folder}; "
+            f"convert it to safetensors, since opening a pickle can run any code"
+        )
+    raise BackboneError(
+        f"{folder} must hold {part}/{' or '.join(names.values())}, "
+        f"{part}/ holds {_contents(stem.parent)}; download or copy the folder again"
+    )
+
+
+def is_hub_id(source: str) -> bool:
+    """Tell whether a text has the form of a hub id.
+
+    Args:
+        source: what the user wrote.
+
+    Returns:
+        True for ``owner/name``; such a text may be a relative path as well.
+    """
+    return _HUB_ID.fullmatch(source) is not None
+
+
+def _contents(folder: Path) -> str:
+    """First entries of a folder, for a message."""
+    if not folder.is_dir():
+        return "nothing, since it is no folder"
+    entries = sorted(path.name for path in folder.iterdir())
+    return (", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "")) or "nothing"

@@ -1,0 +1,44 @@
+"""Fetch the diffusers folder that a hub id names: safetensors and configs, nothing else."""
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from featurekit.backbones.folder import CONFIGS, VARIANTS, WEIGHTS
+from featurekit.errors import BackboneError
+
+_TOKENIZER = ("json", "txt")  # vocab.json and merges.txt, or tokenizer.json
+
+
+def fetch(hub_id: str) -> Path:
+    """Download a model, or find it in the local cache.
+
+    Only configs, the tokenizer and safetensors are asked for: no pickle, no code.
+
+    Args:
+        hub_id: ``owner/name``.
+
+    Returns:
+        Local diffusers folder.
+
+    Raises:
+        BackboneError: the hub cannot be reached and the cache lacks the model, the model does not
+            exist, or it may not be read.
+    """
+    wanted = [*CONFIGS.values(), *(f"tokenizer/*.{ending}" for ending in _TOKENIZER)]
+    for stem in WEIGHTS.values():
+        wanted.append(f"{stem}.safetensors")
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
+        if not all((folder / f"{stem}.safetensors").is_file() for stem in WEIGHTS.values()):
+            # only now: a hub that has both would otherwise send the same weights twice
+            variants = [f"{s}.{v}.safetensors" for s in WEIGHTS.values() for v in VARIANTS if v]
+            snapshot_download(hub_id, allow_patterns=variants)
+    except (OSError, ValueError) as error:  # the hub client's errors are one or the other
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise BackboneError(
+            f"{hub_id!r} must be a folder here or a model that the hub sends, got neither "
+            f"({type(error).__name__}: {reason}); check the spelling and the connection, "
+            f"or download the model once and name its folder"
+        ) from error
+    return folder
