@@ -173,7 +173,8 @@ def pca(field: Tensor, components: int = 3) -> Tensor:
 
     The directions are those of all images of the batch together, so that equal colours mean equal
     features. Each direction points to where its largest loading (the first of equal ones) is
-    positive; nothing is random, hence equal fields give equal pictures. Computed in float64.
+    positive; nothing is random, hence equal fields give equal pictures. Only directions along
+    which the features vary equally much are arbitrary. Computed in float64.
 
     Args:
         field: (b c h w), c >= components.
@@ -191,9 +192,12 @@ def pca(field: Tensor, components: int = 3) -> Tensor:
         raise ShapeError(f"components must lie in [1, {sizes['c']}] (channels), got {components}")
     cells = field.double().movedim(1, -1).reshape(-1, sizes["c"])
     cells = cells - cells.mean(0)
-    axes = torch.linalg.eigh(cells.T @ cells).eigenvectors.flip(1)[:, :components]
-    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    projected = cells @ (axes * largest.sign())
+    rising: Tensor = torch.linalg.eigh(cells.T @ cells).eigenvectors
+    axes = rising.flip(1)[:, :components]
+    magnitude = axes.abs()
+    # equal loadings differ by rounding, which must not decide the sign
+    first = (magnitude > 0.999999 * magnitude.amax(0)).byte().argmax(0, keepdim=True)
+    projected = cells @ (axes * axes.gather(0, first).sign())
     shape = (sizes["b"], sizes["h"], sizes["w"], components)
     return projected.reshape(shape).movedim(-1, 1).to(field.dtype)
 
