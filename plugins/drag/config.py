@@ -1,0 +1,119 @@
+"""The schema of ``plugin.*``: every setting of a drag run, typed. No torch.
+
+Settings that depend on the backbone are read from ``backbone.drag`` and ``backbone.lora``, where
+``conf/backbone/*.yaml`` keeps what was measured on each; the rest default to the method's own.
+"""
+
+from dataclasses import dataclass, field
+
+from omegaconf import II
+
+from featurekit.config import PluginConfig
+from featurekit.errors import ConfigError, UnknownNameError
+from featurekit_drag.settings import DragSettings, Rule
+
+
+@dataclass
+class DragConfig(PluginConfig):
+    """Settings of one drag run. A unit is a quarter of a feature cell (see settings.py)."""
+
+    name: str = "drag"
+    points: list[list[float]] = field(default_factory=list)  # rows [x0, y0, x1, y1], image px
+    mask: str | None = None  # picture, white may change; none: everything may move
+    scene: int = 0  # which held-out scene is dragged when no image is given
+    scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
+
+    updates: int = II("backbone.drag.updates")
+    learning_rate: float = II("backbone.drag.learning_rate")
+    patch_radius: int = II("backbone.drag.patch_radius")
+    track_radius: int = II("backbone.drag.track_radius")
+    step: float = II("backbone.drag.step")
+    stop_distance: float = II("backbone.drag.stop_distance")
+    reference: str = II("backbone.drag.reference")  # current | initial
+    mask_weight: float = II("backbone.drag.mask_weight")
+    freeze_outside: bool = II("backbone.drag.freeze_outside")
+    snap: bool = II("backbone.drag.snap")
+
+    tap: str = DragSettings.tap
+    steps: int = DragSettings.steps
+    strength: float = II("backbone.drag.strength")
+    guidance: float = DragSettings.guidance
+    attention: list[str] = field(default_factory=lambda: list(DragSettings.attention))
+    residuals: bool = II("backbone.drag.residuals")
+    composite: bool = True
+    feather_px: int = II("backbone.drag.feather_px")
+    way_frames: int = II("backbone.drag.way_frames")
+
+    lora_steps: int = II("backbone.lora.steps")
+    lora_rank: int = II("backbone.lora.rank")
+    lora_alpha: float = II("backbone.lora.alpha")
+    lora_learning_rate: float = II("backbone.lora.learning_rate")
+    lora_batch: int = II("backbone.lora.batch")
+
+    judge_tap: str = II("backbone.drag.judge_tap")  # features of the second judge
+    judge_timestep: int = II("backbone.drag.judge_timestep")
+
+
+REFERENCES = ("current", "initial")
+RANGES = {  # lowest and highest value that makes sense
+    "updates": (0, 10_000),
+    "learning_rate": (1e-6, 10.0),
+    "patch_radius": (0, 64),
+    "track_radius": (0, 256),
+    "step": (1e-3, 64.0),
+    "stop_distance": (1e-3, 1e3),
+    "mask_weight": (0.0, 1e6),
+    "steps": (1, 1000),
+    "strength": (1e-3, 1.0),
+    "guidance": (1.0, 50.0),
+    "feather_px": (0, 512),
+    "way_frames": (0, 64),
+    "lora_steps": (0, 100_000),
+    "lora_rank": (1, 1024),
+    "lora_learning_rate": (1e-8, 1.0),
+    "lora_batch": (1, 1024),
+    "scene": (0, 10_000),
+    "scenes": (1, 10_000),
+}
+
+
+def _check(config: DragConfig) -> None:
+    for name, (low, high) in RANGES.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
+    if config.reference not in REFERENCES:
+        raise UnknownNameError("plugin.reference", config.reference, REFERENCES)
+
+
+def settings_of(config: DragConfig) -> DragSettings:
+    """Gather the frozen settings of one run from the filled schema.
+
+    Raises:
+        ConfigError: a number lies outside its range, or a word is unknown.
+    """
+    _check(config)
+    rule = Rule(
+        patch_radius=config.patch_radius,
+        track_radius=config.track_radius,
+        step=config.step,
+        stop_distance=config.stop_distance,
+        reference="initial" if config.reference == "initial" else "current",
+        mask_weight=config.mask_weight,
+        updates=config.updates,
+        learning_rate=config.learning_rate,
+    )
+    return DragSettings(
+        rule=rule,
+        tap=config.tap,
+        steps=config.steps,
+        strength=config.strength,
+        guidance=config.guidance,
+        attention=tuple(config.attention),
+        snap=config.snap,
+        freeze_outside=config.freeze_outside,
+        residuals=config.residuals,
+        feather_px=config.feather_px,
+        composite=config.composite,
+        way_frames=config.way_frames,
+    )

@@ -1,0 +1,182 @@
+"""DragDiffusion as its paper tells it: LoRA, inversion, motion supervision, denoising."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featurekit.adapt import LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.attention import self_attention_paths, share_attention
+from featurekit.backbone import Backbone
+from featurekit.grid import crop
+from featurekit.invert import invert
+from featurekit.sample import sample
+from featurekit.shapes import expect
+from featurekit.trajectory import Trajectory
+from featurekit.types import Conditioning, Predict, Progress, silent
+from featurekit_drag.look import glimpser, level_of, onlooker
+from featurekit_drag.mask import check_mask, compose, feathered, latent_mask
+from featurekit_drag.points import Points, to_px, to_units
+from featurekit_drag.pull import Hold, Pulled, pull
+from featurekit_drag.settings import DragSettings
+
+Stage = Callable[[str], AbstractContextManager[Progress]]
+
+
+def untimed(name: str) -> AbstractContextManager[Progress]:
+    """Run a stage without a clock or a bar."""
+    return nullcontext(silent)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be done to which image."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1]
+    points: Points
+    mask: Tensor | None = None  # (1 1 h w), 1 where the image may change; None: everywhere
+    prompt: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What came of it."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
+    pulled: Pulled
+    way_px: tuple[Tensor, ...]  # tracked handles (n 2) at every look, px of the input image
+    stations: tuple[Tensor, ...]  # edits at points of the way, (1 3 h w); empty unless asked for
+    lora_losses: tuple[float, ...]
+
+
+class Drag:
+    """Drags points of an image with one backbone and one set of settings."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: DragSettings | None = None,
+        lora: LoraRecipe | None = None,
+    ) -> None:
+        """Settings and LoRA recipe default to the published ones; ``lora.steps=0`` fits none."""
+        self.backbone = backbone
+        self.settings = DragSettings() if settings is None else settings
+        self.lora = LoraRecipe() if lora is None else lora
+        self.schedule, self.level = level_of(backbone, self.settings)
+
+    def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:
+        """Run the four stages of the method on one image.
+
+        Raises:
+            ShapeError: image or mask have other axes.
+            MaskError: a handle lies outside the mask.
+            TrainingError: the LoRA fit left the finite numbers.
+        """
+        size = expect(request.image, "1 3 h w", of="image")
+        if request.mask is not None:
+            expect(request.mask, "1 1 h w", of="mask", h=size["h"], w=size["w"])
+            check_mask(request.mask, request.points)
+        conditioning = self.backbone.embed(request.prompt)
+        losses, adapted = self._identity(request, conditioning, stage)
+        with adapted:
+            predict = self.backbone.predictor(conditioning, guidance=self.settings.guidance)
+            path = self._invert(request.image, predict, stage)
+            pulled = self._pull(request, predict, path, stage)
+            rows = torch.cat([pulled.latent, *self._way(pulled)])
+            pictures = self._denoise(rows, predict, path, stage)
+        pictures = [self._finish(picture, request) for picture in pictures.split(1)]
+        stride = self.backbone.taps[self.settings.tap].stride
+        way = tuple(to_px(handles, stride) for handles in pulled.way)
+        return Edit(pictures[0], pulled, way, tuple(pictures[1:]), losses)
+
+    def _identity(
+        self, request: Request, conditioning: Conditioning, stage: Stage
+    ) -> tuple[tuple[float, ...], AbstractContextManager[None]]:
+        if self.lora.steps == 0:
+            return (), nullcontext()
+        with stage("LoRA on the image") as progress:
+            with torch.no_grad():
+                moments = self.backbone.moments(request.image)
+            lora = fit_lora(
+                self.backbone.unet,
+                denoising_objective(self.backbone, moments, conditioning, self.lora.batch),
+                recipe=self.lora,
+                generator=torch.Generator().manual_seed(request.seed),
+                progress=progress,
+            )
+        return lora.losses, applied(self.backbone.unet, lora)
+
+    @torch.no_grad()
+    def _invert(self, image: Tensor, predict: Predict, stage: Stage) -> Trajectory:
+        with stage("inversion") as progress:
+            return invert(
+                predict,
+                self.backbone.encode(image),
+                self.schedule,
+                keep_residuals=self.settings.residuals,
+                until=self.level,
+                progress=progress,
+            )
+
+    def _pull(
+        self, request: Request, predict: Predict, path: Trajectory, stage: Stage
+    ) -> Pulled:
+        stride = self.backbone.taps[self.settings.tap].stride
+        points = (
+            to_units(request.points.handles, stride, snap=self.settings.snap),
+            to_units(request.points.targets, stride, snap=self.settings.snap),
+        )
+        hold = self._hold(request.mask)
+        look = (onlooker if hold is not None and not hold.freeze else glimpser)(
+            self.backbone, self.settings, predict
+        )
+        with stage("motion supervision") as progress:
+            return pull(
+                look,
+                path.at(self.level),
+                points,
+                rule=self.settings.rule,
+                hold=hold,
+                progress=progress,
+            )
+
+    def _hold(self, mask: Tensor | None) -> Hold | None:
+        if mask is None:
+            return None
+        editable = latent_mask(mask, stride=self.backbone.stride, multiple=self.backbone.multiple)
+        return Hold(editable.to(self.backbone.device), freeze=self.settings.freeze_outside)
+
+    def _way(self, pulled: Pulled) -> list[Tensor]:
+        count, last = self.settings.way_frames, len(pulled.stations) - 1
+        picks = {round(i * last / count) for i in range(count)} if last > 0 else set()
+        return [pulled.stations[i] for i in sorted(picks)]
+
+    @torch.no_grad()
+    def _denoise(
+        self, rows: Tensor, predict: Predict, path: Trajectory, stage: Stage
+    ) -> Tensor:
+        """Denoise beside the unmoved latent, whose keys and values every row reads."""
+        batch = torch.cat([path.at(self.level), rows])
+        unet = self.backbone.unet
+        paths = self_attention_paths(unet, self.settings.attention)
+        with stage("denoising") as progress, share_attention(unet, paths, rows=len(batch)):
+            latents = sample(
+                predict,
+                batch,
+                self.schedule,
+                start=self.level,
+                trajectory=path if self.settings.residuals else None,
+                progress=progress,
+            )
+            return self.backbone.decode(latents[1:])
+
+    def _finish(self, picture: Tensor, request: Request) -> Tensor:
+        height, width = request.image.shape[-2:]
+        picture = crop(picture, height, width).to(request.image).clamp(-1, 1)
+        if request.mask is None or not self.settings.composite:
+            return picture
+        soft = feathered(request.mask, self.settings.feather_px)
+        return compose(picture, request.image, soft)

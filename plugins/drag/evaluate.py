@@ -1,0 +1,118 @@
+"""``task=evaluate``: drag held-out scenes whose truth is known, beside every control."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from PIL import Image
+
+from featurekit.io import image_to_pil, load_image, read_json, write_image, write_json
+from featurekit.pictures import contact_sheet
+from featurekit.scenes import Move, held_out_moves
+from featurekit.types import Job, Result, silent
+from featurekit_drag.config import DragConfig
+from featurekit_drag.engine import drag_of, judge_of
+from featurekit_drag.judge import JUDGES
+from featurekit_drag.score import scores
+from featurekit_drag.subject import Subject, from_move, native_size
+
+Record = Mapping[str, Any]
+SORTS = {"translations": False, "deformations": True}
+SUCCESS_RATIO, SUCCESS_SHARE = 0.5, 0.5  # of the input's MSE and of the move
+
+
+def evaluate(job: Job) -> Result:
+    """Drag ``plugin.scenes`` translations and as many deformations, and report every row.
+
+    A finished scene stays in ``out/scenes``: the same command with the same settings and the
+    same ``out`` goes on where it was interrupted.
+    """
+    config: DragConfig = job.settings
+    moves = [
+        (sort, move)
+        for sort, deforms in SORTS.items()
+        for move in held_out_moves(config.scenes, deforms=deforms)
+    ]
+    records = []
+    with job.stage("held-out scenes") as progress:
+        for i, (sort, move) in enumerate(moves):
+            records.append({"sort": sort, **_scene(job, move, job.out / "scenes" / f"{i:03d}")})
+            progress(i + 1, len(moves))
+    metrics = {sort: averages([r for r in records if r["sort"] == sort]) for sort in SORTS}
+    outputs = {"sheet": job.out / "sheet.png", "records": job.out / "records.json"}
+    write_image(_sheet(job, moves, records), outputs["sheet"])
+    write_json(records, outputs["records"])
+    return Result(
+        stop=f"{len(records)} scenes are dragged",
+        metrics=metrics,
+        outputs=outputs,
+        summary="\n".join(_line(sort, row) for sort, row in metrics.items()),
+    )
+
+
+def averages(records: Sequence[Record]) -> dict[str, Any]:
+    """Means over scenes by row (edit, controls, truth, floor), and how many edits succeeded.
+
+    An edit succeeds when its MSE to the truth is below half the input's and the distance that
+    is left, by the mean of both judges, below half the move.
+    """
+    rows = records[0]["scores"]
+    table = {
+        name: {
+            "mse_ratio": fmean(record["scores"][name]["mse_ratio"] for record in records),
+            "error_share": {
+                judge: fmean(r["scores"][name]["error_share"][judge] for r in records)
+                for judge in JUDGES
+            },
+        }
+        for name in rows
+    }
+    successes = sum(_succeeded(record["scores"]["edit"]) for record in records)
+    lengths = [record["length_px"] for record in records]
+    return {
+        "scenes": len(records),
+        "mean_move_px": fmean(lengths),
+        "shortest_move_px": min(lengths),
+        "successes": successes,
+        "rows": table,
+    }
+
+
+def _succeeded(row: Record) -> bool:
+    share = fmean(row["error_share"].values())
+    return bool(row["mse_ratio"] < SUCCESS_RATIO and share < SUCCESS_SHARE)
+
+
+def _scene(job: Job, move: Move, folder: Path) -> Record:
+    """Drag one scene, or read what an interrupted run of the same settings left."""
+    key = _fingerprint(job, move)
+    kept = folder.with_suffix(".json")
+    if kept.exists():
+        record: Record = read_json(kept)
+        if record["key"] == key:
+            return record
+    subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
+    done = drag_of(job)(subject.request)
+    record = {
+        "key": key,
+        "name": subject.name,
+        "length_px": float(subject.request.points.lengths.mean()),
+        "stop": done.pulled.stop.name,
+        "updates": len(done.pulled.trace),
+        "scores": scores(done.image, subject, judge_of(job, subject)),
+    }
+    folder.parent.mkdir(exist_ok=True)
+    write_image(image_to_pil(done.image), folder.with_suffix(".png"))
+    write_json(record, kept)
+    return record
+
+
+def _fingerprint(job: Job, move: Move) -> str:
+    """One hash for what decides a scene's record."""
+    facts = [asdict(job.settings), job.seed, job.backbone.name, dict(job.backbone.weights)]
+    facts += [move.kind, move.name, move.drags]
+    return sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
