@@ -205,7 +205,7 @@ def test_the_record_names_its_schedule_and_conditioning(denoiser, z0):
 
 def test_an_unknown_method_is_refused_by_name(denoiser, z0):
     assert METHODS == ("ddim",)
-    with pytest.raises(UnknownNameError, match="no inversion method named 'dim'.*ddim"):
+    with pytest.raises(UnknownNameError, match=r"no inversion method named 'dim'.*ddim"):
         invert(denoiser, z0, SCHEDULE, method="dim")
 
 
@@ -216,7 +216,7 @@ def test_a_level_outside_the_schedule_is_refused_with_the_range(denoiser, z0, ba
 
 
 def test_other_mistakes_are_refused(denoiser, z0):
-    with pytest.raises(ConfigError, match="refine must be 0 or more .*, got -1"):
+    with pytest.raises(ConfigError, match=r"refine must be 0 or more .*, got -1"):
         invert(denoiser, z0, SCHEDULE, refine=-1)
     with pytest.raises(ShapeError, match=r"latent must be \(b c h w\), got \(4, 32, 32\)"):
         invert(denoiser, z0[0], SCHEDULE)

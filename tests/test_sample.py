@@ -1,4 +1,4 @@
-"""sample: it walks the path that diffusers walks, and residuals make it exact without bending it."""
+"""sample: it walks the path of diffusers, and residuals make it exact without bending it."""
 
 import diffusers
 import pytest
