@@ -42,13 +42,20 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Station:
+    """The edit as it would be if the drag had ended at some look."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
+    handles: Tensor  # (n 2) where the tracker saw the handles, px of the input image
+
+
+@dataclass(frozen=True)
 class Edit:
     """What came of it."""
 
     image: Tensor  # (1 3 h w) in [-1, 1], size of the input
     pulled: Pulled
-    way_px: tuple[Tensor, ...]  # tracked handles (n 2) at every look, px of the input image
-    stations: tuple[Tensor, ...]  # edits at points of the way, (1 3 h w); empty unless asked for
+    stations: tuple[Station, ...]  # along the way, the last is the end; empty unless asked for
     lora_losses: tuple[float, ...]
 
 
@@ -85,12 +92,16 @@ class Drag:
             predict = self.backbone.predictor(conditioning, guidance=self.settings.guidance)
             path = self._invert(request.image, predict, stage)
             pulled = self._pull(request, predict, path, stage)
-            rows = torch.cat([pulled.latent, *self._way(pulled)])
-            pictures = self._denoise(rows, predict, path, stage)
-        pictures = [self._finish(picture, request) for picture in pictures.split(1)]
+            looks = self._stations(pulled)
+            rows = torch.cat([pulled.latent, *(pulled.stations[i] for i in looks)])
+            decoded = self._denoise(rows, predict, path, stage)
+        pictures = [self._finish(picture, request) for picture in decoded.split(1)]
         stride = self.backbone.taps[self.settings.tap].stride
-        way = tuple(to_px(handles, stride) for handles in pulled.way)
-        return Edit(pictures[0], pulled, way, tuple(pictures[1:]), losses)
+        stations = [
+            Station(picture, to_px(pulled.way[i], stride))
+            for i, picture in zip(looks, pictures[1:], strict=True)
+        ]
+        return Edit(pictures[0], pulled, tuple(stations), losses)
 
     def _identity(
         self, request: Request, conditioning: Conditioning, stage: Stage
@@ -121,9 +132,7 @@ class Drag:
                 progress=progress,
             )
 
-    def _pull(
-        self, request: Request, predict: Predict, path: Trajectory, stage: Stage
-    ) -> Pulled:
+    def _pull(self, request: Request, predict: Predict, path: Trajectory, stage: Stage) -> Pulled:
         stride = self.backbone.taps[self.settings.tap].stride
         points = (
             to_units(request.points.handles, stride, snap=self.settings.snap),
@@ -149,15 +158,15 @@ class Drag:
         editable = latent_mask(mask, stride=self.backbone.stride, multiple=self.backbone.multiple)
         return Hold(editable.to(self.backbone.device), freeze=self.settings.freeze_outside)
 
-    def _way(self, pulled: Pulled) -> list[Tensor]:
+    def _stations(self, pulled: Pulled) -> list[int]:
+        """Looks, evenly spread from the first to the last, that are denoised too."""
         count, last = self.settings.way_frames, len(pulled.stations) - 1
-        picks = {round(i * last / count) for i in range(count)} if last > 0 else set()
-        return [pulled.stations[i] for i in sorted(picks)]
+        if count == 0 or last < 0:
+            return []
+        return sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
 
     @torch.no_grad()
-    def _denoise(
-        self, rows: Tensor, predict: Predict, path: Trajectory, stage: Stage
-    ) -> Tensor:
+    def _denoise(self, rows: Tensor, predict: Predict, path: Trajectory, stage: Stage) -> Tensor:
         """Denoise beside the unmoved latent, whose keys and values every row reads."""
         batch = torch.cat([path.at(self.level), rows])
         unet = self.backbone.unet

@@ -4,25 +4,38 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from PIL import Image
+from rich.console import Console
 
+from featurekit.config import compose
 from featurekit.io import image_to_pil, load_image, read_json, write_image, write_json
+from featurekit.marks import arrows, marked
 from featurekit.pictures import contact_sheet
+from featurekit.run import run
 from featurekit.scenes import Move, held_out_moves
-from featurekit.types import Job, Result, silent
+from featurekit.types import Job, Result
 from featurekit_drag.config import DragConfig
 from featurekit_drag.engine import drag_of, judge_of
 from featurekit_drag.judge import JUDGES
 from featurekit_drag.score import scores
-from featurekit_drag.subject import Subject, from_move, native_size
+from featurekit_drag.subject import from_move, native_size
 
 Record = Mapping[str, Any]
 SORTS = {"translations": False, "deformations": True}
+SCENES_A_ROW, TILE_PX = 3, 256
 SUCCESS_RATIO, SUCCESS_SHARE = 0.5, 0.5  # of the input's MSE and of the move
+
+
+def bench(argv: Sequence[str]) -> int:
+    """``featurekit bench drag-scenes``: the task ``evaluate`` with overrides, from the shell."""
+    record = run(compose(["plugin=drag", "task=evaluate", *argv]))
+    Console().print(record["summary"])
+    return 0
 
 
 def evaluate(job: Job) -> Result:
@@ -44,8 +57,8 @@ def evaluate(job: Job) -> Result:
             progress(i + 1, len(moves))
     metrics = {sort: averages([r for r in records if r["sort"] == sort]) for sort in SORTS}
     outputs = {"sheet": job.out / "sheet.png", "records": job.out / "records.json"}
-    write_image(_sheet(job, moves, records), outputs["sheet"])
-    write_json(records, outputs["records"])
+    write_image(_sheet(job, moves), outputs["sheet"])
+    write_json({"scenes": records}, outputs["records"])
     return Result(
         stop=f"{len(records)} scenes are dragged",
         metrics=metrics,
@@ -106,7 +119,7 @@ def _scene(job: Job, move: Move, folder: Path) -> Record:
         "scores": scores(done.image, subject, judge_of(job, subject)),
     }
     folder.parent.mkdir(exist_ok=True)
-    write_image(image_to_pil(done.image), folder.with_suffix(".png"))
+    write_image(done.image, folder.with_suffix(".png"))
     write_json(record, kept)
     return record
 
@@ -116,3 +129,39 @@ def _fingerprint(job: Job, move: Move) -> str:
     facts = [asdict(job.settings), job.seed, job.backbone.name, dict(job.backbone.weights)]
     facts += [move.kind, move.name, move.drags]
     return sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _sheet(job: Job, moves: Sequence[tuple[str, Move]]) -> Image.Image:
+    """All scenes, none chosen: before, edit, truth; several scenes a row."""
+    tiles = [
+        _tiles(job, move, job.out / "scenes" / f"{i:03d}.png") for i, (_, move) in enumerate(moves)
+    ]
+    rows = {
+        f"{moves[i][0]} {i} to {min(i + SCENES_A_ROW, len(tiles)) - 1}": [
+            *chain.from_iterable(tiles[i : i + SCENES_A_ROW])
+        ]
+        for i in range(0, len(tiles), SCENES_A_ROW)
+    }
+    return contact_sheet(rows, ["before", "edit", "the true result"] * SCENES_A_ROW)
+
+
+def _tiles(job: Job, move: Move, edited: Path) -> list[Image.Image]:
+    size = native_size(job.backbone)
+    side = (TILE_PX, TILE_PX)
+    before = move.before.image(size).resize(side, Image.Resampling.LANCZOS)
+    arrowed = marked(before, TILE_PX / size, arrows([[*a, *b] for a, b in move.drags_px(size)]))
+    return [arrowed, image_to_pil(load_image(edited)), move.after.image(size)]
+
+
+def _line(sort: str, row: Record) -> str:
+    """One line per sort: the edit's figures, then its rivals' likeness."""
+    edit, rows = row["rows"]["edit"], row["rows"]
+    shares = ", ".join(f"{share:.0%} by {judge}" for judge, share in edit["error_share"].items())
+    rivals = ", ".join(
+        f"{name} {rows[name]['mse_ratio']:.2f}" for name in rows if name not in ("edit", "truth")
+    )
+    return (
+        f"{sort}: {row['scenes']} scenes, mean move {row['mean_move_px']:.1f} px; "
+        f"MSE to the truth {edit['mse_ratio']:.2f} of doing nothing ({rivals}); "
+        f"left of the move {shares}; {row['successes']} succeed"
+    )

@@ -61,16 +61,16 @@ class Judge:
             patch = match_patch(
                 self.source, edit, handle, radius_px=2 * cell, search_px=reach, around=around
             )
-            feature = match_feature(
-                self.features, features, handle, search_px=reach, around=around
-            )
+            feature = match_feature(self.features, features, handle, search_px=reach, around=around)
             found["patch"].append(patch.xy)
             found["feature"].append(feature.xy)
         return {name: torch.stack([xy.double() for xy in xys]) for name, xys in found.items()}
 
     def errors(self, edit: Tensor) -> dict[str, Tensor]:
         """Distance of each found handle from its target, (n,) px by judge's name."""
-        return {name: (xy - self.points.targets).norm(dim=1) for name, xy in self.find(edit).items()}
+        return {
+            name: (xy - self.points.targets).norm(dim=1) for name, xy in self.find(edit).items()
+        }
 
     def report(self, edit: Tensor) -> list[dict[str, Any]]:
         """One record per drag: where the handle is now by both judges, and whether it arrived.

@@ -25,6 +25,12 @@ class Points:
         """Distance asked of each handle, (n,) px."""
         return (self.targets - self.handles).norm(dim=1)
 
+    @property
+    def rows(self) -> list[list[float]]:
+        """Rows ``[x0, y0, x1, y1]``, as they are read."""
+        table: list[list[float]] = torch.cat([self.handles, self.targets], dim=1).tolist()
+        return table
+
 
 def read_points(rows: Sequence[Sequence[float]], *, height: int, width: int) -> Points:
     """Turn rows ``[x0, y0, x1, y1]`` into handles and targets that lie inside the image.

@@ -34,7 +34,9 @@ def from_picture(job: Job) -> Subject:
     """
     settings: DragConfig = job.settings
     if job.image is None:
-        raise ConfigError("plugin.points and plugin.mask need the picture they belong to; give image=FILE")
+        raise ConfigError(
+            "plugin.points and plugin.mask need the picture they belong to; give image=FILE"
+        )
     image = load_image(job.image)
     height, width = image.shape[-2:]
     points = read_points(settings.points, height=height, width=width)
@@ -49,7 +51,9 @@ def from_move(move: Move, *, size: int, seed: int) -> Subject:
     points = read_points(rows, height=size, width=size)
     mask = load_mask(move.mask(size), size, size)
     request = Request(image, points, mask, move.before.caption(), seed)
-    return Subject(request, f"{move.kind}: {move.name}", truth, torch.from_numpy(move.changed(size)))
+    return Subject(
+        request, f"{move.kind}: {move.name}", truth, torch.from_numpy(move.changed(size))
+    )
 
 
 def native_size(backbone: Backbone) -> int:

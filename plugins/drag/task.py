@@ -1,7 +1,10 @@
 """``featurekit run plugin=drag``: from a job to pictures, figures and a sentence."""
 
+from pathlib import Path
+from typing import Any
+
 from featurekit.errors import UnknownNameError
-from featurekit.io import image_to_pil, write_gif, write_image
+from featurekit.io import write_gif, write_image
 from featurekit.pictures import before_after, way_frames
 from featurekit.types import Job, Result, Stop
 from featurekit_drag.edit import Edit
@@ -11,6 +14,7 @@ from featurekit_drag.score import scores
 from featurekit_drag.subject import Subject, subject_of
 
 FRAME_MS = 250
+LAST_FRAME_TIMES = 4  # the result stays a second before the way begins again
 ADVICE = {
     Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
     Stop.DIVERGED: "lower plugin.learning_rate",
@@ -57,3 +61,47 @@ def edit(job: Job) -> Result:
         outputs=_pictures(job, subject, done, points),
         summary=_summary(subject, done, points),
     )
+
+
+def _pictures(
+    job: Job, subject: Subject, done: Edit, points: list[dict[str, Any]]
+) -> dict[str, Path]:
+    request, moves = subject.request, subject.request.points.rows
+    ends = [point["reached_px"] for point in points]
+    outputs = {
+        "edit": write_image(done.image, job.out / "edit.png"),
+        "before_after": write_image(
+            before_after(request.image, done.image, moves, ends, subject.truth, request.mask),
+            job.out / "before_after.png",
+        ),
+    }
+    if done.stations:
+        frames = way_frames(
+            [request.image, *(station.image for station in done.stations)],
+            moves,
+            [request.points.handles.tolist(), *(s.handles.tolist() for s in done.stations)],
+        )
+        frames += frames[-1:] * LAST_FRAME_TIMES
+        outputs["way"] = write_gif(frames, job.out / "way.gif", FRAME_MS)
+    return outputs
+
+
+def _summary(subject: Subject, done: Edit, points: list[dict[str, Any]]) -> str:
+    """Say how far each handle came and, where it fell short, what to try."""
+    lengths = subject.request.points.lengths.tolist()
+    lines = [
+        f"drag {number}: {_came(point, length)}"
+        for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
+    ]
+    if subject.request.mask is None:
+        lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
+    if not all(point["reached"] for point in points):
+        lines.append(f"to try: {ADVICE[done.pulled.stop]}")
+    return "\n".join(lines)
+
+
+def _came(point: dict[str, Any], length: float) -> str:
+    left = point["final_px_error"]
+    if point["reached"]:
+        return f"reached its target, {left:.1f} px off after a move of {length:.1f} px"
+    return f"fell short, {left:.1f} px of {length:.1f} px are left"

@@ -1,0 +1,1 @@
+"""Presets of the drag plugin, found by Hydra as pkg://featurekit_drag.conf."""
