@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from featurekit.atomic import make_folder
-from featurekit.backbones import load_backbone
+from featurekit import backbones
 from featurekit.config import NO_PLUGIN, ROOT_KEYS, explain
 from featurekit.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.io import plain, write_json
@@ -126,8 +126,8 @@ def _perform(record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path)
         raise ConfigError(f"the plugin must be chosen by plugin={plugin.name}, got plugin.name=")
     with _stages(record["stages"]) as stage:
         with stage("load the backbone"):
-            backbone = load_backbone(
-                cfg.backbone.source or cfg.backbone.name, device=cfg.device, dtype=cfg.dtype
+            backbone = backbones.load(
+                cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
             )
         record["weights"] = dict(backbone.weights)
         pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
