@@ -1,4 +1,4 @@
-"""Low-rank adaptation: fit a small update to a network, and apply it for one block."""
+"""Low-rank adaptation: fit a small update to a network, apply it for one block."""
 
 from __future__ import annotations
 
@@ -105,12 +105,11 @@ def fit_lora(
     losses: list[float] = []
     paths = _targets(module, recipe.targets)
     with _injected(module, paths, recipe) as layers, torch.enable_grad():
-        for layer in layers.values():
-            _initialise(layer, generator)
-        trained = [weight for layer in layers.values() for weight in _pair(layer)]
-        optimiser = torch.optim.AdamW(
-            trained, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2
-        )
+        trained: dict[str, Tensor] = {}
+        for path, layer in layers.items():
+            trained[path + _DOWN], trained[path + _UP] = _initialised(layer, generator)
+        # torch's other defaults are the published ones: betas .9 and .999, decay 1e-2, eps 1e-8
+        optimiser = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate)
         for step in range(recipe.steps):
             loss = objective(generator)
             losses.append(_checked(loss, step, recipe))
@@ -118,11 +117,7 @@ def fit_lora(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             progress(step + 1, recipe.steps)
-        weights = {
-            path + suffix: weight.detach().clone()
-            for path, layer in layers.items()
-            for suffix, weight in zip((_DOWN, _UP), _pair(layer), strict=True)
-        }
+        weights = {name: weight.detach().clone() for name, weight in trained.items()}
     if losses and not all(bool(weight.isfinite().all()) for weight in weights.values()):
         raise TrainingError(
             f"the update must stay finite, it does not after {recipe.steps} steps; "
@@ -214,7 +209,8 @@ def denoising_objective(
         error = (predict(z, t) - eps).square()
         if backbone.noise.prediction == "v_prediction":
             error = error / alpha_bar.to(error.dtype)
-        return error.mean()
+        loss: Tensor = error.mean()
+        return loss
 
     return objective
 
@@ -244,30 +240,29 @@ def _injected(
     finally:
         for path, layer in own.items():
             module.set_submodule(path, layer)
-        for name in set(vars(module)) - attributes:
+        for name in set(vars(module)) - attributes:  # peft_config, and whatever else it leaves
             delattr(module, name)
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
 
 
-def _initialise(layer: Any, generator: torch.Generator) -> None:  # noqa: ANN401 - peft is untyped
+def _initialised(layer: Any, generator: torch.Generator) -> list[Tensor]:  # noqa: ANN401
     """Down as peft does (He uniform with slope sqrt 5), up zero: the update is the identity."""
-    for half in (layer.lora_A, layer.lora_B):
-        weight = torch.zeros(half[_NAME].weight.shape, device=generator.device)
-        if half is layer.lora_A:
-            nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+    weights = [
+        torch.zeros(half[_NAME].weight.shape, device=generator.device)
+        for half in (layer.lora_A, layer.lora_B)
+    ]
+    nn.init.kaiming_uniform_(weights[0], a=math.sqrt(5), generator=generator)
+    for half, weight in zip((layer.lora_A, layer.lora_B), weights, strict=True):
         half[_NAME].weight = nn.Parameter(weight.to(layer.get_base_layer().weight.device))
-
-
-def _pair(layer: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - peft is untyped
-    return layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight
+    return [layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight]
 
 
 def _checked(loss: Tensor, step: int, recipe: LoraRecipe) -> float:
     if not loss.requires_grad:
         raise TrainingError(
-            f"the objective must depend on the network that is fitted, its loss of step "
-            f"{step + 1} has no gradient; run the targets {', '.join(recipe.targets)} in it"
+            f"the objective must run the network that is fitted, its loss of step {step + 1} "
+            f"depends on none of {', '.join(recipe.targets)}"
         )
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -298,7 +293,7 @@ def _paths(module: nn.Module, lora: Lora) -> list[str]:
     paths = {key.removesuffix(_DOWN).removesuffix(_UP) for key in lora.weights}
     if not paths or {path + end for path in paths for end in (_DOWN, _UP)} != set(lora.weights):
         raise ConfigError(
-            f"an update must hold PATH{_DOWN} and PATH{_UP} for each of its layers, got "
+            f"an update must hold PATH{_DOWN} and PATH{_UP} for each layer, got "
             f"{len(lora.weights)} tensors for {len(paths)} layers: {sorted(lora.weights)[:2]}"
         )
     known = _adaptable(module)
