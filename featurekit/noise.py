@@ -222,6 +222,7 @@ class Schedule:
             steps,
             noise.spacing if spacing is None else spacing,
             noise.steps_offset if steps_offset is None else steps_offset,
+            clean_at=0 if noise.final_alpha_bar == float(noise.alpha_bars[0]) else -1,
         )
         clean = torch.tensor([noise.final_alpha_bar], dtype=torch.float64)
         return cls(timesteps, torch.cat([clean, noise.alpha_bars[list(reversed(timesteps))]]))

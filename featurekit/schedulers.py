@@ -100,17 +100,22 @@ _SPACINGS: Mapping[str, Callable[[int, int, int], list[int]]] = {
 }
 
 
-def ddim_timesteps(total: int, steps: int, spacing: str, offset: int) -> tuple[int, ...]:
+def ddim_timesteps(
+    total: int, steps: int, spacing: str, offset: int, *, clean_at: int = -1
+) -> tuple[int, ...]:
     """List the timesteps of a run, provided that diffusers' DDIM step follows the same list.
 
     diffusers' step does not go to the next entry of its list but to ``t - total // steps``, and to
-    the clean end once that is negative. A list that it does not follow is refused.
+    the clean end once that is negative. A list that it does not follow is refused: a path along
+    it would be another path than diffusers walks.
 
     Args:
         total: length T of the table.
         steps: number of timesteps n, 1 to T.
         spacing: ``leading``, ``trailing`` or ``linspace``.
         offset: added to each timestep of ``leading``; the others ignore it, as in diffusers.
+        clean_at: highest timestep that has the level of the clean end: 0 where the clean end is
+            the level of t = 0 (``set_alpha_to_one`` false), -1 where no timestep has it.
 
     Returns:
         n timesteps, noisiest first.
@@ -136,8 +141,8 @@ def ddim_timesteps(total: int, steps: int, spacing: str, offset: int) -> tuple[i
         )
     stride = total // steps
     for t, listed in zip(found, (*found[1:], -1), strict=True):
-        stepped = max(t - stride, -1)  # -1 stands for the clean end
-        if stepped != listed:
+        stepped = t - stride
+        if stepped != listed and not (listed < 0 and stepped <= clean_at):
             raise ScheduleError(
                 f"the step from a timestep must lead to the next one, but {said} lists "
                 f"{_name(listed)} after {t} and diffusers' step goes to {_name(stepped)}; "

@@ -12,7 +12,7 @@ from diffusers import (
     PNDMScheduler,
 )
 
-from featurekit.errors import NoiseLevelError, ScheduleError, ShapeError, UnknownNameError
+from featurekit.errors import NoiseLevelError, ScheduleError, ShapeError
 from featurekit.noise import NoiseTable, Schedule
 
 SD15 = {
@@ -161,23 +161,6 @@ def test_sd15_is_one_table_wherever_it_comes_from(sd, source):
     assert Schedule.ddim(table).timesteps[0] == 981
 
 
-@pytest.mark.parametrize("kind", ["linear", "scaled_linear"])
-@pytest.mark.parametrize("to_one", [False, True])
-def test_a_config_gives_the_levels_of_the_scheduler_it_configures(kind, to_one):
-    config = {**SD15, "beta_schedule": kind, "set_alpha_to_one": to_one}
-    scheduler = DDIMScheduler(**config)
-    table = NoiseTable.from_scheduler(config)
-    torch.testing.assert_close(
-        table.alpha_bars, scheduler.alphas_cumprod.double(), rtol=2e-5, atol=0
-    )
-    assert table.final_alpha_bar == pytest.approx(float(scheduler.final_alpha_cumprod), rel=1e-6)
-
-
-def test_trained_betas_come_before_every_other_setting():
-    table = NoiseTable.from_scheduler({**SD15, "trained_betas": [0.1, 0.5]})
-    torch.testing.assert_close(table.alpha_bars, levels(0.9, 0.45))
-
-
 def test_v_prediction_and_spacing_are_read():
     config = {**SD15, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
     table = NoiseTable.from_scheduler(DDIMScheduler(**config))
@@ -193,47 +176,26 @@ def test_an_unset_clean_end_is_the_default_of_the_class(source):
     assert table.steps_offset == 0
 
 
-@pytest.mark.parametrize("total", [1000, 100])
-@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
-@pytest.mark.parametrize("offset", [0, 1, 7])
-def test_timesteps_are_those_of_diffusers_or_refused_for_a_reason(total, spacing, offset):
-    table = NoiseTable.scaled_linear(train_timesteps=total)
-    config = {**SD15, "num_train_timesteps": total, "timestep_spacing": spacing}
-    scheduler = DDIMScheduler(**{**config, "steps_offset": offset})
-    accepted = 0
-    for steps in range(1, total + 1):
-        scheduler.set_timesteps(steps)
-        listed = tuple(scheduler.timesteps.tolist())
-        followed = (*listed[1:], -1)
-        stepped = tuple(max(t - total // steps, -1) for t in listed)
-        if followed == stepped and max(listed) < total:
-            assert Schedule.ddim(table, steps, spacing, offset).timesteps == listed
-            accepted += 1
-        else:
-            with pytest.raises(ScheduleError, match=f"{spacing} spacing of {steps} steps"):
-                Schedule.ddim(table, steps, spacing, offset)
-    assert accepted >= 2
-
-
 # refusals
 
 
 @pytest.mark.parametrize("setting", ["clip_sample", "thresholding", "rescale_betas_zero_snr"])
 @pytest.mark.parametrize("as_object", [True, False])
-def test_a_step_without_inverse_is_refused_by_its_setting(setting, as_object):
+def test_a_scheduler_without_inverse_is_refused(setting, as_object):
     config = {**SD15, setting: True}
-    source = DDIMScheduler(**config) if as_object else config
-    with pytest.raises(
-        ScheduleError, match=f"{setting} must be false, got true: .*; set {setting}"
-    ):
-        NoiseTable.from_scheduler(source)
+    with pytest.raises(ScheduleError, match=f"{setting} must be false, got true"):
+        NoiseTable.from_scheduler(DDIMScheduler(**config) if as_object else config)
 
 
-@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler"])
-def test_a_class_that_clips_unless_told_not_to_is_refused_when_not_told(name):
-    config = {k: SD15[k] for k in SD15 if k != "clip_sample"} | {"_class_name": name}
-    with pytest.raises(ScheduleError, match=f"got unset, which {name} reads as true"):
-        NoiseTable.from_scheduler(config)
+def test_999_steps_are_refused_only_where_the_clean_end_is_cleaner_than_timestep_zero(sd):
+    assert Schedule.ddim(sd, 999).timesteps == tuple(range(999, 0, -1))
+    with pytest.raises(ScheduleError, match="lists the clean end after 1 and"):
+        Schedule.ddim(replace(sd, final_alpha_bar=1.0), 999)
+
+
+def test_a_spacing_that_diffusers_does_not_follow_is_refused(sd):
+    with pytest.raises(ScheduleError, match="must lead to the next one, but linspace spacing"):
+        Schedule.ddim(replace(sd, spacing="linspace"))
 
 
 @pytest.mark.parametrize("prediction", ["sample", "flow"])
@@ -250,17 +212,6 @@ def test_a_level_without_signal_is_refused_by_its_timestep():
 def test_a_flow_scheduler_is_refused_with_the_reason():
     with pytest.raises(ScheduleError, match=r"got none for beta_start.*flow-matching"):
         NoiseTable.from_scheduler(FlowMatchEulerDiscreteScheduler())
-
-
-def test_a_beta_schedule_of_another_kind_is_refused():
-    with pytest.raises(ScheduleError, match="got 'squaredcos_cap_v2'; pass the scheduler object"):
-        NoiseTable.from_scheduler({**SD15, "beta_schedule": "squaredcos_cap_v2"})
-
-
-@pytest.mark.parametrize("beta", [-0.1, 0.0, 1.0, float("nan")])
-def test_a_beta_outside_zero_to_one_is_refused(beta):
-    with pytest.raises(ScheduleError, match=r"betas must lie in \(0, 1\)"):
-        NoiseTable.scaled_linear(beta_end=beta)
 
 
 def test_something_that_is_no_scheduler_is_refused():
@@ -305,33 +256,6 @@ def test_a_timestep_that_is_no_integer_is_refused(sd, t):
 def test_timesteps_with_two_axes_are_refused(sd):
     with pytest.raises(ShapeError, match=r"t must be \(b\), got \(1, 1\)"):
         sd.level(torch.zeros(1, 1, dtype=torch.long))
-
-
-def test_a_thousand_steps_with_offset_one_leave_the_table(sd):
-    with pytest.raises(ScheduleError, match=r"must lie in \[0, 999\], .* runs from 1000 to 1"):
-        Schedule.ddim(sd, 1000)
-    assert Schedule.ddim(sd, 1000, steps_offset=0).timesteps[0] == 999
-
-
-def test_a_list_that_diffusers_does_not_follow_is_refused_with_both_successors(sd):
-    with pytest.raises(ScheduleError, match=r"lists 888 after 999 and .* step goes to 899"):
-        Schedule.ddim(sd, 10, "linspace")
-
-
-def test_a_last_step_that_does_not_end_clean_is_refused(sd):
-    with pytest.raises(ScheduleError, match=r"lists the clean end after 40 and .* goes to 7;"):
-        Schedule.ddim(sd, 30, "leading", 40)
-
-
-def test_an_unknown_spacing_is_refused_with_the_known_ones(sd):
-    with pytest.raises(UnknownNameError, match="no spacing named 'leadng'; did you mean leading"):
-        Schedule.ddim(sd, 50, "leadng")
-
-
-@pytest.mark.parametrize("steps", [0, -1, 1001])
-def test_a_number_of_steps_outside_the_table_is_refused(sd, steps):
-    with pytest.raises(ScheduleError, match=rf"steps must lie in \[1, 1000\], got {steps}"):
-        Schedule.ddim(sd, steps)
 
 
 @pytest.mark.parametrize("level", [0, 51, -1])

@@ -211,6 +211,14 @@ def test_every_latent_of_a_path_is_that_of_diffusers(steps, offset, to_one, dtyp
         assert float((mine - reference).norm() / reference.norm()) < tolerance
 
 
+def test_the_longest_path_with_an_offset_is_that_of_diffusers():
+    scheduler = scheduler_for(dtype=torch.float64)
+    schedule = Schedule.ddim(NoiseTable.from_scheduler(scheduler), 999)
+    *_, theirs = diffusers_path(scheduler, model, normal(0), 999)
+    *_, ours = our_path(schedule, model, normal(0))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("steps", [5, 50])
 def test_a_path_of_v_is_the_path_of_eps_and_that_of_diffusers(steps):
     scheduler = scheduler_for("v_prediction", dtype=torch.float64)
