@@ -27,7 +27,6 @@ from featurekit.steps import noised
 from featurekit.types import Conditioning, Progress, silent
 
 Objective = Callable[[torch.Generator], Tensor]
-
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
 
@@ -120,7 +119,7 @@ def fit_lora(
         weights = {name: weight.detach().clone() for name, weight in trained.items()}
     if losses and not all(bool(weight.isfinite().all()) for weight in weights.values()):
         raise TrainingError(
-            f"the update must stay finite, it does not after {recipe.steps} steps; "
+            f"the update must stay finite for {recipe.steps} steps, it did not; "
             f"lower learning_rate (now {recipe.learning_rate:g})"
         )
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
@@ -137,9 +136,6 @@ def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[No
         module: the network that the update was fitted on, or one of its shape.
         lora: the update; cast to the dtype and device of the layers it is for.
         strength: factor of the update; 0 is the network itself, 1 the update as fitted.
-
-    Yields:
-        Nothing.
 
     Raises:
         UnknownNameError: the update is for a layer that the network does not have.
@@ -198,12 +194,13 @@ def denoising_objective(
 
     def objective(generator: torch.Generator) -> Tensor:
         def drawn(high: int) -> Tensor:
-            on = generator.device
-            return torch.randint(high, (batch,), generator=generator, device=on).to(mean.device)
+            found = torch.randint(high, (batch,), generator=generator, device=generator.device)
+            return found.to(mean.device)
 
         rows, t = drawn(len(mean)), drawn(train_timesteps)
-        shape, on = (2, batch, *mean.shape[1:]), generator.device
-        posterior, eps = torch.randn(shape, generator=generator, device=on).to(mean)
+        shape = (2, batch, *mean.shape[1:])
+        both = torch.randn(shape, generator=generator, device=generator.device)
+        posterior, eps = both.to(mean)
         alpha_bar = backbone.noise.level(t)
         z = noised(mean[rows] + std[rows] * posterior, eps, alpha_bar=alpha_bar)
         error = (predict(z, t) - eps).square()
@@ -275,8 +272,8 @@ def _checked(loss: Tensor, step: int, recipe: LoraRecipe) -> float:
 
 def _adaptable(module: nn.Module) -> list[str]:
     """Paths of the layers that an update can be for, in the order of the network."""
-    kinds = (nn.Linear, nn.Conv2d)
-    return [path for path, part in module.named_modules() if isinstance(part, kinds) and path]
+    parts = module.named_modules()
+    return [path for path, part in parts if path and isinstance(part, (nn.Linear, nn.Conv2d))]
 
 
 def _targets(module: nn.Module, targets: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurekit.backbones.describe import NAMES, unknown_backbone
+from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
 from featurekit.backbones.folder import is_hub_id
 from featurekit.errors import BackboneError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from featurekit.backbone import Backbone
+
+__all__ = ["HUB_IDS", "NAMES", "describe_backbone", "load"]
 
 HUB_IDS = {  # the first publishers' copies are gone; these are the maintained ones
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
