@@ -141,5 +141,6 @@ def _draws(z0: Tensor, ensemble: int, seed: int) -> Tensor:
 
 def _mean(captured: Mapping[str, Tensor], tap: Tap, t: int, ensemble: int) -> FeatureMap:
     """Mean of a tap's activation over the draws."""
-    stacked = captured[tap.name].unflatten(0, (ensemble, -1))
+    rows = captured[tap.name]
+    stacked = rows.reshape(ensemble, -1, *rows.shape[1:])
     return FeatureMap(stacked.mean(0), tap.name, t, tap.stride)

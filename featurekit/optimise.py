@@ -76,16 +76,9 @@ def optimise(
                 return Optimised(last_good, Stop.DIVERGED, tuple(trace[:-1]))
             (latent.grad,) = torch.autograd.grad(value, [latent])
         last_good = latent.detach().clone()
-        if not _finite(latent.grad):
-            return Optimised(last_good, Stop.DIVERGED, tuple(trace))
         adam.step()
-        if not _finite(latent):
+        if not latent.isfinite().all():  # so it is, too, after a gradient that was not finite
             return Optimised(last_good, Stop.DIVERGED, tuple(trace))
         trace.append(value.item())
         progress(k + 1, limits.updates)
     return Optimised(latent.detach(), Stop.MAX_UPDATES, tuple(trace))
-
-
-def _finite(tensor: Tensor) -> bool:
-    """Whether no number of the tensor is NaN or infinite."""
-    return bool(tensor.isfinite().all())

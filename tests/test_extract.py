@@ -1,0 +1,165 @@
+"""extract: features are what a plain forward computes, for less work and reproducibly."""
+
+import pytest
+import torch
+
+from featurekit.backbones import load
+from featurekit.capture import capture
+from featurekit.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
+from featurekit.extract import extract
+from featurekit.steps import noised
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load("random", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image(backbone):
+    """Two pictures whose width is no multiple of anything."""
+    size = 2 * backbone.multiple
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, 3, size, size + 5, generator=generator) * 2 - 1
+
+
+def finished_calls(module):
+    """Count the forwards of a module that came to their end."""
+    calls = []
+    handle = module.register_forward_hook(lambda *call: calls.append(1))
+    return calls, handle
+
+
+def plain(backbone, image, tap, t, *, seed, prompt="", draw=0):
+    """The feature of one noise draw by a whole forward, each step written out."""
+    z0 = backbone.encode(image)
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randn(draw + 1, *z0.shape[1:], generator=generator)
+    z = noised(z0, draws[draw].expand_as(z0), alpha_bar=backbone.noise.level(t))
+    with capture(backbone.unet, {tap: backbone.taps[tap].path}) as captured:
+        backbone.predictor(backbone.embed(prompt))(z, t)
+    return captured[tap]
+
+
+def test_every_published_tap_has_its_published_size(backbone, image):
+    maps = extract(backbone, image[:1], taps=list(backbone.taps), timesteps=[261])
+    assert [one.tap for one in maps] == list(backbone.taps)
+    height, width = 2 * backbone.multiple, 3 * backbone.multiple  # padded
+    for one in maps:
+        tap = backbone.taps[one.tap]
+        assert one.stride == tap.stride
+        assert one.tensor.shape == (1, tap.channels, height // tap.stride, width // tap.stride)
+
+
+def test_features_equal_those_of_a_whole_forward(backbone, image):
+    maps = extract(
+        backbone, image, taps=["up1", "up2"], timesteps=[1, 261], prompt="a house", seed=3
+    )
+    assert len(maps) == 4
+    for one in maps:
+        whole = plain(backbone, image, one.tap, one.timestep, seed=3, prompt="a house")
+        assert torch.equal(one.tensor, whole)
+
+
+def test_the_network_is_left_after_the_deepest_tap(backbone, image):
+    ends, end = finished_calls(backbone.unet)
+    lasts, last = finished_calls(backbone.unet.up_blocks[3])
+    wanted, want = finished_calls(backbone.unet.up_blocks[2])
+    extract(backbone, image[:1], taps=["up1", "up2"], timesteps=[1, 261], ensemble=3)
+    for handle in (end, last, want):
+        handle.remove()
+    assert len(wanted) == 2
+    assert lasts == ends == []
+
+
+def test_nothing_is_left_on_the_network(backbone, image):
+    extract(backbone, image[:1], taps=["up1"], timesteps=[261])
+    assert all(not module._forward_hooks for module in backbone.unet.modules())
+
+
+def test_the_seed_decides_and_nothing_else(backbone, image):
+    def up2(seed, **others):
+        asked = {"taps": ["up2"], "timesteps": [261], **others}
+        return extract(backbone, image[:1], seed=seed, **asked)["up2", 261].tensor
+
+    torch.manual_seed(1)
+    first = up2(5)
+    torch.manual_seed(2)
+    assert torch.equal(up2(5), first)
+    assert torch.equal(up2(5, taps=["mid", "up2"], timesteps=[1, 261]), first)
+    assert not torch.allclose(up2(6), first)
+
+
+def test_the_global_generator_is_not_touched(backbone, image):
+    before = torch.get_rng_state()
+    extract(backbone, image[:1], taps=["up1"], timesteps=[261])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_batch_equals_one_image_at_a_time(backbone, image):
+    together = extract(backbone, image, taps=["up1", "up2"], timesteps=[261], ensemble=2)
+    for i in range(2):
+        alone = extract(
+            backbone, image[i : i + 1], taps=["up1", "up2"], timesteps=[261], ensemble=2
+        )
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one.tensor[i : i + 1], other.tensor, atol=1e-5, rtol=0)
+
+
+def test_an_ensemble_is_the_mean_over_draws(backbone, image):
+    mean = extract(backbone, image, taps=["up2"], timesteps=[261], ensemble=3, seed=7)
+    draws = [plain(backbone, image, "up2", 261, seed=7, draw=draw) for draw in range(3)]
+    torch.testing.assert_close(mean[0].tensor, torch.stack(draws).mean(0), atol=1e-5, rtol=0)
+    assert (draws[0] - draws[1]).abs().max() > 0.01
+
+
+def test_gradients_reach_the_image(backbone, image):
+    leaf = image[:1].clone().requires_grad_(True)
+    extract(backbone, leaf, taps=["up1"], timesteps=[261])[0].tensor.sum().backward()
+    assert leaf.grad.abs().max() > 0
+    assert not extract(backbone, image[:1], taps=["up1"], timesteps=[261])[0].tensor.requires_grad
+
+
+def test_maps_are_a_sequence_that_can_be_asked_by_name(backbone, image):
+    maps = extract(backbone, image[:1], taps=["up1", "up2"], timesteps=[1, 261])
+    assert [(one.tap, one.timestep) for one in maps] == [
+        ("up1", 1),
+        ("up2", 1),
+        ("up1", 261),
+        ("up2", 261),
+    ]
+    assert maps["up2", 261] is maps[3] is maps[-1]
+    assert list(maps[1:3]) == [maps[1], maps[2]]
+    assert repr(maps) == "FeatureMaps(4: taps up1, up2; t 1, 261)"
+    assert repr(maps[1:2]) == "FeatureMaps(1: taps up2; t 1)"
+
+
+def test_a_map_that_was_not_asked_for_is_refused_by_name(backbone, image):
+    maps = extract(backbone, image[:1], taps=["up1"], timesteps=[261])
+    with pytest.raises(UnknownNameError, match="no feature map named 'up1, 26'; did you mean up1"):
+        maps["up1", 26]
+
+
+def test_an_unknown_tap_is_refused_before_any_work(backbone):
+    unreadable = torch.full((1, 3, 8, 8), float("nan"))
+    with pytest.raises(UnknownNameError, match="no tap named 'up9'; did you mean up"):
+        extract(backbone, unreadable, taps=["up9"], timesteps=[261])
+
+
+@pytest.mark.parametrize("bad", [-1, 1000])
+def test_a_timestep_outside_the_table_is_refused(backbone, image, bad):
+    with pytest.raises(NoiseLevelError, match=f"{bad}"):
+        extract(backbone, image, taps=["up1"], timesteps=[261, bad])
+
+
+@pytest.mark.parametrize(
+    ("taps", "timesteps", "ensemble"), [([], [261], 1), (["up1"], [], 1), (["up1"], [261], 0)]
+)
+def test_asking_for_nothing_is_refused(backbone, image, taps, timesteps, ensemble):
+    with pytest.raises(ConfigError, match="must ask for something, got taps"):
+        extract(backbone, image, taps=taps, timesteps=timesteps, ensemble=ensemble)
+
+
+def test_an_image_without_three_channels_is_refused(backbone):
+    with pytest.raises(ShapeError, match=r"image must be \(b c=3 h w\), got \(1, 1, 8, 8\)"):
+        extract(backbone, torch.zeros(1, 1, 8, 8), taps=["up1"], timesteps=[261])
