@@ -1,41 +1,59 @@
 """How good an edit is: distances by both judges, likeness to the truth, and the controls."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from featurekit.backbone import Backbone
+from featurekit.errors import MaskError
 from featurekit.grid import crop
 from featurekit.scenes import controls
 from featurekit_drag.judge import JUDGES, Judge
 from featurekit_drag.subject import Subject
+
+CONTROLS = {
+    "noop": controls.noop,
+    "erase": controls.erase,
+    "blur": controls.blur,
+    "shifted_copy": controls.shifted_copy,
+}
 
 
 def control_edits(subject: Subject) -> dict[str, Tensor]:
     """Edits that need no diffusion model; whoever cannot beat them has shown nothing.
 
     Returns:
-        ``noop`` (the input), ``erase``, ``blur`` and ``shifted_copy``, each (1 3 h w).
+        ``noop`` (the input), ``erase``, ``blur`` and ``shifted_copy``, each (1 3 h w); without
+        those that the region leaves no room for.
     """
     image, points = subject.request.image, subject.request.points
     region = _region(subject)
-    drags = list(zip(points.handles.tolist(), points.targets.tolist(), strict=True))
-    return {
-        "noop": image,
-        "erase": controls.erase(image, region, drags),
-        "blur": controls.blur(image, region, drags),
-        "shifted_copy": controls.shifted_copy(image, region, drags),
-    }
+    drags = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in points.rows]
+    made = {}
+    for name, control in CONTROLS.items():
+        with suppress(MaskError):
+            made[name] = control(image, region, drags)
+    return made
 
 
 def _region(subject: Subject) -> Tensor:
-    """Where an edit is allowed to differ (h w) bool: the changed pixels, else the mask."""
+    """Where a control may differ, (1 1 h w): the changed pixels, the mask, or around the drags."""
+    request = subject.request
     if subject.changed is not None:
         return subject.changed
-    mask, image = subject.request.mask, subject.request.image
-    return torch.ones(image.shape[-2:], dtype=torch.bool) if mask is None else mask[0, 0] > 0
+    if request.mask is not None:
+        return request.mask
+    height, width = request.image.shape[-2:]
+    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+    centres = torch.cartesian_prod(rows, columns).flip(1).to(request.points.handles)
+    reach = request.points.lengths[:, None]
+    near = (torch.cdist(request.points.handles, centres) <= reach) | (
+        torch.cdist(request.points.targets, centres) <= reach
+    )
+    return near.any(dim=0).view(1, 1, height, width)
 
 
 def likeness(edit: Tensor, subject: Subject) -> float | None:

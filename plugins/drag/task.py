@@ -10,7 +10,7 @@ from featurekit.types import Job, Result, Stop
 from featurekit_drag.edit import Edit
 from featurekit_drag.engine import drag_of, judge_of
 from featurekit_drag.evaluate import evaluate
-from featurekit_drag.score import scores
+from featurekit_drag.score import CONTROLS, scores
 from featurekit_drag.subject import Subject, subject_of
 
 FRAME_MS = 250
@@ -47,14 +47,14 @@ def edit(job: Job) -> Result:
         progress(1, 1)
     metrics = {
         "points": points,
-        "controls": {name: table[name] for name in ("noop", "erase", "blur", "shifted_copy")},
+        "controls": {name: row for name, row in table.items() if name in CONTROLS},
         "mask": "everything may move" if subject.request.mask is None else "given",
         "updates": len(done.pulled.trace),
         "loss": list(done.pulled.trace),
         "lora_loss": list(done.lora_losses),
     }
     if subject.truth is not None:
-        metrics["truth"] = {name: table[name] for name in ("edit", "truth", "vae_floor")}
+        metrics["truth"] = {name: row for name, row in table.items() if name not in CONTROLS}
     return Result(
         stop=done.pulled.stop.value,
         metrics=metrics,
