@@ -1,3 +1,93 @@
-"""Read and steer the inside of diffusion models."""
+"""Read and steer the inside of diffusion models.
 
-__version__ = "0.1.0"
+Importing this package imports neither torch nor diffusers: each public name is fetched from its
+module when it is first used.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from featurekit.backbones import load as load_backbone
+    from featurekit.backbones.describe import describe_backbone
+    from featurekit.capture import capture
+    from featurekit.config import compose
+    from featurekit.extract import extract
+    from featurekit.invert import invert
+    from featurekit.io import load_image
+    from featurekit.noise import NoiseTable, Schedule
+    from featurekit.optimise import Limits, optimise
+    from featurekit.registry import load_plugin, plugins
+    from featurekit.run import run
+    from featurekit.sample import sample
+    from featurekit.steps import ddim_step
+
+__version__ = "0.1.0"  # the one place; pyproject.toml reads it from here
+
+__all__ = [
+    "Limits",
+    "NoiseTable",
+    "Schedule",
+    "capture",
+    "compose",
+    "ddim_step",
+    "describe_backbone",
+    "extract",
+    "invert",
+    "load_backbone",
+    "load_image",
+    "load_plugin",
+    "optimise",
+    "plugins",
+    "run",
+    "sample",
+]
+
+_HOMES = {  # public name -> module:name
+    "Limits": "featurekit.optimise:Limits",
+    "NoiseTable": "featurekit.noise:NoiseTable",
+    "Schedule": "featurekit.noise:Schedule",
+    "capture": "featurekit.capture:capture",
+    "compose": "featurekit.config:compose",
+    "ddim_step": "featurekit.steps:ddim_step",
+    "describe_backbone": "featurekit.backbones.describe:describe_backbone",
+    "extract": "featurekit.extract:extract",
+    "invert": "featurekit.invert:invert",
+    "load_backbone": "featurekit.backbones:load",
+    "load_image": "featurekit.io:load_image",
+    "load_plugin": "featurekit.registry:load_plugin",
+    "optimise": "featurekit.optimise:optimise",
+    "plugins": "featurekit.registry:plugins",
+    "run": "featurekit.run:run",
+    "sample": "featurekit.sample:sample",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # the public names have many types
+    """Fetch a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """List what a person would look for."""
+    return sorted({*globals(), *_HOMES})
+
+
+class _Package(ModuleType):
+    """Keeps ``featurekit.sample`` the function once the module of that name is imported too.
+
+    Importing a submodule sets it as an attribute of its package. Where a public name is the same,
+    the public name wins; the module stays reachable by ``from featurekit.sample import ...``.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

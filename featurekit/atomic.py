@@ -49,7 +49,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -73,11 +73,12 @@ def make_folder(path: Path | str) -> Path:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def unwritable(path: Path | str, error: OSError) -> OutputError:
+    """Word the error for a result that the operating system refused to take."""
     reason = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "choose another place")
     return OutputError(f"results must be writable to {str(path)!r}, but {reason}; {advice}")

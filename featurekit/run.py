@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from featurekit.atomic import make_folder
 from featurekit import backbones
-from featurekit.config import NO_PLUGIN, ROOT_KEYS, explain
+from featurekit.atomic import make_folder
+from featurekit.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.io import plain, write_json
-from featurekit.registry import Plugin, load_plugin, plugins, resolve
+from featurekit.overrides import explain
+from featurekit.registry import Plugin, load_plugin, resolve
 from featurekit.types import Job, Result
 from featurekit.types import Progress as Report
 
@@ -83,8 +84,7 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
 def _choice(config: Mapping[str, Any]) -> tuple[Plugin, str]:
     name = config["plugin"]["name"]
     if name == NO_PLUGIN:
-        known = sorted({info.name for info in plugins()})
-        raise ConfigError(f"a run needs a plugin, got none; add plugin= and one of {known}")
+        raise no_plugin()
     plugin = load_plugin(name)
     task = config["task"] if config["task"] is not None else plugin.tasks[0]
     if task not in plugin.tasks:

@@ -1,0 +1,149 @@
+"""The command line: a subcommand's name to its code, and every user's mistake to one sentence."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from featurekit.errors import FeatureKitError, UnknownNameError
+from featurekit.registry import resolve
+
+DONE, MISTAKE, INTERRUPTED = 0, 2, 130
+HELP = ("-h", "--help")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand; its module is imported when it is used."""
+
+    summary: str
+    target: str  # called with the words after the name, answers with the exit code
+    options: str | None = None  # dataclass of the key=value words, for --help
+    own_help: bool = False  # it answers --help itself
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command(
+        "run a plugin: plugin=NAME key=value ..., -m, --cfg job, --help",
+        "featurekit.launch:main",
+        own_help=True,
+    ),
+    "plugins": Command("list the installed plugins", "featurekit.commands:show_plugins"),
+    "taps": Command(
+        "list what can be read inside a backbone: backbone=NAME",
+        "featurekit.commands:show_taps",
+        "featurekit.options:TapsOptions",
+    ),
+    "extract": Command(
+        "write a picture's features to a file: image=FILE taps=[...] timesteps=[...]",
+        "featurekit.export:main",
+        "featurekit.options:ExtractOptions",
+    ),
+    "bench": Command(
+        "run a plugin's bench: NAME key=value ...; without a name, list them",
+        "featurekit.commands:bench",
+    ),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        words: what follows the program's name; none takes them from ``sys.argv``.
+
+    Returns:
+        Exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C. Other errors are our own and
+        leave with their traceback.
+    """
+    given = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in given
+    try:
+        code = _dispatch([word for word in given if word != "--debug"])
+        sys.stdout.flush()
+    except FeatureKitError as error:
+        if debug:
+            raise
+        return _complain(" ".join(str(error).split()), MISTAKE)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return _complain("interrupted", INTERRUPTED)
+    except OSError as error:
+        if debug or error.filename is not None:  # a file of ours is an OutputError; stdout has none
+            raise
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):  # somebody's ``head`` has seen enough
+            return DONE
+        return _complain(f"the terminal's output must be writable, but {error.strerror}", MISTAKE)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in (*HELP, "help"):
+        sys.stdout.write(_usage())
+        return DONE if words else MISTAKE
+    name, *rest = words
+    if name == "--version":
+        sys.stdout.write(f"featurekit {version('featurekit')}\n")
+        return DONE
+    if name in ("-sc", "--shell-completion"):
+        return _complete(words)
+    if name not in COMMANDS:
+        raise UnknownNameError("command", name, COMMANDS)
+    command = COMMANDS[name]
+    if rest and rest[0] in HELP and not command.own_help:
+        sys.stdout.write(_command_usage(name, command))
+        return DONE
+    return int(resolve(command.target)(rest))
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return (
+        "featurekit reads and steers the inside of diffusion models\n\n"
+        "usage: featurekit COMMAND [key=value ...] [--debug]\n\n" + "\n".join(lines) + "\n\n"
+        "  featurekit COMMAND --help          what a command takes\n"
+        "  featurekit run plugin=drag         the bundled example, on the embedded model\n"
+        '  eval "$(featurekit -sc install=bash)"   completion in this shell\n'
+    )
+
+
+def _command_usage(name: str, command: Command) -> str:
+    text = f"featurekit {name}: {command.summary}\n"
+    if command.options is not None:
+        usage = resolve("featurekit.overrides:usage")
+        text += f"\n{usage(resolve(command.options))}\n"
+    return text
+
+
+def _complete(words: list[str]) -> int:
+    """Complete our own words; hand the rest to Hydra as if the word ``run`` were not there.
+
+    Hydra's shell script calls ``featurekit -sc query=bash`` with the line in COMP_LINE.
+    """
+    typed = os.environ.get("COMP_LINE", "").split(" ")
+    asks = any(word.startswith("query=") for word in words)
+    if not asks or (len(typed) > 2 and typed[1] == "run"):
+        os.environ["COMP_LINE"] = " ".join([typed[0], *typed[2:]])
+        return int(resolve(COMMANDS["run"].target)(words))
+    begun = typed[1] if len(typed) == 2 else None
+    choices = [name for name in COMMANDS if begun is not None and name.startswith(begun)]
+    sys.stdout.write(" ".join(choices) + "\n")
+    return DONE
+
+
+def _complain(sentence: str, code: int) -> int:
+    with suppress(OSError):
+        sys.stderr.write(f"featurekit: {sentence}\n")
+    return code
+
+
+def _drop_stdout() -> None:
+    """Let the interpreter's last flush succeed."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -1,0 +1,135 @@
+"""``featurekit run``: a real Hydra application, whose errors come out as the toolkit's own."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from featurekit.atomic import unwritable
+from featurekit.config import CONFIG_NAME, HYDRA_VERSION_BASE, no_plugin, register_for
+from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.overrides import CONFIG_MODULE, explain, named_plugins, route_backbone, split
+from featurekit.registry import resolve
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"  # set to 1, Hydra raises instead of printing and exiting
+_SWEEP = ("-m", "--multirun")
+_FOLDER = ("-cd", "--config-dir")
+_VALUED = (
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
+    *("--experimental-rerun", *_FOLDER),
+)
+_INFO = ("-i", "--info")
+_INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_RUN = ("-r", "--run")
+_PLAIN = ("-h", "--help", "--hydra-help", "--version", "--resolve", "-sc", "--shell-completion")
+_FLAGS = (*_SWEEP, *_VALUED, *_INFO, *_RUN, *_PLAIN, "--debug")  # the router takes the last
+_WORKING = (*_SWEEP, *_RUN, *_FOLDER)  # flags of a command line that runs something
+
+
+class _Escape(BaseException):
+    """Carries an error of the job past Hydra, which would print and rephrase an Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def main(words: Sequence[str]) -> int:
+    """Run what the words after ``featurekit run`` say.
+
+    Args:
+        words: overrides and Hydra's flags, in any order.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        FeatureKitError: the words are wrong, or the run failed for a reason the user can mend.
+    """
+    flags, overrides = _sorted_out(words)
+    overrides = route_backbone(overrides)
+    works = all(flag.partition("=")[0] in _WORKING for flag in flags)
+    if works and not named_plugins(overrides) and "experiment" not in map(_key, overrides):
+        raise no_plugin()
+    for broken in register_for(overrides):
+        sys.stderr.write(f"note: {broken}\n")
+    if any(flag in _SWEEP for flag in flags):
+        overrides = [_sweep_folder(override) for override in overrides]
+    _hand_over([*flags, *overrides])
+    return 0
+
+
+def _hand_over(words: Sequence[str]) -> None:
+    """Give the command line to Hydra and translate what it raises."""
+    before = sys.argv
+    sys.argv = [before[0], *words]
+    os.environ[_FULL_ERROR] = "1"
+    application: Callable[[], None] = hydra.main(
+        version_base=HYDRA_VERSION_BASE,
+        config_path=f"pkg://{CONFIG_MODULE}",
+        config_name=CONFIG_NAME,
+    )(_job)
+    try:
+        application()
+    except _Escape as escape:
+        raise escape.error from escape.error.__cause__
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        raise explain(error) from error
+    except OSError as error:  # Hydra makes the folders of runs and sweeps
+        raise unwritable(error.filename or ".", error) from error
+    finally:
+        sys.argv = before
+        del os.environ[_FULL_ERROR]
+
+
+def _job(cfg: DictConfig) -> None:
+    """Run one job, called by Hydra."""
+    settings = HydraConfig.get()
+    if settings.mode is RunMode.MULTIRUN:
+        cfg.out = str(Path(settings.sweep.dir) / settings.sweep.subdir)
+    run = resolve("featurekit.run:run")  # deferred: it imports torch
+    try:
+        record = run(cfg)
+    except Exception as error:
+        raise _Escape(error) from error
+    sys.stdout.write(f"{record['summary']}\n{record['stop']}; see {cfg.out}\n".lstrip())
+
+
+def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part flags, with their values, from overrides: Hydra wants all flags first."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if not word.startswith("-"):
+            overrides.append(word)
+        elif name in _INFO:
+            topic = rest.pop(0) if not equals and rest and rest[0] in _INFO_TOPICS else "all"
+            flags.append(word if equals else f"--info={topic}")
+        elif name in _VALUED and not equals:
+            if not rest:
+                raise ConfigError(f"{name} needs a value after it, got none")
+            flags.append(f"{name}={rest.pop(0)}")
+        elif name in _FLAGS:
+            flags.append(word)
+        else:
+            raise UnknownNameError("flag", word, _FLAGS)
+    return flags, overrides
+
+
+def _sweep_folder(override: str) -> str:
+    """In a sweep ``out`` names the folder that holds the jobs' folders."""
+    key, _, value = split(override)
+    return f"hydra.sweep.dir={value}" if key == "out" else override
+
+
+def _key(override: str) -> str:
+    return split(override)[0]
