@@ -35,7 +35,7 @@ _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others c
 class LoraRecipe:
     """How an update is shaped and fitted; the defaults are DragDiffusion's for SD 1.5.
 
-    Source: Shi et al. 2023, arXiv:2306.14435, section 3.2, and its code for ``to_out.0``.
+    Source: Shi et al. 2023, arXiv:2306.14435, and its code for ``to_out.0``.
     """
 
     rank: int = 16  # inner width of every update, >= 1

@@ -61,8 +61,8 @@ def share_attention(unet: nn.Module, paths: Sequence[str], *, rows: int = 2) -> 
         CaptureError: an attention normalises its input itself or has fused projections.
         ShapeError: ``rows`` is below 1, or, during a forward, does not divide the batch.
 
-    Source: Cao et al. 2023, arXiv:2304.08465, eq. 3; as reference-latent control in Shi et al.
-    2023, arXiv:2306.14435, section 3.4.
+    Source: Cao et al. 2023, arXiv:2304.08465 (mutual self-attention); as reference-latent control
+    in Shi et al. 2023, arXiv:2306.14435.
     """
     if rows < 1:
         raise ShapeError(f"rows of a group must be at least 1, got {rows}")
