@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "plugins": Command("list the installed plugins", "featurekit.commands:show_plugins"),
     "taps": Command(
         "list what can be read inside a backbone: backbone=NAME",
-        "featurekit.commands:show_taps",
+        "featurekit.taps:main",
         "featurekit.options:TapsOptions",
     ),
     "extract": Command(

@@ -1,15 +1,10 @@
-"""The small subcommands: what is installed, what can be read, what can be measured. No torch."""
+"""The subcommands about plugins: which are installed, and what they can measure. No torch."""
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from featurekit.backbones.describe import describe_backbone
 from featurekit.errors import ConfigError, PluginError, UnknownNameError
-from featurekit.options import TapsOptions
-from featurekit.overrides import fill
 from featurekit.registry import load_plugin, plugins, resolve
+from featurekit.tables import show
 
 
 def show_plugins(words: Sequence[str]) -> int:
@@ -26,30 +21,8 @@ def show_plugins(words: Sequence[str]) -> int:
     """
     if words:
         raise ConfigError(f"featurekit plugins takes no words, got {words[0]!r}")
-    table = _table("plugin", "distribution", "version", "entry point")
-    for info in plugins():
-        table.add_row(info.name, info.distribution, info.version, info.value)
-    _show(table)
-    return 0
-
-
-def show_taps(words: Sequence[str]) -> int:
-    """List what can be read inside a backbone, from its configs alone.
-
-    Args:
-        words: overrides of ``TapsOptions``.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        FeatureKitError: the words are wrong, or the backbone does not exist.
-    """
-    options = fill(TapsOptions, words)
-    table = _table("tap", "role", "channels", "stride px", "module path")
-    for tap in describe_backbone(options.backbone):
-        table.add_row(tap.name, tap.role, str(tap.channels), str(tap.stride), tap.path)
-    _show(table)
+    rows = [(info.name, info.distribution, info.version, info.value) for info in plugins()]
+    show(("plugin", "distribution", "version", "entry point"), rows)
     return 0
 
 
@@ -68,10 +41,8 @@ def bench(words: Sequence[str]) -> int:
     """
     targets, broken = _benches()
     if not words:
-        table = _table("bench", "plugin")
-        for name, owners in sorted(targets.items()):
-            table.add_row(name, ", ".join(owners))
-        _show(table)
+        rows = [(name, ", ".join(owners)) for name, owners in sorted(targets.items())]
+        show(("bench", "plugin"), rows)
         return 0
     name, *rest = words
     if name not in targets:
@@ -99,17 +70,3 @@ def _benches() -> tuple[dict[str, dict[str, str]], list[PluginError]]:
         for name, target in benches.items():
             targets.setdefault(name, {})[owner] = target
     return targets, broken
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ignore")
-    return table
-
-
-def _show(table: Table) -> None:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=1000)  # nobody to wrap for
-    console.print(table)

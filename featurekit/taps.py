@@ -1,0 +1,29 @@
+"""``featurekit taps``: what can be read inside a backbone, from its configs alone. No torch."""
+
+from collections.abc import Sequence
+
+from featurekit.backbones.describe import describe_backbone
+from featurekit.options import TapsOptions
+from featurekit.overrides import fill
+from featurekit.tables import show
+
+
+def main(words: Sequence[str]) -> int:
+    """List what can be read inside a backbone, from its configs alone.
+
+    Args:
+        words: overrides of ``TapsOptions``.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        FeatureKitError: the words are wrong, or the backbone does not exist.
+    """
+    options = fill(TapsOptions, words)
+    rows = [
+        (tap.name, tap.role, str(tap.channels), str(tap.stride), tap.path)
+        for tap in describe_backbone(options.backbone)
+    ]
+    show(("tap", "role", "channels", "stride px", "module path"), rows)
+    return 0
