@@ -1,7 +1,8 @@
 """Drag points of an image to where they should be (DragDiffusion, arXiv 2306.14435)."""
 
 from featurekit.registry import Plugin
-from featurekit_drag.config import DragConfig
+
+from .config import DragConfig
 
 PLUGIN = Plugin(
     name="drag",

@@ -10,7 +10,8 @@ from omegaconf import II
 
 from featurekit.config import PluginConfig
 from featurekit.errors import ConfigError, UnknownNameError
-from featurekit_drag.settings import DragSettings, Rule
+
+from .settings import DragSettings, Rule
 
 
 @dataclass

@@ -16,11 +16,12 @@ from featurekit.sample import sample
 from featurekit.shapes import expect
 from featurekit.trajectory import Trajectory
 from featurekit.types import Conditioning, Predict, Progress, silent
-from featurekit_drag.look import glimpser, level_of, onlooker
-from featurekit_drag.mask import check_mask, compose, feathered, latent_mask
-from featurekit_drag.points import Points, to_px, to_units
-from featurekit_drag.pull import Hold, Pulled, pull
-from featurekit_drag.settings import DragSettings
+
+from .look import glimpser, level_of, onlooker
+from .mask import check_mask, compose, feathered, latent_mask
+from .points import Points, to_px, to_units
+from .pull import Hold, Pulled, pull
+from .settings import DragSettings
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
@@ -95,7 +96,7 @@ class Drag:
             looks = self._stations(pulled)
             rows = torch.cat([pulled.latent, *(pulled.stations[i] for i in looks)])
             decoded = self._denoise(rows, predict, path, stage)
-        pictures = [self._finish(picture, request) for picture in decoded.split(1)]
+        pictures = [self._finish(picture, request) for picture in decoded.chunk(len(decoded))]
         stride = self.backbone.taps[self.settings.tap].stride
         stations = [
             Station(picture, to_px(pulled.way[i], stride))

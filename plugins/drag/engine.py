@@ -3,10 +3,11 @@
 from featurekit.adapt import LoraRecipe
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.types import Job
-from featurekit_drag.config import DragConfig, settings_of
-from featurekit_drag.edit import Drag
-from featurekit_drag.judge import Judge, Sight
-from featurekit_drag.subject import Subject
+
+from .config import DragConfig, settings_of
+from .edit import Drag
+from .judge import Judge, Sight
+from .subject import Subject
 
 
 def drag_of(job: Job) -> Drag:

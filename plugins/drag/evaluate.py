@@ -19,11 +19,12 @@ from featurekit.pictures import contact_sheet
 from featurekit.run import run
 from featurekit.scenes import Move, held_out_moves
 from featurekit.types import Job, Result
-from featurekit_drag.config import DragConfig
-from featurekit_drag.engine import drag_of, judge_of
-from featurekit_drag.judge import JUDGES
-from featurekit_drag.score import scores
-from featurekit_drag.subject import from_move, native_size
+
+from .config import DragConfig
+from .engine import drag_of, judge_of
+from .judge import JUDGES
+from .score import scores
+from .subject import from_move, native_size
 
 Record = Mapping[str, Any]
 SORTS = {"translations": False, "deformations": True}

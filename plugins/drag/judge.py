@@ -10,7 +10,8 @@ from featurekit.backbone import Backbone
 from featurekit.extract import extract
 from featurekit.matching import match_feature, match_patch
 from featurekit.types import FeatureMap
-from featurekit_drag.points import Points
+
+from .points import Points
 
 ENSEMBLE = 4  # noises averaged by the feature judge
 JUDGES = ("patch", "feature")

@@ -10,8 +10,9 @@ from featurekit.capture import capture
 from featurekit.noise import Schedule
 from featurekit.steps import ddim_step
 from featurekit.types import Predict
-from featurekit_drag.pull import Glance
-from featurekit_drag.settings import DragSettings
+
+from .pull import Glance
+from .settings import DragSettings
 
 
 def level_of(backbone: Backbone, settings: DragSettings) -> tuple[Schedule, int]:
@@ -71,5 +72,5 @@ def fused(field: Tensor, guidance: float) -> Tensor:
     if len(field) == 1:
         return field
     weight = guidance / (2 * guidance - 1)
-    unconditional, conditional = field.split(1)
+    unconditional, conditional = field.chunk(2)
     return torch.cat([(1 - weight) * unconditional, weight * conditional], dim=1)

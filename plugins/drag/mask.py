@@ -7,7 +7,8 @@ from torch import Tensor
 from featurekit.errors import MaskError
 from featurekit.grid import pad
 from featurekit.shapes import expect
-from featurekit_drag.points import Points
+
+from .points import Points
 
 
 def latent_mask(mask: Tensor, *, stride: int, multiple: int) -> Tensor:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from featurekit.fields import sample_refined, window
-from featurekit_drag.settings import UNITS_PER_CELL, Rule
+
+from .settings import UNITS_PER_CELL, Rule
 
 
 def patches(field: Tensor, centres: Tensor, *, radius: int) -> Tensor:
@@ -20,7 +21,7 @@ def patches(field: Tensor, centres: Tensor, *, radius: int) -> Tensor:
     """
     cells = torch.cat([window(centre, radius) for centre in centres])
     values = sample_refined(field, cells.to(field), factor=UNITS_PER_CELL)[0]
-    return values.unflatten(0, (len(centres), -1))
+    return values.reshape(len(centres), -1, values.shape[-1])
 
 
 def motion_loss(

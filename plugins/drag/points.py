@@ -8,7 +8,8 @@ from torch import Tensor
 
 from featurekit.errors import PointsError
 from featurekit.grid import cells_from_px, px_from_cells
-from featurekit_drag.settings import UNITS_PER_CELL
+
+from .settings import UNITS_PER_CELL
 
 NEAR_PX = 1e-3  # a target nearer than this is its handle
 
@@ -23,7 +24,7 @@ class Points:
     @property
     def lengths(self) -> Tensor:
         """Distance asked of each handle, (n,) px."""
-        return (self.targets - self.handles).norm(dim=1)
+        return torch.linalg.vector_norm(self.targets - self.handles, dim=1)
 
     @property
     def rows(self) -> list[list[float]]:

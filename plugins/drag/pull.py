@@ -8,9 +8,10 @@ from torch import Tensor
 
 from featurekit.optimise import Limits, optimise
 from featurekit.types import Progress, Stop, silent
-from featurekit_drag.motion import motion_loss, patches
-from featurekit_drag.settings import Rule
-from featurekit_drag.tracking import track
+
+from .motion import motion_loss, patches
+from .settings import Rule
+from .tracking import track
 
 
 @dataclass(frozen=True)

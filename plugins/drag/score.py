@@ -11,8 +11,9 @@ from featurekit.backbone import Backbone
 from featurekit.errors import MaskError
 from featurekit.grid import crop
 from featurekit.scenes import controls
-from featurekit_drag.judge import JUDGES, Judge
-from featurekit_drag.subject import Subject
+
+from .judge import JUDGES, Judge
+from .subject import Subject
 
 CONTROLS = {
     "noop": controls.noop,

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from featurekit.backbone import Backbone
 from featurekit.backbones.sd import from_config
-from featurekit_drag.look import glimpser, onlooker
-from featurekit_drag.points import read_points, to_units
-from featurekit_drag.pull import Hold, pull
-from featurekit_drag.settings import DragSettings, Rule
+
+from .look import glimpser, onlooker
+from .points import read_points, to_units
+from .pull import Hold, pull
+from .settings import DragSettings, Rule
 
 KILOBYTES_PER_GIB = 1024**2
 

@@ -1,6 +1,6 @@
 """What is dragged: a user's picture, or a bundled scene whose true answer is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from featurekit.errors import ConfigError
 from featurekit.io import load_image, load_mask
 from featurekit.scenes import Move, held_out_moves
 from featurekit.types import Job
-from featurekit_drag.config import DragConfig
-from featurekit_drag.edit import Request
-from featurekit_drag.points import read_points
+
+from .config import DragConfig
+from .edit import Request
+from .points import read_points
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,7 @@ def subject_of(job: Job) -> Subject:
     if job.image is not None or settings.points or settings.mask is not None:
         return from_picture(job)
     move = held_out_moves(settings.scene + 1)[settings.scene]
-    return from_move(move, size=native_size(job.backbone), seed=job.seed)
+    subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
+    if not job.prompt:
+        return subject
+    return replace(subject, request=replace(subject.request, prompt=job.prompt))

@@ -7,11 +7,12 @@ from featurekit.errors import UnknownNameError
 from featurekit.io import write_gif, write_image
 from featurekit.pictures import before_after, way_frames
 from featurekit.types import Job, Result, Stop
-from featurekit_drag.edit import Edit
-from featurekit_drag.engine import drag_of, judge_of
-from featurekit_drag.evaluate import evaluate
-from featurekit_drag.score import CONTROLS, scores
-from featurekit_drag.subject import Subject, subject_of
+
+from .edit import Edit
+from .engine import drag_of, judge_of
+from .evaluate import evaluate
+from .score import CONTROLS, scores
+from .subject import Subject, subject_of
 
 FRAME_MS = 250
 LAST_FRAME_TIMES = 4  # the result stays a second before the way begins again

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from featurekit.fields import sample_refined, window
-from featurekit_drag.settings import UNITS_PER_CELL
+
+from .settings import UNITS_PER_CELL
 
 
 def track(field: Tensor, handles: Tensor, templates: Tensor, *, radius: int) -> Tensor:
