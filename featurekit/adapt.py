@@ -217,11 +217,6 @@ def _injected(
     module: nn.Module, paths: Sequence[str], recipe: LoraRecipe
 ) -> Iterator[dict[str, Any]]:
     """Put empty peft layers around some layers; take them off and restore every flag at the end."""
-    found = [path for path, part in module.named_modules() if isinstance(part, BaseTunerLayer)]
-    if found:
-        raise BackboneError(
-            f"the network must carry no adapter yet, found one at {found[0]}; leave its block first"
-        )
     own = {path: module.get_submodule(path) for path in paths}
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     attributes = set(vars(module))
@@ -272,8 +267,13 @@ def _checked(loss: Tensor, step: int, recipe: LoraRecipe) -> float:
 
 def _adaptable(module: nn.Module) -> list[str]:
     """Paths of the layers that an update can be for, in the order of the network."""
-    parts = module.named_modules()
-    return [path for path, part in parts if path and isinstance(part, (nn.Linear, nn.Conv2d))]
+    parts = [(path, part) for path, part in module.named_modules() if path]
+    found = [path for path, part in parts if isinstance(part, BaseTunerLayer)]
+    if found:
+        raise BackboneError(
+            f"the network must carry no adapter yet, found one at {found[0]}; leave its block first"
+        )
+    return [path for path, part in parts if isinstance(part, (nn.Linear, nn.Conv2d))]
 
 
 def _targets(module: nn.Module, targets: Sequence[str]) -> list[str]:
