@@ -81,7 +81,7 @@ class PresetPath(SearchPathPlugin):  # type: ignore[misc]  # Hydra publishes no 
 
 
 def register(names: Iterable[str]) -> tuple[Plugin, ...]:
-    """Make the schemas and presets of plugins known to Hydra. Doing it again changes nothing.
+    """Make the schemas and presets of plugins known to Hydra, and the presets of no others.
 
     Args:
         names: plugins to load.
@@ -92,12 +92,11 @@ def register(names: Iterable[str]) -> tuple[Plugin, ...]:
     """
     store = ConfigStore.instance()
     store.store(name="run_schema", node=RunConfig, provider="featurekit")
-    Plugins.instance().register(PresetPath)
     loaded = tuple(load_plugin(name) for name in names)
     for plugin in loaded:
         store.store(group="plugin", name=plugin.name, node=plugin.schema, provider=plugin.name)
-        if plugin.presets is not None:
-            PresetPath.folders[plugin.name] = plugin.presets
+    PresetPath.folders = {plugin.name: plugin.presets for plugin in loaded if plugin.presets}
+    Plugins.instance().register(PresetPath)
     return loaded
 
 
@@ -118,13 +117,13 @@ def register_for(overrides: Sequence[str]) -> tuple[PluginError, ...]:
     if named:
         register(name for name in named if name != NO_PLUGIN)
         return ()
-    broken = []
-    register(())
+    sound, broken = [], []
     for name in sorted({info.name for info in plugins()}):
         try:
-            register((name,))
+            sound.append(load_plugin(name).name)
         except PluginError as error:
             broken.append(error)
+    register(sound)
     return tuple(broken)
 
 

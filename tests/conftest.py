@@ -1,0 +1,61 @@
+"""What several test files share: plugins of a third party made on the spot, a real command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from specimen import FAST, PIPELINE, SPEC
+
+MakePlugin = Callable[..., Path]
+
+
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePlugin]:
+    """Write a distribution with a plugin and put it on the path, here and for child processes."""
+    made: list[str] = []
+
+    def make(name: str = "blur", *, owner: str = "blurry", spec: str = SPEC) -> Path:
+        package = f"{owner}_{len(made)}_{os.urandom(3).hex()}"
+        made.append(package)
+        site = tmp_path / "site" / package
+        (site / package / "conf" / "experiment").mkdir(parents=True)
+        (site / package / "__init__.py").write_text(dedent(spec).format(package=package))
+        (site / package / "pipeline.py").write_text(dedent(PIPELINE).format())
+        (site / package / "conf" / "__init__.py").touch()
+        (site / package / "conf" / "experiment" / "blur_fast.yaml").write_text(dedent(FAST))
+        info = site / f"{owner}-0.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {owner}\nVersion: 0.3\n")
+        entry = f"[featurekit.plugins]\n{name} = {package}:PLUGIN\n"
+        (info / "entry_points.txt").write_text(entry)
+        monkeypatch.syspath_prepend(site)
+        inherited = os.environ.get("PYTHONPATH")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), inherited])))
+        return site / package
+
+    yield make
+    for module in [m for m in sys.modules if m.partition(".")[0] in made]:
+        del sys.modules[module]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``python -m featurekit`` as a person would, in an empty folder."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "featurekit", *words],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run
