@@ -1,12 +1,13 @@
-"""A procedural, captioned world with exact truth: pictures, line drawings, named points, moves."""
+"""A procedural, captioned world with exact truth: pictures, line drawings, named points, moves.
 
-from featurekit.scenes.controls import CONTROLS, mse_ratio
+Importing it does not import torch; ``featurekit.scenes.controls``, which works on tensors, does.
+"""
+
 from featurekit.scenes.kind import Kind, Mover
 from featurekit.scenes.moves import Move, held_out_moves, move
 from featurekit.scenes.world import HELD_OUT_SEEDS, KINDS, TRAIN_SEEDS, Scene, scene
 
 __all__ = [
-    "CONTROLS",
     "HELD_OUT_SEEDS",
     "KINDS",
     "TRAIN_SEEDS",
@@ -16,6 +17,5 @@ __all__ = [
     "Scene",
     "held_out_moves",
     "move",
-    "mse_ratio",
     "scene",
 ]

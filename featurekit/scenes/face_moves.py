@@ -8,6 +8,8 @@ from featurekit.scenes.faces import RANGES, Face
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind, Mover, named, two_places, two_values
 
+BROW_GAP = 0.02  # from the edge of hair or hat down to a brow that is dragged, at least
+
 
 def _slide(face: Face, rng: Random, at_least: float) -> tuple[Face, Face] | None:
     places = two_places(rng, RANGES["centre_x"], RANGES["centre_y"], at_least)
@@ -49,7 +51,16 @@ def _brows(face: Face, rng: Random, at_least: float) -> tuple[Face, Face] | None
     if tilts is None:
         return None
     before, after = (replace(face, brow=tilt) for tilt in tilts)
-    return before, after
+    return (before, after) if _brows_are_seen(before) and _brows_are_seen(after) else None
+
+
+def _brows_are_seen(face: Face) -> bool:
+    """Whether hair or hat end above the brows."""
+    if face.style == "bald":
+        return True
+    depth = 0.55 if face.style == "hat" else 1 - face.hair_line
+    edge = face.centre_y - face.radius_y * depth + (0.035 if face.style == "hat" else 0.0)
+    return all(y > edge + BROW_GAP for _, y in _inner_brow_ends(face))
 
 
 def _inner_brow_ends(face: Face) -> tuple[Point, ...]:
@@ -70,7 +81,7 @@ FACE: Kind[Face] = Kind(
         Mover("slide", False, 0.15, _slide, named(faces.keypoints, "nose")),
         Mover("longer", True, 0.13, _longer, named(faces.keypoints, "chin")),
         Mover("smile", True, 0.06, _smile, named(faces.keypoints, "mouth_l", "mouth_r")),
-        Mover("eyes", True, 0.04, _eyes, named(faces.keypoints, "eye_l", "eye_r")),
+        Mover("eyes", False, 0.04, _eyes, named(faces.keypoints, "eye_l", "eye_r")),
         Mover("brows", True, 0.035, _brows, _inner_brow_ends),
     ),
 )

@@ -49,7 +49,7 @@ class Scene:
             ShapeError: the size is out of range.
         """
         painting = Painting(size)
-        KINDS[self.kind].draw(painting, self.params)
+        known_kind(self.kind).draw(painting, self.params)
         return painting.image()
 
     def drawing(self, size: int = 64) -> Image.Image:
@@ -65,16 +65,16 @@ class Scene:
             ShapeError: the size is out of range.
         """
         sheet = LineDrawing(size)
-        KINDS[self.kind].draw(sheet, self.params)
+        known_kind(self.kind).draw(sheet, self.params)
         return sheet.image()
 
     def caption(self, seed: int = 0) -> str:
         """Describe the scene; another seed mentions other details, or in another order."""
-        return KINDS[self.kind].caption(self.params, Random(f"caption {self.seed} {seed}"))
+        return known_kind(self.kind).caption(self.params, Random(f"caption {self.seed} {seed}"))
 
     def keypoints(self) -> dict[str, Point]:
         """Named points ``(x, y)`` in [0, 1] of the side; parts that are missing have none."""
-        return dict(KINDS[self.kind].keypoints(self.params))
+        return dict(known_kind(self.kind).keypoints(self.params))
 
 
 def scene(seed: int, kind: str | None = None) -> Scene:

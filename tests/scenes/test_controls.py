@@ -1,0 +1,172 @@
+"""Controls: each does just what it is named for, inside the region only, and scores as recorded."""
+
+import numpy as np
+import pytest
+import torch
+
+from featurekit.errors import MaskError, PointsError, ShapeError
+from featurekit.scenes import held_out_moves
+from featurekit.scenes.controls import CONTROLS, blur, erase, mse_ratio, noop, shifted_copy
+
+
+def tensor(picture):
+    pixels = torch.from_numpy(np.asarray(picture).copy())
+    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def region_of(array):
+    return torch.from_numpy(np.asarray(array).copy())[None, None] != 0
+
+
+def box(top, bottom, left, right, size=32):
+    region = torch.zeros(1, 1, size, size, dtype=torch.bool)
+    region[..., top:bottom, left:right] = True
+    return region
+
+
+def disc(x, y, radius=4.0, size=32):
+    """A white disc on a grey ground that gets lighter to the right; x, y in px."""
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    distance = torch.hypot(columns + 0.5 - x, rows + 0.5 - y)
+    inside = (radius + 0.5 - distance).clamp(0, 1)
+    ground = (columns / size - 0.8).expand(1, 3, -1, -1)
+    return ground * (1 - inside) + inside
+
+
+RIGHT = [((10.0, 16.0), (20.0, 16.0))]
+AROUND = box(8, 24, 4, 27)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_leaves_everything_outside_the_region_alone(name):
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    before = image.clone()
+    edited = CONTROLS[name](image, AROUND, RIGHT)
+    assert edited.shape == image.shape
+    assert torch.equal(torch.where(AROUND, 0, edited), torch.where(AROUND, 0, before))
+    assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_leaves_one_colour_as_it_is(name):
+    grey = torch.full((1, 3, 32, 32), 0.25)
+    torch.testing.assert_close(CONTROLS[name](grey, AROUND, RIGHT), grey, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in CONTROLS if name != "noop"])
+def test_a_control_changes_the_region(name):
+    edited = CONTROLS[name](disc(10, 16), AROUND, RIGHT)
+    assert (edited - disc(10, 16)).abs().max() > 0.3
+
+
+def test_noop_is_the_source():
+    assert noop(disc(10, 16), AROUND, RIGHT) is not None
+    assert torch.equal(noop(disc(10, 16), AROUND, RIGHT), disc(10, 16))
+
+
+def test_erase_leaves_the_ground_without_the_object():
+    ground = disc(-90, 16)
+    torch.testing.assert_close(erase(disc(10, 16), AROUND, RIGHT), ground, atol=1e-5, rtol=0)
+
+
+def test_blur_keeps_the_mean_and_takes_the_edges_away():
+    image = disc(16, 16)
+    everywhere = box(0, 32, 0, 32)
+    blurred = blur(image, everywhere, RIGHT)
+    assert float(blurred.mean()) == pytest.approx(float(image.mean()), abs=0.01)
+    assert blurred.diff(dim=3).abs().max() < 0.5 * image.diff(dim=3).abs().max()
+
+
+def test_blurs_width_grows_with_the_picture():
+    spreads = []
+    for size in (32, 64):
+        dot = torch.zeros(1, 3, size, size)
+        dot[..., size // 2, size // 2] = 1
+        blurred = blur(dot, box(0, size, 0, size, size), RIGHT)[0, 0]
+        offset = torch.arange(size) - size // 2
+        spreads.append(float((blurred.sum(0) * offset**2).sum().sqrt()))
+    assert spreads == pytest.approx([2, 4], rel=0.05)
+
+
+def test_a_shifted_copy_of_a_translation_over_flat_ground_is_the_truth():
+    flat = torch.full((1, 3, 32, 32), -0.5)
+    before, after = (torch.where(disc(x, 16) > 0.3, 1.0, flat) for x in (10, 20))
+    torch.testing.assert_close(shifted_copy(before, AROUND, RIGHT), after, atol=1e-5, rtol=0)
+
+
+def test_a_shifted_copy_ends_between_pixels_where_the_drag_does():
+    flat = disc(10, 16) * 0 - 0.5
+    half = shifted_copy(torch.maximum(disc(10, 16), flat), AROUND, [((10.0, 16.0), (19.5, 16.0))])
+    weight = (half - half.min())[0, 0, 12:20, 14:26]
+    x = (weight.sum(0) * (torch.arange(14, 26) + 0.5)).sum() / weight.sum()
+    whole = shifted_copy(torch.maximum(disc(10, 16), flat), AROUND, RIGHT)
+    weight = (whole - whole.min())[0, 0, 12:20, 14:26]
+    assert float((weight.sum(0) * (torch.arange(14, 26) + 0.5)).sum() / weight.sum()) > float(x)
+
+
+def test_with_several_drags_each_copies_what_is_near_its_own_handle():
+    flat = torch.full((1, 3, 32, 32), -0.5)
+    drags = [((8.0, 16.0), (8.0, 8.0)), ((24.0, 16.0), (24.0, 24.0))]
+    before, after = flat.clone(), flat.clone()
+    for (x, y), (to_x, to_y) in drags:
+        before[..., int(y) - 2 : int(y) + 2, int(x) - 2 : int(x) + 2] = 1
+        after[..., int(to_y) - 2 : int(to_y) + 2, int(to_x) - 2 : int(to_x) + 2] = 1
+    copied = shifted_copy(before, box(2, 30, 2, 30), drags)
+    torch.testing.assert_close(copied, after, atol=1e-5, rtol=0)
+
+
+def test_the_ratio_is_one_for_nothing_zero_for_the_truth_and_a_quarter_half_way():
+    source, truth, region = disc(10, 16), disc(20, 16), AROUND
+    assert mse_ratio(source, truth, source, region) == 1
+    assert mse_ratio(truth, truth, source, region) == 0
+    assert mse_ratio((source + truth) / 2, truth, source, region) == pytest.approx(0.25)
+
+
+def test_the_ratio_counts_the_region_only():
+    source, truth = disc(10, 16), disc(20, 16)
+    edit = torch.where(AROUND, truth, -truth)
+    assert mse_ratio(edit, truth, source, AROUND) == 0
+    assert mse_ratio(edit, truth, source, box(0, 32, 0, 32)) > 0
+
+
+@pytest.mark.parametrize(
+    ("deforms", "recorded"),
+    [
+        (False, {"noop": 1.0, "erase": 0.79, "blur": 0.65, "shifted_copy": 0.14}),
+        (True, {"noop": 1.0, "erase": 1.0, "blur": 0.65, "shifted_copy": 0.61}),
+    ],
+)
+def test_the_controls_score_on_the_held_out_moves_as_recorded(deforms, recorded):
+    ratios = {name: [] for name in CONTROLS}
+    for made in held_out_moves(24, deforms=deforms):
+        source, truth = tensor(made.before.image()), tensor(made.after.image())
+        mask, changed = region_of(made.mask()), region_of(made.changed())
+        for name, control in CONTROLS.items():
+            edit = control(source, mask, made.drags_px())
+            ratios[name].append(mse_ratio(edit, truth, source, changed))
+    assert {name: np.mean(r) for name, r in ratios.items()} == pytest.approx(recorded, abs=0.02)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_unusable_arguments_are_refused(name):
+    control, image = CONTROLS[name], disc(10, 16)
+    with pytest.raises(ShapeError, match=r"image must be \(1 3 h w\), got \(2, 3, 32, 32\)"):
+        control(image.repeat(2, 1, 1, 1), AROUND, RIGHT)
+    with pytest.raises(ShapeError, match=r"region must be \(1 1 h=32 w=32\), got \(32, 32\)"):
+        control(image, AROUND[0, 0], RIGHT)
+    with pytest.raises(MaskError, match="region must hold a pixel, got none"):
+        control(image, AROUND & False, RIGHT)
+    with pytest.raises(PointsError, match="at least one drag, got none"):
+        control(image, AROUND, [])
+    with pytest.raises(PointsError, match="coordinates of drags must be finite"):
+        control(image, AROUND, [((1.0, float("nan")), (2.0, 2.0))])
+
+
+def test_a_copy_that_nothing_can_follow_is_refused():
+    with pytest.raises(MaskError, match=r"must hold what moves from .* before and after"):
+        shifted_copy(disc(10, 16), box(12, 20, 6, 14), [((10.0, 16.0), (28.0, 16.0))])
+
+
+def test_a_ratio_without_any_change_is_refused():
+    with pytest.raises(MaskError, match="source and truth must differ in the region"):
+        mse_ratio(disc(10, 16), disc(20, 16), disc(20, 16), AROUND)
