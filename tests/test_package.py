@@ -1,0 +1,84 @@
+"""The package: its public names, what importing it costs, and names that modules share."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import featurekit as fk
+
+PROMISED = {
+    "load_backbone", "describe_backbone", "load_image", "capture", "extract", "NoiseTable",
+    "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
+    "run", "compose",
+}  # fmt: skip
+
+
+def child(code):
+    result = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_public_names_are_the_promised_ones():
+    assert set(fk.__all__) == PROMISED
+    assert set(dir(fk)) >= PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_a_public_name_is_the_thing_of_its_module(name):
+    thing = getattr(fk, name)
+    assert callable(thing)
+    assert thing is getattr(sys.modules[thing.__module__], thing.__name__)
+
+
+def test_what_a_type_checker_sees_is_what_python_finds():
+    tree = ast.parse(Path(fk.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = {name: (getattr(fk, name).__module__, getattr(fk, name).__name__) for name in PROMISED}
+    assert typed == found
+
+
+SHARED = ("sample", "capture", "invert", "extract", "optimise", "run")
+
+
+@pytest.mark.parametrize(
+    "reached",
+    ["import featurekit.{0}", "from featurekit.{0} import {0}", "import featurekit.{0} as module"],
+)
+def test_a_public_function_wins_over_the_module_of_its_name(reached):
+    lines = "\n".join(reached.format(name) for name in SHARED)
+    child(f"""
+import sys
+{lines}
+import featurekit as fk
+for name in {SHARED}:
+    function = getattr(fk, name)
+    assert function is getattr(sys.modules["featurekit." + name], name), function
+from featurekit import sample
+assert sample is fk.sample
+import featurekit.config
+assert fk.config is sys.modules["featurekit.config"]
+""")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'featurekit' has no attribute 'sampel'"):
+        fk.sampel  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = "{'torch', 'diffusers', 'transformers', 'hydra', 'numpy', 'PIL'}"
+    assert child(f"import featurekit, sys; print({heavy} & set(sys.modules))") == "set()\n"
