@@ -6,13 +6,13 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig, inject_adapter_in_model
+from reduced import reduced_configs
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import mse_loss
 
 from featurekit.adapt import Lora, LoraRecipe, applied, denoising_objective, fit_lora
 from featurekit.backbones import sd
-from featurekit.backbones.folder import bundled_configs
 from featurekit.errors import (
     BackboneError,
     ConfigError,
@@ -312,15 +312,8 @@ def test_the_objective_draws_from_its_generator_alone():
 
 
 def test_a_backbone_learns_through_the_objective():
-    configs = bundled_configs("sd15")
-    configs["unet"] |= {"block_out_channels": [32, 32, 32, 32], "norm_num_groups": 8}
-    configs["unet"] |= {"attention_head_dim": 4, "cross_attention_dim": 32, "layers_per_block": 1}
-    configs["vae"] |= {"block_out_channels": [8, 8], "norm_num_groups": 4, "layers_per_block": 1}
-    configs["vae"] |= {k: configs["vae"][k][:2] for k in ("down_block_types", "up_block_types")}
-    configs["text_encoder"] |= {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32}
-    configs["text_encoder"] |= {"num_attention_heads": 2}
-    tiny = sd.build("tiny", configs, device="cpu")
-    moments = tiny.moments(normal(1, 3, 16, 16).clamp(-1, 1))
+    tiny = sd.build("tiny", reduced_configs("sd15"), device="cpu")
+    moments = tiny.moments(normal(1, 3, 64, 64).clamp(-1, 1))
     objective = denoising_objective(tiny, moments, tiny.embed("a face"), 4)
     recipe = LoraRecipe(learning_rate=1e-2, steps=20)
     lora = fit_lora(tiny.unet, objective, recipe=recipe, generator=seeded())

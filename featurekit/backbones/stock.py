@@ -79,9 +79,9 @@ def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Network
     with _quietly():
         return _frozen(
             Networks(
-                unet=_read(UNet2DConditionModel, folder, "unet", torch_dtype=dtype),
-                vae=_read(AutoencoderKL, folder, "vae", torch_dtype=vae_dtype),
-                text_encoder=_read(CLIPTextModel, folder, "text_encoder", dtype=dtype),
+                unet=_read(UNet2DConditionModel, folder, "unet", dtype),
+                vae=_read(AutoencoderKL, folder, "vae", vae_dtype),
+                text_encoder=_read(CLIPTextModel, folder, "text_encoder", dtype),
             )
         )
 
@@ -142,7 +142,7 @@ def read_tokenizer(folder: Path, *, length: int | None = None) -> Any:  # noqa: 
         raise BackboneError(f"the tokenizer in {path} cannot be read: {reason}") from error
 
 
-def _read(cls: Any, folder: Path, part: str, **dtype: torch.dtype) -> Any:  # noqa: ANN401
+def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """Read one network and refuse to go on if a weight was left random or left over."""
     path, variant = weight_file(folder, part)
     try:
@@ -152,7 +152,7 @@ def _read(cls: Any, folder: Path, part: str, **dtype: torch.dtype) -> Any:  # no
             local_files_only=True,
             variant=variant or None,
             output_loading_info=True,
-            **dtype,
+            dtype=dtype,
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]

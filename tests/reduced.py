@@ -1,0 +1,27 @@
+"""Stable Diffusion's configs, narrow: the same blocks, fast enough for tests."""
+
+from featurekit.backbones.folder import bundled_configs
+
+UNET = {"block_out_channels": [16, 32, 64, 64], "norm_num_groups": 8, "cross_attention_dim": 32}
+VAE = {"block_out_channels": [8, 8, 16, 16], "norm_num_groups": 4}
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "vocab_size": 254,  # the embedded tokenizer's
+    "bos_token_id": 252,
+    "eos_token_id": 253,
+    "pad_token_id": 253,
+}
+
+
+def reduced_configs(name):
+    """Configs of ``sd15`` or ``sd21`` by part, narrow."""
+    configs = bundled_configs(name)
+    heads = {"sd15": 4, "sd21": [1, 2, 4, 4]}[name]
+    return configs | {
+        "unet": configs["unet"] | UNET | {"attention_head_dim": heads},
+        "vae": configs["vae"] | VAE,
+        "text_encoder": configs["text_encoder"] | TEXT,
+    }
