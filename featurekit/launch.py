@@ -20,16 +20,17 @@ from featurekit.registry import resolve
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # set to 1, Hydra raises instead of printing and exiting
 _SWEEP = ("-m", "--multirun")
+_CFG = ("job", "hydra", "all")
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_TOPICS = {"-c": _CFG, "--cfg": _CFG, "-i": _INFO, "--info": _INFO}
 _FOLDER = ("-cd", "--config-dir")
 _VALUED = (
-    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
+    *("-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
     *("--experimental-rerun", *_FOLDER),
 )
-_INFO = ("-i", "--info")
-_INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _RUN = ("-r", "--run")
 _PLAIN = ("-h", "--help", "--hydra-help", "--version", "--resolve", "-sc", "--shell-completion")
-_FLAGS = (*_SWEEP, *_VALUED, *_INFO, *_RUN, *_PLAIN, "--debug")  # the router takes the last
+_FLAGS = (*_SWEEP, *_VALUED, *_TOPICS, *_RUN, *_PLAIN, "--debug")  # the router takes the last
 _WORKING = (*_SWEEP, *_RUN, *_FOLDER)  # flags of a command line that runs something
 
 
@@ -77,6 +78,9 @@ def _hand_over(words: Sequence[str]) -> None:
     )(_job)
     try:
         application()
+    except SystemExit as end:  # Hydra leaves so after --help
+        if end.code:
+            raise
     except _Escape as escape:
         raise escape.error from escape.error.__cause__
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
@@ -108,21 +112,30 @@ def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        name, equals, _ = word.partition("=")
+        name, equals, value = word.partition("=")
         if not word.startswith("-"):
             overrides.append(word)
-        elif name in _INFO:
-            topic = rest.pop(0) if not equals and rest and rest[0] in _INFO_TOPICS else "all"
-            flags.append(word if equals else f"--info={topic}")
+        elif name not in _FLAGS:
+            raise UnknownNameError("flag", word, _FLAGS)
+        elif name in _TOPICS:
+            flags.append(f"{name}={_topic(name, value if equals else None, rest)}")
         elif name in _VALUED and not equals:
             if not rest:
                 raise ConfigError(f"{name} needs a value after it, got none")
             flags.append(f"{name}={rest.pop(0)}")
-        elif name in _FLAGS:
-            flags.append(word)
         else:
-            raise UnknownNameError("flag", word, _FLAGS)
+            flags.append(word)
     return flags, overrides
+
+
+def _topic(flag: str, given: str | None, rest: list[str]) -> str:
+    """Take the topic of ``--cfg`` or ``--info``: joined on, the next word, or everything."""
+    topics = _TOPICS[flag]
+    if given is None:
+        given = rest.pop(0) if rest and rest[0] in topics else "all"
+    if given not in topics:
+        raise UnknownNameError(f"topic of {flag}", given, topics)
+    return given
 
 
 def _sweep_folder(override: str) -> str:

@@ -1,11 +1,13 @@
 """Tables on the terminal."""
 
+import sys
 from collections.abc import Iterable, Sequence
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
 
-_UNWRAPPED = 1000  # columns, where nobody reads along and a program may
+_UNWRAPPED = 1000  # columns; a line of a table is for grep, too
 
 
 def show(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -17,9 +19,9 @@ def show(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ignore")
+        table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    width = console.width if console.is_terminal else _UNWRAPPED
-    console.print(table, width=width)
+    page = StringIO()  # rich would answer a closed pipe by ending the program
+    Console(file=page, width=_UNWRAPPED, markup=False, highlight=False).print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
