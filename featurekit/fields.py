@@ -100,7 +100,7 @@ def _read(field: Tensor, xy: Tensor) -> Tensor:
 def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cells on both sides of a position clamped to [0, size - 1], and the share of the second."""
     inside = position.clamp(0, size - 1)
-    low = inside.detach().floor().clamp(max=max(size - 2, 0))
+    low = inside.floor().clamp(max=max(size - 2, 0))
     index = low.long()
     return index, (index + 1).clamp(max=size - 1), inside - low
 
