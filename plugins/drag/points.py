@@ -24,7 +24,8 @@ class Points:
     @property
     def lengths(self) -> Tensor:
         """Distance asked of each handle, (n,) px."""
-        return torch.linalg.vector_norm(self.targets - self.handles, dim=1)
+        lengths: Tensor = torch.linalg.vector_norm(self.targets - self.handles, dim=1)
+        return lengths
 
     @property
     def rows(self) -> list[list[float]]:
