@@ -77,7 +77,7 @@ def test_maps_that_do_not_belong_together_are_refused():
         concatenated([feature_map("up1"), stray])
 
 
-@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, float("inf")], [1, float("nan")]])
+@pytest.mark.parametrize("weights", [[1], [3, -1], [0, 0], [1, float("inf")], [1, float("nan")]])
 def test_weights_that_weigh_nothing_are_refused(weights):
     with pytest.raises(ConfigError, match="one number >= 0 for each of 2 maps and not all 0, got"):
         concatenated([feature_map(), feature_map()], weights=weights)

@@ -1,5 +1,7 @@
 """matching: both judges find shifts that are known, and do not move what has not moved."""
 
+import math
+
 import pytest
 import torch
 
@@ -60,8 +62,31 @@ def test_an_unchanged_picture_gives_no_displacement(xy):
 def test_a_handle_at_the_border_is_found_where_it_moves_inwards(xy):
     shift = point(5.0 if xy[0] < 50 else -5.0, 4.0 if xy[1] < 40 else -4.0)
     found = match_patch(picture(), picture(shift.tolist()), point(*xy), radius_px=8, search_px=9)
-    assert error(found, point(*xy) + shift) < 0.1
+    assert error(found, point(*xy) + shift) < 0.05
     assert found.score > 0.99
+
+
+def test_a_few_pixels_at_the_edge_of_both_pictures_prove_nothing():
+    noise = torch.randn(1, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    before = picture()[:, :1].expand(-1, 3, -1, -1)
+    after = (picture((5.0, 4.0))[:, :1] + 0.1 * noise).expand(-1, 3, -1, -1)
+    found = match_patch(before, after, point(0.5, 0.5), radius_px=6, search_px=100)
+    assert error(found, point(5.5, 4.5)) < 0.5
+
+
+def test_a_match_with_nothing_to_compare_beside_it_is_not_refined():
+    result = picture((77.0, 0.0))  # three columns of the patch are left, beside it two
+    found = match_patch(picture(), result, point(0.5, 32.5), radius_px=6, search_px=80)
+    assert found.xy[0] == 77.5
+    assert error(found, point(77.5, 32.5)) < 0.01
+
+
+def test_of_equal_places_the_nearest_is_taken():
+    # every fifth shift is as good as the first, but for rounding
+    angle = torch.arange(WIDTH, dtype=torch.float64) * (2 * math.pi / 5)
+    stripes = torch.cos(angle).expand(1, 3, HEIGHT, -1)
+    found = match_patch(stripes, 0.7 * stripes + 0.1, point(35.5, 20.5), radius_px=6, search_px=20)
+    assert error(found, point(35.5, 20.5)) < 1e-6
 
 
 def test_a_change_of_brightness_and_contrast_does_not_matter():

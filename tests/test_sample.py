@@ -197,6 +197,7 @@ def test_a_trajectory_without_residuals_is_refused_with_what_to_do(denoiser, z0)
     [
         Schedule.ddim(NOISE, steps=20),
         Schedule.ddim(NoiseTable.scaled_linear(set_alpha_to_one=True), steps=50),
+        Schedule(tuple(t + 1 for t in SCHEDULE.timesteps), SCHEDULE.alpha_bars),
     ],
 )
 def test_a_trajectory_of_another_schedule_is_refused(denoiser, z0, other):
