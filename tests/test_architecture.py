@@ -1,0 +1,337 @@
+"""The architecture, read off the source: layers, cycles, deferred imports, sizes, words."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import featurekit
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(
+    path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()
+)
+
+# docs/architecture.md says why; a line may import what stands on the lines above it
+LAYERS = """
+    errors
+    types shapes registry atomic schedulers
+    grid noise
+    steps fields metrics trajectory
+    capture attention backbone
+    adapt
+    sample invert extract aggregate optimise matching
+    backbones.folder
+    backbones.describe backbones.hub backbones.placement backbones.stock
+    backbones.sd
+    backbones.embedded backbones.random
+    backbones
+    overrides photo marks
+    config io options
+    pictures
+    scenes.colours scenes.geometry scenes.wording scenes.harmonic
+    scenes.canvas scenes.controls
+    scenes.kind
+    scenes.faces scenes.landscapes scenes.shapes
+    scenes.face_moves scenes.landscape_moves scenes.shape_moves
+    scenes.world
+    scenes.moves
+    scenes
+    tables testing
+    run commands taps export launch
+    __init__
+    cli
+    __main__
+"""
+CONFIGURED = {"config", "overrides", "run", "launch"}  # may import hydra and omegaconf
+DEFERRED = {"backbones"}  # may import inside functions
+BY_NAME = {"__init__", "registry"}  # may call import_module
+TARGETS = {"__init__", "cli", "launch"}  # may name a module:thing of the core
+
+FILE_LINES, FUNCTION_LINES = 300, 60
+PARAMETERS, PUBLIC_KEYWORDS = 6, 8
+KEYWORDS_ALLOWED = {"shapes.expect"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Import name and path of every source file."""
+    for path in sorted((ROOT / "featurekit").rglob("*.py")):
+        yield import_name("featurekit", path.relative_to(ROOT / "featurekit")), path
+    for plugin in PLUGINS:
+        for path in sorted((ROOT / "plugins" / plugin).rglob("*.py")):
+            relative = path.relative_to(ROOT / "plugins" / plugin)
+            yield import_name(f"featurekit_{plugin}", relative), path
+
+
+def import_name(package: str, relative: Path) -> str:
+    parts = [package, *relative.with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = dict(sources())
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+CORE = {name for name in SOURCES if name.partition(".")[0] == "featurekit"}
+
+
+def short(name: str) -> str:
+    """Name in the layer table: without the package, the package itself by its file."""
+    return "__init__" if name == "featurekit" else name.removeprefix("featurekit.")
+
+
+def imports(name: str, tree: ast.Module, *, deferred: bool = False) -> set[str]:
+    """What a module imports at the top, or inside functions; for type checkers only is exempt."""
+    found: set[str] = set()
+    for node in _nodes(tree, deferred=deferred):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(name, node)
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                found.add(whole if whole in SOURCES else base)
+    return found
+
+
+def _nodes(tree: ast.AST, *, deferred: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, Function | ast.Lambda):
+            if deferred:
+                yield from ast.walk(node)
+            continue
+        if not deferred:
+            yield node
+        yield from _nodes(node, deferred=deferred)
+
+
+def _base(name: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = name.split(".")
+    if not (name in SOURCES and SOURCES[name].name == "__init__.py"):
+        parts = parts[:-1]
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def ranks() -> dict[str, int]:
+    lines = [line.split() for line in LAYERS.strip().splitlines()]
+    return {name: rank for rank, line in enumerate(lines) for name in line}
+
+
+GRAPH = {name: imports(name, tree) for name, tree in TREES.items()}
+
+
+def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function, bool]]:
+    """Qualified name, node and whether it is public, of each function and method."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from functions(node, f"{prefix}{node.name}.")
+        elif isinstance(node, Function):
+            path = f"{prefix}{node.name}"
+            yield path, node, not any(part.startswith("_") for part in path.split("."))
+            yield from ((inner, child, False) for inner, child, _ in functions(node, f"{path}."))
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            yield from functions(node, prefix)
+
+
+EVERY_FUNCTION = [
+    (name, path, node, public)
+    for name, tree in TREES.items()
+    for path, node, public in functions(tree)
+]
+
+
+# layers
+
+
+def test_every_file_of_the_core_stands_in_the_table_once_and_no_other_does():
+    listed = LAYERS.split()
+    assert len(listed) == len(set(listed))
+    assert {short(name) for name in CORE} == set(listed)
+
+
+@pytest.mark.parametrize("name", sorted(CORE))
+def test_a_file_imports_only_from_layers_above_its_own(name):
+    rank = ranks()
+    inner = {short(target) for target in GRAPH[name] if target in CORE}
+    upward = {target for target in inner if rank[target] >= rank.get(short(name), 0)}
+    assert not upward
+
+
+def test_there_is_no_import_cycle():
+    tuple(TopologicalSorter({name: GRAPH[name] & set(SOURCES) for name in SOURCES}).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(CORE))
+def test_the_core_imports_no_plugin(name):
+    everything = GRAPH[name] | imports(name, TREES[name], deferred=True)
+    assert not {target for target in everything if target.startswith("featurekit_")}
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - CORE))
+def test_a_plugin_imports_no_other_plugin(name):
+    own = name.partition(".")[0]
+    packages = {target.partition(".")[0] for target in GRAPH[name]}
+    assert {package for package in packages if package.startswith("featurekit_")} <= {own}
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_only_the_edge_meets_hydra(name):
+    meets = {"hydra", "omegaconf"} & {target.partition(".")[0] for target in GRAPH[name]}
+    allowed = short(name) in CONFIGURED if name in CORE else name.endswith(".config")
+    assert allowed or not meets
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_imports_inside_functions_stand_only_where_they_are_listed(name):
+    if short(name) not in DEFERRED:
+        assert not imports(name, TREES[name], deferred=True)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_modules_are_imported_by_name_only_where_it_is_listed(name):
+    calls = re.findall(r"\b(?:import_module|__import__)\(", SOURCES[name].read_text())
+    assert not calls or short(name) in BY_NAME
+
+
+def named_targets() -> Iterator[tuple[str, str]]:
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, str) and re.fullmatch(r"featurekit\w*(\.\w+)*:\w+", value):
+                yield name, value
+
+
+@pytest.mark.parametrize(("name", "target"), sorted(set(named_targets())))
+def test_a_thing_named_by_a_string_exists(name, target):
+    module, _, attribute = target.partition(":")
+    assert callable(getattr(import_module(module), attribute))
+    if name in CORE:
+        assert short(name) in TARGETS
+    else:
+        assert name.partition(".")[0] == module.partition(".")[0]
+
+
+# what would make the checks above blind
+
+
+@pytest.mark.parametrize(
+    ("code", "top", "inside"),
+    [
+        ("import featurekit.sample", {"featurekit.sample"}, set()),
+        ("from featurekit import sample, __version__", {"featurekit.sample", "featurekit"}, set()),
+        ("from featurekit.sample import sample", {"featurekit.sample"}, set()),
+        ("from . import sample", {"featurekit.sample"}, set()),
+        ("from .backbones import sd", {"featurekit.backbones.sd"}, set()),
+        ("if TYPE_CHECKING:\n    import torch", set(), set()),
+        ("try:\n    import torch\nexcept ImportError:\n    pass", {"torch"}, set()),
+        ("def f():\n    import torch", set(), {"torch"}),
+        (
+            "class C:\n    import numpy\n    def f(self):\n        import torch",
+            {"numpy"},
+            {"torch"},
+        ),
+    ],
+)
+def test_each_way_to_import_is_seen(code, top, inside):
+    tree = ast.parse(code)
+    assert imports("featurekit.extract", tree) == top
+    assert imports("featurekit.extract", tree, deferred=True) == inside
+
+
+# sizes and words
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_file_is_short_enough_to_be_read_at_once(name):
+    assert len(SOURCES[name].read_text().splitlines()) <= FILE_LINES
+
+
+def test_a_function_fits_on_a_screen():
+    long = {
+        f"{name}:{path}": node.end_lineno - node.lineno + 1
+        for name, path, node, _ in EVERY_FUNCTION
+        if node.end_lineno - node.lineno + 1 > FUNCTION_LINES
+    }
+    assert not long
+
+
+def test_a_function_takes_few_parameters():
+    things = [getattr(featurekit, name) for name in featurekit.__all__]
+    stable = {f"{thing.__module__}:{thing.__qualname__}" for thing in things}
+    wide = {}
+    for name, path, node, _ in EVERY_FUNCTION:
+        given = [*node.args.posonlyargs, *node.args.args]
+        places = sum(argument.arg not in ("self", "cls") for argument in given)
+        keywords = len(node.args.kwonlyargs)
+        if f"{name}:{path}" in stable:
+            fits = places <= PARAMETERS and keywords <= PUBLIC_KEYWORDS
+        else:
+            fits = places + keywords <= PARAMETERS
+        if not fits:
+            wide[f"{name}:{path}"] = places + keywords
+    assert not wide
+
+
+def test_no_function_of_the_core_takes_any_keyword_it_is_given():
+    loose = {f"{short(n)}.{p}" for n, p, node, _ in EVERY_FUNCTION if node.args.kwarg and n in CORE}
+    assert loose == KEYWORDS_ALLOWED
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_the_source_neither_asserts_nor_prints(name):
+    nodes = list(ast.walk(TREES[name]))
+    assert not [node.lineno for node in nodes if isinstance(node, ast.Assert)]
+    names = [node.func for node in nodes if isinstance(node, ast.Call)]
+    assert not [node.lineno for node in names if isinstance(node, ast.Name) and node.id == "print"]
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_everything_public_says_what_it_is(name):
+    tree = TREES[name]
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    things = [(name, tree)]
+    things += [(node.name, node) for node in classes if not node.name.startswith("_")]
+    things += [(path, node) for path, node, public in functions(tree) if public]
+    assert not [path for path, node in things if not ast.get_docstring(node)]
+
+
+# packaging and papers
+
+
+def test_every_package_is_packed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tools = project["tool"]["setuptools"]
+    packed = set(tools["packages"])
+    packages = {name for name, path in SOURCES.items() if path.name == "__init__.py"}
+    assert packed == packages | {"featurekit.conf"}
+    mapped = {f"featurekit_{plugin}": f"plugins/{plugin}" for plugin in PLUGINS}
+    assert mapped.items() <= tools["package-dir"].items()
+    entries = project["project"]["entry-points"]["featurekit.plugins"]
+    assert entries == {plugin: f"featurekit_{plugin}:PLUGIN" for plugin in PLUGINS}
+
+
+def test_every_file_of_the_core_is_in_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    folders = {"backbones", "scenes"}
+    files = {
+        path.name for name, path in SOURCES.items()
+        if name in CORE and short(name).partition(".")[0] not in folders
+    }  # fmt: skip
+    assert not {file for file in files if f"`{file}`" not in text}
+    assert all(f"`{folder}/" in text for folder in folders)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
+def test_a_page_points_only_to_what_is_there(path):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+    assert not [link for link in links if not (path.parent / link).exists()]
