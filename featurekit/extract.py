@@ -9,7 +9,6 @@ from torch import Tensor
 from featurekit.backbone import Backbone
 from featurekit.capture import capture
 from featurekit.errors import ConfigError, UnknownNameError
-from featurekit.shapes import expect
 from featurekit.steps import noised
 from featurekit.types import FeatureMap, Tap
 
@@ -99,12 +98,11 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
         UnknownNameError: no tap of that name.
         NoiseLevelError: a timestep is outside the noise table.
         ConfigError: no tap, no timestep or no ensemble is asked for.
-        ShapeError: the image is not (b 3 h w).
+        ShapeError: the image is not (b 3 h w), as ``backbone.encode`` finds.
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881, section 4, with the same noise for
     every image.
     """
-    expect(image, "b c h w", of="image", c=3)
     if not taps or not timesteps or ensemble < 1:
         raise ConfigError(
             f"taps, timesteps and ensemble must ask for something, got taps {list(taps)}, "

@@ -81,12 +81,14 @@ def test_a_match_with_nothing_to_compare_beside_it_is_not_refined():
     assert error(found, point(77.5, 32.5)) < 0.01
 
 
-def test_of_equal_places_the_nearest_is_taken():
-    # every fifth shift is as good as the first, but for rounding
-    angle = torch.arange(WIDTH, dtype=torch.float64) * (2 * math.pi / 5)
+@pytest.mark.parametrize("xy", INNER)
+@pytest.mark.parametrize("period_px", [4, 5, 7])
+def test_of_equal_places_the_nearest_is_taken(xy, period_px):
+    # a shift by a period is as good as none, but for rounding that favours some of them
+    angle = torch.arange(WIDTH, dtype=torch.float64) * 2 * math.pi / period_px
     stripes = torch.cos(angle).expand(1, 3, HEIGHT, -1)
-    found = match_patch(stripes, 0.7 * stripes + 0.1, point(35.5, 20.5), radius_px=6, search_px=20)
-    assert error(found, point(35.5, 20.5)) < 1e-6
+    found = match_patch(stripes, 0.7 * stripes + 0.1, point(*xy), radius_px=6, search_px=20)
+    assert error(found, point(*xy)) < 1e-6
 
 
 def test_a_change_of_brightness_and_contrast_does_not_matter():
