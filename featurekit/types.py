@@ -57,7 +57,7 @@ class Conditioning:
         """Hash of prompt and numbers: equal for equal conditionings, for provenance."""
         digest = sha256(self.prompt.encode())
         for name, tensor in (("states", self.states), *sorted(self.extra.items())):
-            digest.update(name.encode())
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
