@@ -42,7 +42,7 @@ def concatenated(
         ConfigError: there is no map, or the weights are not one number >= 0 a map.
         ShapeError: the maps differ in batch, or do not cover one image.
 
-    Source: normalised concatenation as in Zhang et al. 2023, arXiv:2305.15347, section 3.3.
+    Source: normalised concatenation as in Zhang et al. 2023, arXiv:2305.15347.
     """
     shares = _shares(maps, weights)
     height, width = _finest(maps) if size is None else size

@@ -100,7 +100,7 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
         ConfigError: no tap, no timestep or no ensemble is asked for.
         ShapeError: the image is not (b 3 h w), as ``backbone.encode`` finds.
 
-    Source: Tang et al. 2023 (DIFT), arXiv:2306.03881, section 4, with the same noise for
+    Source: Tang et al. 2023 (DIFT), arXiv:2306.03881, with the same noise for
     every image.
     """
     if not taps or not timesteps or ensemble < 1:

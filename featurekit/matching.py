@@ -62,7 +62,7 @@ def match_patch(
         PointsError: ``xy`` lies outside the image, or no candidate lies inside it.
         ConfigError: ``radius_px`` or ``search_px`` is too small.
 
-    Source: masked correlation after Padfield 2012, doi:10.1109/TIP.2011.2181402, eq. 7.
+    Source: masked correlation after Padfield 2012, doi:10.1109/TIP.2011.2181402.
     """
     sizes = expect(source, "1 c h w", of="source image", c=3)
     expect(result, "1 c h w", of="result image", c=3, h=sizes["h"], w=sizes["w"])
@@ -110,7 +110,7 @@ def match_feature(
         ConfigError: the strides differ, or ``search_px`` is negative.
         PointsError: ``xy`` lies outside the map, or no candidate lies inside it.
 
-    Source: nearest neighbour as in DIFT, Tang et al. 2023, arXiv:2306.03881, section 3.
+    Source: nearest neighbour as in DIFT, Tang et al. 2023, arXiv:2306.03881.
     """
     sizes = expect(source.tensor, "1 c h w", of="source features")
     expect(result.tensor, "1 c h w", of="result features", **sizes)

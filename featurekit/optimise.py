@@ -59,7 +59,7 @@ def optimise(
         ShapeError: the loss is not a scalar.
 
     Source: Adam (Kingma and Ba 2015, arXiv:1412.6980) with torch's default betas, on a
-    latent as in DragDiffusion (Shi et al. 2023, arXiv:2306.14435, section 3.3).
+    latent as in DragDiffusion (Shi et al. 2023, arXiv:2306.14435).
     """
     latent = z.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([latent], lr=limits.learning_rate)
