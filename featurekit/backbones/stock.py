@@ -157,9 +157,7 @@ def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BackboneError(f"{path} and its config must fit each other, got: {reason}") from error
-    missing = sorted(info["missing_keys"])
-    # text encoders of the first releases store their position numbers as well
-    extra = sorted(key for key in info["unexpected_keys"] if not key.endswith("position_ids"))
+    missing, extra = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     if missing or extra:
         raise BackboneError(
             f"{path} must hold exactly the weights of its config, missing {len(missing)} "

@@ -1,5 +1,6 @@
 """load: which name means what, and one clear sentence for every name that means nothing."""
 
+import shutil
 import subprocess
 import sys
 
@@ -56,6 +57,16 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(offline, name, shown):
         load(name)
     assert "\n" not in str(no.value)
     assert "download the model once and name its folder" in str(no.value)
+
+
+def test_a_model_in_the_hubs_cache_needs_no_network(offline, written, tmp_path):
+    cached, commit = tmp_path / "cache" / "models--some--where", "0" * 40
+    shutil.copytree(written("sd15"), cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    model = load("some/where", "cpu")
+    assert model.name == "some/where"
+    assert model.weights == load(str(written("sd15")), "cpu").weights
 
 
 def test_importing_and_misspelling_cost_no_torch():
