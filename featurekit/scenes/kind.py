@@ -23,7 +23,10 @@ class Mover(Generic[P]):
     deforms: bool  # False: an object travels without changing its shape
     reach: float  # the longest drag it can promise inside the trained ranges; unit
     vary: Callable[[P, Random, float], tuple[P, P] | None]
-    """``(params, rng, at_least) -> (before, after)``; None if these parameters do not allow it."""
+    """``(params, rng, at_least) -> (before, after)``; None if these parameters do not allow it.
+
+    A proposal: whoever asks checks the lengths and whether both fit the kind, or asks again.
+    """
     handles: Callable[[P], tuple[Point, ...]]
     """The points of a scene that a drag takes hold of; where they are afterwards is the target."""
 

@@ -10,7 +10,7 @@ from random import Random
 from featurekit.scenes import landscapes
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind, Mover, Range, named, two_places, two_values
-from featurekit.scenes.landscapes import FOOT, RANGES, Landscape, second_peak
+from featurekit.scenes.landscapes import FOOT, RANGES, Landscape, ridge, second_peak
 
 FRAME = 0.01  # from the frame to a moved object, at least
 GAP = 0.03  # between a moved object and one that could hide it
@@ -52,7 +52,8 @@ def _tree(land: Landscape, rng: Random, at_least: float) -> Pair | None:
 
 def _peak(land: Landscape, rng: Random, at_least: float) -> Pair | None:
     heights = two_values(rng, RANGES["peak_y"], at_least)
-    if not land.mountain or heights is None:
+    # A mountain of the sky's own colour has no peak that anybody could take hold of.
+    if not land.mountain or land.mountain_colour == land.sky or heights is None:
         return None
     before, after = (replace(land, peak_y=y) for y in heights)
     seen = _sun_is_seen(before) and _sun_is_seen(after)
@@ -75,7 +76,8 @@ def _roof(land: Landscape, rng: Random, at_least: float) -> Pair | None:
     """Raise or lower wall and roof together, each by its share of the whole range."""
     wall, roof = RANGES["house_height"], RANGES["roof_height"]
     sums = two_values(rng, (wall[0] + roof[0], wall[1] + roof[1]), at_least)
-    if not land.house or sums is None:
+    # Before a mountain of its own colour a roof has no tip that anybody could take hold of.
+    if not land.house or land.roof == land.mountain_colour or sums is None:
         return None
     before, after = (_tall(land, height) for height in sums)
     reach = _inside((0.0, 1.0), _house_reach(land) + FRAME)
@@ -135,7 +137,7 @@ def _above(land: Landscape, x: float, y: float, width: float, foot: float) -> bo
 
 
 def _bare(land: Landscape) -> bool:
-    """Whether neither house nor tree reaches a peak that is dragged."""
+    """Whether neither hill nor house nor tree reaches a peak that is dragged."""
     return not any(_covered(land, peak) for peak in _peaks(land))
 
 
@@ -145,11 +147,12 @@ def _covered(land: Landscape, point: Point) -> bool:
     by_house = abs(x - land.house_x) < _house_reach(land) + GAP and y > roof - GAP
     top = land.tree_y - land.tree_height
     by_tree = abs(x - land.tree_x) < _tree_reach(land) + GAP and y > top - GAP
-    return (land.house and by_house) or (land.tree and by_tree)
+    by_hill = y > ridge(land, x) - GAP
+    return by_hill or (land.house and by_house) or (land.tree and by_tree)
 
 
 def _peaks(land: Landscape) -> tuple[Point, ...]:
-    """The peak, and the one behind it where that can be seen: they rise and fall together."""
+    """The peak, and the one behind it where that stands aside: they rise and fall together."""
     peak, behind = (land.peak_x, land.peak_y), second_peak(land)
     return (peak, behind) if abs(land.second_peak) > 0.15 and 0.05 < behind[0] < 0.95 else (peak,)
 

@@ -176,10 +176,16 @@ def second_peak(land: Landscape) -> Point:
 
 def _hill(canvas: Canvas, land: Landscape) -> None:
     y, fall, ground = land.horizon, land.hill, COLOURS[land.ground]
-    ridge = curve((-0.05, y + fall), (0.5, y - 0.06 - fall), (1.05, y - fall), pieces=24)
-    canvas.part(
-        [*ridge, (1.05, 1.05), (-0.05, 1.05)], lighter(ground, 0.25), fade=darker(ground, 0.75)
-    )
+    top = curve((-0.05, y + fall), (0.5, y - 0.06 - fall), (1.05, y - fall), pieces=24)
+    hill = [*top, (1.05, 1.05), (-0.05, 1.05)]
+    canvas.part(hill, lighter(ground, 0.25), fade=darker(ground, 0.75))
+
+
+def ridge(land: Landscape, x: float) -> float:
+    """How low the hill's top is at ``x`` in [0, 1]: the curve runs evenly from left to right."""
+    y, fall, t = land.horizon, land.hill, (x + 0.05) / 1.1
+    left, middle, right = y + fall, y - 0.06 - fall, y - fall
+    return (1 - t) ** 2 * left + 2 * t * (1 - t) * middle + t**2 * right
 
 
 def _tree(canvas: Canvas, land: Landscape) -> None:

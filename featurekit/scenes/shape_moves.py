@@ -52,10 +52,7 @@ def _stretch(scene: Shapes, rng: Random, at_least: float) -> Pair | None:
     sizes = list(zip(sorted(radii), sorted(aspects), strict=True))
     rng.shuffle(sizes)
     before, after = (replace(shape, radius=r, aspect=a) for r, a in sizes)
-    pair = _pair(scene, before, after)
-    if pair is None or min(map(math.dist, _tips(pair[0]), _tips(pair[1]))) < at_least:
-        return None
-    return pair
+    return _pair(scene, before, after)
 
 
 def _pair(scene: Shapes, before: Shape, after: Shape) -> Pair | None:

@@ -133,7 +133,7 @@ def test_the_ratio_counts_the_region_only():
     ("deforms", "recorded"),
     [
         (False, {"noop": 1.0, "erase": 0.79, "blur": 0.65, "shifted_copy": 0.14}),
-        (True, {"noop": 1.0, "erase": 1.0, "blur": 0.65, "shifted_copy": 0.61}),
+        (True, {"noop": 1.0, "erase": 0.975, "blur": 0.64, "shifted_copy": 0.58}),
     ],
 )
 def test_the_controls_score_on_the_held_out_moves_as_recorded(deforms, recorded):
