@@ -59,10 +59,18 @@ class PluginError(FeatureKitError, ImportError):
 class UnknownNameError(FeatureKitError, LookupError):
     """A name is not in a closed set: a tap, a plugin, a backbone, a submodule."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Remember the three parts; the message suggests the nearest names, or lists some."""
+    def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
+        """Remember the three parts; the message suggests the nearest names, or lists some.
+
+        Args:
+            kind: what the name is a name of.
+            name: what was given.
+            known: the set.
+            advice: what may be given besides a name of the set.
+        """
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         near = get_close_matches(name, self.known, n=3)
         listed = ", ".join(self.known[:12]) + (", ..." if len(self.known) > 12 else "")
         hint = f"did you mean {', '.join(near)}?" if near else f"known: {listed}"
-        super().__init__(f"no {kind} named {name!r}; {hint}")
+        more = f"; {advice}" if advice else ""
+        super().__init__(f"no {kind} named {name!r}; {hint}{more}")

@@ -45,11 +45,8 @@ def unknown_backbone(name: str) -> UnknownNameError:
     Returns:
         The error, to be raised.
     """
-    error = UnknownNameError("backbone", name, NAMES)
-    error.args = (
-        f"{error}; the path of a diffusers folder or a hub id owner/name may be given as well",
-    )
-    return error
+    advice = "the path of a diffusers folder or a hub id owner/name may be given as well"
+    return UnknownNameError("backbone", name, NAMES, advice)
 
 
 def folder_taps(folder: Path) -> tuple[Tap, ...]:
