@@ -29,7 +29,6 @@ class Stop(Enum):
 
     REACHED = "every handle is at its target"
     MAX_UPDATES = "the allowed number of updates is used up"
-    STALLED = "the handles no longer move"
     DIVERGED = "the loss left the finite numbers; the last good latent is kept"
 
 

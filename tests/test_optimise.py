@@ -56,9 +56,9 @@ def test_a_stop_before_the_first_update_returns_the_same_bits(z):
 
 def test_a_stop_ends_it_before_that_update(z):
     found = optimise(
-        z, lambda latent, k: Stop.STALLED if k == 4 else bowl(latent, k), limits=Limits()
+        z, lambda latent, k: Stop.REACHED if k == 4 else bowl(latent, k), limits=Limits()
     )
-    assert found.stop is Stop.STALLED
+    assert found.stop is Stop.REACHED
     assert found.updates == 4
     torch.testing.assert_close(found.latent, adam_by_hand(z, 4, 0.01), atol=1e-12, rtol=0)
 

@@ -21,7 +21,6 @@ ADVICE = {
     Stop.DIVERGED: "lower plugin.learning_rate",
     Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
     "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
-    Stop.STALLED: "choose a more distinctive handle, or widen the mask",
 }
 
 
