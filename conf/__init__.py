@@ -1,0 +1,1 @@
+"""The configuration that every run is composed from, as Hydra finds it."""

@@ -1,4 +1,4 @@
-"""Every error of the toolkit, one tree. A message says what must hold, what was found, what to do."""
+"""Every error of the toolkit, one tree: what must hold, what was found, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
