@@ -26,6 +26,7 @@ Drags: TypeAlias = Sequence[tuple[Point, Point]]
 
 Control: TypeAlias = Callable[[Tensor, Tensor, Drags], Tensor]
 
+COVERED = 1e-4  # bilinear weights add up to 1 only so far in float32
 BLUR = 1 / 16  # sigma over the shorter side: one latent cell of 4 px at 64 px
 
 
@@ -137,7 +138,10 @@ def shifted_copy(image: Tensor, region: Tensor, drags: Drags) -> Tensor:
         left |= follows != 0
     share = weight.clamp(max=1)
     mean = colours / weight.clamp_min(torch.finfo(weight.dtype).tiny)
-    return fill(image * (1 - share) + mean * share, left & (weight < 0.5))
+    # A pixel that is covered in part shows the filled hole through, not the object that has left.
+    whole = share > 1 - COVERED
+    ground = fill(torch.where(whole, mean, image), left & ~whole)
+    return torch.where(region != 0, ground * (1 - share) + mean * share, image)
 
 
 def mse_ratio(edit: Tensor, truth: Tensor, source: Tensor, region: Tensor) -> float:

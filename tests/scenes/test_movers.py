@@ -17,9 +17,9 @@ def painted(kind, params, size=SIZE):
     return np.asarray(Scene(kind, params, 0).image(size)).astype(int)
 
 
-def both(kind, name):
+def both(kind, name, seeds=SEEDS):
     """Before and after of many moves, each with its handles or targets in px."""
-    for seed in SEEDS:
+    for seed in seeds:
         made = move(seed, kind, name=name)
         for end, one in enumerate((made.before, made.after)):
             yield one.params, [drag[end] for drag in made.drags_px(SIZE)]
@@ -71,7 +71,7 @@ def test_house_and_tree_do_not_hide_each_other_when_one_is_dragged(name):
 @pytest.mark.parametrize("name", ["house", "roof", "tree", "tree_top"])
 def test_what_is_dragged_over_the_ground_is_not_cut_by_the_frame(name):
     part = "tree" if name.startswith("tree") else "house"
-    for land, _ in both("landscape", name):
+    for land, _ in both("landscape", name, SEEDS[:8]):
         bare = replace(land, **{part: False})
         columns = np.abs(painted("landscape", land, 128) - painted("landscape", bare, 128)).max(2)
         assert not columns[:, [0, -1]].any()
