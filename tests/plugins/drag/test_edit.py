@@ -184,6 +184,8 @@ def test_outside_mask_and_seam_the_composite_is_the_input_bit_for_bit(
     assert torch.equal(edit.image[..., away], request.image[..., away])
     inside = mask[0, 0] == 1
     assert not torch.equal(edit.image[..., inside], request.image[..., inside])
+    seam = ~away & ~inside
+    assert torch.equal(edit.image[..., seam], request.image[..., seam]) is (feather == 0)
 
 
 def test_a_frozen_latent_is_bit_equal_outside_the_mask_at_every_look(backbone):
