@@ -6,7 +6,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PIP := -m pip --quiet --disable-pip-version-check
+PIP := -m pip --quiet --quiet --disable-pip-version-check
 
 .PHONY: demo test bench lock clean
 

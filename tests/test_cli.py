@@ -7,6 +7,7 @@ import sys
 from textwrap import dedent
 
 import pytest
+from specimen import SPEC
 
 from featurekit.cli import COMMANDS, main
 
@@ -49,6 +50,7 @@ def test_plugins_are_listed_with_their_owners(third_party, capsys):
 def test_taps_are_listed_one_a_line(capsys):
     assert main(["taps", "backbone=sd15"]) == 0
     title, *rows = capsys.readouterr().out.splitlines()
+    assert not [row for row in rows if row != row.rstrip()]
     assert title.split() == ["tap", "role", "channels", "stride", "px", "module", "path"]
     assert ["mid", "mid", "1280", "64", "mid_block"] in [row.split() for row in rows]
 
@@ -110,9 +112,37 @@ def test_a_broken_plugin_is_named_with_its_distribution(third_party, capfd):
     assert "plugin 'torn' of ragged 0.3 must import" in one_sentence(capfd)
 
 
+def test_an_error_of_several_lines_is_told_in_one(third_party, capfd):
+    third_party("torn", owner="ragged", spec="raise ValueError('two\\nlines')")
+    assert main(["run", "plugin=torn"]) == 2
+    assert "ValueError: two lines; update" in one_sentence(capfd)
+
+
+def test_a_bench_of_two_plugins_is_refused_with_both(third_party, capfd):
+    third_party()
+    third_party("smear", owner="smeary", spec=SPEC.replace('"blur"', '"smear"'))
+    assert main(["bench", "blur-speed"]) == 2
+    assert "one owner, but 'blur-speed' is of blur, smear" in one_sentence(capfd)
+
+
+def test_a_bench_that_is_not_found_may_be_that_of_a_broken_plugin(third_party, capfd):
+    third_party("torn", owner="ragged", spec="import no_such_module_anywhere")
+    assert main(["bench", "torn-speed"]) == 2
+    assert "plugin 'torn' of ragged 0.3 must import" in one_sentence(capfd)
+
+
 def test_debug_lets_the_error_through(third_party):
     with pytest.raises(LookupError, match="no command named 'plugn'"):
         main(["plugn", "--debug"])
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [(None, "passive"), ("active", "active")])
+def test_threads_wait_asleep_unless_somebody_chose_otherwise(monkeypatch, chosen, kept):
+    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == kept
 
 
 # start-up
@@ -190,8 +220,8 @@ def test_the_shell_completes(third_party, monkeypatch, capsys, line, offered):
     monkeypatch.setenv("COMP_POINT", str(len(line)))
     monkeypatch.setattr(sys, "argv", ["featurekit"])
     assert main(["-sc", "query=bash"]) == 0
-    assert set(capsys.readouterr().out.split()) >= offered
-    assert offered or capsys.readouterr().out.strip() == ""
+    found = set(capsys.readouterr().out.split())
+    assert found == offered if "run" not in line else found >= offered
 
 
 def test_the_shells_script_asks_this_program(monkeypatch, capsys):

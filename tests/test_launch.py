@@ -32,7 +32,13 @@ def files_of(folder):
 def test_a_run_leaves_its_results_and_nothing_of_hydras(desk, capsys):
     assert main([*RUN, "out=here"]) == 0
     assert files_of(desk) == ["here/run.json", "here/smear.png"]
+    assert [path.name for path in desk.iterdir()] == ["here"]
     assert capsys.readouterr().out == "all went well\nsmeared; see here\n"
+
+
+def test_a_run_that_names_no_plugin_leaves_no_folder(desk):
+    assert main(["run", "seed=1"]) == 2
+    assert not list(desk.iterdir())
 
 
 def test_by_default_results_go_to_a_folder_of_plugin_and_time(desk):
@@ -67,8 +73,8 @@ def test_a_preset_chooses_the_plugin(desk):
     assert json.loads((desk / "x/run.json").read_text())["metrics"]["radius"] == pytest.approx(0.9)
 
 
-def test_flags_may_follow_the_overrides_and_a_run_is_what_was_shown(desk, capsys):
-    assert main([*RUN, "seed=4", "out=o", "--cfg", "job", "--resolve"]) == 0
+def test_flags_may_stand_between_the_overrides_and_a_run_is_what_was_shown(desk, capsys):
+    assert main([*RUN, "--cfg", "job", "seed=4", "--resolve", "out=o"]) == 0
     shown = capsys.readouterr().out
     assert "seed: 4\n" in shown
     assert files_of(desk) == []

@@ -64,7 +64,7 @@ def test_plugins_are_read_off_the_overrides():
         ("backbone=owner/model", ["backbone=sd15", "backbone.source='owner/model'"]),
         ("backbone=/it's/here", ["backbone=sd15", r"backbone.source='/it\'s/here'"]),
         ("backbone=nothing_here", ["backbone=nothing_here"]),
-        ("backbone=embedded,sd15", ["backbone=embedded,sd15"]),
+        ("backbone=embedded,a/b", ["backbone=embedded,a/b"]),
         ("image=a/b", ["image=a/b"]),
     ],
 )
