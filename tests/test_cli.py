@@ -177,12 +177,18 @@ def test_commands_that_compute_nothing_import_nothing_heavy():
     assert result.returncode == 0, result.stderr
 
 
+def told_to(stdout):
+    """List the plugins into a stdout that is buffered, as it is for a program in a pipe."""
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        [sys.executable, "-m", "featurekit", "plugins"],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=plain,
+    )  # fmt: skip
+
+
 def test_a_full_terminal_is_a_sentence_too():
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        result = subprocess.run(
-            [sys.executable, "-m", "featurekit", "plugins"],
-            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+        result = told_to(full)
     assert result.returncode == 2
     assert result.stderr == (
         "featurekit: the terminal's output must be writable, but No space left on device\n"
@@ -193,10 +199,7 @@ def test_a_reader_that_leaves_early_is_no_mistake():
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
-        result = subprocess.run(
-            [sys.executable, "-m", "featurekit", "plugins"],
-            stdout=pipe, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+        result = told_to(pipe)
     assert (result.returncode, result.stderr) == (0, "")
 
 
