@@ -5,6 +5,7 @@ Settings that depend on the backbone are read from ``backbone.drag`` and ``backb
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import II
 
@@ -19,7 +20,8 @@ class DragConfig(PluginConfig):
     """Settings of one drag run. A unit is a quarter of a feature cell (see settings.py)."""
 
     name: str = "drag"
-    points: list[list[float]] = field(default_factory=list)  # rows [x0, y0, x1, y1], image px
+    # rows [x0, y0, x1, y1], image px; Any, because a list of lists of float takes no whole number
+    points: list[Any] = field(default_factory=list)
     mask: str | None = None  # picture, white may change; none: everything may move
     scene: int = 0  # which held-out scene is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort

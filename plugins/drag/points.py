@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,11 +35,12 @@ class Points:
         return table
 
 
-def read_points(rows: Sequence[Sequence[float]], *, height: int, width: int) -> Points:
+def read_points(rows: Sequence[Any], *, height: int, width: int) -> Points:
     """Turn rows ``[x0, y0, x1, y1]`` into handles and targets that lie inside the image.
 
     Args:
-        rows: handle then target of each drag, px of the input image.
+        rows: handle then target of each drag, four numbers, px of the input image; whatever a
+            person wrote, hence untyped.
         height: of the image, px.
         width: of the image, px.
 
@@ -50,18 +52,30 @@ def read_points(rows: Sequence[Sequence[float]], *, height: int, width: int) -> 
         raise PointsError(
             "at least one drag is needed, got none; give plugin.points=[[x0,y0,x1,y1]]"
         )
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 4:
-            raise PointsError(
-                f"a drag is four numbers [x0, y0, x1, y1], row {number} has {len(row)}"
-            )
-    table = torch.tensor([list(row) for row in rows], dtype=torch.float64)
+    table = torch.tensor(
+        [_numbers(row, number) for number, row in enumerate(rows, start=1)], dtype=torch.float64
+    )
     for number, row in enumerate(table, start=1):
         _check_row(row, number, height, width)
     handles = {tuple(row[:2].tolist()) for row in table}
     if len(handles) < len(table):
         raise PointsError("each drag needs a handle of its own, two rows share one; remove one")
     return Points(table[:, :2], table[:, 2:])
+
+
+def _numbers(row: Any, number: int) -> list[float]:  # noqa: ANN401  # from a person
+    try:
+        numbers = [float(value) for value in row]
+    except (TypeError, ValueError) as error:
+        raise PointsError(
+            f"a drag is four numbers [x0, y0, x1, y1], row {number} is {row!r}; "
+            f"give plugin.points=[[x0,y0,x1,y1]]"
+        ) from error
+    if len(numbers) != 4:
+        raise PointsError(
+            f"a drag is four numbers [x0, y0, x1, y1], row {number} has {len(numbers)}"
+        )
+    return numbers
 
 
 def _check_row(row: Tensor, number: int, height: int, width: int) -> None:
