@@ -33,6 +33,7 @@ class DragConfig(PluginConfig):
     step: float = II("backbone.drag.step")
     stop_distance: float = II("backbone.drag.stop_distance")
     reference: str = II("backbone.drag.reference")  # current | initial
+    reduction: str = Rule.reduction  # code | paper
     mask_weight: float = II("backbone.drag.mask_weight")
     freeze_outside: bool = II("backbone.drag.freeze_outside")
     snap: bool = II("backbone.drag.snap")
@@ -57,7 +58,7 @@ class DragConfig(PluginConfig):
     judge_timestep: int = II("backbone.drag.judge_timestep")
 
 
-REFERENCES = ("current", "initial")
+WORDS = {"reference": ("current", "initial"), "reduction": ("code", "paper")}
 RANGES = {  # lowest and highest value that makes sense
     "updates": (0, 10_000),
     "learning_rate": (1e-6, 10.0),
@@ -85,8 +86,9 @@ def _check(config: DragConfig) -> None:
         value = getattr(config, name)
         if not low <= value <= high:
             raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
-    if config.reference not in REFERENCES:
-        raise UnknownNameError("plugin.reference", config.reference, REFERENCES)
+    for name, known in WORDS.items():
+        if getattr(config, name) not in known:
+            raise UnknownNameError(f"plugin.{name}", getattr(config, name), known)
 
 
 def settings_of(config: DragConfig) -> DragSettings:
@@ -102,6 +104,7 @@ def settings_of(config: DragConfig) -> DragSettings:
         step=config.step,
         stop_distance=config.stop_distance,
         reference="initial" if config.reference == "initial" else "current",
+        reduction="paper" if config.reduction == "paper" else "code",
         mask_weight=config.mask_weight,
         updates=config.updates,
         learning_rate=config.learning_rate,

@@ -10,6 +10,7 @@ from torch import Tensor
 from featurekit.adapt import LoraRecipe, applied, denoising_objective, fit_lora
 from featurekit.attention import self_attention_paths, share_attention
 from featurekit.backbone import Backbone
+from featurekit.errors import PointsError
 from featurekit.grid import crop
 from featurekit.invert import invert
 from featurekit.sample import sample
@@ -21,7 +22,7 @@ from .look import glimpser, level_of, onlooker
 from .mask import check_mask, compose, feathered, latent_mask
 from .points import Points, to_px, to_units
 from .pull import Hold, Pulled, pull
-from .settings import DragSettings
+from .settings import UNITS_PER_CELL, DragSettings
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
@@ -80,13 +81,15 @@ class Drag:
 
         Raises:
             ShapeError: image or mask have other axes.
-            MaskError: a handle lies outside the mask.
+            MaskError: a handle lies outside the mask, or the mask is smaller than a cell.
+            PointsError: no drag is longer than the distance at which a handle has arrived.
             TrainingError: the LoRA fit left the finite numbers.
         """
         size = expect(request.image, "1 3 h w", of="image")
         if request.mask is not None:
             expect(request.mask, "1 1 h w", of="mask", h=size["h"], w=size["w"])
             check_mask(request.mask, request.points)
+        self._check_lengths(request.points)
         conditioning = self.backbone.embed(request.prompt)
         losses, adapted = self._identity(request, conditioning, stage)
         with adapted:
@@ -94,15 +97,25 @@ class Drag:
             path = self._invert(request.image, predict, stage)
             pulled = self._pull(request, predict, path, stage)
             looks = self._stations(pulled)
-            rows = torch.cat([pulled.latent, *(pulled.stations[i] for i in looks)])
+            rows = torch.cat([*(pulled.stations[i] for i in looks[:-1]), pulled.latent])
             decoded = self._denoise(rows, predict, path, stage)
         pictures = [self._finish(picture, request) for picture in decoded.chunk(len(decoded))]
         stride = self.backbone.taps[self.settings.tap].stride
         stations = [
             Station(picture, to_px(pulled.way[i], stride))
-            for i, picture in zip(looks, pictures[1:], strict=True)
+            for i, picture in zip(looks, pictures, strict=bool(looks))
         ]
-        return Edit(pictures[0], pulled, tuple(stations), losses)
+        return Edit(pictures[-1], pulled, tuple(stations), losses)
+
+    def _check_lengths(self, points: Points) -> None:
+        unit = self.backbone.taps[self.settings.tap].stride / UNITS_PER_CELL
+        arrived_px = self.settings.rule.stop_distance * unit
+        longest = float(points.lengths.max())
+        if longest < arrived_px:
+            raise PointsError(
+                f"a drag must be at least {arrived_px:g} px long, at which a handle counts as "
+                f"arrived; the longest is {longest:.1f} px; lower plugin.stop_distance"
+            )
 
     def _identity(
         self, request: Request, conditioning: Conditioning, stage: Stage

@@ -1,6 +1,7 @@
 """From a job's settings to the engine and the judge that it describes."""
 
 from featurekit.adapt import LoraRecipe
+from featurekit.attention import self_attention_paths
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.types import Job
 
@@ -11,16 +12,23 @@ from .subject import Subject
 
 
 def drag_of(job: Job) -> Drag:
-    """Build the engine of a job.
+    """Build the engine of a job; whatever cannot work is refused here, before any work.
 
     Raises:
         ConfigError: a setting is out of range.
-        UnknownNameError: the backbone has no such tap.
+        NoiseLevelError: the strength does not come to a step.
+        UnknownNameError: the backbone has no such tap, or no self-attention there.
     """
     config: DragConfig = job.settings
     for tap in (config.tap, config.judge_tap):
         if tap not in job.backbone.taps:
             raise UnknownNameError("tap", tap, job.backbone.taps)
+    last = len(job.backbone.noise.alpha_bars) - 1
+    if not 0 <= config.judge_timestep <= last:
+        raise ConfigError(
+            f"plugin.judge_timestep must lie in 0 to {last}, got {config.judge_timestep}"
+        )
+    self_attention_paths(job.backbone.unet, config.attention)
     recipe = LoraRecipe(
         rank=config.lora_rank,
         alpha=config.lora_alpha,
@@ -28,14 +36,7 @@ def drag_of(job: Job) -> Drag:
         steps=config.lora_steps,
         batch=config.lora_batch,
     )
-    settings = settings_of(config)
-    drag = Drag(job.backbone, settings, recipe)
-    if drag.level == 0:
-        raise ConfigError(
-            f"plugin.strength times plugin.steps must come to a step at least, "
-            f"got {config.strength:g} of {config.steps}; raise either"
-        )
-    return drag
+    return Drag(job.backbone, settings_of(config), recipe)
 
 
 def judge_of(job: Job, subject: Subject) -> Judge:

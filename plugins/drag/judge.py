@@ -1,6 +1,7 @@
 """Two judges of where a point went, neither of which is the optimiser's own tracker."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,18 +50,20 @@ class Judge:
             prompt=self.sight.prompt,
             ensemble=ENSEMBLE,
         )
-        return maps[self.sight.tap, self.sight.timestep]
+        seen = maps[self.sight.tap, self.sight.timestep]
+        # in bfloat16 whole regions would tie for the best cosine
+        return replace(seen, tensor=seen.tensor.to("cpu", torch.float32))
 
     def find(self, edit: Tensor) -> dict[str, Tensor]:
         """Where each judge sees the handles in an edit: (n 2) px by judge's name."""
         features = self._features(edit)
-        cell = self.features.stride
+        radius, room = 2 * self.backbone.stride, 2 * self.features.stride
         found: dict[str, list[Tensor]] = {name: [] for name in JUDGES}
         for handle, target in zip(self.points.handles, self.points.targets, strict=True):
             around = torch.stack([handle, target])
-            reach = float((target - handle).norm()) / 2 + 2 * cell
+            reach = float((target - handle).norm()) / 2 + room
             patch = match_patch(
-                self.source, edit, handle, radius_px=2 * cell, search_px=reach, around=around
+                self.source, edit, handle, radius_px=radius, search_px=reach, around=around
             )
             feature = match_feature(self.features, features, handle, search_px=reach, around=around)
             found["patch"].append(patch.xy)
@@ -69,9 +72,10 @@ class Judge:
 
     def errors(self, edit: Tensor) -> dict[str, Tensor]:
         """Distance of each found handle from its target, (n,) px by judge's name."""
-        return {
-            name: (xy - self.points.targets).norm(dim=1) for name, xy in self.find(edit).items()
-        }
+        return self._apart(self.find(edit))
+
+    def _apart(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: (xy - self.points.targets).norm(dim=1) for name, xy in found.items()}
 
     def report(self, edit: Tensor) -> list[dict[str, Any]]:
         """One record per drag: where the handle is now by both judges, and whether it arrived.
@@ -79,7 +83,8 @@ class Judge:
         ``reached_px`` and ``final_px_error`` are the means of both judges; a handle arrived when
         both see it within one latent cell of its target.
         """
-        found, errors = self.find(edit), self.errors(edit)
+        found = self.find(edit)
+        errors = self._apart(found)
         rows = []
         for i in range(len(self.points.handles)):
             seen = torch.stack([found[name][i] for name in JUDGES])

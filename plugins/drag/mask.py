@@ -21,13 +21,22 @@ def latent_mask(mask: Tensor, *, stride: int, multiple: int) -> Tensor:
 
     Returns:
         (1 1 H/stride W/stride) of zeros and ones, for the padded image.
+
+    Raises:
+        MaskError: no cell is left; the mask is smaller than one.
     """
     height, width = mask.shape[-2:]
     padded = pad(mask, multiple)
     padded[..., height:, :] = 0
     padded[..., width:] = 0
     size = (padded.shape[-2] // stride, padded.shape[-1] // stride)
-    return F.interpolate(padded, size=size, mode="nearest")
+    cells = F.interpolate(padded, size=size, mode="nearest")
+    if not cells.any():
+        raise MaskError(
+            f"a mask must cover a cell of {stride} px, this one is {int(mask.sum())} px in all; "
+            f"paint a larger one"
+        )
+    return cells
 
 
 def feathered(mask: Tensor, width_px: int) -> Tensor:
@@ -62,9 +71,11 @@ def check_mask(mask: Tensor, points: Points) -> None:
 
     Raises:
         ShapeError: not (1 1 h w).
-        MaskError: a handle lies outside the editable part.
+        MaskError: its numbers are no floats, or a handle lies outside the editable part.
     """
     size = expect(mask, "1 1 h w", of="mask")
+    if not mask.is_floating_point():
+        raise MaskError(f"a mask must be a float tensor of 0 and 1, got {mask.dtype}; use .float()")
     for x, y in points.handles.tolist():
         column, row = min(int(x), size["w"] - 1), min(int(y), size["h"] - 1)
         if mask[0, 0, row, column] == 0:

@@ -46,11 +46,11 @@ def motion_loss(
             current features at the handle.
 
     Returns:
-        0-dim loss: per handle, k times the mean absolute difference over the k cells of the
-        patch and c channels; summed over handles.
+        0-dim loss: per handle the absolute difference, summed over the k cells of the patch and
+        over the channels (``rule.reduction="paper"``) or averaged over them (``"code"``);
+        summed over handles.
 
-    Source: Shi et al. 2024, arXiv:2306.14435, eq. 3, with the published code's mean over
-    channels where the paper sums.
+    Source: Shi et al. 2024, arXiv:2306.14435, eq. 3; the published code averages over channels.
     """
     gaps = targets - handles
     distances = gaps.norm(dim=1, keepdim=True)
@@ -63,4 +63,6 @@ def motion_loss(
         behind = patches(field.detach(), handles[active], radius=rule.patch_radius)
     else:
         behind = anchors[active]
-    return (ahead - behind).abs().mean(dim=(1, 2)).sum() * ahead.shape[1]
+    _, cells, channels = ahead.shape
+    summed = cells * (channels if rule.reduction == "paper" else 1)
+    return (ahead - behind).abs().mean(dim=(1, 2)).sum() * summed

@@ -67,8 +67,10 @@ class _Pull:
         """One look: follow the handles, then ask them onward."""
         if self.hold is not None and self.hold.freeze:
             z = torch.where(self.hold.editable > 0, z, self.z0)
-        self.stations.append(z.detach().clone())  # Adam changes z in place
         glance = self.look(z)
+        if not glance.field.isfinite().all():
+            return glance.field.sum()  # not finite either: the loop ends as diverged
+        self.stations.append(z.detach().clone())  # Adam changes z in place
         if update > 0:
             self.way.append(
                 track(

@@ -41,10 +41,8 @@ def control_edits(subject: Subject) -> dict[str, Tensor]:
 
 
 def _region(subject: Subject) -> Tensor:
-    """Where a control may differ, (1 1 h w): the changed pixels, the mask, or around the drags."""
+    """Where an edit may differ, (1 1 h w): the mask, or what is near the drags without one."""
     request = subject.request
-    if subject.changed is not None:
-        return subject.changed
     if request.mask is not None:
         return request.mask
     height, width = request.image.shape[-2:]
@@ -58,13 +56,13 @@ def _region(subject: Subject) -> Tensor:
 
 
 def likeness(edit: Tensor, subject: Subject) -> float | None:
-    """MSE of the edit to the truth over that of the input, on the pixels that truly change.
+    """MSE of the edit to the truth over that of the input, inside the mask.
 
     0 is the true image, 1 is doing nothing; None where the truth is unknown.
     """
-    if subject.truth is None or subject.changed is None:
+    if subject.truth is None:
         return None
-    return controls.mse_ratio(edit, subject.truth, subject.request.image, subject.changed)
+    return controls.mse_ratio(edit, subject.truth, subject.request.image, _region(subject))
 
 
 def score(edit: Tensor, subject: Subject, judge: Judge) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Rule:
     step: float = 1.0  # how far ahead of the handle the patch is asked to be
     stop_distance: float = 2.0  # a handle this near its target pulls no more
     reference: Literal["current", "initial"] = "current"  # which patch must be found ahead
+    reduction: Literal["code", "paper"] = "code"  # mean or sum over channels
     mask_weight: float = 0.1  # lambda: price of change outside the mask
     updates: int = 80
     learning_rate: float = 0.01  # of Adam on the latent

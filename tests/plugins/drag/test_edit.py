@@ -9,7 +9,7 @@ import torch
 from featurekit.adapt import LoraRecipe
 from featurekit.attention import record_attention, replay_attention, self_attention_paths
 from featurekit.backbones import load
-from featurekit.errors import MaskError, ShapeError
+from featurekit.errors import MaskError, PointsError, ShapeError
 from featurekit.grid import crop
 from featurekit.invert import invert
 from featurekit.sample import sample
@@ -107,12 +107,29 @@ def test_an_update_changes_the_picture(exact):
     assert (edit.image - vae_round_trip(exact, request.image)).abs().max() > 1e-4
 
 
-def test_points_nearer_than_the_stop_distance_leave_the_latent_alone(exact):
+def test_a_point_within_the_stop_distance_beside_a_longer_one_is_allowed(exact):
+    request = in_float64(request_for(32, 32, [20, 20, 21, 20], [10, 12, 10, 18]))
+    assert Drag(exact, SETTINGS, NO_LORA)(request).pulled.trace
+
+
+def test_drags_that_have_arrived_before_they_begin_are_refused(exact):
     request = in_float64(request_for(32, 32, [20, 20, 21, 20], [10, 12, 10, 13]))
-    edit = Drag(exact, replace(SETTINGS, residuals=True), NO_LORA)(request)
-    assert edit.pulled.stop is Stop.REACHED
-    assert edit.pulled.trace == ()
-    assert (edit.image - vae_round_trip(exact, request.image)).abs().max() <= 1e-10
+    with pytest.raises(PointsError, match=r"at least 2 px long.*the longest is 1\.0 px"):
+        Drag(exact, SETTINGS, NO_LORA)(request)
+
+
+def test_an_update_out_of_the_numbers_ends_as_diverged_with_the_last_good_latent(backbone):
+    settings = replace(SETTINGS, rule=Rule(updates=5, learning_rate=1e30))
+    edit = Drag(backbone, settings, NO_LORA)(request_for(32, 32))
+    assert edit.pulled.stop is Stop.DIVERGED
+    assert edit.image.isfinite().all()
+
+
+def test_the_last_station_is_the_edit_itself(backbone):
+    edit = Drag(backbone, replace(SETTINGS, way_frames=3), NO_LORA)(request_for(32, 32))
+    assert edit.pulled.stop is Stop.MAX_UPDATES
+    assert torch.equal(edit.stations[-1].image, edit.image)
+    assert not torch.equal(edit.stations[0].image, edit.image)
 
 
 def test_equal_seeds_give_equal_images_and_others_do_not(backbone):

@@ -129,3 +129,14 @@ def test_an_empty_mask_is_refused_rather_than_freezing_everything():
 def test_a_mask_of_another_rank_is_refused():
     with pytest.raises(ShapeError, match=r"mask must be \(1 1 h w\), got \(20, 30\)"):
         check_mask(torch.ones(20, 30), points([7, 7, 9, 9]))
+
+
+def test_a_mask_smaller_than_a_latent_cell_is_refused():
+    with pytest.raises(MaskError, match=r"cover a cell of 4 px, this one is 4 px in all"):
+        latent_mask(box(32, 32, (21, 23), (21, 23)), stride=4, multiple=32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8])
+def test_a_mask_that_is_no_float_is_refused(dtype):
+    with pytest.raises(MaskError, match=r"float tensor of 0 and 1, got torch\.(bool|uint8)"):
+        check_mask(torch.ones(1, 1, 8, 8).to(dtype), points([2.0, 2.0, 5.0, 5.0]))

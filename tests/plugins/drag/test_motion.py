@@ -194,3 +194,13 @@ def test_handles_and_targets_are_not_changed():
     motion_loss(normal(1, 3, 8, 8), handles, targets, rule=Rule())
     assert torch.equal(handles, copies[0])
     assert torch.equal(targets, copies[1])
+
+
+def test_the_papers_reduction_is_the_codes_times_the_channels():
+    field = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+    points = torch.tensor([[8.0, 9.0]]).double(), torch.tensor([[20.0, 15.0]]).double()
+    code, paper = (
+        motion_loss(field, *points, rule=Rule(reduction=reduction)).item()
+        for reduction in ("code", "paper")
+    )
+    assert paper == pytest.approx(5 * code, rel=1e-12)
