@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from featurekit.config import compose
+from featurekit.errors import ConfigError
 from featurekit.io import image_to_pil, load_image, read_json, write_image, write_json
 from featurekit.marks import arrows, marked
 from featurekit.pictures import contact_sheet
@@ -44,8 +44,16 @@ def evaluate(job: Job) -> Result:
 
     A finished scene stays in ``out/scenes``: the same command with the same settings and the
     same ``out`` goes on where it was interrupted.
+
+    Raises:
+        ConfigError: a picture, points or a mask are given; their truth is not known.
     """
     config: DragConfig = job.settings
+    if job.image is not None or config.points or config.mask is not None:
+        raise ConfigError(
+            "task=evaluate drags bundled scenes, whose truth is known; leave out image, "
+            "plugin.points and plugin.mask, or use task=edit"
+        )
     moves = [
         (sort, move)
         for sort, deforms in SORTS.items()
@@ -107,10 +115,11 @@ def _scene(job: Job, move: Move, folder: Path) -> Record:
     kept = folder.with_suffix(".json")
     if kept.exists():
         record: Record = read_json(kept)
-        if record["key"] == key:
+        if record.get("key") == key:
             return record
     subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
-    done = drag_of(job)(subject.request)
+    still = replace(job, settings=replace(job.settings, way_frames=0))  # nobody sees the way
+    done = drag_of(still)(subject.request)
     record = {
         "key": key,
         "name": subject.name,
@@ -127,22 +136,19 @@ def _scene(job: Job, move: Move, folder: Path) -> Record:
 
 def _fingerprint(job: Job, move: Move) -> str:
     """One hash for what decides a scene's record."""
-    facts = [asdict(job.settings), job.seed, job.backbone.name, dict(job.backbone.weights)]
+    backbone = job.backbone
+    facts = [asdict(job.settings), job.seed, backbone.name, backbone.dtype, dict(backbone.weights)]
     facts += [move.kind, move.name, move.drags]
     return sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _sheet(job: Job, moves: Sequence[tuple[str, Move]]) -> Image.Image:
     """All scenes, none chosen: before, edit, truth; several scenes a row."""
-    tiles = [
-        _tiles(job, move, job.out / "scenes" / f"{i:03d}.png") for i, (_, move) in enumerate(moves)
-    ]
-    rows = {
-        f"{moves[i][0]} {i} to {min(i + SCENES_A_ROW, len(tiles)) - 1}": [
-            *chain.from_iterable(tiles[i : i + SCENES_A_ROW])
-        ]
-        for i in range(0, len(tiles), SCENES_A_ROW)
-    }
+    rows: dict[str, list[Image.Image]] = {}
+    for i, (sort, move) in enumerate(moves):
+        first = i - sum(one == sort for one, _ in moves[:i]) % SCENES_A_ROW
+        row = rows.setdefault(f"{sort} from {first}", [])
+        row += _tiles(job, move, job.out / "scenes" / f"{i:03d}.png")
     return contact_sheet(rows, ["before", "edit", "the true result"] * SCENES_A_ROW)
 
 
