@@ -74,6 +74,7 @@ RANGES = {  # lowest and highest value that makes sense
     "way_frames": (0, 64),
     "lora_steps": (0, 100_000),
     "lora_rank": (1, 1024),
+    "lora_alpha": (1e-3, 1e4),
     "lora_learning_rate": (1e-8, 1.0),
     "lora_batch": (1, 1024),
     "scene": (0, 10_000),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -144,11 +145,13 @@ def _fingerprint(job: Job, move: Move) -> str:
 
 def _sheet(job: Job, moves: Sequence[tuple[str, Move]]) -> Image.Image:
     """All scenes, none chosen: before, edit, truth; several scenes a row."""
-    rows: dict[str, list[Image.Image]] = {}
-    for i, (sort, move) in enumerate(moves):
-        first = i - sum(one == sort for one, _ in moves[:i]) % SCENES_A_ROW
-        row = rows.setdefault(f"{sort} from {first}", [])
-        row += _tiles(job, move, job.out / "scenes" / f"{i:03d}.png")
+    rows = {}
+    for sort in SORTS:
+        numbers = [i for i, (one, _) in enumerate(moves) if one == sort]
+        for start in range(0, len(numbers), SCENES_A_ROW):
+            row = numbers[start : start + SCENES_A_ROW]
+            shown = [_tiles(job, moves[i][1], job.out / "scenes" / f"{i:03d}.png") for i in row]
+            rows[f"{sort} {row[0]} to {row[-1]}"] = [*chain.from_iterable(shown)]
     return contact_sheet(rows, ["before", "edit", "the true result"] * SCENES_A_ROW)
 
 

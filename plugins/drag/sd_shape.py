@@ -3,7 +3,7 @@
 import argparse
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from rich.console import Console
@@ -20,10 +20,23 @@ from .settings import DragSettings, Rule
 KILOBYTES_PER_GIB = 1024**2
 
 
+def _at_least(low: int) -> Callable[[str], int]:
+    """Read a whole number that a bench can use."""
+
+    def number(word: str) -> int:
+        if int(word) < low:
+            raise argparse.ArgumentTypeError(f"must be at least {low}, got {word}")
+        return int(word)
+
+    return number
+
+
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="featurekit bench sd-shape", description=__doc__)
-    parser.add_argument("--side", type=int, default=256, help="image side in px")
-    parser.add_argument("--updates", type=int, default=3, help="updates to take the mean of")
+    parser.add_argument("--side", type=_at_least(64), default=256, help="image side in px")
+    parser.add_argument(
+        "--updates", type=_at_least(1), default=3, help="updates to take the mean of"
+    )
     parser.add_argument("--backbone", default="sd15", help="which published shape")
     return parser.parse_args(argv)
 

@@ -104,4 +104,4 @@ def _came(point: dict[str, Any], length: float) -> str:
     left = point["final_px_error"]
     if point["reached"]:
         return f"reached its target, {left:.1f} px off after a move of {length:.1f} px"
-    return f"fell short, {left:.1f} px of {length:.1f} px are left"
+    return f"fell short, {left:.1f} px from its target, which was {length:.1f} px away"
