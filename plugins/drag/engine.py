@@ -20,6 +20,7 @@ def drag_of(job: Job) -> Drag:
         UnknownNameError: the backbone has no such tap, or no self-attention there.
     """
     config: DragConfig = job.settings
+    settings = settings_of(config)
     for tap in (config.tap, config.judge_tap):
         if tap not in job.backbone.taps:
             raise UnknownNameError("tap", tap, job.backbone.taps)
@@ -36,7 +37,7 @@ def drag_of(job: Job) -> Drag:
         steps=config.lora_steps,
         batch=config.lora_batch,
     )
-    return Drag(job.backbone, settings_of(config), recipe)
+    return Drag(job.backbone, settings, recipe)
 
 
 def judge_of(job: Job, subject: Subject) -> Judge:
