@@ -63,7 +63,7 @@ def subject_of(job: Job) -> Subject:
     settings: DragConfig = job.settings
     if job.image is not None or settings.points or settings.mask is not None:
         return from_picture(job)
-    move = held_out_moves(settings.scene + 1)[settings.scene]
+    move = held_out_moves(settings.scene + 1, deforms=False)[settings.scene]
     subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
     if not job.prompt:
         return subject
