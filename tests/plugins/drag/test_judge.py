@@ -146,8 +146,8 @@ def test_a_judge_of_half_precision_compares_in_float32_on_the_cpu(canvas):
 
 
 def test_judging_leaves_no_graph_and_no_gradient(backbone, canvas):
-    judge = judge_for(backbone, cut(canvas), [*HANDLE, 38, 34])
-    judge.find(cut(canvas))
+    source = cut(canvas).clone().requires_grad_()
+    judge = judge_for(backbone, source, [*HANDLE, 38, 34])
     assert not judge.features.tensor.requires_grad
     assert all(weight.grad is None for weight in backbone.unet.parameters())
 
