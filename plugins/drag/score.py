@@ -56,13 +56,13 @@ def _region(subject: Subject) -> Tensor:
 
 
 def likeness(edit: Tensor, subject: Subject) -> float | None:
-    """MSE of the edit to the truth over that of the input, inside the mask.
+    """MSE of the edit to the truth over that of the input, on the pixels that truly change.
 
     0 is the true image, 1 is doing nothing; None where the truth is unknown.
     """
-    if subject.truth is None:
+    if subject.truth is None or subject.changed is None:
         return None
-    return controls.mse_ratio(edit, subject.truth, subject.request.image, _region(subject))
+    return controls.mse_ratio(edit, subject.truth, subject.request.image, subject.changed)
 
 
 def score(edit: Tensor, subject: Subject, judge: Judge) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from featurekit.backbone import Backbone
@@ -22,6 +23,7 @@ class Subject:
     request: Request
     name: str
     truth: Tensor | None = None  # (1 3 h w) the image after the move
+    changed: Tensor | None = None  # (1 1 h w) bool, where truth and source differ visibly
 
 
 def from_picture(job: Job) -> Subject:
@@ -50,7 +52,8 @@ def from_move(move: Move, *, size: int, seed: int) -> Subject:
     points = read_points(rows, height=size, width=size)
     mask = load_mask(move.mask(size), size, size)
     request = Request(image, points, mask, move.before.caption(), seed)
-    return Subject(request, f"{move.kind}: {move.name}", truth)
+    changed = torch.from_numpy(move.changed(size))[None, None]
+    return Subject(request, f"{move.kind}: {move.name}", truth, changed)
 
 
 def native_size(backbone: Backbone) -> int:
