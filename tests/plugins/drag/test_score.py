@@ -56,11 +56,13 @@ def test_half_way_to_the_truth_scores_a_quarter(subject):
     assert likeness(between, subject) == pytest.approx(0.25, abs=1e-5)
 
 
-def test_what_happens_outside_the_mask_does_not_count(subject):
-    outside = subject.request.mask == 0
-    assert outside.any()
-    spoilt = torch.where(outside, torch.ones_like(subject.truth), subject.truth)
+def test_only_pixels_that_truly_change_count(subject):
+    still = ~subject.changed
+    assert (still & (subject.request.mask == 1)).any()
+    spoilt = torch.where(still, torch.ones_like(subject.truth), subject.truth)
     assert likeness(spoilt, subject) == 0
+    missed = torch.where(subject.changed, subject.request.image, subject.truth)
+    assert likeness(missed, subject) == 1
 
 
 def test_without_a_truth_there_is_no_likeness():

@@ -70,7 +70,7 @@ def test_a_picture_is_read_with_its_points_prompt_and_seed(job, photo):
     assert torch.equal(request.image, load_image(photo))
     assert request.points.rows == [[20, 30, 40.5, 30]]
     assert (request.mask, request.prompt, request.seed) == (None, "a face", 7)
-    assert (subject.name, subject.truth) == (str(photo), None)
+    assert (subject.name, subject.truth, subject.changed) == (str(photo), None, None)
 
 
 def test_a_mask_is_read_at_the_size_of_its_picture(job, photo, mask_file):
@@ -162,7 +162,8 @@ def test_a_move_brings_truth_points_and_mask_in_pixels_of_the_size(size):
     assert torch.equal(request.mask[0, 0] == 1, torch.from_numpy(np.array(sun.mask(size)) > 0))
     differ = (request.image != subject.truth).any(dim=1)
     assert differ.any()
-    assert (request.mask[0][torch.from_numpy(sun.changed(size))[None]] == 1).all()
+    assert torch.equal(subject.changed[0, 0], torch.from_numpy(sun.changed(size)))
+    assert (request.mask[subject.changed] == 1).all()
 
 
 def test_the_native_size_is_what_the_backbone_was_trained_on(backbone):

@@ -21,6 +21,8 @@ from featurekit.errors import (
 )
 from featurekit.types import Job, Stop, silent
 from featurekit_drag.judge import Judge, Sight
+from featurekit_drag.look import glimpser, onlooker
+from featurekit_drag.settings import DragSettings
 from featurekit_drag.subject import from_picture
 from featurekit_drag.task import ADVICE
 
@@ -294,7 +296,7 @@ def test_a_run_leaves_no_gradient_mode_and_no_random_state_behind(tmp_path, phot
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_a_network_of_half_precision_drags_a_latent_of_float32(photo, mask, tmp_path, freeze):
+def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tmp_path, freeze):
     words = [f"image='{photo}'", POINTS, f"plugin.mask='{mask}'", f"plugin.freeze_outside={freeze}"]
     record = run(tmp_path, *words, "dtype=bfloat16", "plugin.way_frames=0")
     metrics = record["metrics"]
@@ -302,6 +304,17 @@ def test_a_network_of_half_precision_drags_a_latent_of_float32(photo, mask, tmp_
     assert all(np.isfinite([*metrics["loss"], *metrics["lora_loss"]]))
     noop = metrics["controls"]["noop"]["error_px"]
     assert noop == pytest.approx({"patch": 19.5, "feature": 19.5})
+
+
+@pytest.mark.parametrize("look", [glimpser, onlooker])
+def test_features_of_half_precision_are_compared_in_float32(look):
+    backbone = load("random", device="cpu", dtype="bfloat16")
+    z = torch.zeros(1, backbone.latent_channels, 16, 16)
+    with torch.no_grad():
+        predict = backbone.predictor(backbone.embed(""))
+        glance = look(backbone, DragSettings(steps=4), predict)(z)
+    assert glance.field.dtype is torch.float32
+    assert glance.onward is None or glance.onward.dtype is torch.float32
 
 
 def test_there_is_advice_for_every_end_of_a_drag():
