@@ -1,4 +1,4 @@
-"""MixtureDenoiser is the score of its own density; the blob pictures are what 5B describes."""
+"""MixtureDenoiser is the score of its own density; the blob pictures are the ones that are dragged."""
 
 import math
 
