@@ -239,15 +239,25 @@ def _correlations(
     (rows, columns), corner = points.shape[:2], points[0, 0] - radius_px
     area, valid = _window(result, corner, rows + side - 1, columns + side - 1, -way)
     # sums over the pixels that count in both; the axes are (channel 1 rows columns)
-    count = functional.conv2d(valid, seen).clamp(min=1)
-    sum_a, sum_aa = functional.conv2d(area, seen), functional.conv2d(area.square(), seen)
-    sum_p = functional.conv2d(valid, patch).transpose(0, 1)
-    sum_pp = functional.conv2d(valid, patch.square()).transpose(0, 1)
-    sum_ap = functional.conv2d(area.transpose(0, 1), patch, groups=3).transpose(0, 1)
-    covariance = ((sum_ap - sum_a * sum_p / count) / count).sum(0)[0]
+    count = _slid(valid, seen).round().clamp(min=1)
+    sum_a, sum_aa = _slid(area, seen), _slid(area.square(), seen)
+    sum_p, sum_pp = _slid(valid, patch), _slid(valid, patch.square())
+    covariance = ((_slid(area, patch) - sum_a * sum_p / count) / count).sum(0)[0]
     variance_a = ((sum_aa - sum_a.square() / count) / count).sum(0)[0]
     variance_p = ((sum_pp - sum_p.square() / count) / count).sum(0)[0]
     flat = torch.minimum(variance_a, variance_p) < FLAT_VARIANCE
     product = variance_a.clamp(min=FLAT_VARIANCE) * variance_p.clamp(min=FLAT_VARIANCE)
     score = (covariance / product.sqrt()).masked_fill(flat, 0.0)
     return score.masked_fill(count[0, 0] < LEAST_OVERLAP * side**2, torch.nan)
+
+
+def _slid(field: Tensor, kernel: Tensor) -> Tensor:
+    """Sums of products with a kernel laid at every place of a field; channels broadcast."""
+    (rows, columns), side = field.shape[-2:], kernel.shape[-1]
+    if rows - side < 3:  # the neighbours of a peak: summed one by one, so that symmetry is exact
+        places = field.unfold(2, side, 1).unfold(3, side, 1)
+        return (places * kernel[:, :, None, None]).sum((-2, -1))
+    # a float64 convolution lays out side**2 copies of the field: gigabytes for 512 px
+    spectrum = torch.fft.rfft2(field) * torch.fft.rfft2(kernel, s=(rows, columns)).conj()
+    sums: Tensor = torch.fft.irfft2(spectrum, s=(rows, columns))
+    return sums[..., : rows - side + 1, : columns - side + 1]

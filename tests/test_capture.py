@@ -155,7 +155,7 @@ def test_early_features_and_their_gradient_are_those_of_the_full_forward(backbon
 
 
 def test_operations_of_stable_diffusion_are_the_counted_ones_and_no_weight_gets_a_gradient():
-    # counted by hand: 0.8033 TFLOP at 64 x 64 latents, and at most 1.60 of them for a drag iteration
+    # by hand: 0.8033 TFLOP at 64 x 64 latents, and at most 1.60 of them for a drag iteration
     model = sd.from_config("sd15", device="meta")
     z = torch.zeros(1, 4, 64, 64, device="meta", requires_grad=True)
     states = torch.zeros(1, 77, 768, device="meta")

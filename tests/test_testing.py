@@ -1,4 +1,4 @@
-"""MixtureDenoiser is the score of its own density; the blob pictures are the ones that are dragged."""
+"""MixtureDenoiser is the score of its own density; the blob pictures are the dragged ones."""
 
 import math
 
