@@ -67,14 +67,12 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         code = _dispatch([word for word in given if word != "--debug"])
         sys.stdout.flush()
-    except FeatureKitError as error:
+    except (FeatureKitError, KeyboardInterrupt) as error:
         if debug:
             raise
+        if _is_of_an_interrupt(error):
+            return _complain("interrupted", INTERRUPTED)
         return _complain(" ".join(str(error).split()), MISTAKE)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        return _complain("interrupted", INTERRUPTED)
     except OSError as error:
         if debug or error.filename is not None:  # a file of ours is an OutputError; stdout has none
             raise
@@ -138,6 +136,17 @@ def _complete(words: list[str]) -> int:
     choices = [name for name in COMMANDS if begun is not None and name.startswith(begun)]
     sys.stdout.write(" ".join(choices) + "\n")
     return DONE
+
+
+def _is_of_an_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: a library stopped half way in its import can fail over itself."""
+    seen: set[int] = set()  # an error that was raised anew from its own wrapper leads back to itself
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _complain(sentence: str, code: int) -> int:

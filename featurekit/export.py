@@ -12,7 +12,7 @@ from featurekit.atomic import make_folder
 from featurekit.extract import extract
 from featurekit.io import load_image, write_image, write_tensors
 from featurekit.options import ExtractOptions
-from featurekit.overrides import fill
+from featurekit.overrides import check_seed, fill
 from featurekit.pictures import feature_picture
 
 
@@ -33,6 +33,7 @@ def main(words: Sequence[str]) -> int:
             not exist, or the results cannot be written.
     """
     options = fill(ExtractOptions, words)
+    check_seed(options.seed)
     out = make_folder(options.out)
     image = load_image(options.image)
     backbone = backbones.load(options.backbone, options.device, options.dtype)

@@ -102,7 +102,11 @@ def _job(cfg: DictConfig) -> None:
         record = run(cfg)
     except Exception as error:
         raise _Escape(error) from error
-    sys.stdout.write(f"{record['summary']}\n{record['stop']}; see {cfg.out}\n".lstrip())
+    try:
+        sys.stdout.write(f"{record['summary']}\n{record['stop']}; see {cfg.out}\n".lstrip())
+        sys.stdout.flush()  # else a full terminal shows inside Hydra, which blames a folder
+    except OSError as error:
+        raise _Escape(error) from error
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:

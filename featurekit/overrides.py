@@ -18,6 +18,7 @@ from featurekit.errors import ConfigError, FeatureKitError, UnknownNameError
 CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
 CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from
+LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 Schema = TypeVar("Schema")
@@ -74,6 +75,18 @@ def fill(schema: type[Schema], overrides: Sequence[str]) -> Schema:
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from error
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator takes.
+
+    Raises:
+        ConfigError: it is negative or larger than 63 bits.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(
+            f"seed must lie in 0 to {LARGEST_SEED}, got {seed}; choose another whole number"
+        )
 
 
 def usage(schema: type[Any]) -> str:

@@ -39,6 +39,8 @@ def open_photo(source: Source, *, of: str, background: str) -> Image.Image:
         return _checked(_from_array(source, of), of)
     if isinstance(source, Image.Image):
         return _decoded(source, of, background)
+    if "://" in str(source):
+        raise ImageError(f"{of} must be a file here, got the address {source!r}; download it first")
     path = Path(source).expanduser()
     _check_file(path, of)
     try:

@@ -132,7 +132,7 @@ def contact_sheet(
     tiles = {name: [_tile(p) if p is not None else None for p in row] for name, row in rows.items()}
     shown = [tile for row in tiles.values() for tile in row if tile is not None]
     columns = max((len(row) for row in tiles.values()), default=0)
-    width = max((tile.width for tile in shown), default=0)
+    width = max((*(tile.width for tile in shown), *map(_text_width, titles)), default=0)
     height = max((tile.height for tile in shown), default=0)
     left = MARGIN_PX + max((_text_width(name) + GAP_PX for name in tiles if name), default=0)
     top = MARGIN_PX + (LINE_PX if any(titles) else 0)
@@ -221,13 +221,14 @@ def _text_width(text: str) -> int:
 
 
 def _with_legend(row: Image.Image, *, ended: bool) -> Image.Image:
-    """Say below a row of panels what its marks mean, as far as the room reaches."""
+    """Say below a row of panels what its marks mean; widens a row that is too narrow for it."""
     middle = LINE_PX / 2
     marks = {"handle": handles([(middle, middle)]), "target": targets([(0, 0, middle, middle)])}
     if ended:
         marks["where the handle went"] = rings([(middle, middle)])
-    sheet = Image.new("RGB", (row.width, row.height + LINE_PX), PAPER)
-    sheet.paste(row, (0, 0))
+    needed = MARGIN_PX + sum(LINE_PX + 4 + _text_width(word) + GAP_PX for word in marks)
+    sheet = Image.new("RGB", (max(row.width, needed), row.height + LINE_PX), PAPER)
+    sheet.paste(row, ((sheet.width - row.width) // 2, 0))
     pen = ImageDraw.Draw(sheet)
     x, y = MARGIN_PX, row.height - GAP_PX // 2
     for word, mark in marks.items():

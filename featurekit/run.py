@@ -18,7 +18,7 @@ from featurekit.atomic import make_folder
 from featurekit.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.io import plain, write_json
-from featurekit.overrides import explain
+from featurekit.overrides import check_seed, explain
 from featurekit.registry import Plugin, load_plugin, resolve
 from featurekit.types import Job, Result
 from featurekit.types import Progress as Report
@@ -43,12 +43,14 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         OutputError: the folder cannot be made or written.
-        ConfigError: a setting is missing or has the wrong type, or no plugin is chosen.
+        ConfigError: a setting is missing or has the wrong type, the seed is out of range, or no
+            plugin is chosen.
         UnknownNameError: the plugin, its task or the backbone does not exist.
         PluginError: the plugin is broken or answers with something else than a ``Result``.
         FeatureKitError: whatever the plugin refuses.
     """
     config = _resolved(cfg)
+    check_seed(config["seed"])
     plugin, task = _choice(config)
     out = make_folder(config["out"])
     record = _new_record(plugin, task, config)

@@ -89,6 +89,8 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (["run", "plugin=blur", "sed=1"], r"no setting named 'sed'; did you mean seed\?"),
         (["run", "plugin=blur", "task=smeer"], r"no task named 'smeer'; did you mean smear\?"),
         (["run", "plugin=blur", "backbone=sd16"], "no backbone named 'sd16'"),
+        (["run", "plugin=blur", "seed=-1"], "seed must lie in 0 to 9223372036854775807, got -1"),
+        (["run", "plugin=blur", f"seed={2**63}"], "seed must lie in 0 .*, got 9223372036854775808"),
         (["run", "plugin=blur", "seed=many"], "seed must be a whole number, got 'many'"),
         (["run", "plugin=blur", "image=a,b"], "ambiguous value for argument 'image=a,b'"),
         (["run", "plugin=blur", "out=/proc/x"], "results must be writable to '/proc/x'"),

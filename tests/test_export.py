@@ -48,6 +48,7 @@ def test_the_files_are_those_of_the_maps(photo, tmp_path, capsys):
         (["taps=[]"], "taps, timesteps and ensemble must ask for something"),
         (["timesteps=[1000]"], "1000"),
         (["timesteps=[a]"], "timesteps"),
+        ([f"seed={2**63}"], "seed must lie in 0 to"),
         (["backbone=nothing"], "no backbone named 'nothing'"),
         (["image=gone.png"], "image must be a picture file, but 'gone.png' is no such file"),
         (["out=/proc/self/x"], "results must be writable to '/proc/self/x'"),

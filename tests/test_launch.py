@@ -142,6 +142,40 @@ def test_ctrl_c_while_plugins_are_imported_ends_with_130(desk, third_party):
     assert (child.returncode, out, err) == (130, "", "featurekit: interrupted\n")
 
 
+def test_ctrl_c_that_a_half_imported_library_turns_into_its_own_error_ends_with_130(
+    third_party, capsys
+):
+    package = third_party("slow", owner="sleepy")
+    (package / "__init__.py").write_text(
+        "try:\n    raise KeyboardInterrupt\nfinally:\n    None._invalidate_flags_cache()\n"
+    )
+    assert main(["run", "plugin=slow"]) == 130
+    assert capsys.readouterr().err == "featurekit: interrupted\n"
+
+
+def test_an_error_whose_causes_run_in_a_ring_is_still_one_sentence(third_party, capsys):
+    package = third_party("ring", owner="loop")
+    (package / "__init__.py").write_text(
+        "from featurekit.errors import PluginError\n"
+        "first, second = PluginError('one'), PluginError('two')\n"
+        "first.__cause__, second.__cause__ = second, first\n"
+        "raise first\n"
+    )
+    assert main(["run", "plugin=ring"]) == 2
+    assert "one" in capsys.readouterr().err
+
+
+def test_a_full_terminal_is_not_blamed_on_a_folder_and_leaves_the_results_whole(desk):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            [sys.executable, "-m", "featurekit", *RUN, "out=x"],
+            cwd=desk, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert result.returncode == 2
+    assert re.fullmatch(r"featurekit: the terminal's output must be writable, .+\n", result.stderr)
+    assert json.loads((desk / "x/run.json").read_text())["status"] == "done"
+
+
 def test_a_full_disk_is_a_sentence_and_keeps_what_was_there(desk):
     (desk / "x").mkdir()
     (desk / "x" / "big.safetensors").write_text("earlier")

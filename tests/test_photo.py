@@ -202,6 +202,11 @@ def test_a_file_that_is_no_still_picture_is_refused_in_one_sentence(tmp_path, ma
     assert "\n" not in str(refusal.value)
 
 
+def test_an_address_is_to_be_downloaded_first():
+    with pytest.raises(ImageError, match=r"a file here, got the address 'https://a\.b/c'; down"):
+        photo("https://a.b/c")
+
+
 def test_a_device_is_no_picture():
     with pytest.raises(ImageError, match="'/dev/zero' is no ordinary file"):
         photo("/dev/zero")

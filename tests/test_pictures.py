@@ -105,6 +105,16 @@ def test_a_held_part_is_pale_before_and_plain_after():
     assert colour_at(strip, x + 16 + 4 * 48, top) == (128, 128, 128)
 
 
+def test_a_narrow_picture_cuts_neither_its_title_nor_its_legend_off():
+    narrow = torch.zeros(1, 3, 256, 32)
+    strip = before_after(narrow, narrow, [], [], mask=torch.ones(1, 1, 256, 32))
+    ink = np.asarray(strip).min(axis=2) < 200
+    assert ink[:46].any()
+    assert ink[-40:].any()
+    assert not ink[:, :19].any()
+    assert not ink[:, -10:].any()
+
+
 def test_each_moment_of_the_way_is_a_frame_that_shows_where_the_handle_is():
     ways = [[(10.5, 20.5)], [(20.5, 30.5)], [(40.5, 50.5)]]
     frames = way_frames([GREY] * 3, MOVES, ways)

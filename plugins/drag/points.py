@@ -65,6 +65,8 @@ def read_points(rows: Sequence[Any], *, height: int, width: int) -> Points:
 
 def _numbers(row: Any, number: int) -> list[float]:  # noqa: ANN401  # from a person
     try:
+        if any(isinstance(value, bool) for value in row):
+            raise TypeError("true and false are no coordinates")
         numbers = [float(value) for value in row]
     except (TypeError, ValueError) as error:
         raise PointsError(

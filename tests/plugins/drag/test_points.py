@@ -88,6 +88,7 @@ def test_conversion_leaves_its_input_as_it_is(snap):
     ("rows", "message"),
     [
         ([], r"at least one drag is needed, got none"),
+        ([[True, 2, 3, 4]], r"four numbers \[x0, y0, x1, y1\], row 1 is \[True, 2, 3, 4\]"),
         ([[1, 2, 3]], r"four numbers \[x0, y0, x1, y1\], row 1 has 3"),
         ([[1, 2, 3, 4], [1, 2, 3, 4, 5]], r"row 2 has 5"),
         ([[1, 2, 3, 4], []], r"row 2 has 0"),
