@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryFile
 
 from featurekit.errors import OutputError
@@ -53,6 +54,39 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """Lend a new folder beside ``path`` and, if the block succeeds, put it in its place.
+
+    Args:
+        path: a folder that exists or not; the folder it lies in must exist.
+
+    Yields:
+        Empty folder to write into; removed if the block fails, which leaves ``path`` as it was.
+
+    Raises:
+        OutputError: no permission, no space, or ``path`` is no folder.
+    """
+    target = Path(path)
+    mark = secrets.token_hex(6)
+    fresh, stale = (target.with_name(f".{mark}.{end}") for end in ("part", "old"))
+    try:
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"a folder of results must replace a folder, got {str(target)!r}")
+        fresh.mkdir()
+        yield fresh
+        if target.exists():
+            target.rename(stale)
+        fresh.rename(target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise unwritable(target, error) from error
+    finally:
+        rmtree(fresh, ignore_errors=True)
+        rmtree(stale, ignore_errors=True)
 
 
 def make_folder(path: Path | str) -> Path:

@@ -42,6 +42,16 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.export:main",
         "featurekit.options:ExtractOptions",
     ),
+    "scenes": Command(
+        "write contact sheets of the procedural world: seed=N count=N size=PX",
+        "featurekit.contact:main",
+        "featurekit.options:ScenesOptions",
+    ),
+    "train-embedded": Command(
+        "make the embedded model, or go on making it: --continue, --report, key=value ...",
+        "featurekit.training.command:main",
+        "featurekit.options:TrainOptions",
+    ),
     "bench": Command(
         "run a plugin's bench: NAME key=value ...; without a name, list them",
         "featurekit.commands:bench",
@@ -140,7 +150,7 @@ def _complete(words: list[str]) -> int:
 
 def _is_of_an_interrupt(error: BaseException | None) -> bool:
     """Whether Ctrl-C began it: a library stopped half way in its import can fail over itself."""
-    seen: set[int] = set()  # an error that was raised anew from its own wrapper leads back to itself
+    seen: set[int] = set()  # an error raised anew from its own wrapper leads back to itself
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt):
             return True

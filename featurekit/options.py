@@ -35,3 +35,38 @@ class ExtractOptions:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="features", metadata={"help": "folder for the results"})
+
+
+@dataclass
+class ScenesOptions:
+    """What ``featurekit scenes`` takes."""
+
+    seed: int = field(default=0, metadata={"help": "of the first scene"})
+    count: int = field(default=4, metadata={"help": "scenes and moves of every kind"})
+    size: int = field(default=96, metadata={"help": "side of a picture in px, 8 to 2048"})
+    out: str = field(default="scenes", metadata={"help": "folder for the sheets"})
+
+
+@dataclass
+class TrainOptions:
+    """What ``featurekit train-embedded`` takes; 0 means what the recipe says."""
+
+    recipe: str = field(default="64px", metadata={"help": "64px for a CPU, 128px for a GPU"})
+    folder: str = field(
+        default="runs/embedded", metadata={"help": "for scenes, checkpoints, model and report"}
+    )
+    stages: list[str] = field(
+        default_factory=lambda: ["scenes", "vae", "latents", "unet", "clip", "report"],
+        metadata={"help": "what to do, in this order; what is complete is skipped"},
+    )
+    docs: str = field(default="", metadata={"help": "for the model card; else the folder"})
+    start: str = field(
+        default="", metadata={"help": "a model folder to start from; --continue: the shipped one"}
+    )
+    scenes: int = field(default=0, metadata={"help": "scenes to render"})
+    vae_samples: int = field(default=0, metadata={"help": "pictures shown to the autoencoder"})
+    unet_samples: int = field(default=0, metadata={"help": "latents shown to the denoiser"})
+    clip_samples: int = field(default=0, metadata={"help": "pairs shown to CLIP"})
+    batch: int = field(default=0, metadata={"help": "samples per step, where memory is short"})
+    workers: int = field(default=0, metadata={"help": "processes on a CPU; 0: up to two"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1"})

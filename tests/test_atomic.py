@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from featurekit.atomic import make_folder, replacing, unwritable
+from featurekit.atomic import make_folder, replacing, replacing_folder, unwritable
 from featurekit.errors import OutputError
 
 
@@ -82,3 +82,34 @@ def test_an_unnamed_reason_is_still_a_sentence():
     assert str(unwritable("x", OSError("odd"))) == (
         "results must be writable to 'x', but odd; choose another place"
     )
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "model"
+    with replacing_folder(target) as fresh:
+        (fresh / "one").write_text("first")
+    with pytest.raises(OutputError, match="model"), replacing_folder(target) as fresh:
+        (fresh / "two" / "deep").write_text("half")
+    assert [p.name for p in target.iterdir()] == ["one"]
+    with replacing_folder(target) as fresh:
+        (fresh / "three").write_text("second")
+    assert [p.name for p in target.iterdir()] == ["three"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_file_is_no_folder_to_replace(tmp_path):
+    (tmp_path / "model").write_text("mine")
+    with (
+        pytest.raises(OutputError, match="must replace a folder, got"),
+        replacing_folder(tmp_path / "model"),
+    ):
+        pass
+    assert (tmp_path / "model").read_text() == "mine"
+
+
+def test_a_folder_without_a_place_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(OutputError, match="make its folder first"),
+        replacing_folder(tmp_path / "nowhere" / "model"),
+    ):
+        pass

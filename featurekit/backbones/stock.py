@@ -76,7 +76,7 @@ def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Network
     for part in WEIGHTS:
         _check_intact(weight_file(folder, part)[0])
     vae_dtype = _vae_dtype(configs["vae"], dtype)
-    with _quietly():
+    with quietly():
         return _frozen(
             Networks(
                 unet=_read(UNet2DConditionModel, folder, "unet", dtype),
@@ -191,7 +191,7 @@ def _frozen(networks: Networks) -> Networks:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep transformers from drawing a progress bar on the user's terminal."""
     drawn = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

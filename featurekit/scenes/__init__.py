@@ -5,17 +5,31 @@ Importing it does not import torch; ``featurekit.scenes.controls``, which works 
 
 from featurekit.scenes.kind import Kind, Mover
 from featurekit.scenes.moves import Move, held_out_moves, move
-from featurekit.scenes.world import HELD_OUT_SEEDS, KINDS, TRAIN_SEEDS, Scene, scene
+from featurekit.scenes.world import (
+    HELD_OUT_KINDS,
+    HELD_OUT_SEEDS,
+    KINDS,
+    TRAIN_SEEDS,
+    TRAINED_KINDS,
+    WATCHED,
+    Scene,
+    held_out_scenes,
+    scene,
+)
 
 __all__ = [
+    "HELD_OUT_KINDS",
     "HELD_OUT_SEEDS",
     "KINDS",
+    "TRAINED_KINDS",
     "TRAIN_SEEDS",
+    "WATCHED",
     "Kind",
     "Move",
     "Mover",
     "Scene",
     "held_out_moves",
+    "held_out_scenes",
     "move",
     "scene",
 ]

@@ -36,11 +36,14 @@ class Kind(Generic[P]):
     """One kind of scene; ``P`` is its frozen dataclass of parameters."""
 
     name: str
-    share: float  # how often a scene of unnamed kind is of this one, relative to the others
+    share: float  # how often a scene of unnamed kind is of this one; 0: held out of training
     sample: Callable[[Random], P]
     fits: Callable[[P], bool]
     """Whether ``sample`` could have given these parameters: every one within its range."""
-    draw: Callable[[Canvas, P], None]
+    backdrop: Callable[[Canvas, P], None]
+    """Draws what everything stands before; the foreground mask leaves it out."""
+    figure: Callable[[Canvas, P], None]
+    """Draws the things the scene is about over the backdrop, from the back to the front."""
     keypoints: Callable[[P], Mapping[str, Point]]
     caption: Callable[[P, Random], str]
     movers: tuple[Mover[P], ...]

@@ -1,7 +1,7 @@
 """Moves: a scene before and after, the drag that leads from one to the other, and its truth."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
@@ -14,7 +14,7 @@ from PIL import Image
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind, Mover
-from featurekit.scenes.world import HELD_OUT_SEEDS, KINDS, Scene, generator, known_kind
+from featurekit.scenes.world import HELD_OUT_SEEDS, TRAINED_KINDS, Scene, generator, known_kind
 
 Drag: TypeAlias = tuple[Point, Point]
 """Handle and target."""
@@ -85,12 +85,12 @@ def move(
 
     Args:
         seed: 0 or more; the same arguments give the same move on every machine.
-        kind: one of ``KINDS``; None draws it among those that have such a move.
+        kind: one of ``KINDS``; None draws it among those of ``TRAINED_KINDS`` with such a move.
         name: one mover, as in ``Kind.movers``; None draws it.
         at_least: shortest length of every drag, in fractions of the side. None: three latent
             cells of 4 px at 64 px (0.1875) or, where the trained range of the parameters allows
             less, as much as it allows. Unless named, movers that stay below two cells are left
-            out: a smile is 4 px at 64 px. In (0, 1].
+            out: eyes move by 3 px at 64 px. In (0, 1].
         deforms: only moves that change a shape (True) or only translations (False).
 
     Returns:
@@ -101,18 +101,22 @@ def move(
         UnknownNameError: there is no such kind or mover.
     """
     rng = generator(seed)
-    kinds = [known_kind(kind)] if kind is not None else list(KINDS.values())
-    able = {k.name: _able(k, name, at_least, deforms) for k in kinds}
-    kinds = [k for k in kinds if able[k.name]]
+    asked = [known_kind(each) for each in (TRAINED_KINDS if kind is None else (kind,))]
+    able = {k.name: _able(k, name, at_least, deforms) for k in asked}
+    kinds = [k for k in asked if able[k.name]]
     if not kinds:
-        raise _refusal(kind, name, at_least, deforms)
+        raise _refusal(asked, name, at_least, deforms)
     chosen = rng.choice(kinds)
     mover = rng.choice(able[chosen.name])
     return _found(chosen, mover, rng, seed, at_least)
 
 
 def held_out_moves(
-    count: int, *, deforms: bool | None = None, at_least: float | None = None
+    count: int,
+    *,
+    deforms: bool | None = None,
+    at_least: float | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> tuple[Move, ...]:
     """The moves that editors are measured on; frozen, so that figures stay comparable.
 
@@ -120,20 +124,23 @@ def held_out_moves(
         count: how many, 1 to a million. The first ones stay the same when there are more.
         deforms: only moves that change a shape (True), only translations (False), or in turn.
         at_least: shortest length of every drag, as for ``move``.
+        kinds: names of ``KINDS`` to take in turn; None takes ``TRAINED_KINDS``.
 
     Returns:
         Moves of each kind in turn, each kind's movers in turn, from ``HELD_OUT_SEEDS``. Kinds
-        without such a move are left out: faces, if ``at_least`` is more than 0.15.
+        without such a move are left out: buildings, if ``at_least`` is more than 0.19.
 
     Raises:
         ConfigError: the count or the length is out of range, or no mover meets the wishes.
+        UnknownNameError: there is no such kind.
     """
     if not 1 <= count <= len(HELD_OUT_SEEDS):
         raise ConfigError(f"the number of moves must be 1 to {len(HELD_OUT_SEEDS)}, got {count}")
-    able = {kind.name: _able(kind, None, at_least, deforms) for kind in KINDS.values()}
-    turns = [(kind, _in_turn(able[kind.name])) for kind in KINDS.values() if able[kind.name]]
+    asked = [known_kind(name) for name in (TRAINED_KINDS if kinds is None else kinds)]
+    able = [(kind, _able(kind, None, at_least, deforms)) for kind in asked]
+    turns = [(kind, _in_turn(movers)) for kind, movers in able if movers]
     if not turns:
-        raise _refusal(None, None, at_least, deforms)
+        raise _refusal(asked, None, at_least, deforms)
     plan = islice(cycle(turns), count)
     return tuple(
         _found(kind, next(movers), generator(seed), seed, at_least)
@@ -185,9 +192,8 @@ def _found(
 
 
 def _refusal(
-    kind: str | None, name: str | None, at_least: float | None, deforms: bool | None
+    kinds: Sequence[Kind[Any]], name: str | None, at_least: float | None, deforms: bool | None
 ) -> Exception:
-    kinds = [known_kind(kind)] if kind is not None else list(KINDS.values())
     movers = [mover for k in kinds for mover in k.movers]
     if name is not None and name not in {mover.name for mover in movers}:
         return UnknownNameError("move", name, (mover.name for mover in movers))

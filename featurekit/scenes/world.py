@@ -1,6 +1,6 @@
 """The world: scenes of several kinds, each a picture, a drawing, a caption and named points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
@@ -9,23 +9,38 @@ from typing import Any
 from PIL import Image
 
 from featurekit.errors import ConfigError, UnknownNameError
-from featurekit.scenes.canvas import LineDrawing, Painting
-from featurekit.scenes.face_moves import FACE
+from featurekit.scenes.drawings import STYLES, Drawing
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind
-from featurekit.scenes.landscape_moves import LANDSCAPE
-from featurekit.scenes.shape_moves import SHAPES
+from featurekit.scenes.kinds.animal_moves import ANIMAL
+from featurekit.scenes.kinds.building_moves import BUILDING
+from featurekit.scenes.kinds.face_moves import FACE
+from featurekit.scenes.kinds.flower_moves import FLOWERS
+from featurekit.scenes.kinds.landscape_moves import LANDSCAPE
+from featurekit.scenes.kinds.shape_moves import SHAPES
+from featurekit.scenes.kinds.vehicle_moves import VEHICLE
+from featurekit.scenes.painting import Matte, Painting
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
-    {kind.name: kind for kind in (FACE, LANDSCAPE, SHAPES)}
+    {kind.name: kind for kind in (FACE, LANDSCAPE, ANIMAL, BUILDING, SHAPES, VEHICLE, FLOWERS)}
 )
 """Every kind by its name; a new kind is a new file and its place in this line."""
+
+TRAINED_KINDS = tuple(kind.name for kind in KINDS.values() if kind.share > 0)
+"""Kinds that scenes of unnamed kind are of; a model has seen no other."""
+
+HELD_OUT_KINDS = tuple(kind.name for kind in KINDS.values() if kind.share == 0)
+"""Kinds that no model is trained on."""
 
 TRAIN_SEEDS = range(1_000_000)
 """Seeds of the scenes that a model may be trained on."""
 
 HELD_OUT_SEEDS = range(1_000_000, 2_000_000)
 """Seeds of the scenes that a model is measured on and must never have been trained on."""
+
+
+WATCHED = 256
+"""How many of the last held-out seeds a training is watched by; reports take others."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +63,46 @@ class Scene:
         Raises:
             ShapeError: the size is out of range.
         """
-        painting = Painting(size)
-        known_kind(self.kind).draw(painting, self.params)
+        painting, kind = Painting(size), known_kind(self.kind)
+        kind.backdrop(painting, self.params)
+        kind.figure(painting, self.params)
         return painting.image()
 
-    def drawing(self, size: int = 64) -> Image.Image:
-        """Draw the scene's parts in black lines on white, hidden parts left out.
+    def foreground(self, size: int = 64) -> Image.Image:
+        """Mask what stands before the backdrop: a face with its shoulders, a house with its tree.
 
         Args:
             size: side in px, 8 to 2048.
+
+        Returns:
+            "L" picture (size x size), 255 on the things, 0 on the backdrop.
+
+        Raises:
+            ShapeError: the size is out of range.
+        """
+        matte = Matte(size)
+        known_kind(self.kind).figure(matte, self.params)
+        return matte.image()
+
+    def drawing(self, size: int = 64, style: str = "brush") -> Image.Image:
+        """Draw the scene in black on white, as one hand would.
+
+        Args:
+            size: side in px, 8 to 2048.
+            style: one of ``STYLES``: brush, hatching, inline.
 
         Returns:
             RGB picture (size x size), grey where a line is antialiased.
 
         Raises:
             ShapeError: the size is out of range.
+            UnknownNameError: there is no such style.
         """
-        sheet = LineDrawing(size)
-        known_kind(self.kind).draw(sheet, self.params)
+        if style not in STYLES:
+            raise UnknownNameError("drawing style", style, STYLES)
+        sheet, kind = Drawing(STYLES[style](size)), known_kind(self.kind)
+        kind.backdrop(sheet, self.params)
+        kind.figure(sheet, self.params)
         return sheet.image()
 
     def caption(self, seed: int = 0) -> str:
@@ -82,7 +119,7 @@ def scene(seed: int, kind: str | None = None) -> Scene:
 
     Args:
         seed: 0 or more; the same seed and kind give the same scene on every machine.
-        kind: one of ``KINDS``; None draws it too (faces 40 %, landscapes 35 %, shapes 25 %).
+        kind: one of ``KINDS``; None draws it among ``TRAINED_KINDS``.
 
     Returns:
         The scene. It is not rendered yet.
@@ -94,6 +131,23 @@ def scene(seed: int, kind: str | None = None) -> Scene:
     rng = generator(seed)
     chosen = known_kind(kind) if kind is not None else _drawn_kind(rng)
     return Scene(kind=chosen.name, params=chosen.sample(rng), seed=seed)
+
+
+def held_out_scenes(
+    count: int, kinds: Sequence[str] = TRAINED_KINDS, *, skip: int = 0
+) -> list[Scene]:
+    """Held-out scenes of kinds in turn, from the last seeds: benches take theirs from the first.
+
+    Args:
+        count: how many.
+        kinds: names of kinds.
+        skip: how many to leave to others.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+    """
+    last = HELD_OUT_SEEDS.stop - 1 - skip
+    return [scene(last - i, kinds[i % len(kinds)]) for i in range(count)]
 
 
 def generator(seed: int) -> Random:

@@ -1,0 +1,4 @@
+"""How the embedded model is made: scenes, autoencoder, latents, denoiser, CLIP, report.
+
+Every stage reads what the stages before it left in one folder, and goes on where it was stopped.
+"""
