@@ -29,21 +29,45 @@ LAYERS = """
     backbones.folder
     backbones.describe backbones.hub backbones.placement backbones.stock
     backbones.sd
-    backbones.embedded backbones.random
+    backbones.embedded backbones.random backbones.open_clip
     backbones
     overrides photo marks
     config io options
     pictures
     scenes.colours scenes.geometry scenes.wording scenes.harmonic
-    scenes.canvas scenes.controls
+    scenes.canvas scenes.stencil scenes.controls
+    scenes.painting scenes.drawings
     scenes.kind
-    scenes.faces scenes.landscapes scenes.shapes
-    scenes.face_moves scenes.landscape_moves scenes.shape_moves
+    scenes.kinds
+    scenes.kinds.animals scenes.kinds.buildings scenes.kinds.faces scenes.kinds.landscapes
+    scenes.kinds.flowers scenes.kinds.shapes scenes.kinds.vehicles
+    scenes.kinds.animal_captions scenes.kinds.animal_parts scenes.kinds.building_details
+    scenes.kinds.face_parts scenes.kinds.landscape_parts
+    scenes.kinds.animal_heads scenes.kinds.building_parts
+    scenes.kinds.animal_looks
+    scenes.kinds.animal_moves scenes.kinds.building_moves scenes.kinds.face_moves
+    scenes.kinds.flower_moves scenes.kinds.landscape_moves scenes.kinds.shape_moves
+    scenes.kinds.vehicle_moves
     scenes.world
     scenes.moves
     scenes
     tables testing
-    run commands taps export launch
+    measures.held_out measures.colour_test
+    measures.reconstruction measures.inversion measures.correspondence measures.samples
+    measures.lines
+    measures.demands
+    measures.card
+    measures
+    training
+    training.recipe training.workers
+    training.checkpoints training.album training.words training.state
+    training.loop training.latents training.drawings_album
+    training.models training.vae training.denoiser training.clip training.showing
+    training.stages
+    training.retrieval
+    training.report
+    training.command
+    run commands taps export contact launch
     __init__
     cli
     __main__
@@ -322,7 +346,7 @@ def test_every_package_is_packed():
 
 def test_every_file_of_the_core_is_in_the_architecture():
     text = (ROOT / "docs" / "architecture.md").read_text()
-    folders = {"backbones", "scenes"}
+    folders = {"backbones", "measures", "scenes", "training"}
     files = {
         path.name for name, path in SOURCES.items()
         if name in CORE and short(name).partition(".")[0] not in folders
