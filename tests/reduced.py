@@ -1,6 +1,8 @@
 """Stable Diffusion's configs, narrow: the same blocks, fast enough for tests."""
 
-from featurekit.backbones.folder import bundled_configs
+from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
+
+WORDS = read_config(embedded_folder(), "text_encoder")  # its tokenizer is the reduced models' too
 
 UNET = {"block_out_channels": [16, 32, 64, 64], "norm_num_groups": 8, "cross_attention_dim": 32}
 VAE = {"block_out_channels": [8, 8, 16, 16], "norm_num_groups": 4}
@@ -9,10 +11,9 @@ TEXT = {
     "intermediate_size": 64,
     "num_attention_heads": 4,
     "num_hidden_layers": 2,
-    "vocab_size": 254,  # the embedded tokenizer's
-    "bos_token_id": 252,
-    "eos_token_id": 253,
-    "pad_token_id": 253,
+    **{
+        name: WORDS[name] for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
+    },
 }
 
 

@@ -17,7 +17,8 @@ from featurekit.capture import capture
 from featurekit.errors import CaptureError, ShapeError, UnknownNameError
 
 UPPER = ("up_blocks.2", "up_blocks.3")
-TEXT = read_config(embedded_folder(), "unet")["cross_attention_dim"]
+CONFIG = read_config(embedded_folder(), "unet")
+TEXT, CHANNELS = CONFIG["cross_attention_dim"], CONFIG["in_channels"]
 ONE = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
 
 
@@ -76,7 +77,7 @@ def test_every_row_asks_its_groups_first_row(unet, rows):
 
 
 def test_the_reference_row_is_bit_exact_what_it_is_without_sharing(unet, paths):
-    pair = normal(2, 4, 8, 8)
+    pair = normal(2, CHANNELS, 8, 8)
     alone = run(unet, pair)
     with share_attention(unet, paths):
         shared = run(unet, pair)
@@ -86,12 +87,12 @@ def test_the_reference_row_is_bit_exact_what_it_is_without_sharing(unet, paths):
 
 def test_identical_rows_in_are_identical_rows_out(unet, paths):
     with share_attention(unet, paths):
-        out = run(unet, normal(1, 4, 8, 8).expand(2, -1, -1, -1))
+        out = run(unet, normal(1, CHANNELS, 8, 8).expand(2, -1, -1, -1))
     assert torch.equal(out[0], out[1])
 
 
 def test_one_row_per_group_changes_nothing(unet, paths):
-    z = normal(2, 4, 8, 8)
+    z = normal(2, CHANNELS, 8, 8)
     with share_attention(unet, paths, rows=1):
         out = run(unet, z)
     assert torch.equal(out, run(unet, z))
@@ -99,7 +100,7 @@ def test_one_row_per_group_changes_nothing(unet, paths):
 
 def test_with_guidance_each_half_reads_its_own_reference(unet, paths):
     z, unconditional, conditional = (
-        normal(2, 4, 8, 8),
+        normal(2, CHANNELS, 8, 8),
         normal(1, 5, TEXT),
         normal(1, 5, TEXT, seed=1),
     )
@@ -126,7 +127,7 @@ def test_a_lora_around_keys_and_values_takes_part(unet):
 
 
 def test_the_gradient_reaches_both_rows(unet, paths):
-    pair = normal(2, 4, 8, 8).requires_grad_()
+    pair = normal(2, CHANNELS, 8, 8).requires_grad_()
     with share_attention(unet, paths):
         (gradient,) = torch.autograd.grad(run(unet, pair)[1].square().sum(), pair)
     assert gradient[0].abs().max() > 0
@@ -182,7 +183,7 @@ def test_attention_that_never_reads_its_own_rows_is_not_listed(unet):
 
 
 def test_replaying_a_record_is_sharing_with_the_recorded_row(unet, paths):
-    pair, steps = normal(2, 4, 8, 8), (681, 661, 641)
+    pair, steps = normal(2, CHANNELS, 8, 8), (681, 661, 641)
     with share_attention(unet, paths):
         shared = [run(unet, pair, t=t)[1:] for t in steps]
     with record_attention(unet, paths) as record:
@@ -196,7 +197,7 @@ def test_replaying_a_record_is_sharing_with_the_recorded_row(unet, paths):
 
 
 def test_a_record_with_guidance_serves_several_edits(unet, paths):
-    z, edits = normal(1, 4, 8, 8), normal(2, 4, 8, 8, seed=1)
+    z, edits = normal(1, CHANNELS, 8, 8), normal(2, CHANNELS, 8, 8, seed=1)
     states = torch.cat([normal(1, 5, TEXT), normal(1, 5, TEXT, seed=1)])
     with record_attention(unet, paths) as record:
         run(unet, z.repeat(2, 1, 1, 1), states)
@@ -210,18 +211,18 @@ def test_a_record_with_guidance_serves_several_edits(unet, paths):
 
 def test_a_record_can_be_replayed_again_from_its_start(unet, paths):
     with record_attention(unet, paths) as record:
-        run(unet, normal(1, 4, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8))
     outs = []
     for _ in range(2):
         with replay_attention(unet, paths, record):
-            outs.append(run(unet, normal(1, 4, 8, 8, seed=1)))
+            outs.append(run(unet, normal(1, CHANNELS, 8, 8, seed=1)))
     assert torch.equal(*outs)
 
 
 def test_recording_two_runs_in_one_block_keeps_both(unet):
     with record_attention(unet, [ONE]) as record:
-        run(unet, normal(1, 4, 8, 8))
-        run(unet, normal(1, 4, 8, 8, seed=1))
+        run(unet, normal(1, CHANNELS, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8, seed=1))
     first, second = record.calls(ONE)
     assert first.shape == second.shape
     assert not torch.equal(first, second)
@@ -232,17 +233,17 @@ def test_recording_two_runs_in_one_block_keeps_both(unet):
 
 def test_more_calls_than_were_recorded_are_refused(unet, paths):
     with record_attention(unet, paths) as record:
-        run(unet, normal(1, 4, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8))
     with replay_attention(unet, paths, record):
-        run(unet, normal(1, 4, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8))
         with pytest.raises(CaptureError, match="got call 2 of 1; record a run of as many steps"):
-            run(unet, normal(1, 4, 8, 8))
+            run(unet, normal(1, CHANNELS, 8, 8))
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 16, 8), (3, 4, 8, 8)])
+@pytest.mark.parametrize("shape", [(1, CHANNELS, 16, 8), (3, CHANNELS, 8, 8)])
 def test_other_sizes_than_were_recorded_are_refused(unet, paths, shape):
     with record_attention(unet, paths) as record:
-        run(unet, normal(2, 4, 8, 8))
+        run(unet, normal(2, CHANNELS, 8, 8))
     with (
         replay_attention(unet, paths, record),
         pytest.raises(ShapeError, match=r"recorded \(2, 16, \d+\), got \(\d, "),
@@ -252,7 +253,7 @@ def test_other_sizes_than_were_recorded_are_refused(unet, paths, shape):
 
 def test_a_path_that_was_not_recorded_is_refused(unet, paths):
     with record_attention(unet, paths[1:]) as record:
-        run(unet, normal(1, 4, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8))
     with (
         pytest.raises(UnknownNameError, match="no recorded self-attention named"),
         replay_attention(unet, paths, record),
@@ -265,7 +266,7 @@ def test_a_batch_of_broken_groups_is_refused(unet, paths):
         share_attention(unet, paths),
         pytest.raises(ShapeError, match=r"whole groups of 2 rows .* got 3 rows"),
     ):
-        run(unet, normal(3, 4, 8, 8))
+        run(unet, normal(3, CHANNELS, 8, 8))
 
 
 def test_no_rows_in_a_group_is_refused(unet, paths):
@@ -323,7 +324,7 @@ def open_record(unet, paths):
 
 def open_replay(unet, paths):
     with record_attention(unet, paths) as record:
-        run(unet, normal(1, 4, 8, 8))
+        run(unet, normal(1, CHANNELS, 8, 8))
     return replay_attention(unet, paths, record)
 
 
@@ -334,7 +335,7 @@ def test_the_processors_are_the_same_objects_afterwards(unet, paths, door):
         assert all(
             unet.attn_processors[f"{p}.processor"] is not before[f"{p}.processor"] for p in paths
         )
-        run(unet, normal(2, 4, 8, 8))
+        run(unet, normal(2, CHANNELS, 8, 8))
     assert unet.attn_processors == before
 
 
@@ -362,6 +363,6 @@ def test_an_early_exit_through_shared_attention_restores_it(unet, paths):
         capture(unet, {"up2": "up_blocks.2"}, stop_after=True) as found,
         share_attention(unet, paths),
     ):
-        run(unet, normal(2, 4, 8, 8))
+        run(unet, normal(2, CHANNELS, 8, 8))
     assert found["up2"].shape[0] == 2
     assert unet.attn_processors == before

@@ -141,7 +141,7 @@ def test_an_outer_capture_is_left_through_an_inner_one(chain):
 
 
 def test_early_features_and_their_gradient_are_those_of_the_full_forward(backbone):
-    states, z = backbone.embed("a face").states, normal(1, 4, 16, 16)
+    states, z = backbone.embed("a face").states, normal(1, backbone.latent_channels, 16, 16)
     features, gradients = [], []
     for stop_after in (False, True):
         given = z.clone().requires_grad_()
@@ -191,7 +191,7 @@ def test_the_network_itself_is_no_submodule(chain):
 
 
 def test_a_tuple_of_several_is_refused_by_the_path_of_its_module(backbone):
-    z, states = normal(1, 4, 8, 8), backbone.embed("").states
+    z, states = normal(1, backbone.latent_channels, 8, 8), backbone.embed("").states
     with (
         pytest.raises(CaptureError, match=r"'down_blocks\.0' must return a tensor.* a tuple of 2"),
         capture(backbone.unet, {"a": "down_blocks.0"}),

@@ -66,7 +66,7 @@ class DenoiserTask:
         """Mean squared error of the noise on held-out latents, the same noise every time."""
         latents, texts = self._held_out
         draw, found = torch.Generator().manual_seed(0), []
-        for z, words in zip(latents.split(64), texts.split(64), strict=True):
+        for z, words in zip(latents.split(64), texts.split(64), strict=True):  # type: ignore[no-untyped-call]
             timesteps = _spread(len(z), len(self._alpha_bars), draw)
             found.append(self._errors(z, words, timesteps, draw))
         return {"eps_mse": float(torch.cat(found).mean())}
@@ -81,7 +81,8 @@ class DenoiserTask:
         noisy = noisy.to(self._device, memory_format=torch.channels_last)
         states = self.network["text"](texts.to(self._device)).last_hidden_state
         found = self.network["unet"](noisy, timesteps.to(self._device), states).sample
-        return ((found.float() - eps.to(self._device)) ** 2).mean((1, 2, 3))
+        errors: Tensor = ((found.float() - eps.to(self._device)) ** 2).mean((1, 2, 3))
+        return errors
 
     def _weights(self, timesteps: Tensor) -> Tensor:
         ratio = self._alpha_bars[timesteps] / (1 - self._alpha_bars[timesteps])

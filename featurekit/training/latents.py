@@ -64,8 +64,8 @@ def encode(
             show(1)
         return paths
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for job in as_completed([pool.submit(_piece, *words) for words in todo]):
-            job.result()
+        for done in as_completed([pool.submit(_piece, *words) for words in todo]):
+            done.result()
             show(1)
     return paths
 
@@ -78,11 +78,11 @@ def _piece(path: Path, picture: Path, vae: Path) -> None:
     network = AutoencoderKL.from_pretrained(vae, use_safetensors=True).to(device)
     network = network.to(memory_format=torch.channels_last).eval()
     album, found = Album([picture]), []
-    for indices in torch.arange(len(album)).split(50):
+    for indices in torch.arange(len(album)).split(50):  # type: ignore[no-untyped-call]
         image, _ = scaled(album.pictures(indices))
         both = torch.stack((image, image.flip(3)), dim=1).flatten(0, 1).to(device)
         posterior = network.encode(both.to(memory_format=torch.channels_last)).latent_dist
         pair = torch.cat((posterior.mean, posterior.std), dim=1).half().cpu()
-        found.append(pair.unflatten(0, (-1, 2)))
+        found.append(pair.unflatten(0, (-1, 2)))  # type: ignore[no-untyped-call]
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, torch.cat(found).contiguous().numpy())

@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 from safetensors import safe_open
 
-from featurekit import backbones
 from featurekit.backbones.folder import embedded_folder
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.backbones.open_clip import shipped_folder
+from featurekit.backbones.sd import load_folder
 from featurekit.errors import TrainingError
 from featurekit.measures import (
     Measured,
@@ -65,14 +65,14 @@ def report(
         else Models(embedded_folder(), shipped_folder())
     )
     stages = _stages(workshop) if own else _known(models.diffusion)["stages"]
-    backbone = backbones.load(str(models.diffusion) if own else "embedded")
+    backbone = load_folder(models.diffusion, name="embedded", device="auto", dtype="float32")
     clip = load_clip(models.clip)
     measured: dict[str, Measured] = {
         "reconstruction": measure_reconstruction(backbone, progress=show("reconstruction")),
         "inversion": measure_inversion(backbone, progress=show("inversion")),
         "correspondence": measure_correspondence(backbone, progress=show("correspondence")),
         "clip": measure_retrieval(clip, progress=show("retrieval")),
-        "samples": measure_samples(backbone, clip, count=SAMPLES, progress=show("samples")),
+        "samples": measure_samples(backbone, clip=clip, count=SAMPLES, progress=show("samples")),
         "sketch": measure_lines(backbone, progress=show("lines")),
     }
     size = {"diffusion_mb": folder_mb(models.diffusion), "clip_mb": folder_mb(models.clip)}

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -210,11 +211,11 @@ def held_out_pictures(size: int, *, skip: int = 0) -> Tensor:
 def held_out_latents(vae: AutoencoderKL, size: int) -> tuple[Tensor, list[str]]:
     """Latents and captions by which a training is watched."""
     image, _ = album.scaled(held_out_pictures(size))
-    found = [vae.encode(piece).latent_dist.mode() for piece in image.split(50)]
+    found = [vae.encode(piece).latent_dist.mode() for piece in image.split(50)]  # type: ignore[no-untyped-call]
     return torch.cat(found), [one.caption() for one in held_out_scenes(WATCHED)]
 
 
-def _read(kind: type, folder: Path) -> "torch.nn.Module":
+def _read(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and transformers are not typed
     return kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
 
 

@@ -41,13 +41,14 @@ class VaeTask:
         mean, variance = posterior.mean.float(), posterior.var.float()
         divergence = 0.5 * (mean**2 + variance - 1 - posterior.logvar.float()).mean()
         weight = 1 + FOREGROUND * foreground.to(self._device)
-        return _error(found, image, weight / weight.mean()) + KL * divergence
+        whole: Tensor = _error(found, image, weight / weight.mean()) + KL * divergence
+        return whole
 
     @torch.no_grad()
     def figures(self) -> Mapping[str, float]:
         """Mean PSNR of held-out reconstructions in dB, of the whole and of the foreground."""
         whole, front = [], []
-        for piece in self._held_out.split(32):
+        for piece in self._held_out.split(32):  # type: ignore[no-untyped-call]
             image, foreground = (part.to(self._device) for part in scaled(piece))
             found = self.network.decode(self.network.encode(image).latent_dist.mode()).sample
             for a, b, mask in zip(found.clamp(-1, 1), image, foreground > 0.5, strict=True):
@@ -108,7 +109,7 @@ def latent_statistics(network: AutoencoderKL, album: Album, *, count: int) -> tu
     """Mean and standard deviation of every latent channel over the first pictures, (c) each."""
     device = next(network.parameters()).device
     found = []
-    for indices in torch.arange(min(count, len(album))).split(64):
+    for indices in torch.arange(min(count, len(album))).split(64):  # type: ignore[no-untyped-call]
         image, _ = scaled(album.pictures(indices))
         found.append(network.encode(image.to(device)).latent_dist.mean)
     latents = torch.cat(found)

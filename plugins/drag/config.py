@@ -23,7 +23,7 @@ class DragConfig(PluginConfig):
     # rows [x0, y0, x1, y1], image px; Any, because a list of lists of float takes no whole number
     points: list[Any] = field(default_factory=list)
     mask: str | None = None  # picture, white may change; none: everything may move
-    scene: int = 7  # which held-out translation is dragged when no image is given
+    scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
 
     updates: int = II("backbone.drag.updates")

@@ -52,7 +52,7 @@ UP_TO_UNET = "stages=[scenes,vae,latents,unet]"
 def test_the_stages_leave_a_pipeline_that_diffusers_loads(tmp_path):
     assert train(tmp_path, UP_TO_UNET) == 0
     pipe = StableDiffusionPipeline.from_pretrained(
-        tmp_path / "embedded", local_files_only=True, torch_dtype=torch.float32
+        tmp_path / "embedded", local_files_only=True, dtype=torch.float32
     )
     assert pipe.vae.config.scaling_factor == 1.0
     assert pipe.unet.config.in_channels == 3

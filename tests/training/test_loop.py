@@ -69,11 +69,13 @@ def test_the_loop_learns_and_ends_with_the_averaged_weights(tmp_path):
 def test_stopping_and_going_on_gives_the_same_weights_as_never_stopping(tmp_path):
     through, halves = Line(), Line()
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    whole = fit(tmp_path / "a", through)()
+    begin = Progress(precision="fp32")  # else chosen by the clock, once in each training
+    whole = fit(tmp_path / "a", through)(begin=begin)
     worker = Worker(0, 1, torch.device("cpu"))
     # stopped by the flag that Ctrl-C sets, twice, at steps that no figure is taken at
     for after in (7, 5):
-        first = fit(tmp_path / "b", halves, worker=worker)(Impatient(worker, after))
+        begin = Progress(precision="fp32")
+        first = fit(tmp_path / "b", halves, worker=worker)(Impatient(worker, after), begin=begin)
         assert first.samples < 160
         worker.stopping = False
         halves = Line()

@@ -24,8 +24,9 @@ def predict(backbone):
 
 
 @pytest.fixture
-def z():
-    return torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+def z(backbone):
+    shape = (1, backbone.latent_channels, 16, 16)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_published_run_looks_at_timestep_681_and_steps_on_to_661(backbone):
