@@ -73,7 +73,10 @@ class Workshop:
             return Progress()
         record = self.start / RECORD
         known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        return Progress(started=self.start.name, before=int(known.get(stage, {}).get("samples", 0)))
+        return Progress(
+            started=self.start.name,
+            before=int(known.get("stages", {}).get(stage, {}).get("samples", 0)),
+        )
 
 
 def train_vae(worker: Worker, workshop: Workshop, show: Show | None = None) -> bool:

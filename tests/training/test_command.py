@@ -96,7 +96,7 @@ def test_mirrored_latents_are_those_of_the_mirrored_picture(tmp_path):
 def test_a_model_is_gone_on_with_from_its_folder_alone(tmp_path):
     train(tmp_path / "a", UP_TO_UNET)
     start = tmp_path / "a" / "embedded"
-    (start / "training.json").write_text(json.dumps({"unet": {"samples": 32}}))
+    (start / "training.json").write_text(json.dumps({"stages": {"unet": {"samples": 32}}}))
     code = train(tmp_path / "b", UP_TO_UNET, f"start={start}", "unet_samples=8")
     assert code == 0
     progress, tensors = checkpoints.load(
