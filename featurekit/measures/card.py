@@ -19,6 +19,7 @@ from featurekit.measures.held_out import GROUPS
 PAGE = "embedded-model.md"
 PICTURES = "pictures/embedded"  # below the folder of the page
 BYTES_PER_MB = 1e6
+WIDEST_PX, COLOURS = 1200, 256  # of a picture on the page
 TOLD = ("samples", "seconds", "started")  # of every stage
 NOT_DRAWN = ("samples", "seconds")  # keys of a history that are no figures
 
@@ -57,12 +58,20 @@ def write_card(
         drawn[stem] = curves(record["stages"][name]["history"], title=name)
     folder = make_folder(docs / PICTURES)
     for stem, picture in drawn.items():
-        write_image(picture, folder / f"{stem}.png")
+        write_image(light(picture), folder / f"{stem}.png")
     make_folder(training.parent)
     write_json(record, training)
     with replacing(docs / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return docs / PAGE
+
+
+def light(picture: Image.Image) -> Image.Image:
+    """A picture for a page that is kept in a repository: no wider than is read, of few colours."""
+    scale = min(1.0, WIDEST_PX / picture.width)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    smaller = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return smaller.quantize(COLOURS, dither=Image.Dither.NONE)
 
 
 def page(record: Mapping[str, Any], stems: Sequence[str]) -> str:

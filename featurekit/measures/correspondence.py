@@ -55,6 +55,15 @@ class Found:
             for (x, y), (u, v) in zip(self.matches, self.truths, strict=True)
         )
 
+    def moved(self) -> "Found":
+        """The points alone that stand elsewhere in the other scene, by more than ``WITHIN``."""
+        rows = zip(self.sources, self.matches, self.truths, strict=True)
+        apart = [
+            row for row in rows if hypot(row[0][0] - row[2][0], row[0][1] - row[2][1]) > WITHIN
+        ]
+        sources, matches, truths = zip(*apart, strict=True) if apart else ((), (), ())
+        return Found(sources, matches, truths)
+
 
 @torch.no_grad()
 def measure_correspondence(
@@ -84,8 +93,8 @@ def measure_correspondence(
 
     Returns:
         Figures ``points`` (how many, by row), ``network``, ``random`` and ``pixels`` (shares in
-        [0, 1] by choice and row), ``position``, and ``best`` with the chosen ones. Rows are the
-        kinds, ``BEST_OF``, ``trained`` and ``held_out``. The picture ``correspondence`` shows
+        [0, 1] by choice and row), ``position``, ``best`` with the chosen ones, and ``moved``: the
+        best choices on those points alone that do not stand where they stood. Rows are the kinds, ``BEST_OF``, ``trained`` and ``held_out``. The picture ``correspondence`` shows
         matches of the best choice.
     """
     size = side_px(backbone)
@@ -112,6 +121,10 @@ def measure_correspondence(
         "points": _counts(kinds, still),
         "best": {name: {"choice": best[name], **shares[name][best[name]]} for name in best},
         "position": hit_shares(kinds, still),
+        "moved": {
+            name: hit_shares(kinds, [one.moved() for one in found[name][best[name]]])
+            for name in found
+        },
         **shares,
     }
     picture = _drawn(chosen, found["network"][best["network"]], size)

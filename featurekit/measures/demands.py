@@ -77,6 +77,21 @@ ROWS = (
     ),
     Row("control: the same position", PAIRS, ("correspondence", "position", BEST_OF), SHARE),
     Row(
+        "named points that stand elsewhere",
+        PAIRS,
+        ("correspondence", "moved", "network", BEST_OF),
+        SHARE,
+    ),
+    Row("the same", "trained", _path("correspondence.moved.network.trained"), SHARE),
+    Row(
+        "control: a UNet with random weights",
+        PAIRS,
+        ("correspondence", "moved", "random", BEST_OF),
+        SHARE,
+        0.25,
+        most=True,
+    ),
+    Row(
         "line drawings from one example, F1",
         "trained",
         _path("sketch.line_f1"),

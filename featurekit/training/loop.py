@@ -6,14 +6,16 @@ goes on as if it had not been.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import group_norm, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 
 from featurekit.errors import TrainingError
 from featurekit.training import checkpoints
@@ -28,6 +30,7 @@ CONTINUED = 500  # steps of warm-up for trained weights, whose moments start fro
 TRIAL = 3  # steps by which a precision is timed, after one to warm up
 SMOOTH = 0.98  # of the loss that is shown: how much of it is the steps before
 FLOOR = 0.02  # what the learning rate cools down to, in parts of itself
+WIDE = (group_norm, scaled_dot_product_attention)
 
 Show: TypeAlias = Callable[[Progress, float], None]
 """Told after every step: progress and the loss, averaged over the last steps."""
@@ -183,8 +186,34 @@ def seed_of(*numbers: int) -> int:
 @contextmanager
 def autocast(precision: str, device: torch.device) -> Iterator[None]:
     """Compute in bfloat16 where the precision says so; ``precision`` as in ``Progress``."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision.startswith("bf16")):
+    halves = precision.startswith("bf16")
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=halves))
+        if halves and device.type == "cpu":
+            stack.enter_context(_Wide())
         yield
+
+
+class _Wide(TorchFunctionMode):
+    """Attention and group norms in float32, whose bfloat16 kernels are the slower ones on a CPU."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - what any function of torch gives
+        """Call it, in float32 if it is one of them."""
+        named = kwargs or {}
+        if func not in WIDE:
+            return func(*args, **named)
+        with torch.autocast("cpu", enabled=False):
+            return func(*map(_widened, args), **{k: _widened(v) for k, v in named.items()})
+
+
+def _widened(value: object) -> object:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def _accelerate(task: Task, progress: Progress, worker: Worker) -> None:

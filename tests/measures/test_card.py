@@ -148,3 +148,11 @@ def test_a_folder_is_as_large_as_all_its_files(tmp_path):
     (tmp_path / "a" / "b").write_bytes(b"x" * 1_500_000)
     (tmp_path / "c").write_bytes(b"x" * 500_000)
     assert card.folder_mb(tmp_path) == 2.0
+
+
+@pytest.mark.parametrize("width", [300, 3000])
+def test_a_picture_of_the_page_is_no_wider_than_is_read_and_has_few_colours(width):
+    noisy = Image.effect_noise((width, width // 3), 80).convert("RGB")
+    found = card.light(noisy)
+    assert found.size == (min(width, card.WIDEST_PX), round(min(width, card.WIDEST_PX) / 3))
+    assert len(found.convert("RGB").getcolors(1 << 20)) <= card.COLOURS

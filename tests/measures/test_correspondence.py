@@ -60,6 +60,15 @@ def test_a_match_within_a_tenth_of_the_side_is_a_hit_and_one_beyond_is_none():
     assert found.hits == (True, False, False)
 
 
+def test_a_point_has_moved_if_its_old_place_would_be_no_hit():
+    sources = ((0.5, 0.5), (0.2, 0.2), (0.9, 0.1))
+    truths = ((0.5, 0.59), (0.5, 0.2), (0.9, 0.3))
+    found = Found(sources, truths, truths).moved()
+    assert found == Found(sources[1:], truths[1:], truths[1:])
+    assert Found(truths, truths, truths).moved() == Found((), (), ())
+    assert not any(Found(sources, sources, truths).moved().hits)
+
+
 def test_the_same_position_hits_just_the_points_that_hardly_moved():
     both = pair(
         {"still": (0.2, 0.2), "moved": (0.5, 0.5), "crept": (0.7, 0.3)},
@@ -150,6 +159,7 @@ def test_the_measure_reports_every_row_beside_its_controls():
     assert set(figures["position"]) == rows == set(figures["points"])
     assert set(figures["network"]) == {"up1 t=51", "up2 t=51"} == set(figures["random"])
     assert set(figures["pixels"]) == {"7x7", "13x13"}
+    assert set(figures["moved"]) == {"network", "random", "pixels"}
     best = figures["best"]["network"]
     assert best[measure.BEST_OF] == max(
         shares[measure.BEST_OF] for shares in figures["network"].values()

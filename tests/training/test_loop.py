@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from featurekit.errors import TrainingError
 from featurekit.training import checkpoints, loop
@@ -210,3 +211,26 @@ def test_the_global_random_state_is_left_alone(tmp_path):
     before = torch.get_rng_state()
     training()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("op", ["attention", "norm"])
+def test_on_a_cpu_bfloat16_leaves_attention_and_norms_in_float32(op):
+    image = torch.randn(1, 2, 8, 8, requires_grad=True)
+    ops = {
+        "attention": lambda z: functional.scaled_dot_product_attention(z, z, value=z),
+        "norm": lambda z: functional.group_norm(z, 2),
+    }
+    with loop.autocast("bf16", torch.device("cpu")):
+        half = functional.conv2d(image, torch.ones(2, 2, 1, 1))
+        found = ops[op](half)
+        assert half.dtype == torch.bfloat16
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, ops[op](half.float()))
+    found.sum().backward()
+    assert image.grad is not None
+
+
+def test_in_float32_nothing_is_computed_otherwise():
+    z = torch.randn(1, 2, 8, 8, dtype=torch.float64)
+    with loop.autocast("fp32", torch.device("cpu")):
+        assert functional.group_norm(z, 2).dtype == torch.float64
