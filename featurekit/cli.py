@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from featurekit.errors import FeatureKitError, UnknownNameError
+from featurekit.errors import FeatureKitError
 from featurekit.registry import resolve
 
 DONE, MISTAKE, INTERRUPTED = 0, 2, 130
@@ -104,7 +104,7 @@ def _dispatch(words: list[str]) -> int:
     if name in ("-sc", "--shell-completion"):
         return _complete(words)
     if name not in COMMANDS:
-        raise UnknownNameError("command", name, COMMANDS)
+        return int(resolve("featurekit.commands:command")(name, rest, tuple(COMMANDS)))
     command = COMMANDS[name]
     if rest and rest[0] in HELP and not command.own_help:
         sys.stdout.write(_command_usage(name, command))
@@ -114,7 +114,8 @@ def _dispatch(words: list[str]) -> int:
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
-    lines = (f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<{width}}  of plugin {owner}" for name, owner in _brought().items()]
     return (
         "featurekit reads and steers the inside of diffusion models\n\n"
         "usage: featurekit COMMAND [key=value ...] [--debug]\n\n" + "\n".join(lines) + "\n\n"
@@ -122,6 +123,11 @@ def _usage() -> str:
         "  featurekit run plugin=drag         the bundled example, on the embedded model\n"
         '  eval "$(featurekit -sc install=bash)"   completion in this shell\n'
     )
+
+
+def _brought() -> dict[str, str]:
+    """Subcommands that plugins bring, with their owners."""
+    return dict(resolve("featurekit.commands:brought")())
 
 
 def _command_usage(name: str, command: Command) -> str:
@@ -143,7 +149,8 @@ def _complete(words: list[str]) -> int:
         os.environ["COMP_LINE"] = " ".join([typed[0], *typed[2:]])
         return int(resolve(COMMANDS["run"].target)(words))
     begun = typed[1] if len(typed) == 2 else None
-    choices = [name for name in COMMANDS if begun is not None and name.startswith(begun)]
+    known = [*COMMANDS, *_brought()]
+    choices = [name for name in known if begun is not None and name.startswith(begun)]
     sys.stdout.write(" ".join(choices) + "\n")
     return DONE
 

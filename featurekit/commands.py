@@ -1,9 +1,9 @@
-"""The subcommands about plugins: which are installed, and what they can measure. No torch."""
+"""What plugins bring to the command line: their list, benches and subcommands. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from featurekit.errors import ConfigError, PluginError, UnknownNameError
-from featurekit.registry import load_plugin, plugins, resolve
+from featurekit.registry import Plugin, load_plugin, plugins, resolve
 from featurekit.tables import show
 
 
@@ -39,34 +39,74 @@ def bench(words: Sequence[str]) -> int:
         UnknownNameError: no plugin has the bench.
         PluginError: two plugins have it, or the one that has it is broken.
     """
-    targets, broken = _benches()
     if not words:
+        targets, _ = _offered(lambda plugin: plugin.benches)
         rows = [(name, ", ".join(owners)) for name, owners in sorted(targets.items())]
         show(("bench", "plugin"), rows)
         return 0
     name, *rest = words
+    return _call("bench", name, rest, _offered(lambda plugin: plugin.benches))
+
+
+def command(name: str, words: Sequence[str], known: Sequence[str]) -> int:
+    """Run a subcommand that a plugin brings.
+
+    Args:
+        name: the subcommand.
+        words: what follows it.
+        known: subcommands that are not a plugin's, for the message.
+
+    Returns:
+        The subcommand's own exit code.
+
+    Raises:
+        UnknownNameError: no plugin has the subcommand.
+        PluginError: two plugins have it, or the one that has it is broken.
+    """
+    targets, broken = _offered(lambda plugin: plugin.commands)
+    if name not in targets:
+        raise UnknownNameError("command", name, [*known, *targets])
+    return _call("command", name, words, (targets, broken))
+
+
+def brought() -> dict[str, str]:
+    """Name the subcommands that plugins bring, each with its owner; broken plugins bring none."""
+    targets, _ = _offered(lambda plugin: plugin.commands)
+    return {name: ", ".join(owners) for name, owners in sorted(targets.items())}
+
+
+Targets = dict[str, dict[str, str]]
+"""Target by owner by name."""
+
+
+def _call(
+    kind: str, name: str, words: Sequence[str], offered: tuple[Targets, list[PluginError]]
+) -> int:
+    targets, broken = offered
     if name not in targets:
         if broken:
             raise broken[0]
-        raise UnknownNameError("bench", name, targets)
+        raise UnknownNameError(kind, name, targets)
     owners = targets[name]
     if len(owners) > 1:
-        raise PluginError(f"a bench must have one owner, but {name!r} is of {', '.join(owners)}")
+        raise PluginError(f"a {kind} must have one owner, but {name!r} is of {', '.join(owners)}")
     ((owner, target),) = owners.items()
-    code = resolve(target, of=f"the bench {name!r} of plugin {owner!r}")(rest)
+    code = resolve(target, of=f"the {kind} {name!r} of plugin {owner!r}")(words)
     return int(code or 0)
 
 
-def _benches() -> tuple[dict[str, dict[str, str]], list[PluginError]]:
-    """Collect target by owner by bench, and what is wrong with plugins that do not load."""
-    targets: dict[str, dict[str, str]] = {}
+def _offered(
+    pick: Callable[[Plugin], Mapping[str, str]],
+) -> tuple[Targets, list[PluginError]]:
+    """Collect what all plugins offer, and what is wrong with plugins that do not load."""
+    targets: Targets = {}
     broken = []
     for owner in sorted({info.name for info in plugins()}):
         try:
-            benches = load_plugin(owner).benches
+            offers = pick(load_plugin(owner))
         except PluginError as error:
             broken.append(error)
             continue
-        for name, target in benches.items():
+        for name, target in offers.items():
             targets.setdefault(name, {})[owner] = target
     return targets, broken

@@ -49,6 +49,7 @@ class BackboneConfig:
     source: str | None = None  # folder in the diffusers layout or hub id; none: the family's own
     lora: LoraConfig = field(default_factory=LoraConfig)
     drag: Any = None  # mapping that a drag plugin's schema reads through interpolation
+    sketch: Any = None  # likewise
 
 
 @dataclass

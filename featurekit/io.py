@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -184,6 +184,21 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
             f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
         ) from error
     return tensors
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """Read the words that ``write_tensors`` stored beside the tensors.
+
+    Raises:
+        ConfigError: there is no such file, or it is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
+        ) from error
 
 
 def read_json(path: Path | str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.overrides import CONFIG_MODULE, explain, named_plugins, route_backbone, split
 from featurekit.registry import resolve
 
+DONE, SKIPPED = 0, 3  # exit codes
 _FULL_ERROR = "HYDRA_FULL_ERROR"  # set to 1, Hydra raises instead of printing and exiting
 _SWEEP = ("-m", "--multirun")
 _CFG = ("job", "hydra", "all")
@@ -48,7 +49,7 @@ def main(words: Sequence[str]) -> int:
         words: overrides and Hydra's flags, in any order.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 3 if a run had to skip some of its inputs.
 
     Raises:
         FeatureKitError: the words are wrong, or the run failed for a reason the user can mend.
@@ -62,20 +63,23 @@ def main(words: Sequence[str]) -> int:
         sys.stderr.write(f"note: {broken}\n")
     if any(flag in _SWEEP for flag in flags):
         overrides = [_sweep_folder(override) for override in overrides]
-    _hand_over([*flags, *overrides])
-    return 0
+    return max(_hand_over([*flags, *overrides]), default=DONE)
 
 
-def _hand_over(words: Sequence[str]) -> None:
-    """Give the command line to Hydra and translate what it raises."""
-    before = sys.argv
+def _hand_over(words: Sequence[str]) -> list[int]:
+    """Give the command line to Hydra, translate what it raises, and collect the jobs' codes."""
+    before, codes = sys.argv, list[int]()
+
+    def job(cfg: DictConfig) -> None:
+        codes.append(_job(cfg))
+
     sys.argv = [before[0], *words]
     os.environ[_FULL_ERROR] = "1"
     application: Callable[[], None] = hydra.main(
         version_base=HYDRA_VERSION_BASE,
         config_path=f"pkg://{CONFIG_MODULE}",
         config_name=CONFIG_NAME,
-    )(_job)
+    )(job)
     try:
         application()
     except SystemExit as end:  # Hydra leaves so after --help
@@ -90,10 +94,11 @@ def _hand_over(words: Sequence[str]) -> None:
     finally:
         sys.argv = before
         del os.environ[_FULL_ERROR]
+    return codes
 
 
-def _job(cfg: DictConfig) -> None:
-    """Run one job, called by Hydra."""
+def _job(cfg: DictConfig) -> int:
+    """Run one job, called by Hydra; the answer is its exit code."""
     settings = HydraConfig.get()
     if settings.mode is RunMode.MULTIRUN:
         cfg.out = str(Path(settings.sweep.dir) / settings.sweep.subdir)
@@ -107,6 +112,7 @@ def _job(cfg: DictConfig) -> None:
         sys.stdout.flush()  # else a full terminal shows inside Hydra, which blames a folder
     except OSError as error:
         raise _Escape(error) from error
+    return SKIPPED if record["skipped"] else DONE
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -107,6 +107,24 @@ def _local_mean(image: Tensor) -> Tensor:
     return functional.conv2d(across, weights[:, :, :, None], groups=image.shape[1])
 
 
+def pearson(a: Tensor, b: Tensor) -> Tensor:
+    """Measure how far one image is a linear function of another.
+
+    Args:
+        a: image, (b c h w).
+        b: image, same shape.
+
+    Returns:
+        Correlation over pixels and channels, (b,), in [-1, 1]; 0 where an image is constant.
+
+    Raises:
+        ShapeError: the images differ in shape.
+    """
+    _check_images(a, b)
+    first, second = (part.flatten(1) - part.flatten(1).mean(1, keepdim=True) for part in (a, b))
+    return functional.cosine_similarity(first, second, dim=1)
+
+
 def line_f1(a: Tensor, b: Tensor, *, tolerance_px: int = 1, threshold: float = 0.0) -> Tensor:
     """Compare two line drawings, dark on white, forgiving small displacements.
 

@@ -24,6 +24,7 @@ class Plugin:
     target: str  # "module:callable", called with a Job, answers with a Result
     presets: str | None = None  # "pkg://package" of a folder that holds experiment/*.yaml
     benches: Mapping[str, str] = field(default_factory=dict)  # name -> "module:callable"
+    commands: Mapping[str, str] = field(default_factory=dict)  # likewise: featurekit NAME ...
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     Returns:
         The record that was written: plugin, task, status, stop, config, seed, versions, weights,
-        stages with seconds, metrics, outputs with paths relative to ``cfg.out``, and summary.
+        stages with seconds, metrics, outputs with paths relative to ``cfg.out``, inputs that were
+        skipped, and summary.
 
     Raises:
         OutputError: the folder cannot be made or written.
@@ -108,6 +109,7 @@ def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[st
         "stages": [],
         "metrics": {},
         "outputs": {},
+        "skipped": [],
     }
 
 
@@ -154,6 +156,7 @@ def _perform(record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path)
         "summary": result.summary,
         "metrics": plain(result.metrics, of="metrics"),
         "outputs": {name: _inside(path, out) for name, path in result.outputs.items()},
+        "skipped": list(result.skipped),
     }
 
 

@@ -112,3 +112,4 @@ class Result:
     metrics: Mapping[str, Any]  # JSON-able
     outputs: Mapping[str, Path]  # name -> file inside ``Job.out``
     summary: str = ""  # a few lines for the terminal: what was made, how far it came
+    skipped: tuple[str, ...] = ()  # inputs that could not be used, each with its reason

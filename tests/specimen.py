@@ -21,6 +21,7 @@ SPEC = """
         target="{package}.pipeline:run",
         presets="pkg://{package}.conf",
         benches={{"blur-speed": "{package}.pipeline:bench"}},
+        commands={{"blur-look": "{package}.pipeline:bench"}},
     )
 """
 

@@ -55,6 +55,14 @@ def test_taps_are_listed_one_a_line(capsys):
     assert ["mid", "mid", "1280", "64", "mid_block"] in [row.split() for row in rows]
 
 
+def test_a_plugins_command_is_listed_found_run_and_its_exit_code_kept(third_party, capsys):
+    third_party()
+    assert main(["--help"]) == 0
+    assert re.search(r"(?m)^  blur-look +of plugin blur$", capsys.readouterr().out)
+    assert main(["blur-look", "a=1"]) == 1
+    assert capsys.readouterr().out == "bench ['a=1']\n"
+
+
 def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
     third_party()
     assert main(["bench"]) == 0
@@ -69,8 +77,8 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (["plugn"], r"no command named 'plugn'; did you mean plugins\?"),
         (
             ["frobnicate"],
-            "no command named 'frobnicate'; known: bench, extract, plugins, run, scenes, taps, "
-            "train-embedded",
+            "no command named 'frobnicate'; known: bench, blur-look, extract, fit-prior, plugins, "
+            "run, scenes, taps, train-embedded",
         ),
         (["plugins", "now"], "featurekit plugins takes no words, got 'now'"),
         (["taps", "backbone=sd16"], "no backbone named 'sd16'; did you mean sd"),
@@ -212,7 +220,7 @@ def test_a_reader_that_leaves_early_is_no_mistake():
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("featurekit ", set(COMMANDS)),
+        ("featurekit ", {*COMMANDS, "fit-prior", "blur-look"}),
         ("featurekit pl", {"plugins"}),
         ("featurekit taps ", set()),
         ("featurekit run plugin=", {"plugin=blur", "plugin=none"}),

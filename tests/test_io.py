@@ -18,6 +18,7 @@ from featurekit.io import (
     load_mask,
     plain,
     read_json,
+    read_metadata,
     read_tensors,
     sha256_of,
     write_gif,
@@ -149,6 +150,30 @@ def test_a_file_that_holds_no_tensors_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"must be in a whole \.safetensors file, but '.*t\.safe"):
         read_tensors(path)
+
+
+def test_words_come_back_as_they_were_stored(tmp_path):
+    words = {"tap": "up2", "prompt": "ein Haus ✎", "empty": ""}
+    path = write_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors", words)
+    assert read_metadata(path) == read_metadata(str(path)) == words
+
+
+def test_tensors_without_words_give_none(tmp_path):
+    assert read_metadata(write_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors")) == {}
+
+
+@pytest.mark.parametrize("kept", [0, 20, -1])
+def test_words_of_a_truncated_file_are_refused(tmp_path, kept):
+    path = write_tensors({"a": torch.zeros(9)}, tmp_path / "t.safetensors", {"tap": "up2"})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ConfigError, match=r"must be in a whole \.safetensors file"):
+        read_metadata(path)
+
+
+def test_words_of_a_missing_file_or_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(ConfigError, match=r"must be in a whole \.safetensors file"):
+            read_metadata(path)
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

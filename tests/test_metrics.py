@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from featurekit.errors import ConfigError, MaskError, ShapeError
-from featurekit.metrics import distance_px, line_f1, mse, psnr, ssim
+from featurekit.metrics import distance_px, line_f1, mse, pearson, psnr, ssim
 
 
 def image(seed=0, height=20, width=24, batch=2):
@@ -193,6 +194,28 @@ def test_a_negative_tolerance_is_refused():
         line_f1(drawing(), drawing(), tolerance_px=-1)
 
 
+# correlation
+
+
+def test_correlation_is_one_of_a_linear_function_and_minus_one_of_its_negative():
+    a = image()
+    assert pearson(a, 0.3 * a + 0.2).tolist() == pytest.approx([1, 1])
+    assert pearson(a, 0.2 - 0.3 * a).tolist() == pytest.approx([-1, -1])
+
+
+def test_correlation_is_numpys_over_pixels_and_channels_of_each_image():
+    a, b = image(), image(seed=1) + image()
+    by_hand = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
+    assert pearson(a, b).tolist() == pytest.approx(by_hand)
+    assert by_hand[0] != pytest.approx(by_hand[1])
+
+
+def test_a_constant_image_correlates_with_nothing():
+    constant = torch.full((2, 3, 20, 24), 0.25, dtype=torch.float64)
+    assert pearson(image(), constant).tolist() == [0, 0]
+    assert pearson(constant, constant).tolist() == [0, 0]
+
+
 # points and shapes
 
 
@@ -207,7 +230,7 @@ def test_points_that_are_not_equally_many_are_refused():
         distance_px(torch.zeros(2, 2), torch.zeros(1, 2))
 
 
-@pytest.mark.parametrize("measure", [mse, psnr, ssim, line_f1])
+@pytest.mark.parametrize("measure", [mse, psnr, ssim, pearson, line_f1])
 def test_images_of_different_shape_are_refused(measure):
     with pytest.raises(ShapeError, match=r"second image must be .*, got \(1, 3, 20, 24\)"):
         measure(image(), image(batch=1))

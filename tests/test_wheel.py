@@ -101,6 +101,6 @@ def test_an_installed_wheel_offers_every_group_and_preset(program, tmp_path):
         folders = [ROOT / "conf" / group, *ROOT.glob(f"plugins/*/conf/{group}")]
         names = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
         assert f"{group}: {', '.join(names)}\n" in shown
-    assert "plugin: drag, none\n" in shown
+    assert "plugin: drag, none, sketch\n" in shown
     taps = run(program, "taps", "backbone=sd15", folder=tmp_path)
     assert "up_blocks.3" in taps

@@ -94,8 +94,9 @@ def measure_correspondence(
     Returns:
         Figures ``points`` (how many, by row), ``network``, ``random`` and ``pixels`` (shares in
         [0, 1] by choice and row), ``position``, ``best`` with the chosen ones, and ``moved``: the
-        best choices on those points alone that do not stand where they stood. Rows are the kinds, ``BEST_OF``, ``trained`` and ``held_out``. The picture ``correspondence`` shows
-        matches of the best choice.
+        best choices on those points alone that do not stand where they stood. Rows are the kinds,
+        ``BEST_OF``, ``trained`` and ``held_out``. The picture ``correspondence`` shows matches of
+        the best choice.
     """
     size = side_px(backbone)
     chosen = [pair for kind in KINDS for pair in paired(kind, pairs)]
@@ -108,10 +109,7 @@ def measure_correspondence(
                 found[name].setdefault(choice, []).append(one)
         progress(done + 1, len(chosen))
     kinds = [first.kind for first, _ in chosen]
-    shares = {
-        name: {choice: hit_shares(kinds, rows) for choice, rows in by_choice.items()}
-        for name, by_choice in found.items()
-    }
+    shares = {name: _of_choices(kinds, by_choice) for name, by_choice in found.items()}
     best = {name: best_choice(by_choice) for name, by_choice in shares.items()}
     still = [at_same_place(pair) for pair in chosen]
     figures = {
@@ -121,10 +119,7 @@ def measure_correspondence(
         "points": _counts(kinds, still),
         "best": {name: {"choice": best[name], **shares[name][best[name]]} for name in best},
         "position": hit_shares(kinds, still),
-        "moved": {
-            name: hit_shares(kinds, [one.moved() for one in found[name][best[name]]])
-            for name in found
-        },
+        "moved": {name: _of_moved(kinds, found[name][best[name]]) for name in found},
         **shares,
     }
     picture = _drawn(chosen, found["network"][best["network"]], size)
@@ -179,6 +174,16 @@ def hit_shares(kinds: Sequence[str], found: Sequence[Found]) -> dict[str, float]
     """
     hits = {row: [hit for one in many for hit in one.hits] for row, many in _rows(kinds, found)}
     return {row: sum(each) / len(each) for row, each in hits.items() if each}
+
+
+def _of_choices(
+    kinds: Sequence[str], by_choice: Mapping[str, Sequence[Found]]
+) -> dict[str, dict[str, float]]:
+    return {choice: hit_shares(kinds, rows) for choice, rows in by_choice.items()}
+
+
+def _of_moved(kinds: Sequence[str], found: Sequence[Found]) -> dict[str, float]:
+    return hit_shares(kinds, [one.moved() for one in found])
 
 
 def best_choice(shares: Mapping[str, Mapping[str, float]]) -> str:

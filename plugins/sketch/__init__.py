@@ -1,0 +1,17 @@
+"""From one drawing, sketch any image in its style (DiffSketch, arXiv 2401.04362)."""
+
+from featurekit.registry import Plugin
+
+from .config import SketchConfig
+
+PLUGIN = Plugin(
+    name="sketch",
+    summary="learn one drawing's style, then sketch any image in it",
+    api_version=1,
+    schema=SketchConfig,
+    tasks=("train", "extract", "evaluate"),
+    target="featurekit_sketch.task:run",
+    presets="pkg://featurekit_sketch.conf",
+    commands={"fit-prior": "featurekit_sketch.fit_prior:main"},
+    benches={"sketch-scenes": "featurekit_sketch.evaluate:bench"},
+)

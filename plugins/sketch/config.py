@@ -1,0 +1,122 @@
+"""The schema of ``plugin.*``: every setting of a sketch run, typed. No torch.
+
+Settings that depend on the backbone are read from ``backbone.sketch``, where
+``conf/backbone/*.yaml`` keeps what was measured on each; the rest default to the method's own.
+"""
+
+from dataclasses import dataclass, field
+
+from omegaconf import II
+
+from featurekit.config import PluginConfig
+from featurekit.errors import ConfigError, UnknownNameError
+
+from .settings import Learning, Reading, Sampling, Tiling, Weights
+
+
+@dataclass
+class SketchConfig(PluginConfig):
+    """Settings of one sketch run; px are pixels of the picture."""
+
+    name: str = "sketch"
+    drawing: str | None = None  # the drawing of ``image``; none: a bundled scene is learnt
+    fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
+    targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
+    style: str | None = None  # style file that ``task=extract`` draws in
+
+    scene: int = 0  # which held-out face is drawn, where no image is given
+    hand: str = "brush"  # in which of the world's drawing styles
+    tests: int = 16  # held-out scenes of each kind that are drawn and compared
+
+    features: str = Reading.kind  # noise | inversion
+    steps: int = II("backbone.sketch.steps")
+    samples: int = II("backbone.sketch.samples")
+    guidance: float = Sampling.guidance
+    fade: float = Sampling.fade
+    prior: str | None = None  # file of ``featurekit fit-prior``; none: the world's captions
+
+    iterations: int = II("backbone.sketch.iterations")
+    learning_rate: float = II("backbone.sketch.learning_rate")
+    views: int = II("backbone.sketch.views")
+    l1: float = Weights.l1
+    perceptual: float = Weights.perceptual
+    clip: float = Weights.clip
+    across: float = Weights.across
+    within: float = Weights.within
+    clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
+    lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
+
+    tile_px: int = II("backbone.sketch.tile_px")
+    overlap_px: int = II("backbone.sketch.overlap_px")
+
+
+FEATURES = ("noise", "inversion")
+RANGES = {  # lowest and highest value that makes sense
+    "scene": (0, 10_000),
+    "tests": (1, 10_000),
+    "steps": (13, 1000),
+    "samples": (0, 100_000),
+    "guidance": (1.0, 50.0),
+    "fade": (1e-3, 1.0),
+    "iterations": (1, 1_000_000),
+    "learning_rate": (1e-7, 1.0),
+    "views": (1, 1024),
+    "l1": (0.0, 1e4),
+    "perceptual": (0.0, 1e4),
+    "clip": (0.0, 1e4),
+    "across": (0.0, 1e4),
+    "within": (0.0, 1e4),
+    "tile_px": (32, 4096),
+    "overlap_px": (0, 2048),
+}
+
+
+def check(config: SketchConfig) -> None:
+    """Refuse what no run could use.
+
+    Raises:
+        ConfigError: a number lies outside its range.
+        UnknownNameError: a word is unknown.
+    """
+    for name, (low, high) in RANGES.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
+    if config.features not in FEATURES:
+        raise UnknownNameError("plugin.features", config.features, FEATURES)
+    if config.overlap_px >= config.tile_px:
+        raise ConfigError(
+            f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
+            f"got {config.overlap_px}"
+        )
+
+
+def reading_of(config: SketchConfig, seed: int) -> Reading:
+    """How pictures become features."""
+    return Reading(config.features, config.steps, seed)
+
+
+def sampling_of(config: SketchConfig) -> Sampling:
+    """How pictures without a drawing are made."""
+    return Sampling(config.samples, config.guidance, config.fade)
+
+
+def learning_of(config: SketchConfig) -> Learning:
+    """How a style is learnt."""
+    return Learning(
+        iterations=config.iterations,
+        learning_rate=config.learning_rate,
+        views=config.views,
+        weights=Weights(
+            l1=config.l1,
+            perceptual=config.perceptual,
+            clip=config.clip,
+            across=config.across,
+            within=config.within,
+        ),
+    )
+
+
+def tiling_of(config: SketchConfig) -> Tiling:
+    """How a large picture is cut."""
+    return Tiling(config.tile_px, config.overlap_px)

@@ -1,0 +1,80 @@
+"""``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from featurekit.errors import ConfigError, ImageError
+from featurekit.io import load_image, write_image
+from featurekit.types import Job, Progress, Result, silent
+
+from .config import SketchConfig, tiling_of
+from .folder import Skipped, pictures_in, report
+from .settings import Tiling
+from .sheet import ink_picture, target_sheet
+from .sketcher import Sketcher
+from .style import digest, load_style
+from .tiles import tiled
+
+SHOWN = 8  # pictures on the sheet of a folder
+
+
+def extract(job: Job) -> Result:
+    """Sketch a picture, or every picture of a folder, at its own size.
+
+    Raises:
+        ConfigError: image or style is missing, or the style is of another backbone or damaged.
+        ImageError: the picture cannot be read, or a folder has no picture that can.
+    """
+    config: SketchConfig = job.settings
+    if job.image is None or config.style is None:
+        missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
+        raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
+    style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
+    sketcher = Sketcher.from_style(style, job.backbone)
+    paths, skipped = pictures_in(Path(job.image))
+    outputs: dict[str, Path] = {}
+    shown: dict[str, tuple[Tensor, Tensor]] = {}
+    for path in paths:
+        try:
+            image = load_image(path)
+        except ImageError as error:
+            if len(paths) == 1 and not Path(job.image).is_dir():
+                raise
+            skipped.append(Skipped(path, str(error)))
+            continue
+        with job.stage(f"sketching {path.name}") as progress:
+            ink = draw_large(sketcher, image, tiling_of(config), progress)
+        name = _free(path, outputs)
+        outputs[name] = write_image(ink_picture(ink), job.out / f"{name}.png")
+        if len(shown) < SHOWN:
+            shown[path.name] = (image, ink)
+    if not outputs:
+        raise ImageError(
+            f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
+        )
+    outputs["sheet"] = write_image(target_sheet(shown), job.out / "sheet.png")
+    count = len(outputs) - 1
+    return Result(
+        stop=f"{count} picture{'s' * (count != 1)} sketched",
+        metrics={"pictures": count},
+        outputs=outputs,
+        summary=report(skipped),
+        skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
+    )
+
+
+def draw_large(
+    sketcher: Sketcher, image: Tensor, tiling: Tiling, progress: Progress = silent
+) -> Tensor:
+    """Sketch a picture (1 3 h w) of any size by overlapping tiles, (1 1 h w) in [0, 1]."""
+    return tiled(sketcher, image, tile=tiling.side_px, overlap=tiling.overlap_px, progress=progress)
+
+
+def _free(path: Path, taken: Mapping[str, Path]) -> str:
+    """A name for a result: the picture's, with its suffix where two differ only by that."""
+    names = (path.stem, path.name.replace(".", "_"))
+    return next(
+        (name for name in names if name not in (*taken, "sheet", "run")), f"{path.stem}_sketch"
+    )

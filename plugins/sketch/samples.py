@@ -1,0 +1,112 @@
+"""Pictures without a drawing: sampled once, ever further from the drawn one, and kept on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from featurekit.atomic import make_folder
+from featurekit.backbone import Backbone
+from featurekit.errors import ConfigError
+from featurekit.io import read_metadata, read_tensors, write_tensors
+from featurekit.types import Progress, silent
+
+from .cdst import mixed, source_weight
+from .prior import Prior
+from .settings import Sampling
+from .ways import Way, generated_ways
+
+TOGETHER = 8  # trajectories that are sampled in one batch
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sampled picture: its latents at the representative timesteps, and its condition."""
+
+    way: Way
+    states: Tensor  # (1 n d)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Samples pictures whose condition fades from the source's text to the prior."""
+
+    backbone: Backbone
+    prior: Prior
+    source: Tensor  # (1 n d) states of the source's text
+    sampling: Sampling
+    steps: int
+    seed: int
+
+    def condition(self, number: int) -> Tensor:
+        """Condition of one sample, (1 n d); the same whatever else is sampled.
+
+        Source: Yun et al. 2024, arXiv:2401.04362, condition diffusion sampling for training.
+        """
+        # the last samples, a share of 1 - fade, have nothing of the source's text
+        span = max(1, round(self.sampling.fade * self.sampling.count))
+        drawn = self.prior.draw(_generator(self.seed, number, 0)).to(self.source)
+        return mixed(self.source, drawn, source_weight(number, span))
+
+    def __call__(
+        self, folder: Path, *, key: str, progress: Progress = silent
+    ) -> tuple[Sample, ...]:
+        """Sample all pictures; those that the folder holds from an earlier run are read.
+
+        Args:
+            folder: for one file per sample; made if it does not exist.
+            key: what decides the samples; files of another key are made anew.
+            progress: told the number of samples there are.
+
+        Returns:
+            Samples in order.
+        """
+        make_folder(folder)
+        count = self.sampling.count
+        paths = [folder / f"{i:04d}.safetensors" for i in range(count)]
+        todo = [i for i, path in enumerate(paths) if not _is_kept(path, key)]
+        progress(count - len(todo), count)
+        for start in range(0, len(todo), TOGETHER):
+            self._sample(todo[start : start + TOGETHER], paths, key)
+            progress(count - len(todo) + min(len(todo), start + TOGETHER), count)
+        return tuple(_read(path) for path in paths)
+
+    def _sample(self, numbers: Sequence[int], paths: Sequence[Path], key: str) -> None:
+        states = torch.cat([self.condition(i) for i in numbers])
+        ways = generated_ways(
+            self.backbone,
+            states,
+            guidance=self.sampling.guidance,
+            steps=self.steps,
+            seeds=[_seed(self.seed, i, 1) for i in numbers],
+        )
+        for i, way, own in zip(numbers, ways, states, strict=True):
+            tensors = {"latents": way.latents, "clean": way.clean, "states": own[None]}
+            tensors["timesteps"] = torch.tensor(way.timesteps)
+            write_tensors(tensors, paths[i], {"key": key})
+
+
+def _is_kept(path: Path, key: str) -> bool:
+    try:
+        return path.exists() and read_metadata(path).get("key") == key
+    except ConfigError:  # it was cut; it is made anew
+        return False
+
+
+def _read(path: Path) -> Sample:
+    tensors = read_tensors(path)
+    timesteps = tuple(tensors["timesteps"].tolist())
+    return Sample(Way(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
+
+
+def _seed(*numbers: int) -> int:
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (2**63 - 1)
+    return seed
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_seed(*numbers))

@@ -1,0 +1,52 @@
+"""How one style is learnt and how pictures are sketched in it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each term of the loss counts; the published values."""
+
+    l1: float = 30.0
+    perceptual: float = 15.0
+    clip: float = 30.0
+    across: float = 1.0
+    within: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pictures become features."""
+
+    kind: str = "noise"  # noise: noised to each timestep; inversion: by DDIM inversion
+    steps: int = 50  # of a whole path; 13 of its levels are read
+    seed: int = 0  # of the noise
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The pictures without a drawing that a style is also learnt on."""
+
+    count: int = 48
+    guidance: float = 5.0
+    fade: float = 5 / 6  # share of the training after which they have nothing of the source's text
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The training of one sketch network."""
+
+    iterations: int = 1200
+    learning_rate: float = 1e-4
+    cool_down: float = 0.0  # last share, over which the rate falls; published: none
+    views: int = 1  # the drawn picture itself, and others made of it
+    weights: Weights = field(default_factory=Weights)
+    sources: tuple[str, ...] = ("unet", "vae")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture that is larger than the model's is cut."""
+
+    side_px: int = 512
+    overlap_px: int = 128

@@ -1,0 +1,67 @@
+"""What is learnt from: the user's picture with its drawing, or a bundled scene."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.io import load_image
+from featurekit.measures.held_out import image_of, scenes_of, side_px
+from featurekit.measures.lines import drawing_of
+from featurekit.scenes import Scene
+from featurekit.scenes.drawings import STYLES
+from featurekit.types import Job
+
+from .config import SketchConfig
+from .drawing import fit_drawing, read_drawing
+
+SCENE_KIND = "face"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A drawn picture."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1]
+    ink: Tensor  # (1 1 h w) in [0, 1], white paper is 1
+    prompt: str  # what it shows
+    name: str
+    mended: tuple[str, ...] = ()  # what had to be done to the drawing
+
+
+def subject_of(job: Job) -> Subject:
+    """The user's pair if there is one, else the bundled scene ``plugin.scene``.
+
+    Raises:
+        ConfigError: a picture without its drawing, or a drawing without its picture.
+        UnknownNameError: the world has no such drawing style.
+        ImageError: see the readers of pictures and drawings.
+    """
+    config: SketchConfig = job.settings
+    if (job.image is None) != (config.drawing is None):
+        given, missing = ("image", "plugin.drawing") if job.image else ("plugin.drawing", "image")
+        raise ConfigError(
+            f"a style is learnt from a picture and its drawing, got {given} alone; "
+            f"give {missing}=FILE too, or neither to learn from a bundled scene"
+        )
+    if job.image is None or config.drawing is None:
+        return from_scene(bundled(config.scene), config.hand, side_px(job.backbone))
+    image = load_image(job.image)
+    if config.fit:
+        drawing = fit_drawing(config.drawing, image=image)
+    else:
+        drawing = read_drawing(config.drawing, height=image.shape[-2], width=image.shape[-1])
+    return Subject(image, drawing.ink, job.prompt, job.image, drawing.mended)
+
+
+def bundled(number: int) -> Scene:
+    """A held-out scene that is learnt from; exams leave it out."""
+    return scenes_of(SCENE_KIND, number + 1)[number]
+
+
+def from_scene(scene: Scene, hand: str, size: int) -> Subject:
+    """A scene of the world as one of its hands draws it."""
+    if hand not in STYLES:
+        raise UnknownNameError("plugin.hand", hand, STYLES)
+    ink = (drawing_of(scene, hand, size) + 1) / 2
+    return Subject(image_of(scene, size), ink, scene.caption(), f"{scene.kind} {scene.seed}")

@@ -1,0 +1,132 @@
+"""``featurekit run plugin=sketch``: from a job to a style, sketches, figures and a sentence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from featurekit.errors import UnknownNameError
+from featurekit.io import load_image, write_image
+from featurekit.measures.held_out import side_px
+from featurekit.scenes import KINDS
+from featurekit.types import Job, Result
+
+from .config import SketchConfig, check, tiling_of
+from .drawing import overlay
+from .evaluate import evaluate
+from .extracting import draw_large, extract
+from .judging import Exam, Row, means
+from .sheet import exam_sheet, loss_curve, pair_sheet, target_sheet
+from .sketcher import Sketcher
+from .study import study_of
+from .style import save_style
+from .subject import SCENE_KIND, subject_of
+
+STYLE = "style.safetensors"
+FILES = {  # of a training, by the name of the output
+    "pair": "pair.png",
+    "curve": "curve.png",
+    "targets": "targets.png",
+    "sheet": "sheet.png",
+    "overlay": "overlay.png",
+}
+
+
+def run(job: Job) -> Result:
+    """Do the job's task.
+
+    Raises:
+        UnknownNameError: no such task.
+        ConfigError: a setting is out of range.
+    """
+    tasks = {"train": train, "extract": extract, "evaluate": evaluate}
+    if job.task not in tasks:
+        raise UnknownNameError("task of plugin sketch", job.task, tasks)
+    check(job.settings)
+    return tasks[job.task](job)
+
+
+def train(job: Job) -> Result:
+    """Learn one style, sketch what was not learnt from, and show and measure it."""
+    config: SketchConfig = job.settings
+    subject, study = subject_of(job), study_of(job)
+    targets = {Path(name).stem: load_image(name) for name in config.targets}
+    samples = study.sampled(subject, job.out / "samples", job.stage)
+    lessons = study.lessons(subject, samples, job.stage)
+    sketcher, trace = study.learn(
+        lessons, job.out, sources=("unet", "vae"), key=study.key(subject), stage=job.stage
+    )
+    height, width = subject.image.shape[-2:]
+    style = sketcher.style((height, width), prompt=subject.prompt)
+    outputs = {"style": save_style(style, job.out / STYLE)}
+    pictures = {
+        "pair": pair_sheet(subject.image, subject.ink, sketcher(subject.image)),
+        "curve": loss_curve(trace),
+    }
+    if subject.mended:
+        pictures["overlay"] = overlay(subject.image, subject.ink)
+    metrics: dict[str, Any] = {
+        "perceptual": study.perceptual.name,
+        "iterations": len(trace),
+        "samples": len(samples),
+        "loss": trace[-1],
+        "mended": list(subject.mended),
+    }
+    lines = [f"the drawing was mended: {what}" for what in subject.mended]
+    if targets:
+        pictures["targets"] = target_sheet(_targets(job, sketcher, targets))
+    if job.image is None:
+        table, pictures["sheet"] = _examined(job, sketcher)
+        metrics["held_out"] = {config.hand: table}
+        lines.append(sentence(table))
+    elif not targets:
+        lines.append(f"to sketch: featurekit run plugin=sketch task=extract image=FILE {_use(job)}")
+    outputs |= {name: write_image(one, job.out / FILES[name]) for name, one in pictures.items()}
+    return Result(
+        stop=f"the style is learnt in {len(trace)} iterations",
+        metrics=metrics,
+        outputs=outputs,
+        summary="\n".join(lines),
+    )
+
+
+def sentence(table: Mapping[str, Mapping[str, Row]]) -> str:
+    """Say how well held-out scenes are sketched, beside the edge map."""
+    others = [kind for kind in KINDS if kind != SCENE_KIND]
+    parts = []
+    for what, kinds in ((f"other {SCENE_KIND}s", [SCENE_KIND]), ("other kinds", others)):
+        ours, edges = (means(table[row], kinds)["f1"] for row in ("sketch", "edges"))
+        parts.append(f"{what} {ours:.2f} (tuned edge map {edges:.2f})")
+    return f"lines of held-out pictures that are right, F1: {', '.join(parts)}"
+
+
+def _targets(
+    job: Job, sketcher: Sketcher, targets: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    pairs = {}
+    for name, image in targets.items():
+        with job.stage(f"sketching {name}") as progress:
+            pairs[name] = (image, draw_large(sketcher, image, tiling_of(job.settings), progress))
+    return pairs
+
+
+def _examined(job: Job, sketcher: Sketcher) -> tuple[dict[str, dict[str, Row]], Any]:
+    config: SketchConfig = job.settings
+    with job.stage("sketching held-out scenes") as progress:
+        size = side_px(job.backbone)
+        exam = Exam.of(config.hand, size, tests=config.tests, skip=config.scene + 1)
+        drawn: dict[str, Tensor] = {}
+        edges: dict[str, Tensor] = {}
+        for kind in exam.scenes:
+            images = exam.images(kind)
+            drawn[kind] = torch.cat([sketcher(image) for image in images])
+            edges[kind] = torch.cat([exam.edges(image) for image in images])
+            progress(len(drawn), len(exam.scenes))
+    table = {"sketch": exam.marks(drawn), "edges": exam.marks(edges)}
+    return table, exam_sheet(exam, drawn, exam.edges)
+
+
+def _use(job: Job) -> str:
+    return f"plugin.style={job.out / STYLE}"
