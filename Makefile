@@ -12,6 +12,7 @@ PIP := -m pip --quiet --quiet --disable-pip-version-check
 
 demo: $(STAMP)
 	@$(BIN)/featurekit run plugin=drag
+	@$(BIN)/featurekit run plugin=sketch
 
 test: export OMP_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1

@@ -37,6 +37,7 @@ class SketchConfig(PluginConfig):
 
     iterations: int = II("backbone.sketch.iterations")
     learning_rate: float = II("backbone.sketch.learning_rate")
+    cool_down: float = II("backbone.sketch.cool_down")
     views: int = II("backbone.sketch.views")
     l1: float = Weights.l1
     perceptual: float = Weights.perceptual
@@ -60,6 +61,7 @@ RANGES = {  # lowest and highest value that makes sense
     "fade": (1e-3, 1.0),
     "iterations": (1, 1_000_000),
     "learning_rate": (1e-7, 1.0),
+    "cool_down": (0.0, 1.0),
     "views": (1, 1024),
     "l1": (0.0, 1e4),
     "perceptual": (0.0, 1e4),
@@ -106,6 +108,7 @@ def learning_of(config: SketchConfig) -> Learning:
     return Learning(
         iterations=config.iterations,
         learning_rate=config.learning_rate,
+        cool_down=config.cool_down,
         views=config.views,
         weights=Weights(
             l1=config.l1,

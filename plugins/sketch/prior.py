@@ -216,7 +216,7 @@ def _states(
         tokens = backbone.tokenizer(some, truncation=False, verbose=False)["input_ids"]
         cut += sum(len(one) > length for one in tokens)
         ids = backbone.tokenizer(
-            some, padding="max_length", truncation=True, return_tensors="pt"
+            some, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )["input_ids"]
         states: Tensor = backbone.text_encoder(ids.to(backbone.device))[0]
         yield states
