@@ -18,6 +18,7 @@ from featurekit.extract import extract
 from featurekit.io import load_image
 from featurekit.measures.correspondence import patches, untrained
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
+from featurekit.measures.views import views_of
 from featurekit.metrics import line_f1
 from featurekit.pictures import Picture, contact_sheet
 from featurekit.scenes import TRAIN_SEEDS, TRAINED_KINDS, Scene, scene
@@ -38,8 +39,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 """What a decoder is given, by the row of the report; the first row is the headline."""
 HEADLINE, EDGES = "unet+vae", "edges"
 
-VIEWS = 12  # pictures that the one drawing serves: the scene itself and in other colours
-FAINTEST, LIGHTER = 0.6, 0.2  # their least contrast, and the most they are lighter; range 2
+VIEWS = 24  # pictures that the one drawing serves: the scene itself, and others made of it
 
 DECODERS = 2  # their probabilities are averaged
 STEPS, WARM_UP = 150, 0.1  # of each decoder; and their share in which the rate rises
@@ -110,8 +110,8 @@ def measure_lines(
 ) -> Measured:
     """Learn a style from one drawing of one held-out scene, and draw others of its kind.
 
-    For every kind and row a small decoder of frozen features is trained on the one scene in
-    several colours, which costs no further drawing. The controls are random weights, raw pixels,
+    For every kind and row a small decoder of frozen features is trained on the one scene and views
+    made of it, which cost no further drawing. The controls are random weights, raw pixels,
     and the gradient's edges at the threshold that suits many drawings of these kinds best.
 
     Args:
@@ -172,34 +172,26 @@ def reader(backbone: StableDiffusion) -> Describe:
 
 def learnt(describe: Describe, studied: Scene, style: str, size: int) -> dict[str, Hand]:
     """What each of ``ROWS`` learns from the one drawing of a scene."""
-    pictures = recoloured(image_of(studied, size), VIEWS)
-    views = [describe(picture, studied.caption()) for picture in pictures]
-    drawing = drawing_of(studied, style, size)
+    ink = (drawing_of(studied, style, size) + 1) / 2
+    views = views_of(image_of(studied, size), ink, count=VIEWS, seed=0)
+    found = [describe(view.image, studied.caption()) for view in views]
+    drawings = [2 * view.ink - 1 for view in views]
     return {
-        row: learn([torch.cat([view[part] for part in parts], 1) for view in views], drawing)
+        row: learn([torch.cat([one[part] for part in parts], 1) for one in found], drawings)
         for row, parts in ROWS.items()
     }
 
 
-def recoloured(image: Tensor, count: int, *, seed: int = 0) -> list[Tensor]:
-    """A picture (1 3 h w), then others with turned, fainter and shifted colours."""
-    draws = torch.Generator().manual_seed(seed)
-    found = [image]
-    for _ in range(count - 1):
-        turn = torch.linalg.qr(torch.randn(3, 3, generator=draws)).Q
-        contrast = 1 - (1 - FAINTEST) * torch.rand(3, 1, generator=draws)
-        shift = LIGHTER * (2 * torch.rand(3, 1, 1, generator=draws) - 1)
-        found.append((torch.einsum("dc,nchw->ndhw", contrast * turn, image) + shift).clamp(-1, 1))
-    return found
-
-
-def learn(views: Sequence[Tensor], drawing: Tensor, *, steps: int = STEPS, seed: int = 0) -> Hand:
-    """Learn to draw from features of some pictures (1 c h w) and their one drawing (1 1 h w).
+def learn(
+    views: Sequence[Tensor], drawings: Sequence[Tensor], *, steps: int = STEPS, seed: int = 0
+) -> Hand:
+    """Learn to draw from features of some pictures (1 c h w) and their drawings (1 1 h w).
 
     Only ``seed`` decides on first weights, order and noise: equal arguments give equal hands.
     """
     codes = Codes.of(views)
-    known, lines = [codes(view) for view in views], (drawing < DARK).float()
+    known = [codes(view) for view in views]
+    lines = [(drawing < DARK).float() for drawing in drawings]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         return Hand(codes, tuple(_fitted(known, lines, steps) for _ in range(DECODERS)))
@@ -254,18 +246,19 @@ def _drawn(
     return {row: torch.cat(drawings) for row, drawings in found.items()}
 
 
-def _fitted(known: Sequence[Tensor], lines: Tensor, steps: int) -> nn.Module:
+def _fitted(known: Sequence[Tensor], lines: Sequence[Tensor], steps: int) -> nn.Module:
     reduce = nn.Conv2d(known[0].shape[1], WIDTH, 1)
     look, ink = nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.Conv2d(WIDTH, 1, 3, padding=1)
     decoder = nn.Sequential(nn.Dropout2d(DROPPED), reduce, nn.GELU(), look, nn.GELU(), ink)
     optimiser = optim.AdamW(decoder.parameters(), RATE, weight_decay=DECAY)
     rates = optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=WARM_UP)
     for _ in range(steps):
-        view = known[int(torch.randint(len(known), ()))]
+        number = int(torch.randint(len(known), ()))
+        view, truth = known[number], lines[number]
         answer = decoder(view + JITTER * torch.randn_like(view))
-        loss = functional.binary_cross_entropy_with_logits(answer, lines)
+        loss = functional.binary_cross_entropy_with_logits(answer, truth)
         # Likelihood alone leaves out a line whose place is a pixel uncertain; F1 forgives that.
-        loss = loss + 1 - soft_f1(answer.sigmoid(), lines)
+        loss = loss + 1 - soft_f1(answer.sigmoid(), truth)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

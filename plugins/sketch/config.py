@@ -39,11 +39,13 @@ class SketchConfig(PluginConfig):
     learning_rate: float = II("backbone.sketch.learning_rate")
     cool_down: float = II("backbone.sketch.cool_down")
     views: int = II("backbone.sketch.views")
+    checkpointed: bool = II("backbone.sketch.checkpointed")
     l1: float = Weights.l1
     perceptual: float = Weights.perceptual
     clip: float = Weights.clip
     across: float = Weights.across
     within: float = Weights.within
+    lines: float = II("backbone.sketch.lines")
     clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
     lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
 
@@ -68,6 +70,7 @@ RANGES = {  # lowest and highest value that makes sense
     "clip": (0.0, 1e4),
     "across": (0.0, 1e4),
     "within": (0.0, 1e4),
+    "lines": (0.0, 1e4),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
 }
@@ -110,12 +113,14 @@ def learning_of(config: SketchConfig) -> Learning:
         learning_rate=config.learning_rate,
         cool_down=config.cool_down,
         views=config.views,
+        checkpointed=config.checkpointed,
         weights=Weights(
             l1=config.l1,
             perceptual=config.perceptual,
             clip=config.clip,
             across=config.across,
             within=config.within,
+            lines=config.lines,
         ),
     )
 

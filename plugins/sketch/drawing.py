@@ -1,180 +1,201 @@
-"""The user's drawing as ink on white paper, refused or mended where it is something else."""
+"""The user's drawing as ink on white paper: read as it is, or mended until it fits its picture."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 from torch import Tensor
-from torch.nn import functional
 
 from featurekit.errors import ImageError
-from featurekit.io import image_to_pil, load_image
-from featurekit.measures.lines import gradient
-from featurekit.photo import Source
+from featurekit.io import image_to_pil
+from featurekit.marks import HANDLE
+from featurekit.photo import Source, open_photo
 from featurekit.shapes import expect
 
-FAINTEST = 5e-4  # least share of pixels that must be darker than mid grey
-PROPORTIONS = 0.02  # sides may differ by so much and still be the same picture
-FARTHEST = 0.05  # of the side: how far a drawing is looked for
-CLEARLY = 0.1  # how much better than unmoved a place must agree with the picture
-ADVICE = "give plugin.fit=true to have it mended"
-SIGNAL = (213, 94, 0)  # colour of lines on an overlay, Okabe and Ito's palette
+from .register import agreement, moved, offset
+
+WHITE, MID_GREY = 255, 128  # a level below mid grey is ink
+LEAST_INK = 0.0005  # share of the pixels that a drawing must differ from its paper in
+SAME_PROPORTIONS = 0.02  # how far two proportions may differ, as a share, and count as one
+BORDER = 0.02  # width of the rim that tells paper from ink, as a share of the shorter side
+RIM_VOTES, SHEET_VOTES = 1, 2  # a dark frame must not outvote the paper inside it
+CLEARLY = 0.05  # by how much a placing must agree better than one that loses no line
+PALE = 0.6  # share of white in the picture below an overlay
+
+MEND = "set plugin.fit=true to have it mended"
+INVERTED = "inverted: lines were light on dark"
+BY_ALPHA = "lines taken from the transparency: their colour was that of paper"
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A drawing that fits its picture."""
+    """Ink that fits its picture."""
 
-    ink: Tensor  # (1 1 h w) in [0, 1], white paper is 1
-    mended: tuple[str, ...] = ()  # what had to be done to it, a sentence each
+    ink: Tensor  # (1 1 h w) in [0, 1], white paper is 1; float32 on the CPU
+    mended: tuple[str, ...] = ()  # what had to be done for that, a sentence each
 
 
 def read_drawing(source: Source, *, height: int, width: int) -> Drawing:
-    """Read a drawing that is as it should be.
+    """Read a drawing that already fits: of its picture's size, dark lines on white paper.
 
     Args:
-        source: a picture of any mode; paper shows through transparency.
-        height: of the picture that was drawn, px.
-        width: likewise.
+        source: file, Pillow image of any mode but float, or uint8 array; white shows through
+            transparency.
+        height: rows of the picture that was drawn, px.
+        width: columns, likewise.
 
     Raises:
-        ImageError: it cannot be read, is blank, all black or light on dark, or has another size.
+        ImageError: it cannot be read, is empty or dark all over, or does not fit; the sentence
+            says all that differs and how to have it mended.
     """
-    ink = _ink(source)
-    found = (ink.shape[-1], ink.shape[-2])
-    if found != (width, height):
+    sheet, hidden = _sheet(source)
+    wanted, got = [], []
+    if sheet.size != (width, height):
+        wanted.append(f"have the size of its picture, {width}x{height} px")
+        got.append(f"{sheet.width}x{sheet.height} px")
+    if hidden:
+        wanted.append("have lines darker than white paper")
+        got.append("lines that only its transparency tells from paper")
+    elif not _on_white(sheet):
+        wanted.append("have dark lines on white paper")
+        got.append("light lines on dark")
+    if wanted:
         raise ImageError(
-            f"a drawing must have the size of its picture, {width}x{height} px, "
-            f"got {found[0]}x{found[1]} px; {ADVICE}"
+            f"a drawing must {' and '.join(wanted)}, got {' and '.join(got)}; redraw it, or {MEND}"
         )
-    if _is_inverted(ink):
-        raise ImageError(f"a drawing must be dark on white paper, this one is inverted; {ADVICE}")
-    _refuse_blank(ink)
-    return Drawing(ink)
+    return Drawing(_ink(sheet))
 
 
 def fit_drawing(source: Source, *, image: Tensor) -> Drawing:
-    """Read a drawing and mend what can be: polarity, size and a small shift.
+    """Read a drawing and mend what keeps it from fitting its picture.
 
-    A drawing of other proportions is laid on the middle of the page, never stretched. A shift is
-    taken back where the lines then agree clearly better with the picture's edges.
+    Light lines on dark are inverted. Another size is resized, or placed in the middle and
+    padded with paper or cropped where the proportions differ, never stretched. A drawing that
+    lies up to 5 % of a side beside the picture's edges is moved onto them.
 
     Args:
-        source: a picture of any mode.
-        image: what was drawn, (1 3 h w) in [-1, 1].
+        source: as in ``read_drawing``.
+        image: the picture that was drawn, (1 3 h w) in [-1, 1].
 
     Raises:
-        ImageError: it cannot be read, is blank or all black.
+        ImageError: it cannot be read, is empty or dark all over, or nothing of it is left at the
+            picture's size.
+        ShapeError: the image is not (1 3 h w).
     """
     sizes = expect(image, "1 3 h w", of="image")
-    ink, mended = _ink(source), []
-    if _is_inverted(ink):
-        ink = 1 - ink
-        mended.append("it was light on dark and is inverted")
-    _refuse_blank(ink)
-    size = (sizes["h"], sizes["w"])
-    if tuple(ink.shape[-2:]) != size:
-        ink, how = _on_page(ink, size)
-        mended.append(how)
-    dy, dx = _shift(ink, image)
-    if (dy, dx) != (0, 0):
-        ink = _moved(ink, dy, dx)
-        mended.append(f"it was moved by {dx} px to the right and {dy} px down")
+    picture = image.detach().to("cpu", torch.float64)
+    sheet, hidden = _sheet(source)
+    mended = [BY_ALPHA] if hidden else []
+    if not _on_white(sheet):
+        sheet = ImageOps.invert(sheet)
+        mended += [] if hidden else [INVERTED]  # of transparency neither side is the light one
+    sheet, told = _placed(sheet, picture, (sizes["w"], sizes["h"]))
+    mended += told
+    ink = _ink(sheet)
+    by = offset(ink, picture)
+    if by != (0, 0):
+        ink = moved(ink, by)
+        mended.append(f"moved by ({by[0]}, {by[1]}) px")
+    if (ink < 0.5).float().mean() < LEAST_INK:
+        raise ImageError(
+            f"a drawing must keep its lines at {sizes['w']}x{sizes['h']} px, got hardly any after "
+            f"it was {', '.join(mended) or 'read'}; draw thicker lines, or at the picture's size"
+        )
     return Drawing(ink, tuple(mended))
 
 
 def overlay(image: Tensor, ink: Tensor) -> Image.Image:
-    """Lay a drawing (1 1 h w) in a signal colour over its paled picture (1 3 h w)."""
-    pale = image_to_pil(0.5 + 0.5 * image)
-    mask = ImageOps.invert(image_to_pil((2 * ink - 1).expand(-1, 3, -1, -1)).convert("L"))
-    return Image.composite(Image.new("RGB", pale.size, SIGNAL), pale, mask)
+    """Lay a drawing's lines in a signal colour over the paled picture, for a person to check.
+
+    Args:
+        image: (1 3 h w) in [-1, 1].
+        ink: (1 1 h w) in [0, 1], white paper is 1.
+
+    Raises:
+        ShapeError: the two differ in size, or are no single pictures.
+    """
+    sizes = expect(image, "1 3 h w", of="image")
+    expect(ink, "1 1 h w", of="ink", h=sizes["h"], w=sizes["w"])
+    below = image_to_pil(image)
+    pale = Image.blend(below, Image.new("RGB", below.size, "white"), PALE)
+    paper = image_to_pil((ink * 2 - 1).expand(1, 3, -1, -1)).convert("L")
+    return Image.composite(pale, Image.new("RGB", below.size, HANDLE), paper)
 
 
-def _ink(source: Source) -> Tensor:
-    """Grey of a drawing, (1 1 h w); of lines that vanish on white paper, their opacity."""
-    drawn = (load_image(source).mean(1, keepdim=True) + 1) / 2
-    if float(drawn.min()) <= 0.5 or isinstance(source, np.ndarray):
-        return drawn
-    if isinstance(source, Image.Image):
-        return _see_through(source, drawn)
-    with Image.open(Path(source).expanduser()) as picture:
-        return _see_through(picture, drawn)
-
-
-def _see_through(picture: Image.Image, drawn: Tensor) -> Tensor:
-    """Opacity as ink, (1 1 h w); ``drawn`` where the picture is opaque."""
-    if not picture.has_transparency_data:
-        return drawn
-    opacity = ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A")
-    if opacity.getextrema() == (255, 255):
-        return drawn
-    return 1 - (load_image(opacity)[:, :1] + 1) / 2
-
-
-def _is_inverted(ink: Tensor) -> bool:
-    return float(ink.median()) < 0.5 and bool((ink > 0.5).float().mean() > FAINTEST)
-
-
-def _refuse_blank(ink: Tensor) -> None:
-    dark = float((ink < 0.5).float().mean())
-    if dark < FAINTEST:
-        raise ImageError("a drawing must have lines, this one is blank; check the file")
-    if dark > 1 - FAINTEST:
-        raise ImageError("a drawing must have white paper, this one is all black; check the file")
-
-
-def _on_page(ink: Tensor, size: tuple[int, int]) -> tuple[Tensor, str]:
-    height, width = size
-    rows, columns = ink.shape[-2:]
-    told = f"it was {columns}x{rows} px and is resized to {width}x{height} px"
-    scale = min(height / rows, width / columns)
-    if abs(height / rows / (width / columns) - 1) <= PROPORTIONS:
-        return _resized(ink, height, width), told
-    part = _resized(ink, max(1, round(rows * scale)), max(1, round(columns * scale)))
-    down, right = height - part.shape[-2], width - part.shape[-1]
-    sides = (right // 2, right - right // 2, down // 2, down - down // 2)
-    page: Tensor = functional.pad(part, sides, value=1.0)
-    return page, f"{told}, with white paper at the sides, since its proportions are others"
-
-
-def _resized(ink: Tensor, height: int, width: int) -> Tensor:
-    resized: Tensor = functional.interpolate(
-        ink, (height, width), mode="bilinear", antialias=True, align_corners=False
+def _sheet(source: Source) -> tuple[Image.Image, bool]:
+    """Grey sheet "L" with both ink and paper, and whether only transparency told them apart."""
+    sheet = open_photo(source, of="drawing", background="white").convert("L")
+    dark = _dark_share(sheet)
+    if dark >= LEAST_INK:
+        if 1 - dark < LEAST_INK:
+            raise ImageError(
+                "a drawing must have white paper, got a picture that is dark all over; "
+                "check that it is the right file"
+            )
+        return sheet, False
+    on_black = open_photo(source, of="drawing", background="black").convert("L")
+    clear = ImageChops.subtract(sheet, on_black)  # white where nothing covers the background
+    if LEAST_INK <= _dark_share(clear) <= 1 - LEAST_INK:
+        return clear, True
+    raise ImageError(
+        f"a drawing must have lines, got a sheet with less than {LEAST_INK:.2%} of it darker than "
+        f"mid grey; check that it is the right file, or darken its lines"
     )
-    return resized.clamp(0, 1)  # weights add up to 1 but for rounding
 
 
-def _shift(ink: Tensor, image: Tensor) -> tuple[int, int]:
-    """Rows and columns to move a drawing by so that its lines lie on the picture's edges."""
-    reach = max(1, round(FARTHEST * min(ink.shape[-2:])))
-    edges = functional.avg_pool2d(gradient(image), 3, stride=1, padding=1)
-    agreement = _agreement(1 - ink[0, 0], edges[0, 0], reach)
-    row, column = divmod(int(agreement.argmax()), 2 * reach + 1)
-    if float(agreement[row, column]) <= float(agreement[reach, reach]) + CLEARLY:
-        return 0, 0
-    return row - reach, column - reach
+def _on_white(sheet: Image.Image) -> bool:
+    """Whether most of the rim and of the sheet is light."""
+    light = np.asarray(sheet) >= MID_GREY
+    width = max(1, round(BORDER * min(light.shape)))
+    inside = light[width:-width, width:-width]
+    rim = (light.sum() - inside.sum()) / (light.size - inside.size)
+    votes = RIM_VOTES * rim + SHEET_VOTES * light.mean()
+    return bool(votes > (RIM_VOTES + SHEET_VOTES) / 2)
 
 
-def _agreement(dark: Tensor, edges: Tensor, reach: int) -> Tensor:
-    """Correlation (r r) of edges (h w) with lines moved by -reach to reach rows and columns."""
-    size = [side + reach for side in dark.shape]  # what leaves one side must not enter the other
+def _placed(
+    sheet: Image.Image, picture: Tensor, size: tuple[int, int]
+) -> tuple[Image.Image, list[str]]:
+    """Bring a sheet to another size (w, h), and say how."""
+    if sheet.size == size:
+        return sheet, []
+    across, down = (there / here for there, here in zip(size, sheet.size, strict=True))
+    if abs(across / down - 1) <= SAME_PROPORTIONS:
+        resized = sheet.resize(size, Image.Resampling.LANCZOS)
+        return resized, [f"resized from {_px(sheet.size)} to {_px(size)}"]
+    # whole inside the picture first, then covering the picture, then as large as it is
+    ways = [_centred(sheet, scale, size) for scale in (min(across, down), max(across, down), 1.0)]
+    scores = [agreement(_ink(way), picture) for way, _ in ways]
+    best = scores.index(max(scores))
+    return ways[best if scores[best] >= scores[0] + CLEARLY else 0]
 
-    def met(lines: Tensor, field: Tensor) -> Tensor:
-        spectra = [torch.fft.rfft2(one.double(), s=size) for one in (lines, field)]
-        sums: Tensor = torch.fft.irfft2(spectra[0].conj() * spectra[1], s=size)
-        return sums.roll((reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
 
-    page, field = torch.ones_like(edges), edges.double()
-    inside, squares = met(dark, page), met(dark.square(), page)
-    common = met(dark, edges) - inside * field.mean()
-    spread = (squares - inside.square() / dark.numel()) * (field - field.mean()).square().sum()
-    return common / spread.clamp(min=1e-9).sqrt()
+def _centred(
+    sheet: Image.Image, scale: float, size: tuple[int, int]
+) -> tuple[Image.Image, list[str]]:
+    told = []
+    inner = (max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale)))
+    if inner != sheet.size:
+        told.append(f"resized from {_px(sheet.size)} to {_px(inner)}")
+        sheet = sheet.resize(inner, Image.Resampling.LANCZOS)
+    page = Image.new("L", size, WHITE)
+    page.paste(sheet, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    kept = (min(inner[0], size[0]), min(inner[1], size[1]))
+    if kept != inner:
+        told.append(f"cropped from {_px(inner)} to {_px(kept)}")
+    if kept != size:
+        told.append(f"padded with paper from {_px(kept)} to {_px(size)}")
+    return page, told
 
 
-def _moved(ink: Tensor, dy: int, dx: int) -> Tensor:
-    height, width = ink.shape[-2:]
-    wide: Tensor = functional.pad(ink, (abs(dx), abs(dx), abs(dy), abs(dy)), value=1.0)
-    top, left = abs(dy) - dy, abs(dx) - dx
-    return wide[..., top : top + height, left : left + width]
+def _px(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]} px"
+
+
+def _dark_share(sheet: Image.Image) -> float:
+    return float((np.asarray(sheet) < MID_GREY).mean())
+
+
+def _ink(sheet: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(sheet, dtype=np.float32) / WHITE)[None, None]

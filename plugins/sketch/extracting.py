@@ -33,14 +33,15 @@ def extract(job: Job) -> Result:
         raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
     style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
     sketcher = Sketcher.from_style(style, job.backbone)
-    paths, skipped = pictures_in(Path(job.image))
+    given = Path(job.image).expanduser()
+    paths, skipped = pictures_in(given)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}
     for path in paths:
         try:
             image = load_image(path)
         except ImageError as error:
-            if len(paths) == 1 and not Path(job.image).is_dir():
+            if paths == [given]:
                 raise
             skipped.append(Skipped(path, str(error)))
             continue

@@ -1,5 +1,6 @@
 """What a sketch network is asked: to redraw its one drawing, and to treat other pictures alike."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from featurekit.errors import ShapeError
+from featurekit.measures.lines import DARK, soft_f1
 from featurekit.shapes import expect
 
 from .perceptual import Perceptual
@@ -25,13 +27,14 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The five terms of the loss, each 0-dim and without its weight."""
+    """The terms of the loss, each 0-dim and without its weight."""
 
     l1: Tensor
     perceptual: Tensor
     clip: Tensor
     across: Tensor
     within: Tensor
+    lines: Tensor
 
     def total(self, weights: Weights) -> Tensor:
         """Add the terms up, each times its weight; 0-dim."""
@@ -41,6 +44,7 @@ class Terms:
             + weights.clip * self.clip
             + weights.across * self.across
             + weights.within * self.within
+            + weights.lines * self.lines
         )
 
     def as_floats(self) -> dict[str, float]:
@@ -63,8 +67,8 @@ class SketchLoss:
     of one channel are shown to both networks as grey pictures; what a network draws beyond
     [0, 1] is not clamped.
 
-    Source: Yun et al. 2024, arXiv:2401.04362; the directions are those of Zhu et al. 2022,
-    arXiv:2110.08398, of raw instead of unit embeddings.
+    Source: Yun et al. 2024, arXiv:2401.04362, but for ``lines``; the directions are those of Zhu
+    et al. 2022, arXiv:2110.08398, of raw instead of unit embeddings.
     """
 
     def __init__(
@@ -85,9 +89,29 @@ class SketchLoss:
         self._size = {axis: sizes[axis] for axis in "hw"}
         expect(source_image, "1 3 h w", of="source image", **self._size)
         self._clip, self._perceptual = clip, perceptual
-        self._drawing = drawing.detach()
-        self._drawing_seen = self.embed(_grey(drawing))
+        self._hold(drawing.detach())
+        self._drawing_seen = self._wanted_seen
         self._image_seen = self.embed(source_image)
+
+    def _hold(self, drawing: Tensor) -> None:
+        """Compare sketches of the source with this drawing."""
+        self._wanted, self._wanted_seen = drawing, self.embed(_grey(drawing))
+        self._lines = (2 * drawing - 1 < DARK).to(drawing.dtype)
+        self._distance = self._perceptual.prepared(_grey(drawing))
+
+    def of_view(self, drawing: Tensor) -> "SketchLoss":
+        """Ask for another view of the drawing; the directions stay those of the source.
+
+        Args:
+            drawing: the view, (1 1 h w) in [0, 1], of the drawing's size.
+
+        Raises:
+            ShapeError: another shape.
+        """
+        expect(drawing, "1 1 h w", of="view of the drawing", **self._size)
+        other = copy(self)
+        other._hold(drawing.detach())
+        return other
 
     @property
     def size(self) -> tuple[int, int]:
@@ -111,13 +135,15 @@ class SketchLoss:
         return self._clip.encode_image(image)
 
     def __call__(self, drawn_source: Tensor, sample: Sampled | None) -> Terms:
-        """Measure the five terms.
+        """Measure the terms.
 
-        l1 is the mean absolute difference from the drawing; perceptual that distance; the others
-        are 1 - cos of two embeddings (clip: drawn and drawing) or of two directions (across: from
-        picture to sketch; within: from source to sample). Where the wanted direction has no
-        length, as within has for the source's own picture, nothing is asked and the term is 0.
-        Where only the drawn one has none, the term is 1. Both are without gradient.
+        l1 is the mean absolute difference from the drawing; perceptual that distance; lines is
+        1 - F1 of its lines with 1 px of tolerance, which thin lines count for although they are a
+        small share of all pixels. The others are 1 - cos of two embeddings (clip: drawn and
+        drawing) or of two directions (across: from picture to sketch; within: from source to
+        sample). Where the wanted direction has no length, as within has for the source's own
+        picture, nothing is asked and the term is 0. Where only the drawn one has none, the term
+        is 1. Both are without gradient.
 
         Args:
             drawn_source: what the network drew of the source image, (1 1 h w).
@@ -131,11 +157,12 @@ class SketchLoss:
         nothing = drawn_source.new_zeros(())
         across, within = (nothing, nothing) if sample is None else self._directions(sample)
         return Terms(
-            l1=(drawn_source - self._drawing).abs().mean(),
-            perceptual=self._perceptual.distance(_grey(drawn_source), _grey(self._drawing)),
-            clip=_turn(seen, self._drawing_seen),
+            l1=(drawn_source - self._wanted).abs().mean(),
+            perceptual=self._distance(_grey(drawn_source)),
+            clip=_turn(seen, self._wanted_seen),
             across=across,
             within=within,
+            lines=1 - soft_f1((1 - drawn_source).clamp(0, 1), self._lines),
         )
 
     def _directions(self, sample: Sampled) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,8 @@ class SketchNetwork(nn.Module):
         """Sketch pictures.
 
         Args:
-            features: their maps; those of sources that are not used may be missing.
+            features: their maps; those of sources that are not used may be missing. They may be of
+                half precision, as their backbone is: the network computes in its weights' dtype.
 
         Returns:
             Sketches (b 1 h w) of the pictures' size: 1 on white paper, 0 on a line, not bounded.
@@ -76,6 +77,7 @@ class SketchNetwork(nn.Module):
             ShapeError: a map has not the shape that the picture's size and the model imply.
         """
         self._check(features)
+        features = self._in_own_dtype(features)
         mixed = None if self.levels is None else self.levels(features.unet)
         if "vae" not in self.sources:
             bare: Tensor = self.decoder(mixed, [()] * len(self.anatomy.decoder), None)
@@ -92,6 +94,14 @@ class SketchNetwork(nn.Module):
             the last of each in ``top`` is the first level's. Empty where the UNet is not used.
         """
         return {} if self.levels is None else self.levels.mixing()
+
+    def _in_own_dtype(self, features: Features) -> Features:
+        used = Features(
+            unet=features.unet if "unet" in self.sources else {},
+            vae=features.vae if "vae" in self.sources else {},
+            image=features.image,
+        )
+        return used.to(features.image.device, next(self.parameters()).dtype)
 
     def _check(self, features: Features) -> None:
         """Refuse maps that are missing or do not belong to the picture."""

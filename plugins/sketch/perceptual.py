@@ -1,9 +1,9 @@
 """How different two pictures look: distances between what a frozen network makes of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from . import alexnet
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS' own, of [-1, 1]
 NO_LENGTH = 1e-10  # LPIPS adds it to the length of a cell's vector
 DEPTHS = (0.0, 0.25, 0.5, 0.75)  # of an encoder; in a ResNet strides 4 to 16 px, as in LPIPS
+Maps: TypeAlias = tuple[Tensor, ...]
+"""Unit vectors of every cell of a few maps of a picture, (b c h w) each."""
 _RECIPE = "make the file as Lpips.load describes, or leave it out to use open_clip's features"
 
 
@@ -40,6 +42,20 @@ class Perceptual(Protocol):
 
         Raises:
             ShapeError: the pictures have other axes, differ in shape or are too small.
+        """
+
+    def prepared(self, reference: Tensor) -> Callable[[Tensor], Tensor]:
+        """Look at a picture once that others are compared with again and again.
+
+        Args:
+            reference: (b 3 h w) in [-1, 1]; it gets no gradient.
+
+        Returns:
+            What gives for pictures ``a`` exactly ``distance(a, reference)``; gradients reach ``a``.
+
+        Raises:
+            ShapeError: the reference has other axes or is too small; later, a picture has another
+                shape than it.
         """
 
 
@@ -69,8 +85,26 @@ class ClipPerceptual:
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Measure how different pictures look; see ``Perceptual``."""
         _check(a, b)
-        pairs = zip(*(self._clip.image_features(one, self.layers) for one in (a, b)), strict=True)
-        return _mean_over_cells(_squared_gap(p, q).sum(1) for p, q in pairs) / len(self.layers)
+        return self._apart(self._seen(a), self._seen(b))
+
+    def prepared(self, reference: Tensor) -> Callable[[Tensor], Tensor]:
+        """Look at a reference once; see ``Perceptual``."""
+        _check(reference, reference)
+        with torch.no_grad():
+            held = self._seen(reference)
+
+        def distance(a: Tensor) -> Tensor:
+            _check(a, reference)
+            return self._apart(self._seen(a), held)
+
+        return distance
+
+    def _seen(self, image: Tensor) -> Maps:
+        return tuple(_unit(one) for one in self._clip.image_features(image, self.layers))
+
+    def _apart(self, a: Maps, b: Maps) -> Tensor:
+        gaps = [(p - q).square().sum(1) for p, q in zip(a, b, strict=True)]
+        return _mean_over_cells(gaps) / len(self.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +159,27 @@ class Lpips:
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Measure how different pictures look; see ``Perceptual``."""
-        sizes = _check(a, b)
-        if min(sizes["h"], sizes["w"]) < alexnet.SMALLEST_PX:
-            raise ShapeError(
-                f"pictures for LPIPS must be at least {alexnet.SMALLEST_PX} px high and wide, "
-                f"got {tuple(a.shape)}"
-            )
-        seen = (alexnet.maps(self.layers, self._standardised(one)) for one in (a, b))
-        gaps = (_squared_gap(p, q) for p, q in zip(*seen, strict=True))
-        weighed = ((gap * w).sum(1) for gap, w in zip(gaps, self.linear, strict=True))
-        return _mean_over_cells(weighed).to(a.dtype)
+        _check_lpips(a, b)
+        return self._apart(self._seen(a), self._seen(b)).to(a.dtype)
+
+    def prepared(self, reference: Tensor) -> Callable[[Tensor], Tensor]:
+        """Look at a reference once; see ``Perceptual``."""
+        _check_lpips(reference, reference)
+        with torch.no_grad():
+            held = self._seen(reference)
+
+        def distance(a: Tensor) -> Tensor:
+            _check_lpips(a, reference)
+            return self._apart(self._seen(a), held).to(a.dtype)
+
+        return distance
+
+    def _seen(self, image: Tensor) -> Maps:
+        return tuple(_unit(one) for one in alexnet.maps(self.layers, self._standardised(image)))
+
+    def _apart(self, a: Maps, b: Maps) -> Tensor:
+        triples = zip(a, b, self.linear, strict=True)
+        return _mean_over_cells([((p - q).square() * w).sum(1) for p, q, w in triples])
 
     def _standardised(self, image: Tensor) -> Tensor:
         pixels = image.to(self.linear[0].dtype)
@@ -158,17 +203,22 @@ def _check(a: Tensor, b: Tensor) -> dict[str, int]:
     return sizes
 
 
-def _squared_gap(a: Tensor, b: Tensor) -> Tensor:
-    """Square the difference of unit vectors, cell by cell; a cell of zeros stays one."""
-    return (_unit(a) - _unit(b)).square()
+def _check_lpips(a: Tensor, b: Tensor) -> None:
+    sizes = _check(a, b)
+    if min(sizes["h"], sizes["w"]) < alexnet.SMALLEST_PX:
+        raise ShapeError(
+            f"pictures for LPIPS must be at least {alexnet.SMALLEST_PX} px high and wide, "
+            f"got {tuple(a.shape)}"
+        )
 
 
 def _unit(image: Tensor) -> Tensor:
+    """Unit vectors of a map (b c h w), cell by cell; a cell of zeros stays one."""
     length: Tensor = torch.linalg.vector_norm(image, dim=1, keepdim=True)
     return image / (length + NO_LENGTH)
 
 
-def _mean_over_cells(parts: Iterable[Tensor]) -> Tensor:
+def _mean_over_cells(parts: Sequence[Tensor]) -> Tensor:
     """Average maps (b h w) over cells and pictures, and add them up."""
     return torch.stack([part.mean() for part in parts]).sum()
 

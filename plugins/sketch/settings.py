@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of the loss counts; the published values."""
+    """What each term of the loss counts; the published values, which know no ``lines``."""
 
     l1: float = 30.0
     perceptual: float = 15.0
     clip: float = 30.0
     across: float = 1.0
     within: float = 1.0
+    lines: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Learning:
     cool_down: float = 0.0  # last share, over which the rate falls; published: none
     views: int = 1  # the drawn picture itself, and others made of it
     weights: Weights = field(default_factory=Weights)
-    sources: tuple[str, ...] = ("unet", "vae")
+    checkpointed: bool = False  # train in less memory and more time, with the same results
 
 
 @dataclass(frozen=True)

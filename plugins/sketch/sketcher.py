@@ -7,6 +7,7 @@ from torch import Tensor
 
 from featurekit import grid
 from featurekit.backbone import Backbone
+from featurekit.errors import ConfigError
 from featurekit.noise import Schedule
 
 from .anatomy import Anatomy
@@ -64,13 +65,29 @@ class Sketcher:
 
     @classmethod
     def from_style(cls, style: Style, backbone: Backbone) -> "Sketcher":
-        """Take up a style that was learnt on this backbone."""
+        """Take up a style that was learnt on this backbone.
+
+        Raises:
+            ConfigError: its timesteps or its weights are not those that it says it was learnt with.
+            UnknownNameError: it reads maps of an unknown source.
+        """
         reading = Reading(style.features, style.steps, style.seed)
         reader = Reader(backbone, reading, backbone.embed("").states.detach())
         network = SketchNetwork(
             reader.anatomy, timesteps=len(style.timesteps), sources=style.sources
         )
-        network.load_state_dict(dict(style.state))
+        if style.timesteps != reader.timesteps:
+            raise ConfigError(
+                f"a style of {style.steps} steps must be read at the timesteps {reader.timesteps}, "
+                f"but it says {style.timesteps}; learn the style again"
+            )
+        try:
+            network.load_state_dict(dict(style.state))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"a style must hold the weights of a sketch network for {backbone.name!r}, but it "
+                f"lacks some or has others; learn the style again"
+            ) from error
         return cls(reader, network.to(backbone.device).eval())
 
     def style(self, size: tuple[int, int], *, prompt: str) -> Style:

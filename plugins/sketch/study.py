@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from featurekit.backbone import Backbone
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
+from featurekit.measures.views import views_of
 from featurekit.types import Conditioning, Job, Progress
 
 from .config import SketchConfig, learning_of, reading_of, sampling_of
@@ -28,7 +29,6 @@ from .shelf import Shelf
 from .sketcher import Reader, Sketcher
 from .subject import Subject
 from .training import Lessons, Trainer
-from .views import views_of
 from .ways import noised_way
 
 CAPTIONS = 1000  # of the world, where no prior is given
@@ -78,12 +78,10 @@ class Study:
         """Read what is learnt from; losses and embeddings are computed once."""
         views = views_of(subject.image, subject.ink, count=self.learning.views, seed=self.seed)
         with stage("preparing losses") as progress:
-            losses = []
-            for view in views:
-                image, ink = self._placed(view.image), self._placed(view.ink)
-                losses.append(
-                    SketchLoss(self.clip, self.perceptual, source_image=image, drawing=ink)
-                )
+            image, ink = self._placed(subject.image), self._placed(subject.ink)
+            losses = [SketchLoss(self.clip, self.perceptual, source_image=image, drawing=ink)]
+            for view in views[1:]:
+                losses.append(losses[0].of_view(self._placed(view.ink)))
                 progress(len(losses), len(views) + len(samples))
             embeddings = []
             for sample in samples:
@@ -115,6 +113,7 @@ class Study:
             self.reader.anatomy,
             timesteps=len(self.reader.timesteps),
             sources=sources,
+            checkpointed=self.learning.checkpointed,
             seed=self.seed,
         )
         network = network.to(self.backbone.device)
@@ -127,7 +126,8 @@ class Study:
 
     def key(self, subject: Subject) -> str:
         """What decides a training on a subject."""
-        facts = [asdict(self.learning), asdict(self.reader.reading), self.seed]
+        learning = replace(self.learning, checkpointed=False)  # it changes no result
+        facts = [asdict(learning), asdict(self.reader.reading), self.seed]
         facts += [self.perceptual.name, self.clip.name, dict(self.backbone.weights)]
         for picture in (subject.image, subject.ink):
             facts.append(sha256(picture.numpy().tobytes()).hexdigest())

@@ -37,8 +37,8 @@ class Pixels:
 
     name = "pixels"
 
-    def distance(self, a, b):
-        return (a - b).abs().mean()
+    def prepared(self, reference):
+        return lambda a: (a - reference).abs().mean()
 
 
 def drawing(seed, size=(SIDE, SIDE)):
@@ -124,6 +124,21 @@ def test_the_scale_of_the_embeddings_is_no_matter(scale):
     assert all(0.01 < value < 2 for value in found[0].values())
 
 
+def line_score(drawn, sketch):
+    """F1 of ink against lines, pixel by pixel, each seen within one pixel around."""
+    ink, truth = (1 - drawn[0, 0]).clamp(0, 1).tolist(), (sketch[0, 0] < 0.6).double().tolist()
+    cells = [(i, j) for i in range(SIDE) for j in range(SIDE)]
+
+    def near(table, i, j):
+        return max(table[k][m] for k, m in cells if abs(k - i) <= 1 and abs(m - j) <= 1)
+
+    hits = sum(ink[i][j] * near(truth, i, j) for i, j in cells)
+    found = sum(truth[i][j] * near(ink, i, j) for i, j in cells)
+    precision = hits / max(1, sum(map(sum, ink)))
+    recall = found / max(1, sum(map(sum, truth)))
+    return 2 * precision * recall / (precision + recall)
+
+
 def test_each_term_is_what_its_formula_says():
     image, other = picture(1), picture(5)
     sketch, drawn, sampled = drawing(2), drawing(3), drawing(4)
@@ -143,15 +158,16 @@ def test_each_term_is_what_its_formula_says():
             "clip": turned(source[None], target[None]),
             "across": turned((got - there)[None], (target - at)[None]),
             "within": turned((got - target)[None], (there - at)[None]),
+            "lines": 1 - line_score(drawn, sketch),
         },
         abs=1e-12,
     )
 
 
 def test_the_total_is_the_weighted_sum():
-    values = torch.rand(5, generator=generator(0), dtype=torch.float64)
-    own = Weights(l1=2.0, perceptual=3.0, clip=5.0, across=7.0, within=11.0)
-    for weights, factors in ((Weights(), [30, 15, 30, 1, 1]), (own, [2, 3, 5, 7, 11])):
+    values = torch.rand(6, generator=generator(0), dtype=torch.float64)
+    own = Weights(l1=2.0, perceptual=3.0, clip=5.0, across=7.0, within=11.0, lines=13.0)
+    for weights, factors in ((Weights(), [30, 15, 30, 1, 1, 0]), (own, [2, 3, 5, 7, 11, 13])):
         total = Terms(*values).total(weights)
         assert total.shape == ()
         expected = (values @ values.new_tensor(factors)).item()
@@ -169,6 +185,25 @@ def test_a_perfect_drawing_costs_nothing(clip):
     found = loss(sketch, None)
     assert abs(found.total(Weights()).item()) < 1e-5
     assert loss(1 - sketch, None).total(Weights()).item() > 10
+
+
+def test_another_view_of_the_drawing_changes_what_is_drawn_and_not_the_directions():
+    sketch, view, drawn = drawing(2), drawing(7), drawing(3)
+    loss = loss_of(image=picture(1), sketch=sketch)
+    sample = Sampled(drawing(4), loss.embed(picture(6)))
+    before, other = loss(drawn, sample).as_floats(), loss.of_view(view)(drawn, sample).as_floats()
+    alone = loss_of(image=picture(1), sketch=view)(drawn, None).as_floats()
+    for name in ("l1", "perceptual", "clip", "lines"):
+        assert other[name] == alone[name] != before[name]
+    for name in ("across", "within"):
+        assert other[name] == before[name] != 0
+    assert loss(drawn, sample).as_floats() == before
+
+
+def test_a_view_of_another_size_is_refused():
+    loss = loss_of(image=picture(1), sketch=drawing(2))
+    with pytest.raises(ShapeError, match="view of the drawing"):
+        loss.of_view(drawing(2, (SIDE, SIDE + 1)))
 
 
 def test_without_a_sample_its_two_terms_are_exactly_zero():
@@ -222,9 +257,12 @@ def test_an_embedding_of_nothing_gives_no_nan():
 
 def test_both_networks_see_grey_pictures_from_minus_one_to_one_unclamped():
     class Watching(Pixels):
-        def distance(self, a, b):
-            self.seen = a, b
-            return super().distance(a, b)
+        def prepared(self, reference):
+            def distance(a):
+                self.seen = a, reference
+                return (a - reference).abs().mean()
+
+            return distance
 
     clip, watching = Matrix(), Watching()
     image, sketch = picture(1), drawing(2)

@@ -128,6 +128,36 @@ def test_equal_pictures_have_no_distance_and_others_one_that_is_symmetric(measur
     assert measure.distance(a, b).item() == pytest.approx(measure.distance(b, a).item(), rel=1e-9)
 
 
+def test_a_prepared_reference_gives_the_very_distance_and_gradient(measure):
+    a, b = noise(2, 2, 3, 48, 40).requires_grad_(), noise(3, 2, 3, 48, 40)
+    compare = measure.prepared(b)
+    for scale in (1.0, 0.5):
+        given = a * scale
+        found, wanted = compare(given), measure.distance(given, b)
+        assert torch.equal(found, wanted)
+        assert found.dtype == given.dtype
+        slopes = [torch.autograd.grad(one, a, retain_graph=True)[0] for one in (found, wanted)]
+        assert torch.equal(*slopes)
+        assert slopes[0].abs().max() > 0
+
+
+def test_a_prepared_reference_is_looked_at_once_and_holds_no_graph(of_clip, clip, monkeypatch):
+    counted = []
+    seen = type(clip).image_features
+
+    def count(self, image, layers):
+        counted.append(1)
+        return seen(self, image, layers)
+
+    monkeypatch.setattr(type(clip), "image_features", count)
+    reference = noise(3, 1, 3, 40, 40).requires_grad_()
+    compare = of_clip.prepared(reference)
+    for seed in range(3):
+        compare(noise(seed, 1, 3, 40, 40).requires_grad_()).backward()
+    assert len(counted) == 4
+    assert reference.grad is None
+
+
 def test_a_batch_counts_as_the_mean_of_its_pictures(measure):
     a, b = noise(2, 3, 3, 48, 40), noise(3, 3, 3, 48, 40)
     alone = [measure.distance(a[i : i + 1], b[i : i + 1]).item() for i in range(3)]
@@ -288,6 +318,15 @@ def test_pictures_that_do_not_match_are_refused(measure):
         measure.distance(noise(1, 1, 3, 40, 40), noise(2, 1, 3, 40, 41))
 
 
+def test_a_prepared_reference_refuses_what_a_distance_refuses(measure):
+    with pytest.raises(ShapeError, match=r"first picture must be \(b 3 h w\)"):
+        measure.prepared(noise(1, 1, 1, 40, 40))
+    with pytest.raises(ShapeError, match=r"second picture must be \(b=1 3 h=40 w=41\)"):
+        measure.prepared(noise(1, 1, 3, 40, 40))(noise(2, 1, 3, 40, 41))
+
+
 def test_pictures_too_small_for_alexnet_are_refused(lpips):
+    with pytest.raises(ShapeError, match="at least 31 px high and wide"):
+        lpips.prepared(noise(1, 1, 3, 30, 64))
     with pytest.raises(ShapeError, match="at least 31 px high and wide"):
         lpips.distance(noise(1, 1, 3, 64, 30), noise(2, 1, 3, 64, 30))

@@ -104,8 +104,8 @@ def test_a_folder_goes_on_past_broken_files_and_ends_with_code_3(learnt, tmp_pat
         f"out={tmp_path / 'out'}",
     )
     assert done.returncode == 3, done.stderr
-    assert "left out notes.txt: it is not named like a picture" in done.stdout
-    assert "left out b.png" in done.stdout
+    assert "notes.txt: the ending .txt is of no picture format" in done.stdout
+    assert "b.png: image" in done.stdout
     skipped = json.loads((tmp_path / "out" / "run.json").read_text())["skipped"]
     assert sorted(line.split(":")[0] for line in skipped) == ["b.png", "notes.txt"]
     assert (tmp_path / "out" / "a.png").exists()
@@ -130,7 +130,7 @@ def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
     Image.eval(scene(5, "face").drawing(64), lambda level: 255 - level).save(drawing)
     out = tmp_path / "out"
     words = [f"image={picture}", f"plugin.drawing={drawing}", f"out={out}"]
-    with pytest.raises(ImageError, match=r"inverted; give plugin\.fit=true"):
+    with pytest.raises(ImageError, match=r"got light lines on dark; .*plugin\.fit=true"):
         run(*FAST, *words)
     record = run(*FAST, *words, "plugin.fit=true")
     assert "inverted" in record["metrics"]["mended"][0]

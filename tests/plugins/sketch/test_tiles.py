@@ -1,4 +1,4 @@
-"""Large pictures: windows that cover, tiles that fade into each other without a seam."""
+"""Tiles: every pixel covered, no seam, and what is the same everywhere comes back exactly."""
 
 from itertools import pairwise
 
@@ -6,125 +6,171 @@ import pytest
 import torch
 
 from featurekit.errors import ConfigError, ShapeError
-from featurekit_sketch.tiles import tiled, windows
+from featurekit_sketch.tiles import Box, blend, tiled, windows
 
-TILES = {"tile": 16, "overlap": 4}
-SIZES = [(40, 50), (33, 47), (16, 200), (200, 17), (7, 90), (64, 64)]
-
-
-def image(height, width):
-    generator = torch.Generator().manual_seed(height * 1000 + width)
-    return torch.rand(1, 3, height, width, generator=generator) * 2 - 1
+SIZES = [(8, 8), (9, 31), (16, 16), (16, 50), (37, 16), (33, 47), (64, 8), (61, 53)]
 
 
-def pointwise(tile):
-    return (tile.mean(1, keepdim=True) + 1) / 2
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# windows
+def first(image):
+    return image[:, :1].clone()
 
 
-@pytest.mark.parametrize("length", [16, 17, 27, 28, 29, 40, 101, 1000])
-@pytest.mark.parametrize("overlap", [0, 1, 4, 15])
-def test_windows_of_one_size_cover_a_length_and_share_enough(length, overlap):
-    found = windows(length, tile=16, overlap=overlap)
+@pytest.mark.parametrize("length", [1, 8, 15, 16, 17, 31, 32, 33, 100, 257])
+@pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 9), (16, 15), (1, 0)])
+def test_windows_cover_a_length_with_equal_parts_that_share_enough(length, tile, overlap):
+    found = windows(length, tile=tile, overlap=overlap)
     assert found[0][0] == 0
     assert found[-1][1] == length
-    assert {end - start for start, end in found} == {16}
-    shared = [before[1] - after[0] for before, after in pairwise(found)]
-    assert all(overlap <= one < 16 for one in shared)
+    assert {end - start for start, end in found} == {min(tile, length)}
+    shared = [end - start for (_, end), (start, _) in pairwise(found)]
+    assert all(overlap <= share < tile for share in shared)
 
 
-def test_no_window_is_superfluous():
-    assert len(windows(28, tile=16, overlap=4)) == 2
-    assert len(windows(29, tile=16, overlap=4)) == 3
-    assert windows(32, tile=16, overlap=0) == [(0, 16), (16, 32)]
+def test_no_window_could_be_spared():
+    for length in range(17, 120):
+        count = len(windows(length, tile=16, overlap=4))
+        assert 16 + (count - 2) * 12 < length <= 16 + (count - 1) * 12
 
 
-def test_a_short_length_is_one_window_of_its_own_size():
-    assert windows(5, tile=16, overlap=4) == [(0, 5)]
-    assert windows(16, tile=16, overlap=4) == [(0, 16)]
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("overlap", [0, 1, 5, 8, 13])
+def test_drawing_pixel_by_pixel_is_drawing_in_one_go(size, overlap):
+    image = normal(1, 3, *size)
+    assert torch.equal(tiled(first, image, tile=16, overlap=overlap), first(image))
 
 
-# drawing
+@pytest.mark.parametrize("size", SIZES)
+def test_a_constant_comes_back_to_the_bit(size):
+    def draw(part):
+        return torch.full_like(part[:, :1], 0.1)
+
+    assert (tiled(draw, normal(1, 3, *size), tile=16, overlap=5) == torch.tensor(0.1)).all()
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_weights_add_up_to_one_so_a_constant_stays_itself(height, width):
-    white = tiled(lambda tile: torch.ones_like(tile[:, :1]), image(height, width), **TILES)
-    assert white.shape == (1, 1, height, width)
-    assert white.unique().tolist() == [1.0]
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("overlap", [0, 5, 8])
+def test_the_shares_of_all_tiles_sum_to_one(size, overlap):
+    """Each tile in turn is the only one that is not 0."""
+    columns = windows(size[1], tile=16, overlap=overlap)
+    boxes = [
+        Box(row, column) for row in windows(size[0], tile=16, overlap=overlap) for column in columns
+    ]
+    shares = torch.zeros(1, 1, *size, dtype=torch.float64)
+    for chosen in boxes:
+        share = blend(*size, [(box, level(box, box == chosen)) for box in boxes], overlap=overlap)
+        assert (share >= 0).all()
+        shares += share
+    assert (shares - 1).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_what_looks_at_one_pixel_draws_the_same_in_tiles_and_in_one_go(height, width):
-    picture = image(height, width)
-    drawn = tiled(pointwise, picture, **TILES)
-    assert torch.allclose(drawn, pointwise(picture), rtol=0, atol=1e-6)
+def level(box, value):
+    (top, bottom), (left, right) = box
+    return torch.full((1, 1, bottom - top, right - left), float(value), dtype=torch.float64)
 
 
 def test_ink_stays_between_black_and_white():
-    drawn = tiled(lambda tile: (tile[:, :1] > 0).float(), image(50, 61), **TILES)
-    assert 0 <= drawn.min() <= drawn.max() <= 1
+    drawn = tiled(lambda part: (first(part) > 0).float(), normal(1, 3, 50, 61), tile=16, overlap=4)
+    assert 0 <= drawn.min() < drawn.max() <= 1
 
 
-def test_one_tile_fades_into_the_next_without_a_step():
-    values = iter([0.0, 1.0])
-    drawn = tiled(
-        lambda tile: torch.full_like(tile[:, :1], next(values)), image(16, 24), tile=16, overlap=8
-    )
-    row = drawn[0, 0, 8]
-    assert row[:8].tolist() == [0.0] * 8
-    assert row[16:].tolist() == [1.0] * 8
-    assert (row.diff() >= 0).all()
-    assert row.diff().max() < 0.3
+def test_two_tiles_fade_into_each_other_without_a_step():
+    drawn = iter([0.0, 1.0])
+    whole = tiled(
+        lambda part: torch.full_like(part[:, :1], next(drawn)),
+        normal(1, 3, 16, 24),
+        tile=16,
+        overlap=8,
+    )[0, 0]
+    assert (whole == whole[0]).all()
+    assert (whole[0, :8] == 0).all()
+    assert (whole[0, 16:] == 1).all()
+    share = torch.sin(torch.pi / 2 * (torch.arange(8) + 0.5) / 8).square()
+    assert torch.allclose(whole[0, 8:16], share, atol=1e-6)
 
 
-def test_every_tile_has_the_size_of_the_model():
-    seen = []
-    tiled(lambda tile: seen.append(tuple(tile.shape)) or tile[:, :1], image(33, 47), **TILES)
-    assert set(seen) == {(1, 3, 16, 16)}
+@pytest.mark.parametrize(
+    ("size", "shapes"),
+    [((12, 9), [(12, 9)]), ((16, 16), [(16, 16)]), ((9, 40), [(9, 16)] * 3), ((28, 17), None)],
+)
+def test_each_tile_is_drawn_once_and_a_short_side_is_never_cut(size, shapes):
+    seen, told = [], []
+
+    def draw(part):
+        seen.append(tuple(part.shape[-2:]))
+        return first(part)
+
+    tiled(draw, normal(1, 3, *size), tile=16, overlap=4, progress=lambda *at: told.append(at))
+    assert seen == (shapes or [(16, 16)] * 4)
+    assert told == [(index + 1, len(seen)) for index in range(len(seen))]
 
 
-def test_a_small_picture_is_drawn_once_at_its_own_size():
-    seen = []
-    picture = image(9, 13)
+def test_no_more_than_one_piece_is_held_at_a_time():
+    alive = 0
 
-    def draw(tile):
-        seen.append(tile)
-        return pointwise(tile)
+    class Counted:
+        def __init__(self):
+            nonlocal alive
+            alive += 1
+            assert alive <= 2  # the one that is added and the one that is made
 
-    drawn = tiled(draw, picture, **TILES)
-    assert len(seen) == 1
-    assert torch.equal(seen[0], picture)
-    assert torch.allclose(drawn, pointwise(picture), rtol=0, atol=1e-6)
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    def draw(part):
+        drawn = first(part)
+        drawn.held = Counted()
+        return drawn
+
+    tiled(draw, normal(1, 3, 64, 64), tile=16, overlap=4)
+    assert alive == 0
 
 
-def test_progress_counts_every_call():
-    calls, told = [], []
-    tiled(
-        lambda tile: calls.append(1) or pointwise(tile),
-        image(40, 29),
-        **TILES,
-        progress=lambda done, total: told.append((done, total)),
-    )
-    assert len(calls) == 9
-    assert told == [(i + 1, 9) for i in range(9)]
+def test_the_result_has_the_dtype_of_the_pieces_and_no_gradient():
+    image = normal(1, 3, 20, 20).half().requires_grad_()
+    whole = tiled(first, image, tile=16, overlap=4)
+    assert whole.dtype == torch.float16
+    assert not whole.requires_grad
 
 
 # refusals
 
 
-@pytest.mark.parametrize("overlap", [-1, 16, 20])
-def test_an_overlap_that_leaves_no_progress_is_refused(overlap):
-    with pytest.raises(ConfigError, match=rf"overlap must lie in \[0, 16\) px.*got {overlap}"):
+@pytest.mark.parametrize(("tile", "overlap"), [(16, 16), (16, 20), (16, -1)])
+def test_an_overlap_that_is_no_part_of_a_tile_is_refused(tile, overlap):
+    with pytest.raises(ConfigError, match=f"less than the tile of 16 px, got {overlap} px"):
         windows(100, tile=16, overlap=overlap)
-    with pytest.raises(ConfigError, match="overlap must lie in"):
-        tiled(pointwise, image(20, 20), tile=16, overlap=overlap)
+    with pytest.raises(ConfigError, match=f"less than the tile of 16 px, got {overlap} px"):
+        tiled(first, normal(1, 3, 20, 20), tile=tile, overlap=overlap)
 
 
-def test_a_batch_or_a_grey_picture_is_refused():
+@pytest.mark.parametrize(("length", "tile"), [(0, 4), (4, 0)])
+def test_sizes_below_a_pixel_are_refused(length, tile):
+    with pytest.raises(ConfigError, match="must be at least 1 px"):
+        windows(length, tile=tile, overlap=0)
+
+
+def test_a_tile_that_comes_back_in_another_size_is_refused():
+    with pytest.raises(ShapeError, match=r"a drawn tile must be .*16.* got \(1, 1, 8, 16\)"):
+        tiled(lambda part: first(part)[:, :, ::2], normal(1, 3, 20, 20), tile=16, overlap=4)
+
+
+def test_an_image_of_other_axes_is_refused():
     with pytest.raises(ShapeError, match="image must be"):
-        tiled(pointwise, image(20, 20).expand(2, -1, -1, -1), **TILES)
+        tiled(first, normal(2, 3, 20, 20), tile=16, overlap=4)
     with pytest.raises(ShapeError, match="image must be"):
-        tiled(pointwise, image(20, 20)[:, :1], **TILES)
+        tiled(first, normal(3, 20, 20), tile=16, overlap=4)
+
+
+def test_a_pixel_without_a_piece_is_refused():
+    with pytest.raises(ShapeError, match="got none over 4 pixels"):
+        blend(4, 5, [(Box((0, 4), (0, 4)), torch.ones(1, 1, 4, 4))], overlap=0)
+
+
+def test_a_piece_outside_the_whole_is_refused():
+    with pytest.raises(ShapeError, match="inside 4x4 px"):
+        blend(4, 4, [(Box((0, 4), (1, 5)), torch.ones(1, 1, 4, 4))], overlap=0)

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from featurekit.metrics import pearson
-from featurekit_sketch.views import views_of
+from featurekit.measures.views import views_of
 
 
 def smooth_ink(height=48, width=64):
@@ -24,9 +23,12 @@ def picture_of(ink):
     return (1.2 * ink - 0.6).expand(-1, 3, -1, -1).contiguous()
 
 
-def likeness(image, ink):
-    """Largest correlation of a channel with the ink, whatever its sign."""
-    return max(float(pearson(image[:, i : i + 1], ink).abs()) for i in range(3))
+def strangeness(image, ink):
+    """How little the ink tells of a grey picture's new colours: 0 if all, 1 if nothing."""
+    order = ink.flatten().argsort()
+    sorted_colours = image.flatten(2)[0, :, order]
+    bins = torch.stack(sorted_colours.split(48, dim=1))
+    return float(bins.var(-1).mean() / sorted_colours.var(-1).mean())
 
 
 def test_the_first_view_is_the_picture_itself():
@@ -73,14 +75,37 @@ def test_sizes_stay_and_ink_stays_between_black_and_white():
 def test_the_picture_moves_along_with_its_ink():
     ink = smooth_ink()
     views = views_of(picture_of(ink), ink, count=9, seed=0)
-    assert min(likeness(view.image, view.ink) for view in views) > 0.99
+    assert max(strangeness(view.image, view.ink) for view in views) < 0.02
 
 
 def test_the_ink_of_another_view_does_not_fit():
     ink = smooth_ink()
     views = views_of(picture_of(ink), ink, count=9, seed=0)[1:]
-    strangers = [likeness(view.image, ink) for view in views]
-    assert sorted(strangers)[len(strangers) // 2] < 0.9
+    assert min(strangeness(view.image, ink) for view in views) > 0.1
+
+
+def test_surfaces_that_look_alike_come_apart_and_others_come_together():
+    greys = torch.tensor([-0.4, -0.2, 0.0, 0.2]).repeat_interleave(8).expand(1, 3, 32, 32)
+    steps = []
+    for view in views_of(greys, torch.ones(1, 1, 32, 32), count=30, seed=0)[1:]:
+        colours = view.image[0, :, 16, :]
+        steps.append((colours[:, 1:] - colours[:, :-1]).abs().amax())
+    assert min(steps) < 0.15
+    assert max(steps) > 0.4
+
+
+def test_lines_are_bent_and_not_only_moved():
+    ink = torch.ones(1, 1, 64, 64)
+    ink[..., 31:33] = 0
+    columns = torch.arange(64.0)
+    swings = []
+    for view in views_of(picture_of(ink), ink, count=8, seed=0)[1:]:
+        dark = 1 - view.ink[0, 0]
+        rows = dark.sum(1) > 1
+        centre = (dark[rows] * columns).sum(1) / dark[rows].sum(1)
+        straight = torch.linspace(float(centre[0]), float(centre[-1]), len(centre))
+        swings.append(float((centre - straight).abs().amax()))
+    assert sorted(swings)[3] > 1
 
 
 def test_a_drawing_keeps_lines_and_paper():
@@ -88,3 +113,11 @@ def test_a_drawing_keeps_lines_and_paper():
     for view in views_of(picture_of(ink), ink, count=8, seed=0):
         share = float((view.ink < 0.5).float().mean() / (ink < 0.5).float().mean())
         assert 0.5 < share < 2
+
+
+def test_flat_places_stay_flat_in_other_colours():
+    flat = torch.tensor([0.9, -0.2, 0.4]).reshape(1, 3, 1, 1).expand(1, 3, 16, 16)
+    found = [view.image for view in views_of(flat, torch.ones(1, 1, 16, 16), count=5, seed=0)]
+    for image in found:
+        assert torch.allclose(image, image[:, :, :1, :1].expand_as(image), atol=1e-5)
+    assert all(float((image - flat).abs().amax()) > 0.02 for image in found[1:])
