@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
 import torch
@@ -231,6 +232,13 @@ class Schedule:
     def steps(self) -> int:
         """Number of timesteps n, which is also the highest level."""
         return len(self.timesteps)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of timesteps and levels: equal for equal schedules, for provenance."""
+        digest = sha256(repr(self.timesteps).encode())
+        digest.update(self.alpha_bars.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def timestep(self, level: int) -> int:
         """Name the train timestep of a level.

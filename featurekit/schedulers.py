@@ -12,7 +12,7 @@ from torch import Tensor
 from featurekit.errors import ScheduleError, UnknownNameError
 
 # classes whose ``clip_sample`` is True unless the config says otherwise
-_CLIPPING_CLASSES = ("DDIM", "DDPM")
+_CLIPPING_CLASSES = ("CogVideoX", "DDIM", "DDPM", "RePaint", "UnCLIP")
 
 _SINGULAR: Mapping[str, str] = {
     "clip_sample": "a clipped estimate cannot be undone, and latents are not confined to [-1, 1]",

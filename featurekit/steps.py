@@ -59,6 +59,35 @@ def ddim_step(z: Tensor, eps: Tensor, *, alpha_bar_from: Tensor, alpha_bar_to: T
     return signal_to * x0 + noise_to * eps
 
 
+def ddpm_mean(z: Tensor, eps: Tensor, *, alpha_bar_from: Tensor, alpha_bar_to: Tensor) -> Tensor:
+    """Step down to the mean of what the ancestral sampler draws from.
+
+    Args:
+        z: latent at ``alpha_bar_from``, (b c h w), scaled by the VAE factor.
+        eps: noise the model predicts for ``z``, same shape and dtype, unit variance.
+        alpha_bar_from: cumulative signal level of ``z``, 0-dim or (b 1 1 1), in (0, 1).
+        alpha_bar_to: level to reach, likewise, in [``alpha_bar_from``, 1].
+
+    Returns:
+        Mean at ``alpha_bar_to``, (b c h w), dtype and device of ``z``; the sampler's own noise
+        is left out.
+
+    Raises:
+        NoiseLevelError: a level is outside (0, 1], or a step leaves from 1 or goes up.
+        ShapeError: shape or dtype differ.
+
+    Source: Ho et al. 2020, arXiv:2006.11239, eq. 7, as eq. 12 of Song et al. 2021,
+    arXiv:2010.02502, with eta = 1.
+    """
+    if bool((alpha_bar_from >= 1).any()) or bool((alpha_bar_to < alpha_bar_from).any()):
+        raise NoiseLevelError("an ancestral step must lead from below 1 to no lower an alpha_bar")
+    x0 = denoised(z, eps, alpha_bar=alpha_bar_from)
+    # what sigma leaves of the noise: 1 - to - sigma^2 is the square of this
+    left = (1 - alpha_bar_to) * (alpha_bar_from / (alpha_bar_to * (1 - alpha_bar_from))).sqrt()
+    signal, _ = _amplitudes(alpha_bar_to, z, "alpha_bar_to")
+    return signal * x0 + _fitted(left, z) * eps
+
+
 def noised(x0: Tensor, eps: Tensor, *, alpha_bar: Tensor) -> Tensor:
     """Carry a clean latent to a noise level with a given noise.
 

@@ -4,53 +4,99 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from featurekit.errors import NoiseLevelError, ShapeError
+from featurekit.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.noise import Schedule
+from featurekit.shapes import expect
+
+METHODS = ("ddim", "anderson", "residual", "edict", "edit_friendly")
+PAIRED = ("edict",)  # methods whose latent is two states, walked together
+ANCHORED = ("residual", "edit_friendly")  # methods that are nothing without their arrivals
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Latents of one image from the clean level upwards.
+    """Latents of one image, or of a batch, from the clean level upwards.
 
-    ``residuals[i]`` is what a DDIM step from level i + 1 misses of the latent at level i; adding
-    it after each step makes the way back exact.
+    A latent of ``PAIRED`` methods is two states, (2b c h w): the b first ones, then their b
+    partners. An edit must reach both; ``edited`` sees to it for every method.
 
-    Source: Ju et al. 2024, arXiv:2310.01506, for carrying residuals.
+    ``arrivals[i]`` is where the method's own step from the stored latent of level i + 1 comes to.
+    A walk back is then told relative to it: the latent of level i plus what the walker's arrival
+    differs from the stored one. On the stored path that difference is 0 to the last bit.
+
+    Source: Ju et al. 2024, arXiv:2310.01506, for carrying what a step misses; Wallace et al. 2023,
+    arXiv:2211.12446, for pairs.
     """
 
-    latents: tuple[Tensor, ...]  # by level, 0 (clean) to ``until``, each (b c h w)
+    latents: tuple[Tensor, ...]  # by level, 0 (clean) to ``until``, each (b c h w) or (2b c h w)
     schedule: Schedule  # the levels that were climbed
-    residuals: tuple[Tensor, ...] | None = None  # by the level arrived at, 0 to ``until - 1``
+    arrivals: tuple[Tensor, ...] | None = None  # by the level arrived at, 0 to ``until - 1``
     conditioning: str = ""  # ``Conditioning.fingerprint`` of the inversion
+    method: str = "ddim"  # one of ``METHODS``: which steps lead back
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together.
 
         Raises:
+            UnknownNameError: no such method.
             NoiseLevelError: there is no latent, or more than the schedule has levels.
-            ShapeError: latents or residuals differ in shape, or residuals in number.
+            ConfigError: the method needs arrivals and has none, or is a pair and has some.
+            ShapeError: latents or arrivals differ in shape, arrivals in number, or the rows of
+                a pair are odd.
         """
+        if self.method not in METHODS:
+            raise UnknownNameError("inversion method", self.method, METHODS)
         if not 1 <= len(self.latents) <= self.schedule.steps + 1:
             raise NoiseLevelError(
                 f"a trajectory must hold 1 to {self.schedule.steps + 1} latents (one per level "
                 f"from the clean one on), got {len(self.latents)}"
             )
-        if self.residuals is not None and len(self.residuals) != self.until:
+        if self.arrivals is None and self.method in ANCHORED:
+            raise ConfigError(f"a trajectory of {self.method} must hold arrivals, got none")
+        if self.arrivals is not None and self.method in PAIRED:
+            raise ConfigError(
+                f"a trajectory of {self.method} must hold no arrivals, since its pair leads back "
+                f"by itself, got {len(self.arrivals)}"
+            )
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        arrivals = self.arrivals or ()
+        if self.arrivals is not None and len(arrivals) != self.until:
             raise ShapeError(
-                f"residuals must be {self.until}, one per step back, got {len(self.residuals)}"
+                f"arrivals must be {self.until}, one per step back, got {len(arrivals)}"
             )
         shape = self.latents[0].shape
-        for tensor in (*self.latents, *(self.residuals or ())):
+        rows = expect(self.latents[0], "b c h w", of="latents")["b"]
+        for tensor in (*self.latents, *arrivals):
             if tensor.shape != shape:
                 raise ShapeError(
-                    f"latents and residuals must have one shape, got {tuple(shape)} "
+                    f"latents and arrivals must have one shape, got {tuple(shape)} "
                     f"and {tuple(tensor.shape)}"
                 )
+        if rows % self.states:
+            raise ShapeError(f"a pair must have an even number of rows, got {rows}")
 
     @property
     def until(self) -> int:
         """Highest level that is stored."""
         return len(self.latents) - 1
+
+    @property
+    def states(self) -> int:
+        """States of one latent, all of which an edit must reach: 1, or 2 of a pair."""
+        return 2 if self.method in PAIRED else 1
+
+    @property
+    def residuals(self) -> tuple[Tensor, ...] | None:
+        """What a step back misses, by the level arrived at: the stored latent minus its arrival.
+
+        For ``edit_friendly`` it is the noise of the step, sigma times unit noise.
+        """
+        if self.arrivals is None:
+            return None
+        pairs = zip(self.latents[:-1], self.arrivals, strict=True)
+        return tuple(latent - arrival for latent, arrival in pairs)
 
     def at(self, level: int) -> Tensor:
         """Take the latent at a noise level.
@@ -59,7 +105,7 @@ class Trajectory:
             level: 0 (clean) to ``until``.
 
         Returns:
-            Latent, (b c h w).
+            Latent, (b c h w); both states of a pair, (2b c h w), partners last.
 
         Raises:
             NoiseLevelError: the inversion did not store that level.
@@ -70,3 +116,28 @@ class Trajectory:
                 f"invert until that level"
             )
         return self.latents[level]
+
+    def edited(self, level: int, edit: Tensor) -> Tensor:
+        """Add an edit to the latent of a level: to its one state, or to both of a pair.
+
+        Args:
+            level: 0 (clean) to ``until``.
+            edit: what is added, (b c h w), b as it was inverted.
+
+        Returns:
+            Edited latent, shaped as ``at(level)``, for ``sample`` with this trajectory.
+
+        Raises:
+            NoiseLevelError: the inversion did not store that level.
+            ShapeError: the edit has another shape than a state.
+
+        Source: Wallace et al. 2023, arXiv:2211.12446, for editing both states.
+        """
+        latent = self.at(level)
+        rows, *rest = latent.shape
+        if tuple(edit.shape) != (rows // self.states, *rest):
+            raise ShapeError(
+                f"an edit must be {(rows // self.states, *rest)}, one row per inverted latent, "
+                f"got {tuple(edit.shape)}"
+            )
+        return latent + edit.repeat(self.states, 1, 1, 1)

@@ -204,7 +204,7 @@ def test_the_record_names_its_schedule_and_conditioning(denoiser, z0):
 
 
 def test_an_unknown_method_is_refused_by_name(denoiser, z0):
-    assert METHODS == ("ddim",)
+    assert METHODS == ("ddim", "anderson", "residual", "edict", "edit_friendly")
     with pytest.raises(UnknownNameError, match=r"no inversion method named 'dim'.*ddim"):
         invert(denoiser, z0, SCHEDULE, method="dim")
 

@@ -1,0 +1,132 @@
+"""What comes back of an inversion, by method: errors, calls of the network, answers to edits.
+
+    python benchmarks/inversion.py                    # a denoiser in closed form, float64, 50 steps
+    python benchmarks/inversion.py --embedded 1       # and one held-out scene on the embedded model
+
+Prints the tables of docs/inversion.md; the second takes a minute or two a scene on one core.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import featurekit as fk
+from featurekit.backbone import guided
+from featurekit.grid import crop
+from featurekit.metrics import psnr
+from featurekit.scenes import scene
+from featurekit.testing import MixtureDenoiser
+from featurekit.types import Predict
+
+STEPS = 50
+WAYS = (  # name, method, refine, whether residuals are kept
+    ("DDIM", "ddim", 0, False),
+    ("fixed point, 3 calls a step", "ddim", 2, False),
+    ("fixed point, 4 calls a step", "ddim", 3, False),
+    ("Anderson, 4 calls a step", "anderson", 3, False),
+    ("Anderson, 5 calls a step", "anderson", 4, False),
+    ("residuals", "residual", None, None),
+    ("EDICT", "edict", None, None),
+    ("edit-friendly DDPM", "edit_friendly", None, None),
+)
+
+
+def climb(
+    predict: Predict,
+    z0: Tensor,
+    schedule: fk.Schedule,
+    way: tuple[str, str, int | None, bool | None],
+) -> fk.Trajectory:
+    """Invert as a row of ``WAYS`` says."""
+    _, method, refine, keep = way
+    draws = torch.Generator().manual_seed(0) if method == "edit_friendly" else None
+    return fk.invert(
+        predict, z0, schedule, method=method, refine=refine, keep_residuals=keep, generator=draws
+    )
+
+
+def descend(predict: Predict, z: Tensor, way: fk.Trajectory) -> Tensor:
+    """Sample along the trajectory if it can lead, plainly if it kept no residuals."""
+    exact = way.states == 2 or way.residuals is not None
+    return fk.sample(predict, z, way.schedule, trajectory=way if exact else None)
+
+
+def counted(predict: Predict) -> tuple[Predict, Callable[[], int]]:
+    """Pair a predictor that counts its calls with what tells the count."""
+    calls = []
+
+    def counting(z: Tensor, t: int | Tensor) -> Tensor:
+        calls.append(t)
+        return predict(z, t)
+
+    return counting, lambda: len(calls)
+
+
+def closed_form() -> None:
+    """Print the table of the mixture, whose denoiser is exact."""
+    draw = torch.Generator().manual_seed(0)
+    templates = torch.randn(24, 4, 8, 8, generator=draw, dtype=torch.float64)
+    every = MixtureDenoiser(templates, 0.3)
+    some = MixtureDenoiser(templates[:3], 0.3)
+    z0 = templates[:8] + 0.3 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
+    edit = 1e-4 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
+    schedule = fk.Schedule.ddim(every.noise, STEPS)
+    print("| method | calls | rms at guidance 1 | rms at 7.5 | edit at the top: gain, cos |")
+    print("|---|---|---|---|---|")
+    for way in WAYS:
+        predict, calls = counted(every)
+        path = climb(predict, z0, schedule, way)
+        back = descend(predict, path.at(STEPS), path)
+        ratio = calls() / (2 * STEPS)
+        strong = guided(some, every, 7.5)
+        pushed = climb(strong, z0, schedule, way)
+        far = median_rms(descend(strong, pushed.at(STEPS), pushed), z0)
+        changed = (descend(every, path.edited(STEPS, edit), path) - z0).flatten(1)
+        latent = path.at(STEPS)[: len(z0)]
+        plain = [fk.sample(every, z, schedule) for z in (latent, latent + edit)]
+        truth = (plain[1] - plain[0]).flatten(1)
+        gain = float((changed.norm(dim=1) / truth.norm(dim=1)).median())
+        cosine = float(functional.cosine_similarity(changed, truth).median())
+        near = median_rms(back, z0)
+        print(f"| {way[0]} | {ratio:g} | {near:.1e} | {far:.1e} | {gain:.2f}, {cosine:.3f} |")
+
+
+@torch.no_grad()
+def embedded(scenes: int, steps: int = 25) -> None:
+    """Print the table of held-out scenes on the shipped weights, the worst scene of each row."""
+    backbone = fk.load_backbone("embedded")
+    schedule = fk.Schedule.ddim(backbone.noise, steps)
+    print(f"\n| method, {steps} steps, float32 | calls | dB to the VAE's picture |")
+    print("|---|---|---|")
+    subjects = [scene(1_000_001 + index, "landscape") for index in range(scenes)]
+    for way in WAYS:
+        likeness = []
+        for subject in subjects:
+            predict, calls = counted(backbone.predictor(backbone.embed(subject.caption())))
+            latent = backbone.encode(fk.load_image(subject.image(64)))
+            path = climb(predict, latent, schedule, way)
+            back = descend(predict, path.at(steps), path)
+            pictures = [crop(backbone.decode(z), 64, 64).clamp(-1, 1) for z in (back, latent)]
+            likeness.append(float(psnr(*pictures)))
+        ratio = calls() / (2 * steps)
+        worst = min(likeness)
+        print(f"| {way[0]} | {ratio:g} | {'equal' if worst == float('inf') else f'{worst:.1f}'} |")
+
+
+def median_rms(a: Tensor, b: Tensor) -> float:
+    """Root mean square of each row, the median of the rows."""
+    return float((a - b).square().mean((1, 2, 3)).sqrt().median())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--embedded", type=int, default=0, metavar="SCENES")
+    arguments = parser.parse_args()
+    closed_form()
+    if arguments.embedded:
+        embedded(arguments.embedded)
