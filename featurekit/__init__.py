@@ -10,58 +10,86 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from featurekit.attention_maps import attention_maps
     from featurekit.backbones import load as load_backbone
     from featurekit.backbones.describe import describe_backbone
+    from featurekit.batches import Extractor, Sample
     from featurekit.capture import capture
     from featurekit.config import compose
     from featurekit.extract import extract
+    from featurekit.inject import inject
     from featurekit.invert import invert
     from featurekit.io import load_image
     from featurekit.noise import NoiseTable, Schedule
     from featurekit.optimise import Limits, optimise
+    from featurekit.recipes import Ensemble, Recipe, recipe, recipes
     from featurekit.registry import load_plugin, plugins
     from featurekit.run import run
     from featurekit.sample import sample
     from featurekit.steps import ddim_step
+    from featurekit.trajectory import Trajectory
+    from featurekit.trajectory_file import load_trajectory, save_trajectory
 
 __version__ = "0.1.0"  # the one place; pyproject.toml reads it from here
 
 __all__ = [
+    "Ensemble",
+    "Extractor",
     "Limits",
     "NoiseTable",
+    "Recipe",
+    "Sample",
     "Schedule",
+    "Trajectory",
+    "attention_maps",
     "capture",
     "compose",
     "ddim_step",
     "describe_backbone",
     "extract",
+    "inject",
     "invert",
     "load_backbone",
     "load_image",
     "load_plugin",
+    "load_trajectory",
     "optimise",
     "plugins",
+    "recipe",
+    "recipes",
     "run",
     "sample",
+    "save_trajectory",
 ]
 
 _HOMES = {  # public name -> module:name
+    "Ensemble": "featurekit.recipes:Ensemble",
+    "Extractor": "featurekit.batches:Extractor",
     "Limits": "featurekit.optimise:Limits",
     "NoiseTable": "featurekit.noise:NoiseTable",
+    "Recipe": "featurekit.recipes:Recipe",
+    "Sample": "featurekit.batches:Sample",
     "Schedule": "featurekit.noise:Schedule",
+    "Trajectory": "featurekit.trajectory:Trajectory",
+    "attention_maps": "featurekit.attention_maps:attention_maps",
     "capture": "featurekit.capture:capture",
     "compose": "featurekit.config:compose",
     "ddim_step": "featurekit.steps:ddim_step",
     "describe_backbone": "featurekit.backbones.describe:describe_backbone",
     "extract": "featurekit.extract:extract",
+    "inject": "featurekit.inject:inject",
     "invert": "featurekit.invert:invert",
     "load_backbone": "featurekit.backbones:load",
     "load_image": "featurekit.io:load_image",
     "load_plugin": "featurekit.registry:load_plugin",
+    "load_trajectory": "featurekit.trajectory_file:load_trajectory",
     "optimise": "featurekit.optimise:optimise",
     "plugins": "featurekit.registry:plugins",
+    "recipe": "featurekit.recipes:recipe",
+    "recipes": "featurekit.recipes:recipes",
     "run": "featurekit.run:run",
     "sample": "featurekit.sample:sample",
+    "save_trajectory": "featurekit.trajectory_file:save_trajectory",
 }
 
 

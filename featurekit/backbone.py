@@ -31,7 +31,12 @@ class Backbone(Protocol):
 
     @property
     def taps(self) -> Mapping[str, Tap]:
-        """Readable activations of ``unet`` by name."""
+        """Maps of ``unet`` that procedures read by name: outputs of blocks and their parts."""
+        ...
+
+    @property
+    def activations(self) -> Mapping[str, Tap]:
+        """Every readable activation by name, those of ``taps`` first; ``resolve`` searches it."""
         ...
 
     @property

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from featurekit.errors import CaptureError, UnknownNameError
+from featurekit.hooks import Visit, attach
+
+Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
+"""``(name, activation)`` to what is kept of it, in memory of its own."""
 
 
 class _Left(BaseException):  # no Exception: foreign code must not catch this way out
@@ -30,7 +36,7 @@ class Captured(Mapping[str, Tensor]):
             name: a tap name.
 
         Returns:
-            The activation as the module returned it, graph attached.
+            The activation as the module returned it, graph attached; or what was kept of it.
 
         Raises:
             UnknownNameError: no such tap was asked for.
@@ -81,9 +87,13 @@ class Captured(Mapping[str, Tensor]):
 
 @contextmanager
 def capture(
-    module: nn.Module, taps: Mapping[str, str], stop_after: bool = False
+    module: nn.Module,
+    taps: Mapping[str, str],
+    stop_after: bool = False,
+    *,
+    reduce: Reduce | None = None,
 ) -> Iterator[Captured]:
-    """Collect the outputs of named submodules while the block runs.
+    """Collect the activations at named addresses while the block runs.
 
     Outputs keep their graph, so a loss on them reaches the latent. With ``stop_after`` the forward
     is left as soon as every tap has fired; the ``with`` block ends at that statement, so the call
@@ -91,28 +101,33 @@ def capture(
 
     Args:
         module: any network; it runs as it would without this block, bit for bit.
-        taps: path of a submodule, as in ``named_modules``, by the name it is to be read under.
+        taps: address of an activation by the name it is to be read under: the path of a submodule,
+            as in ``named_modules``, for its output; ``path:in`` for its first input; ``path:skip0``
+            for a skip that an up block is given.
         stop_after: leave the forward once every tap has fired.
+        reduce: what to keep of an activation, asked as its tap fires, so that the network's own
+            is never held longer than the network needs it; None keeps all of it.
 
     Yields:
         The outputs, filled while the block runs and readable after it.
 
     Raises:
         UnknownNameError: a path names no submodule.
-        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; or nothing
-            is to be captured though the forward is to be left.
+        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; a cache or
+            a fused projection may pass the submodule over, so that the tap would be stale;
+            ``reduce`` gave no tensor, or a view of the activation; or nothing is to be captured
+            though the forward is to be left.
     """
     if stop_after and not taps:
         raise CaptureError("stop_after must have a tap to stop after, got none")
-    modules = {path: found for path, found in module.named_modules() if path}
+    modules = dict(module.named_modules())
     captured = Captured(taps)
     left = _Left()
     with ExitStack() as hooks:
-        for name, path in taps.items():
-            if path not in modules:
-                raise UnknownNameError("submodule", path, modules)
-            hook = _hook(captured, name, path, left if stop_after else None)
-            hooks.callback(modules[path].register_forward_hook(hook).remove)
+        for name, address in taps.items():
+            kept = partial(_reduced, reduce, name) if reduce is not None else None
+            visit = _keeper(captured, name, kept, left if stop_after else None)
+            hooks.callback(attach(modules, address, visit).remove)
         try:
             yield captured
         except _Left as signal:
@@ -120,27 +135,30 @@ def capture(
                 raise
 
 
-def _hook(
-    captured: Captured, name: str, path: str, left: _Left | None
-) -> Callable[[nn.Module, object, object], None]:
-    """Make the forward hook that keeps an output and, when asked, leaves."""
+def _keeper(
+    captured: Captured,
+    name: str,
+    kept: Callable[[Tensor], Tensor] | None,
+    left: _Left | None,
+) -> Visit:
+    """Make the visitor that keeps an activation or part of it and, when asked, leaves."""
 
-    def hook(module: nn.Module, inputs: object, output: object) -> None:
-        captured._keep(name, _tensor(output, path))
+    def keep(activation: Tensor) -> None:
+        captured._keep(name, activation if kept is None else kept(activation))
         if left is not None and captured._complete():
             raise left
 
-    return hook
+    return keep
 
 
-def _tensor(output: object, path: str) -> Tensor:
-    """Diffusers' attentions return their one tensor in a tuple; nothing else is unpacked."""
-    if isinstance(output, tuple) and len(output) == 1:
-        output = output[0]
-    if isinstance(output, Tensor):
-        return output
-    size = f" of {len(output)}" if isinstance(output, tuple) else ""
-    raise CaptureError(
-        f"submodule {path!r} must return a tensor to be captured, "
-        f"got a {type(output).__name__}{size}; name one of its parts instead"
-    )
+def _reduced(reduce: Reduce, name: str, activation: Tensor) -> Tensor:
+    """What is kept; a view would hold the whole activation, unseen."""
+    found: object = reduce(name, activation)
+    if not isinstance(found, Tensor):
+        raise CaptureError(f"reduce must give a tensor for {name!r}, got {type(found).__name__}")
+    if found.untyped_storage()._cdata == activation.untyped_storage()._cdata:
+        raise CaptureError(
+            f"reduce must give a tensor with memory of its own for {name!r}, got a view of the "
+            f"activation, which would hold all of it; add .clone()"
+        )
+    return found

@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.options:TapsOptions",
     ),
     "extract": Command(
-        "write a picture's features to a file: image=FILE taps=[...] timesteps=[...]",
+        "write the features of pictures: image=FILE_OR_FOLDER taps=[...] timesteps=[...]",
         "featurekit.export:main",
         "featurekit.options:ExtractOptions",
     ),
@@ -46,6 +46,9 @@ COMMANDS: Mapping[str, Command] = {
         "write contact sheets of the procedural world: seed=N count=N size=PX",
         "featurekit.contact:main",
         "featurekit.options:ScenesOptions",
+    ),
+    "store": Command(
+        "look after a store of features: verify|stat|compact FOLDER", "featurekit.stores:main"
     ),
     "train-embedded": Command(
         "make the embedded model, or go on making it: --continue, --report, key=value ...",

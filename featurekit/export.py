@@ -1,57 +1,190 @@
-"""``featurekit extract``: the features of one picture, as a file of tensors and as pictures."""
+"""``featurekit extract``: features of a picture or a folder of them, as tensors and pictures."""
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from featurekit import backbones
 from featurekit.atomic import make_folder
+from featurekit.backbone import Backbone
+from featurekit.batches import Extractor, Sample
+from featurekit.errors import ConfigError, ImageError
 from featurekit.extract import extract
+from featurekit.features import FeatureMaps
+from featurekit.folders import pictures_in
 from featurekit.io import load_image, write_image, write_tensors
 from featurekit.options import ExtractOptions
 from featurekit.overrides import check_seed, fill
-from featurekit.pictures import feature_picture
+from featurekit.recipes import Ensemble, Recipe, recipe
+from featurekit.types import Progress
+
+DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
+
+
+class Sink(Protocol):
+    """Where features go: files beside each other, or a store."""
+
+    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
+        """Keep the maps (1 c h w) of one picture and say which files are whole now."""
 
 
 def main(words: Sequence[str]) -> int:
     """Extract what the words say into a folder.
 
     Writes ``features.safetensors`` with one tensor (1 c h w) per tap and timestep, named
-    ``tap/timestep``, and one picture of its principal components for each.
+    ``tap/timestep``, and one picture of its principal components for each; for a folder of
+    pictures in a folder for each of them. The noise of a picture of a folder depends on its name.
 
     Args:
-        words: overrides of ``ExtractOptions``.
+        words: overrides of ``ExtractOptions``; ``recipe=`` stands for those that it names, which
+            may be given besides.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 3 if files were passed over.
 
     Raises:
-        FeatureKitError: the words are wrong, the picture cannot be read, a tap or timestep does
+        FeatureKitError: the words are wrong, no picture can be read, a tap or timestep does
             not exist, or the results cannot be written.
     """
-    options = fill(ExtractOptions, words)
+    options = _options(words)
     check_seed(options.seed)
-    out = make_folder(options.out)
-    image = load_image(options.image)
+    asked = _recipe(options)
+    sink = FolderSink(make_folder(options.out), asdict(options))
+    paths, skipped = pictures_in(options.image)
     backbone = backbones.load(options.backbone, options.device, options.dtype)
-    with torch.no_grad():
-        maps = extract(
-            backbone,
-            image,
-            taps=options.taps,
-            timesteps=options.timesteps,
-            prompt=options.prompt,
-            ensemble=options.ensemble,
-            seed=options.seed,
+    if not Path(options.image).expanduser().is_dir():
+        maps = _of_one(backbone, asked, options)
+        sys.stdout.write("".join(f"{one}\n" for one in maps))
+        sys.stdout.write("".join(f"{path}\n" for path in sink("", maps)))
+        return DONE
+    extractor = Extractor(
+        backbone,
+        asked,
+        seed=options.seed,
+        batch=min(options.batch, len(paths)),
+        rows=options.rows,
+    )
+    written = _of_many(extractor, _Pictures(paths, skipped, options.prompt), sink)
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    for path, reason in skipped.items():
+        sys.stderr.write(f"skipped {path.name}: {reason}\n")
+    if not written:
+        raise ImageError(
+            f"a folder must hold a picture that can be read, {options.image!r} has none"
         )
-    record = {name: json.dumps(value) for name, value in asdict(options).items()}
-    tensors = {f"{one.tap}/{one.timestep}": one.tensor for one in maps}
-    written = [write_tensors(tensors, out / "features.safetensors", metadata=record)]
-    for one in maps:
-        name = f"{one.tap}_{one.timestep}.png"
-        written.append(write_image(feature_picture(one.tensor), out / name))
-    sys.stdout.write("".join(f"{one}\n" for one in maps) + "".join(f"{p}\n" for p in written))
-    return 0
+    return SKIPPED if skipped else DONE
+
+
+class FolderSink:
+    """Writes each picture's features into a folder of its own, as tensors and as pictures."""
+
+    def __init__(self, out: Path, settings: Mapping[str, object]) -> None:
+        """Remember where to.
+
+        Args:
+            out: existing folder.
+            settings: what is noted in each file of tensors.
+        """
+        self._out = out
+        self._record = {name: json.dumps(value) for name, value in settings.items()}
+
+    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
+        """Write the maps of one picture.
+
+        Args:
+            name: folder below the one given; empty for that one itself.
+            maps: maps (1 c h w).
+
+        Returns:
+            The files.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        folder = make_folder(self._out / name)
+        tensors = {f"{one.tap}/{one.timestep}": one.tensor for one in maps}
+        written = [write_tensors(tensors, folder / "features.safetensors", metadata=self._record)]
+        for one in maps:
+            written.append(write_image(one.to_pil(), folder / f"{one.tap}_{one.timestep}.png"))
+        return written
+
+
+class _Pictures:
+    """The pictures of a folder as samples; those that turn out broken are noted."""
+
+    def __init__(self, paths: Sequence[Path], skipped: dict[Path, str], prompt: str) -> None:
+        self._paths, self._skipped, self._prompt = paths, skipped, prompt
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for path in self._paths:
+            try:
+                image = load_image(path)
+            except ImageError as error:
+                self._skipped[path] = str(error)
+                continue
+            yield Sample(path.name, image, self._prompt)
+
+
+def _options(words: Sequence[str]) -> ExtractOptions:
+    """Settings, with those of a recipe below what the words say themselves."""
+    options = fill(ExtractOptions, words)
+    if options.recipe:
+        options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
+    return options
+
+
+def _recipe(options: ExtractOptions) -> Recipe:
+    """What is read of each picture."""
+    if not options.taps or not options.timesteps:
+        raise ConfigError(
+            f"taps, timesteps and ensemble must ask for something, got taps {options.taps}, "
+            f"timesteps {options.timesteps}, ensemble {options.ensemble}"
+        )
+    return Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
+
+
+@torch.no_grad()
+def _of_one(backbone: Backbone, asked: Recipe, options: ExtractOptions) -> FeatureMaps:
+    return extract(
+        backbone,
+        load_image(options.image),
+        taps=asked.taps,
+        timesteps=asked.timesteps,
+        prompt=options.prompt,
+        ensemble=asked.ensemble,
+        seed=options.seed,
+    )
+
+
+def _of_many(extractor: Extractor, pictures: _Pictures, sink: Sink) -> list[Path]:
+    """Read and keep every picture; list the files, after the bar is gone."""
+    written: list[Path] = []
+    with _shown("extracting") as progress:
+        for done, (name, maps) in enumerate(extractor(pictures), start=1):
+            written += sink(name, maps)
+            progress(done, len(pictures))
+    return written
+
+
+@contextmanager
+def _shown(title: str) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)

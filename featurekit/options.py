@@ -12,13 +12,23 @@ class TapsOptions:
     backbone: str = field(
         default="embedded", metadata={"help": "name of a backbone, or a diffusers folder"}
     )
+    taps: list[str] = field(
+        default_factory=list,
+        metadata={"help": "names, roles, paths or globs; all if none is given"},
+    )
 
 
 @dataclass
 class ExtractOptions:
     """What ``featurekit extract`` takes."""
 
-    image: str = field(default=NEEDED, metadata={"help": "the picture to look at"})
+    image: str = field(
+        default=NEEDED, metadata={"help": "the picture to look at, or a folder of them"}
+    )
+    recipe: str = field(
+        default="",
+        metadata={"help": "of a paper, e.g. dift_spair; gives taps, timesteps, ensemble"},
+    )
     taps: list[str] = field(
         default_factory=lambda: ["up1"],
         metadata={"help": "what to read; featurekit taps lists them"},
@@ -30,8 +40,12 @@ class ExtractOptions:
         default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
     )
     prompt: str = field(default="", metadata={"help": "what the picture shows"})
-    ensemble: int = field(default=1, metadata={"help": "noises to take the mean over"})
+    ensemble: str = field(
+        default="1", metadata={"help": "noises to take the mean over; antithetic-8; clean"}
+    )
     seed: int = field(default=0, metadata={"help": "of the noises"})
+    batch: int = field(default=8, metadata={"help": "pictures in a call of the network, at most"})
+    rows: int = field(default=64, metadata={"help": "rows in a call, over noises and timesteps"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="features", metadata={"help": "folder for the results"})

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from featurekit.fields import pca
+from featurekit.false_colour import SMALLEST_TILE_PX, feature_picture
 from featurekit.io import image_to_pil
 from featurekit.marks import (
     HANDLE,
@@ -28,14 +28,22 @@ from featurekit.marks import (
     targets,
     trails,
 )
-from featurekit.shapes import expect
+
+__all__ = [
+    "Picture",
+    "before_after",
+    "contact_sheet",
+    "curve",
+    "feature_picture",
+    "way_frames",
+]
 
 Picture: TypeAlias = Tensor | Image.Image
 """(1 3 h w) in [-1, 1], or a Pillow image."""
 
 SOFT_INK = (102, 102, 102)
 
-SMALLEST_TILE_PX, LARGEST_TILE_PX = 256, 1024  # longer side of a picture on a sheet
+LARGEST_TILE_PX = 1024  # longer side of a picture on a sheet; the smallest is SMALLEST_TILE_PX
 MARGIN_PX, GAP_PX, LINE_PX, TEXT_PX = 20, 16, 26, 16
 
 
@@ -156,29 +164,6 @@ def contact_sheet(
                 x = left + column * (width + GAP_PX) + (width - tile.width) // 2
                 sheet.paste(tile, (x, y + (height - tile.height) // 2))
     return sheet
-
-
-def feature_picture(features: Tensor) -> Image.Image:
-    """Show a feature map by its three principal components as red, green and blue.
-
-    Args:
-        features: (1 c h w).
-
-    Returns:
-        Picture with square cells, the longer side at least 256 px. Each component spans its own
-        middle 98 %, so colours compare within one picture and not between two.
-    """
-    expect(features, "b c h w", of="features", b=1)
-    components = pca(features.detach().float(), components=3)
-    flat = components.flatten(2)
-    low = flat.quantile(0.01, dim=2)[..., None, None]
-    high = flat.quantile(0.99, dim=2)[..., None, None]
-    shares = (components - low) / (high - low).clamp(min=1e-12)
-    picture = image_to_pil(shares.clamp(0, 1) * 2 - 1)
-    factor = ceil(SMALLEST_TILE_PX / max(picture.size))
-    return picture.resize(
-        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-    )
 
 
 def _pil(picture: Picture) -> Image.Image:

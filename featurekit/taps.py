@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from featurekit.addresses import resolve
 from featurekit.backbones.describe import describe_backbone
 from featurekit.options import TapsOptions
 from featurekit.overrides import fill
@@ -21,9 +22,10 @@ def main(words: Sequence[str]) -> int:
         FeatureKitError: the words are wrong, or the backbone does not exist.
     """
     options = fill(TapsOptions, words)
+    listed = describe_backbone(options.backbone)
     rows = [
-        (tap.name, tap.role, str(tap.channels), str(tap.stride), tap.path)
-        for tap in describe_backbone(options.backbone)
+        (tap.name, tap.role, str(tap.channels), str(tap.stride), tap.address)
+        for tap in (resolve(options.taps, listed) if options.taps else listed)
     ]
     show(("tap", "role", "channels", "stride px", "module path"), rows)
     return 0

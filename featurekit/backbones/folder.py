@@ -25,9 +25,12 @@ WEIGHTS: Mapping[str, str] = MappingProxyType(
         "text_encoder": "text_encoder/model",
     }
 )
+SECOND_CONFIG = {"text_encoder_2": "text_encoder_2/config.json"}  # of a model with two encoders
+SECOND_WEIGHTS = {"text_encoder_2": "text_encoder_2/model"}
+PIPELINE = "model_index.json"  # how diffusers' pipeline puts the parts together; may be missing
 VARIANTS = ("", "fp16")  # of a weight file, best first; the numbers are cast after reading anyway
 _PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
-_BUNDLED = ("sd15", "sd21")
+_BUNDLED = ("sd15", "sd21", "sdxl")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -53,10 +56,11 @@ def bundled_configs(name: str) -> dict[str, dict[str, Any]]:
     """Read the configs of a known family: facts about its networks, no weights.
 
     Args:
-        name: ``sd15`` or ``sd21``.
+        name: ``sd15``, ``sd21`` or ``sdxl``.
 
     Returns:
-        Config by part: unet, vae, text_encoder, scheduler.
+        Config by part: unet, vae, text_encoder, scheduler; of ``sdxl`` also text_encoder_2 and
+        pipeline.
 
     Raises:
         BackboneError: no configs of that name are bundled.
@@ -73,7 +77,7 @@ def read_config(folder: Path, part: str) -> dict[str, Any]:
 
     Args:
         folder: a diffusers folder.
-        part: ``unet``, ``vae``, ``text_encoder`` or ``scheduler``.
+        part: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2`` or ``scheduler``.
 
     Returns:
         The mapping that the JSON file holds.
@@ -81,12 +85,33 @@ def read_config(folder: Path, part: str) -> dict[str, Any]:
     Raises:
         BackboneError: the file is missing, is no JSON, or is no mapping.
     """
-    path = folder / CONFIGS[part]
-    if not path.is_file():
+    place = {**CONFIGS, **SECOND_CONFIG}[part]
+    if not (folder / place).is_file():
+        needed = dict.fromkeys((*CONFIGS.values(), place))
         raise BackboneError(
-            f"a diffusers folder must hold {', '.join(CONFIGS.values())}; "
-            f"{folder} has no {CONFIGS[part]}, it holds {_contents(folder)}"
+            f"a diffusers folder must hold {', '.join(needed)}; "
+            f"{folder} has no {place}, it holds {_contents(folder)}"
         )
+    return _mapping(folder / place)
+
+
+def read_pipeline(folder: Path) -> dict[str, Any]:
+    """Read what the pipeline of a diffusers folder says about itself.
+
+    Args:
+        folder: a diffusers folder.
+
+    Returns:
+        The mapping of ``model_index.json``; empty where there is none.
+
+    Raises:
+        BackboneError: the file is no JSON, or is no mapping.
+    """
+    path = folder / PIPELINE
+    return _mapping(path) if path.is_file() else {}
+
+
+def _mapping(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -94,6 +119,21 @@ def read_config(folder: Path, part: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BackboneError(f"{path} must hold a JSON object, got {type(config).__name__}")
     return config
+
+
+def has_two_encoders(folder: Path) -> bool:
+    """Tell Stable Diffusion XL and what is shaped like it from the smaller ones.
+
+    Args:
+        folder: a diffusers folder.
+
+    Returns:
+        True if the UNet takes a pooled text embedding and sizes besides the states.
+
+    Raises:
+        BackboneError: as for ``read_config``.
+    """
+    return read_config(folder, "unet").get("addition_embed_type") == "text_time"
 
 
 def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -116,7 +156,7 @@ def weight_file(folder: Path, part: str) -> tuple[Path, str]:
 
     Args:
         folder: a diffusers folder.
-        part: ``unet``, ``vae`` or ``text_encoder``.
+        part: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
 
     Returns:
         The file and its variant, ``""`` for the plain one.
@@ -124,7 +164,7 @@ def weight_file(folder: Path, part: str) -> tuple[Path, str]:
     Raises:
         BackboneError: there is none; a pickle that lies in its place is named.
     """
-    stem = folder / WEIGHTS[part]
+    stem = folder / {**WEIGHTS, **SECOND_WEIGHTS}[part]
     names = {v: f"{stem.name}.{v}.safetensors".replace("..", ".") for v in VARIANTS}
     for variant, name in names.items():
         if (stem.parent / name).is_file():

@@ -4,10 +4,18 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from featurekit.backbones.folder import CONFIGS, VARIANTS, WEIGHTS
+from featurekit.backbones.folder import (
+    CONFIGS,
+    PIPELINE,
+    SECOND_CONFIG,
+    SECOND_WEIGHTS,
+    VARIANTS,
+    WEIGHTS,
+)
 from featurekit.errors import BackboneError
 
-_TOKENIZER = ("json", "txt")  # vocab.json and merges.txt, or tokenizer.json
+_TOKENIZERS = ("tokenizer", "tokenizer_2")
+_ENDINGS = ("json", "txt")  # vocab.json and merges.txt, or tokenizer.json
 
 
 def fetch(hub_id: str) -> Path:
@@ -25,14 +33,18 @@ def fetch(hub_id: str) -> Path:
         BackboneError: the hub cannot be reached and the cache lacks the model, the model does not
             exist, or it may not be read.
     """
-    wanted = [*CONFIGS.values(), *(f"tokenizer/*.{ending}" for ending in _TOKENIZER)]
-    for stem in WEIGHTS.values():
-        wanted.append(f"{stem}.safetensors")
+    wanted = [*CONFIGS.values(), *SECOND_CONFIG.values(), PIPELINE]
+    wanted += [f"{part}/*.{ending}" for part in _TOKENIZERS for ending in _ENDINGS]
+    every = {**WEIGHTS, **SECOND_WEIGHTS}
+    wanted += [f"{stem}.safetensors" for stem in every.values()]
     try:
         folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
-        if not all((folder / f"{stem}.safetensors").is_file() for stem in WEIGHTS.values()):
+        stems = [
+            stem for part, stem in every.items() if part in WEIGHTS or (folder / part).is_dir()
+        ]
+        if not all((folder / f"{stem}.safetensors").is_file() for stem in stems):
             # only now: a hub that has both would otherwise send the same weights twice
-            variants = [f"{s}.{v}.safetensors" for s in WEIGHTS.values() for v in VARIANTS if v]
+            variants = [f"{stem}.{v}.safetensors" for stem in stems for v in VARIANTS if v]
             snapshot_download(hub_id, allow_patterns=variants)
     except (OSError, ValueError) as error:  # the hub client's errors are one or the other
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"

@@ -10,10 +10,15 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 from transformers.utils import logging as transformers_logging
 
-from featurekit.backbones.folder import WEIGHTS, weight_file
+from featurekit.backbones.folder import SECOND_WEIGHTS, WEIGHTS, weight_file
 from featurekit.errors import BackboneError
 
 Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
@@ -21,11 +26,12 @@ Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs``
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """The three networks of a model, frozen and in evaluation mode."""
+    """The networks of a model, frozen and in evaluation mode."""
 
     unet: Any  # UNet2DConditionModel; diffusers and transformers are not typed
     vae: Any  # AutoencoderKL
     text_encoder: Any  # CLIPTextModel
+    text_encoder_2: Any = None  # CLIPTextModelWithProjection, of a model with two encoders
 
 
 def check_shape(configs: Configs, of: str) -> None:
@@ -39,23 +45,35 @@ def check_shape(configs: Configs, of: str) -> None:
         BackboneError: it needs more inputs than latent, timestep and text states, or its parts
             do not fit each other.
     """
-    unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
+    unet, text = configs["unet"], configs["text_encoder"]
     for key in ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type"):
         if unet.get(key) is not None:
             raise BackboneError(
                 f"a Stable Diffusion 1.x or 2.x must need text states alone, but the UNet of {of} "
                 f"has {key}={unet[key]!r}; another family is needed for it"
             )
-    pairs = (
-        ("unet in_channels", unet.get("in_channels"), vae.get("latent_channels")),
-        ("unet out_channels", unet.get("out_channels"), vae.get("latent_channels")),
-        ("unet cross_attention_dim", unet.get("cross_attention_dim"), text.get("hidden_size")),
-    )
-    for name, got, needed in pairs:
-        if got != needed:
+    check_fit(configs, of, {"cross_attention_dim": text.get("hidden_size")})
+
+
+def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
+    """Refuse a UNet that does not fit the other parts of its model.
+
+    Args:
+        configs: config by part.
+        of: what the model is, for the message.
+        needed: settings of the UNet besides its channels, as the other parts need them.
+
+    Raises:
+        BackboneError: a setting is another one.
+    """
+    channels = configs["vae"].get("latent_channels")
+    settings = {"in_channels": channels, "out_channels": channels, **needed}
+    for key, value in settings.items():
+        if configs["unet"].get(key) != value:
             raise BackboneError(
-                f"{name} of {of} must be {needed}, as its other parts are, got {got}; "
-                f"inpainting and upscaling models are not supported"
+                f"unet {key} of {of} must be {value}, as its other parts are, "
+                f"got {configs['unet'].get(key)}; inpainting, upscaling and refining "
+                f"models are not supported"
             )
 
 
@@ -73,15 +91,20 @@ def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Network
     Raises:
         BackboneError: a weight file is missing, damaged, a pickle, or lacks weights.
     """
-    for part in WEIGHTS:
+    two = "text_encoder_2" in configs
+    for part in (*WEIGHTS, *(SECOND_WEIGHTS if two else ())):
         _check_intact(weight_file(folder, part)[0])
     vae_dtype = _vae_dtype(configs["vae"], dtype)
     with quietly():
+        second = (
+            _read(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype) if two else None
+        )
         return _frozen(
             Networks(
                 unet=_read(UNet2DConditionModel, folder, "unet", dtype),
                 vae=_read(AutoencoderKL, folder, "vae", vae_dtype),
                 text_encoder=_read(CLIPTextModel, folder, "text_encoder", dtype),
+                text_encoder_2=second,
             )
         )
 
@@ -107,19 +130,29 @@ def build_networks(
             unet=UNet2DConditionModel.from_config(dict(configs["unet"])),
             vae=AutoencoderKL.from_config(dict(configs["vae"])),
             text_encoder=CLIPTextModel(CLIPTextConfig(**configs["text_encoder"])),
+            text_encoder_2=_second(configs),
         )
     # the plain method: diffusers' own prints advice that is about reading weights
     nn.Module.to(networks.unet, device, dtype)
     nn.Module.to(networks.vae, device, _vae_dtype(configs["vae"], dtype))
     nn.Module.to(networks.text_encoder, device, dtype)
+    if networks.text_encoder_2 is not None:
+        nn.Module.to(networks.text_encoder_2, device, dtype)
     return _frozen(networks)
 
 
-def read_tokenizer(folder: Path, *, length: int | None = None) -> Any:  # noqa: ANN401 - untyped
-    """Read the tokenizer of a diffusers folder.
+def _second(configs: Configs) -> Any:  # noqa: ANN401
+    """The second text encoder of a model that has one, with random weights."""
+    config = configs.get("text_encoder_2")
+    return None if config is None else CLIPTextModelWithProjection(CLIPTextConfig(**config))
+
+
+def read_tokenizer(folder: Path, *, length: int | None = None, part: str = "tokenizer") -> Any:  # noqa: ANN401 - untyped
+    """Read a tokenizer of a diffusers folder.
 
     Args:
         folder: diffusers folder.
+        part: ``tokenizer``, or ``tokenizer_2`` of a model with two encoders.
         length: tokens that a prompt is padded to; None takes the tokenizer's own.
 
     Returns:
@@ -128,10 +161,10 @@ def read_tokenizer(folder: Path, *, length: int | None = None) -> Any:  # noqa: 
     Raises:
         BackboneError: there is none, or its files cannot be read.
     """
-    path = folder / "tokenizer"
+    path = folder / part
     if not any((path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise BackboneError(
-            f"{folder} must hold tokenizer/tokenizer.json or tokenizer/vocab.json, found neither; "
+            f"{folder} must hold {part}/tokenizer.json or {part}/vocab.json, found neither; "
             f"download or copy the folder again"
         )
     chosen = {} if length is None else {"model_max_length": length}
@@ -185,8 +218,9 @@ def _vae_dtype(config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:
 
 
 def _frozen(networks: Networks) -> Networks:
-    for network in (networks.unet, networks.vae, networks.text_encoder):
-        network.requires_grad_(False).eval()
+    for network in vars(networks).values():
+        if network is not None:
+            network.requires_grad_(False).eval()
     return networks
 
 

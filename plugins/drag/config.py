@@ -38,11 +38,11 @@ class DragConfig(PluginConfig):
     freeze_outside: bool = II("backbone.drag.freeze_outside")
     snap: bool = II("backbone.drag.snap")
 
-    tap: str = DragSettings.tap
+    tap: str = II("backbone.drag.tap")
     steps: int = DragSettings.steps
     strength: float = II("backbone.drag.strength")
     guidance: float = DragSettings.guidance
-    attention: list[str] = field(default_factory=lambda: list(DragSettings.attention))
+    attention: list[str] = II("backbone.drag.attention")
     residuals: bool = II("backbone.drag.residuals")
     composite: bool = True
     feather_px: int = II("backbone.drag.feather_px")

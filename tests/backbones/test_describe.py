@@ -23,13 +23,16 @@ def by_name(name):
 @pytest.mark.parametrize("name", ["sd15", "sd21"])
 def test_channels_and_strides_are_those_of_the_network(name):
     model = sd.from_config(name, device="meta")
-    listed = describe_backbone(name)
+    everything = describe_backbone(name)
+    listed = [tap for tap in everything if tap.name in model.taps]
     latent = torch.zeros(1, 4, 64, 128, device="meta")
     with capture(model.unet, {tap.name: tap.path for tap in listed}) as found:
         model.predictor(model.embed("a face"))(latent, 261)
     seen = {n: (a.shape[1], 512 / a.shape[2], 1024 / a.shape[3]) for n, a in found.items()}
     assert seen == {tap.name: (tap.channels, tap.stride, tap.stride) for tap in listed}
     assert model.taps == {tap.name: tap for tap in listed}
+    assert model.activations == {tap.name: tap for tap in everything}
+    assert list(everything[: len(listed)]) == listed
 
 
 def test_taps_come_in_the_order_of_a_forward():
@@ -87,7 +90,7 @@ def test_a_folder_is_described_from_two_of_its_files(tmp_path):
     assert describe_backbone(str(tmp_path)) == describe_backbone("embedded")
 
 
-@pytest.mark.parametrize("name", ["embedded", "random", "sd15", "sd21", "a folder"])
+@pytest.mark.parametrize("name", ["embedded", "random", "sd15", "sd21", "sdxl", "a folder"])
 def test_no_network_library_is_imported_and_it_takes_less_than_a_second(name):
     name = str(embedded_folder()) if name == "a folder" else name
     code = (
@@ -113,7 +116,7 @@ def test_an_unknown_name_is_refused_with_what_may_be_given():
         match=r"no backbone named 'sd51'; did you mean .*; the path of a .* folder or a hub id",
     ) as refusal:
         describe_backbone("sd51")
-    assert refusal.value.known == ("embedded", "random", "sd15", "sd21")
+    assert refusal.value.known == ("embedded", "random", "sd15", "sd21", "sdxl")
 
 
 def test_another_kind_of_block_is_refused_by_name():

@@ -470,8 +470,8 @@ def test_a_family_is_built_from_its_config_without_memory(name, millions):
 
 
 def test_a_name_without_bundled_configs_is_refused():
-    with pytest.raises(BackboneError, match="configs are bundled for sd15, sd21, got 'sdxl'"):
-        sd.from_config("sdxl", device="meta")
+    with pytest.raises(BackboneError, match="configs are bundled for sd15, sd21, sdxl, got 'sd3'"):
+        sd.from_config("sd3", device="meta")
 
 
 def test_the_embedded_folder_is_a_stock_pipeline():

@@ -4,16 +4,20 @@ import pytest
 import torch
 from reduced import reduced_configs
 
+from featurekit.attention_maps import attention_maps
 from featurekit.backbone import Backbone
-from featurekit.backbones import load, sd
+from featurekit.backbones import load, sd, sdxl
 from featurekit.capture import capture
+from featurekit.tokens import as_map
 
 EVERY = {
     "embedded": lambda: load("embedded", "cpu"),
     "random": lambda: load("random", "cpu"),
     "sd15": lambda: sd.build("sd15", reduced_configs("sd15"), device="cpu"),
     "sd21": lambda: sd.build("sd21", reduced_configs("sd21"), device="cpu"),
+    "sdxl": lambda: sdxl.build("sdxl", reduced_configs("sdxl"), device="cpu"),
 }
+LEVELS = {"sdxl": 3}  # all others have four
 
 
 @pytest.fixture(scope="module", params=list(EVERY))
@@ -50,13 +54,69 @@ def test_published_taps_are_what_a_forward_gives(backbone, latent):
         assert found[name].shape == (2, tap.channels, height // tap.stride, width // tap.stride)
 
 
-@pytest.mark.parametrize("name", ["down0", "mid", "up0", "up1", "up2", "up3"])
-def test_the_blocks_have_their_common_names(backbone, name):
-    assert name in backbone.taps
+def test_the_blocks_have_their_common_names(backbone):
+    levels = LEVELS.get(backbone.name, 4)
+    names = ["mid", *(f"{way}{i}" for way in ("down", "up") for i in range(levels))]
+    assert [name for name in names if name not in backbone.taps] == []
+    assert [tap.name for tap in backbone.taps.values() if tap.role == "up"] == names[levels + 1 :]
+
+
+def test_every_activation_is_captured_once_with_its_published_form(backbone, latent):
+    listed = [tap for tap in backbone.activations.values() if tap.network == "unet"]
+    assert list(backbone.taps.items()) == list(backbone.activations.items())[: len(backbone.taps)]
+    read = {tap.name: tap.address for tap in listed if tap.form != "heads"}
+    maps = {tap.name: tap.address for tap in listed if tap.form == "heads"}
+    predict = backbone.predictor(backbone.embed("a face"))
+    with torch.no_grad():
+        plain = predict(latent, 261)
+        with capture(backbone.unet, read) as found, attention_maps(backbone.unet, maps) as seen:
+            assert torch.equal(predict(latent, 261), plain)
+    size = tuple(side * backbone.stride for side in latent.shape[2:])
+    words = backbone.embed("a face").states.shape[1]
+    for tap in listed:
+        cells = [side // tap.stride for side in size] if tap.stride else []
+        if tap.form == "heads":  # reduced to the mean over heads; found by name: fired once
+            keys = words if tap.role == "cross_map" else cells[0] * cells[1]
+            assert seen[tap.name].shape == (2, cells[0] * cells[1], keys)
+        elif tap.form == "words":
+            assert found[tap.name].shape == (2, words, tap.channels)
+        else:
+            assert as_map(found[tap.name], tap, size_px=size).shape == (2, tap.channels, *cells)
+
+
+def test_every_map_of_the_autoencoder_is_captured_with_its_published_form(backbone, image):
+    listed = [tap for tap in backbone.activations.values() if tap.network == "vae"]
+    with torch.no_grad(), capture(backbone.vae, {t.name: t.address for t in listed}) as found:
+        size = backbone.decode(backbone.encode(image)).shape[2:]
+    assert {tap.role for tap in listed} == {"vae_encoder", "vae_decoder"}
+    for tap in listed:
+        cells = (side // tap.stride for side in size)
+        assert found[tap.name].shape == (2, tap.channels, *cells)
+
+
+def test_hooks_are_gone_after_success_and_after_an_exception(backbone, latent):
+    taps = {tap.name: tap.address for tap in backbone.taps.values()}
+    predict = backbone.predictor(backbone.embed("a face"))
+    with torch.no_grad(), capture(backbone.unet, taps):
+        predict(latent, 261)
+    with pytest.raises(ZeroDivisionError, match="zero"), capture(backbone.unet, taps):
+        1 / 0  # noqa: B018 - raised on purpose
+    parts = list(backbone.unet.modules())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+
+
+def test_the_timestep_given_is_the_one_the_network_saw(backbone, latent):
+    seen = []
+    hook = backbone.unet.register_forward_pre_hook(lambda module, given: seen.append(given[1]))
+    with torch.no_grad():
+        for guidance in (1.0, 2.5):
+            backbone.predictor(backbone.embed("a face"), guidance)(latent, 261)
+    hook.remove()
+    assert [(type(t), t) for t in seen] == [(int, 261)] * 2
 
 
 def test_strides_fall_on_the_way_up_to_that_of_the_latent(backbone):
-    strides = [backbone.taps[f"up{i}"].stride for i in range(4)]
+    strides = [backbone.taps[f"up{i}"].stride for i in range(LEVELS.get(backbone.name, 4))]
     assert strides == sorted(strides, reverse=True)
     assert strides[-1] == backbone.stride
 
@@ -114,7 +174,7 @@ def test_capturing_leaves_the_prediction_as_it_is(backbone, latent):
 
 def test_an_early_exit_reads_what_the_full_forward_reads(backbone, latent):
     predict = backbone.predictor(backbone.embed("a face"))
-    for name in ("mid", "up1", "up3"):
+    for name in ("mid", "up1", f"up{LEVELS.get(backbone.name, 4) - 1}"):
         with capture(backbone.unet, {name: backbone.taps[name].path}) as full:
             predict(latent, 261)
         with capture(backbone.unet, {name: backbone.taps[name].path}, stop_after=True) as early:

@@ -1,0 +1,287 @@
+"""Stable Diffusion XL and every stack of its shape: two text encoders, a pooled text and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from featurekit.backbones import describe
+from featurekit.backbones.folder import (
+    SECOND_CONFIG,
+    SECOND_WEIGHTS,
+    WEIGHTS,
+    bundled_configs,
+    embedded_folder,
+    read_config,
+    read_configs,
+    read_pipeline,
+    weight_file,
+)
+from featurekit.backbones.latent import LatentDiffusion, repeated
+from featurekit.backbones.placement import place
+from featurekit.backbones.stock import (
+    Configs,
+    build_networks,
+    check_fit,
+    read_networks,
+    read_tokenizer,
+)
+from featurekit.errors import BackboneError, ShapeError
+from featurekit.noise import NoiseTable
+from featurekit.types import Conditioning, Predict
+
+_LAYER = -2  # of both encoders: the last but one, before the final normalisation
+_POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``
+_SIZE_COUNT = 6  # original height, width; top, left of the crop; target height, width
+
+
+@dataclass(frozen=True, eq=False)
+class StableDiffusionXL(LatentDiffusion):
+    """A frozen model of two text encoders; see ``featurekit.backbone.Backbone``."""
+
+    text_encoder_2: Any = None  # CLIPTextModelWithProjection
+    tokenizer_2: Any = None  # CLIPTokenizer
+    empty_is_zero: bool = True  # the model was trained with zeros in the place of no prompt
+
+    def embed(self, prompt: str) -> Conditioning:
+        """Turn a prompt into the states of both encoders, side by side, and the pooled text.
+
+        The empty prompt is the unconditional case: zeros, where the model was trained with them.
+        """
+        ids = self.token_ids(prompt, self.text_encoder, self.tokenizer)
+        ids_2 = self.token_ids(prompt, self.text_encoder_2, self.tokenizer_2)
+        first = self.text_encoder(ids, output_hidden_states=True).hidden_states[_LAYER]
+        second = self.text_encoder_2(ids_2, output_hidden_states=True)
+        states = torch.cat([first, second.hidden_states[_LAYER]], dim=-1)
+        pooled: Tensor = second.text_embeds
+        if not prompt and self.empty_is_zero:
+            states, pooled = torch.zeros_like(states), torch.zeros_like(pooled)
+        return Conditioning(states=states, prompt=prompt, extra={_POOLED: pooled})
+
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predict:
+        """Make ``(z, t) -> eps`` for a conditioning; with guidance, both rows in one call.
+
+        The sizes are those of ``with_sizes``; without them the picture is taken to be whole and as
+        large as the latent says. The unconditional rows get the sizes of the others.
+        """
+        sides = [conditioning]
+        if guidance != 1:
+            sides.insert(0, self.embed(""))
+        for side in sides:
+            if _POOLED not in side.extra:
+                raise ShapeError(
+                    f"conditioning for {self.name} must hold the pooled text as extra[{_POOLED!r}],"
+                    f" got {sorted(side.extra)}; make it with its embed"
+                )
+
+        def given(z: Tensor) -> dict[str, Any]:
+            rows = z.shape[0]
+            sizes = conditioning.extra.get(_SIZES)
+            if sizes is None:
+                height, width = (size * self.stride for size in z.shape[2:])
+                sizes = _sizes((height, width), (0, 0), (height, width))
+            sizes = repeated(sizes.to(z.device), rows)
+            return {
+                "encoder_hidden_states": torch.cat([repeated(s.states, rows) for s in sides]),
+                "added_cond_kwargs": {
+                    "text_embeds": torch.cat([repeated(s.extra[_POOLED], rows) for s in sides]),
+                    "time_ids": sizes.repeat(len(sides), 1),
+                },
+            }
+
+        return self.predicting(given, guidance)
+
+
+def with_sizes(
+    conditioning: Conditioning,
+    *,
+    original_px: tuple[int, int],
+    target_px: tuple[int, int],
+    crop_px: tuple[int, int] = (0, 0),
+) -> Conditioning:
+    """Say how large the picture is and what part of what it shows.
+
+    Args:
+        conditioning: what ``StableDiffusionXL.embed`` returned.
+        original_px: height and width before any resizing.
+        target_px: height and width that the result stands for.
+        crop_px: top and left of the crop.
+
+    Returns:
+        The conditioning with these sizes; without them a predictor takes the latent's.
+
+    Raises:
+        ShapeError: a size is below 1, or a crop below 0.
+
+    Source: Podell et al. 2023, arXiv:2307.01952, section 2.2.
+    """
+    if min(*original_px, *target_px) < 1 or min(crop_px) < 0:
+        raise ShapeError(
+            f"sizes must be at least 1 px and crops at least 0 px, got original {original_px}, "
+            f"target {target_px}, crop {crop_px}"
+        )
+    sizes = _sizes(original_px, crop_px, target_px)
+    return replace(conditioning, extra={**conditioning.extra, _SIZES: sizes})
+
+
+def load_folder(
+    folder: Path,
+    *,
+    name: str,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+) -> StableDiffusionXL:
+    """Load a diffusers folder: safetensors only, no code from the folder, no network.
+
+    Args:
+        folder: diffusers folder with unet, vae, two text encoders, two tokenizers and scheduler.
+        name: what the backbone will be called.
+        device: ``auto`` (CUDA if there is one) or any torch device.
+        dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), a name or a torch dtype. An
+            autoencoder that overflows in float16 is kept in float32.
+
+    Returns:
+        Frozen backbone in evaluation mode.
+
+    Raises:
+        BackboneError: a part is missing, damaged, a pickle, or of another architecture; or the
+            device cannot be used.
+        ScheduleError: the noise levels of the scheduler cannot be inverted.
+        UnknownNameError: there is no such dtype.
+    """
+    where, what = place(device, dtype)
+    configs = read_configs(folder)
+    _check_kind(configs["unet"], str(folder))
+    configs |= {part: read_config(folder, part) for part in SECOND_CONFIG}
+    configs["pipeline"] = read_pipeline(folder)
+    _check_shape(configs, str(folder))
+    noise = NoiseTable.from_scheduler(configs["scheduler"])
+    tokenizers = [read_tokenizer(folder, part=part) for part in ("tokenizer", "tokenizer_2")]
+    networks = read_networks(folder, configs, what)
+    files = [weight_file(folder, part)[0] for part in (*WEIGHTS, *SECOND_WEIGHTS)]
+    return StableDiffusionXL(
+        name=name,
+        noise=noise,
+        unet=networks.unet.to(where),
+        vae=networks.vae.to(where),
+        text_encoder=networks.text_encoder.to(where),
+        tokenizer=tokenizers[0],
+        files={path.relative_to(folder).as_posix(): path for path in files},
+        text_encoder_2=networks.text_encoder_2.to(where),
+        tokenizer_2=tokenizers[1],
+        empty_is_zero=_empty_is_zero(configs),
+    )
+
+
+def from_config(
+    name: str = "sdxl",
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    seed: int = 0,
+) -> StableDiffusionXL:
+    """Build the family from its bundled configs alone, with random weights.
+
+    Args:
+        name: ``sdxl``.
+        device: ``auto`` or any torch device, ``meta`` included, which takes no memory.
+        dtype: ``auto``, a name or a torch dtype.
+        seed: of the random weights.
+
+    Returns:
+        Frozen backbone in evaluation mode; the tokenizers are the embedded model's.
+
+    Raises:
+        BackboneError: no such configs are bundled, or the device cannot be used.
+        UnknownNameError: there is no such dtype.
+    """
+    return build(name, bundled_configs(name), device=device, dtype=dtype, seed=seed)
+
+
+def build(
+    name: str,
+    configs: Configs,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    seed: int = 0,
+) -> StableDiffusionXL:
+    """Build a model from configs, with random weights and the embedded tokenizer twice.
+
+    Args:
+        name: what the backbone will be called.
+        configs: config by part: unet, vae, text_encoder, text_encoder_2, scheduler, pipeline.
+        device: ``auto`` or any torch device, ``meta`` included.
+        dtype: ``auto``, a name or a torch dtype.
+        seed: of the random weights; the global random state is left as it is.
+
+    Returns:
+        Frozen backbone in evaluation mode.
+
+    Raises:
+        BackboneError: the configs are of another architecture, or the device cannot be used.
+        ScheduleError: the noise levels of the scheduler cannot be inverted.
+        UnknownNameError: there is no such dtype.
+    """
+    where, what = place(device, dtype)
+    _check_kind(configs["unet"], name)
+    _check_shape(configs, name)
+    networks = build_networks(configs, device=where, dtype=what, seed=seed)
+    lengths = [configs[p]["max_position_embeddings"] for p in ("text_encoder", "text_encoder_2")]
+    tokenizers = [read_tokenizer(embedded_folder(), length=length) for length in lengths]
+    return StableDiffusionXL(
+        name=name,
+        noise=NoiseTable.from_scheduler(configs["scheduler"]),
+        unet=networks.unet,
+        vae=networks.vae,
+        text_encoder=networks.text_encoder,
+        tokenizer=tokenizers[0],
+        text_encoder_2=networks.text_encoder_2,
+        tokenizer_2=tokenizers[1],
+        empty_is_zero=_empty_is_zero(configs),
+    )
+
+
+def _check_kind(unet: Mapping[str, Any], of: str) -> None:
+    """Refuse a UNet that the stock forward would call otherwise than this family does."""
+    wanted = {
+        "addition_embed_type": "text_time",
+        "class_embed_type": None,
+        "encoder_hid_dim_type": None,
+    }
+    for key, value in wanted.items():
+        if unet.get(key) != value:
+            raise BackboneError(
+                f"a Stable Diffusion XL must need text states, a pooled text and sizes, but the "
+                f"UNet of {of} has {key}={unet.get(key)!r}; another family is needed for it"
+            )
+
+
+def _check_shape(configs: Configs, of: str) -> None:
+    """Refuse parts that do not fit each other, and other blocks, before weights are read."""
+    unet, text, text_2 = (configs[p] for p in ("unet", "text_encoder", "text_encoder_2"))
+    sizes = _SIZE_COUNT * unet.get("addition_time_embed_dim", 0)
+    check_fit(
+        configs,
+        of,
+        {
+            "cross_attention_dim": text.get("hidden_size", 0) + text_2.get("hidden_size", 0),
+            "projection_class_embeddings_input_dim": text_2.get("projection_dim", 0) + sizes,
+        },
+    )
+    describe.taps(unet, configs["vae"])
+
+
+def _empty_is_zero(configs: Configs) -> bool:
+    """What the pipeline says; diffusers takes zeros where it says nothing."""
+    return bool(configs.get("pipeline", {}).get("force_zeros_for_empty_prompt", True))
+
+
+def _sizes(original: tuple[int, int], crop: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """Sizes in the order in which the UNet was trained to get them, (1 6)."""
+    return torch.tensor([[*original, *crop, *target]], dtype=torch.float32)

@@ -1,0 +1,208 @@
+"""Features of many pictures: batched, each as if it were alone."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+import torch
+from torch import Tensor
+
+from featurekit.backbone import Backbone
+from featurekit.draws import noises, seed_of
+from featurekit.errors import ConfigError
+from featurekit.features import FeatureMaps
+from featurekit.reading import encoded, read, reading
+from featurekit.recipes import Recipe
+from featurekit.shapes import expect
+from featurekit.types import Conditioning
+
+REMEMBERED = 256  # latents and prompts that a run keeps, the most recent ones
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture to be read."""
+
+    id: str  # decides its noise; each once a run
+    image: Tensor  # (1 3 h w) in [-1, 1], any size
+    prompt: str = ""
+
+
+def bucket_of(name: str, buckets: int) -> int:
+    """Say which bucket a sample belongs to: by its id alone.
+
+    Args:
+        name: id of the sample.
+        buckets: how many there are, >= 1.
+
+    Returns:
+        Number of the bucket, from 0.
+    """
+    return int.from_bytes(sha256(name.encode()).digest()[8:16]) % buckets
+
+
+def share(
+    samples: Iterable[Sample], *, worker: int, workers: int, buckets: int
+) -> Iterator[Sample]:
+    """Pass on the samples of one worker: those of every ``workers``-th bucket.
+
+    Whole buckets go to one worker, and ``Extractor`` makes no batch of two buckets, so with one
+    order of samples and one number of buckets, a batch holds the same samples for any number of
+    workers.
+
+    Args:
+        samples: all of them.
+        worker: number of this one, 0 to ``workers - 1``.
+        workers: how many there are, >= 1.
+        buckets: how many buckets, at least ``workers``.
+
+    Yields:
+        The samples of this worker.
+
+    Raises:
+        ConfigError: the numbers do not fit each other.
+    """
+    if not 0 <= worker < workers <= buckets:
+        raise ConfigError(
+            f"worker must lie below workers, and workers be at most buckets, got worker {worker}, "
+            f"workers {workers}, buckets {buckets}"
+        )
+    for sample in samples:
+        if bucket_of(sample.id, buckets) % workers == worker:
+            yield sample
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A sample whose picture and prompt have been through their encoders."""
+
+    id: str
+    latent: Tensor  # (1 c h w)
+    conditioning: Conditioning
+
+
+class Extractor:
+    """Reads what a recipe names of any number of pictures, in batches of one size.
+
+    The noise of a sample comes from the seed and its id. A batch has pictures of one padded size
+    and always ``batch`` rows a timestep and draw (the last one is filled up), so that neither the
+    order nor the number of samples matters beyond rounding. Each picture goes through the
+    autoencoder once and each prompt through the text encoder once, however often they are read.
+    Nothing keeps gradients.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        batch: int = 8,
+        rows: int = 64,
+        buckets: int = 1,
+    ) -> None:
+        """Check what is asked for.
+
+        Args:
+            backbone: a loaded model.
+            recipe: what to read of each picture.
+            seed: of the noise, with the id of a sample.
+            batch: pictures in a call of the network, >= 1.
+            rows: most rows in a call, each a picture at a timestep with a noise, >= ``batch``.
+            buckets: sets of samples, by a hash of the id, that are never mixed; see ``share``.
+
+        Raises:
+            UnknownNameError: no tap and no submodule has that name.
+            NoiseLevelError: a timestep is outside the noise table.
+            ConfigError: a number is too small, or nothing is asked for, or something twice.
+        """
+        if batch < 1 or rows < batch or buckets < 1:
+            raise ConfigError(
+                f"batch and buckets must be at least 1 and rows at least batch, got batch {batch}, "
+                f"rows {rows}, buckets {buckets}"
+            )
+        self._backbone, self._recipe, self._seed = backbone, recipe, seed
+        self._batch, self._rows, self._buckets = batch, rows, buckets
+        self._asked = reading(backbone, recipe)
+        self._latents: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
+
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[tuple[str, FeatureMaps]]:
+        """Read samples as they come.
+
+        Args:
+            samples: any iterable; it is asked for the next picture when that one is needed.
+
+        Yields:
+            Id and maps (1 c H/stride W/stride) of each sample, in the order in which batches fill
+            up: samples of one size and one bucket in the order given.
+
+        Raises:
+            ConfigError: two samples have one id.
+            ShapeError: an image is not (1 3 h w).
+            ImageError: an image holds NaN or infinities, or whole numbers.
+            BackboneError: the autoencoder gave NaN or infinities.
+            CaptureError: a module that was named gives no map of the picture.
+        """
+        waiting: dict[tuple[int, torch.Size], list[_Ready]] = {}
+        seen: set[str] = set()
+        for sample in samples:
+            if sample.id in seen:
+                raise ConfigError(f"ids of samples must differ, got {sample.id!r} twice")
+            seen.add(sample.id)
+            ready = self._prepared(sample)
+            key = (bucket_of(sample.id, self._buckets), ready.latent.shape)
+            group = waiting.setdefault(key, [])
+            group.append(ready)
+            if len(group) == self._batch:
+                yield from self._batched(waiting.pop(key))
+        for group in waiting.values():
+            yield from self._batched(group)
+
+    @torch.no_grad()
+    def _prepared(self, sample: Sample) -> _Ready:
+        """Encode picture and prompt, or remember what they gave."""
+        expect(sample.image, "1 c h w", of=f"image {sample.id!r}", c=3)
+        pixels = sample.image.detach().cpu().contiguous()
+        digest = sha256(f"{tuple(pixels.shape)} {pixels.dtype}".encode())
+        digest.update(pixels.view(-1).view(torch.uint8).numpy().tobytes())
+        key = digest.digest()
+        if key not in self._latents:
+            self._latents[key] = encoded(self._backbone, sample.image, of=f"image {sample.id!r}")
+        if sample.prompt not in self._prompts:
+            self._prompts[sample.prompt] = self._backbone.embed(sample.prompt)
+        self._latents.move_to_end(key)
+        self._prompts.move_to_end(sample.prompt)
+        found = _Ready(sample.id, self._latents[key], self._prompts[sample.prompt])
+        if len(self._latents) > REMEMBERED:
+            self._latents.popitem(last=False)
+        if len(self._prompts) > REMEMBERED:
+            self._prompts.popitem(last=False)
+        return found
+
+    @torch.no_grad()
+    def _batched(self, group: list[_Ready]) -> list[tuple[str, FeatureMaps]]:
+        """Read samples of one size, filled up to a whole batch with the last of them."""
+        filled = group + [group[-1]] * (self._batch - len(group))
+        channels, height, width = filled[0].latent.shape[1:]
+        drawn = [
+            noises(self._recipe.ensemble, (channels, height, width), seed_of(self._seed, one.id))
+            for one in filled
+        ]
+        maps = read(
+            self._backbone,
+            self._asked,
+            torch.cat([one.latent for one in filled]),
+            torch.stack(drawn, 1),
+            conditioning=_joined([one.conditioning for one in filled]),
+            together=max(self._rows // self._batch, 1),
+        )
+        return [(one.id, maps.row(index)) for index, one in enumerate(group)]
+
+
+def _joined(several: list[Conditioning]) -> Conditioning:
+    """One row a picture."""
+    extra = {name: torch.cat([one.extra[name] for one in several]) for name in several[0].extra}
+    prompts = " | ".join(dict.fromkeys(one.prompt for one in several))
+    return Conditioning(torch.cat([one.states for one in several]), prompts, extra)

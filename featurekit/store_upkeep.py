@@ -1,0 +1,185 @@
+"""Looking after a store: what is in it, whether it is whole, and tidying it up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurekit.atomic import make_folder
+from featurekit.errors import ConfigError
+from featurekit.io import read_tensors, sha256_of
+from featurekit.locks import held_if_free
+from featurekit.store import Header, SampleRef, chunks, read_header, shard_name, shard_path
+from featurekit.store_log import (
+    Commit,
+    Row,
+    group_folders,
+    is_whole,
+    live_rows,
+    read_commits,
+    read_rows,
+    replace_commits,
+)
+from featurekit.store_shards import Stored, checksum, loose_files, put_shard, remove
+from featurekit.store_write import load_reduction
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a store holds."""
+
+    header: Header
+    samples: int
+    shards: int
+    bytes: int  # of the shards
+    replaced: int  # stored samples that a later one of the same id replaces
+    loose: int  # files that no commit names
+
+
+def stat_store(folder: Path | str) -> Stat:
+    """Count what a store holds.
+
+    Args:
+        folder: the store.
+
+    Raises:
+        ConfigError: there is no store, it is of another format, or a manifest is damaged.
+    """
+    root = Path(folder)
+    header = read_header(root)
+    samples = stored = loose = 0
+    commits: list[Commit] = []
+    for group in group_folders(root):
+        samples += len(live_rows(root, group))
+        mine = list(read_commits(group)[0].values())
+        stored += sum(commit.samples for commit in mine)
+        commits += mine
+        loose += len(loose_files(group))
+    size = sum(commit.bytes for commit in commits)
+    return Stat(header, samples, len(commits), size, stored - samples, loose)
+
+
+def verify_store(folder: Path | str) -> tuple[str, ...]:
+    """Read every byte of a store and compare it with what was committed.
+
+    Args:
+        folder: the store.
+
+    Returns:
+        A sentence for each thing that is wrong; none if the store is whole.
+
+    Raises:
+        ConfigError: there is no store, or it is of another format.
+    """
+    root = Path(folder)
+    header = read_header(root)
+    problems = []
+    try:
+        load_reduction(root, header)
+    except ConfigError as error:
+        problems.append(str(error))
+    for group in group_folders(root):
+        try:
+            commits = read_commits(group)[0].values()
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for commit in commits:
+            problems += _problems(root, commit)
+    return tuple(problems)
+
+
+def compact_store(folder: Path | str) -> int:
+    """Bring a store into the shards that one undisturbed run would have written.
+
+    Samples that later ones replaced and files that were left over are dropped. Each group is
+    rewritten beside its old shards, which go once its new log is in place.
+
+    Args:
+        folder: the store; nobody may be writing to it.
+
+    Returns:
+        Bytes by which the shards became smaller, leftovers included.
+
+    Raises:
+        ConfigError: a shard is damaged; nothing of its group is changed.
+        OutputError: a group is being written to, or the disk is full.
+    """
+    root = make_folder(folder) if Path(folder).is_dir() else Path(folder)
+    header = read_header(root)
+    freed = 0
+    for group in group_folders(root):
+        with held_if_free(group):
+            before = _bytes_in(group)
+            try:
+                _compact_group(root, header, group)
+            finally:
+                remove(loose_files(group))
+            freed += before - _bytes_in(group)
+    return freed
+
+
+def _problems(root: Path, commit: Commit) -> list[str]:
+    path = shard_path(root, commit.shard)
+    try:
+        rows = read_rows(root, commit)
+    except ConfigError as error:
+        return [str(error)]
+    if not is_whole(root, commit):
+        found = f"has {path.stat().st_size}" if path.is_file() else "is missing"
+        return [f"{str(path)!r} must have {commit.bytes} bytes, but {found}"]
+    if sha256_of(path) != commit.sha256:
+        return [f"{str(path)!r} must be as it was committed, but its bytes have changed; delete it"]
+    try:
+        _stored(root, rows)
+    except ConfigError as error:
+        return [str(error)]
+    return []
+
+
+def _compact_group(root: Path, header: Header, folder: Path) -> None:
+    group = int(folder.name)
+    old, _ = read_commits(folder)
+    rows = live_rows(root, folder)
+    new: list[Commit] = []
+    for refs in chunks([row.ref() for row in rows.values()], header.layout.samples):
+        name = shard_name(group, [(ref.id, rows[ref.id].key) for ref in refs])
+        if name in old and is_whole(root, old[name]):
+            new.append(old[name])
+        else:
+            new.append(_merged(root, header, group, refs=refs, rows=rows))
+    if new != list(old.values()):
+        replace_commits(folder, new)
+
+
+def _merged(
+    root: Path, header: Header, group: int, *, refs: Sequence[SampleRef], rows: dict[str, Row]
+) -> Commit:
+    """Write a shard of samples that lie in several; their checksums are compared on the way."""
+    shards: dict[str, list[Row]] = {}
+    for ref in refs:
+        shards.setdefault(rows[ref.id].shard, []).append(rows[ref.id])
+    stored: dict[str, Stored] = {}
+    for some in shards.values():
+        stored |= _stored(root, some)
+    return put_shard(root, header, group, refs=refs, stored=[stored[ref.id] for ref in refs])
+
+
+def _stored(root: Path, rows: Sequence[Row]) -> dict[str, Stored]:
+    """What is stored of samples of one shard, by id; each as its manifest says."""
+    path = shard_path(root, rows[0].shard)
+    columns = read_tensors(path)
+    found: dict[str, Stored] = {}
+    for row in rows:
+        missing = row.shapes.keys() - columns.keys()
+        stored = {name: columns[name][row.row] for name in row.shapes if name not in missing}
+        if missing or checksum(stored) != row.checksum:
+            raise ConfigError(
+                f"a sample must be as its manifest says, but {row.id!r} of {str(path)!r} is not; "
+                f"delete the shard and write the store again"
+            )
+        found[row.id] = stored
+    return found
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

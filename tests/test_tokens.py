@@ -1,0 +1,38 @@
+"""as_map: each token comes to lie where its cell of the picture is."""
+
+import pytest
+import torch
+
+from featurekit.errors import CaptureError, ShapeError
+from featurekit.tokens import as_map
+from featurekit.types import Tap
+
+TOKENS = Tap("up1.attention0.block0", "a.b", "transformer_block", 3, 16, form="tokens")
+MAP = Tap("up1", "up_blocks.1", "up", 3, 16)
+
+
+def test_tokens_run_along_the_rows_of_the_picture():
+    cells = torch.arange(2 * 3 * 2 * 4.0).view(2, 3, 2, 4)
+    tokens = cells.flatten(2).transpose(1, 2)
+    assert torch.equal(as_map(tokens, TOKENS, size_px=(32, 64)), cells)
+
+
+def test_a_map_stays_as_it_is():
+    cells = torch.zeros(2, 3, 2, 4)
+    assert as_map(cells, MAP, size_px=(32, 64)) is cells
+
+
+@pytest.mark.parametrize("form", ["words", "heads"])
+def test_what_has_no_cells_is_refused(form):
+    tap = Tap("up1.k", "up_blocks.1.k", "cross_k", 3, 0, form=form)
+    with pytest.raises(
+        CaptureError, match=rf"up1\.k is one of {form}; .*address 'up_blocks\.1\.k'"
+    ):
+        as_map(torch.zeros(2, 77, 3), tap, size_px=(32, 64))
+
+
+def test_another_picture_is_refused():
+    with pytest.raises(ShapeError, match=r"must have 2 \* 4 tokens for a picture .*, got 9"):
+        as_map(torch.zeros(1, 9, 3), TOKENS, size_px=(32, 64))
+    with pytest.raises(ShapeError, match=r"up1 must be \(b c=3 h=2 w=4\), got \(1, 3, 4, 2\)"):
+        as_map(torch.zeros(1, 3, 4, 2), MAP, size_px=(32, 64))
