@@ -42,7 +42,7 @@ class DragConfig(PluginConfig):
     steps: int = DragSettings.steps
     strength: float = II("backbone.drag.strength")
     guidance: float = DragSettings.guidance
-    attention: list[str] = II("backbone.drag.attention")
+    attention: list[str] = field(default_factory=lambda: II("backbone.drag.attention"))
     residuals: bool = II("backbone.drag.residuals")
     composite: bool = True
     feather_px: int = II("backbone.drag.feather_px")

@@ -82,7 +82,8 @@ def evaluate(job: Job) -> Result:
         drawn[EDGES] = {kind: _edges(exam, kind) for kind in exam.scenes}
         tables[hand] = {row: exam.marks(inks) for row, inks in drawn.items()}
         outputs[f"sheet_{hand}"] = write_image(
-            exam_sheet(exam, drawn[HEADLINE], exam.edges), job.out / f"sheet_{hand}.png"
+            exam_sheet(exam, drawn[HEADLINE], exam.edges, shown=config.tests),
+            job.out / f"sheet_{hand}.png",
         )
     write_json({"held_out": tables}, outputs["table"])
     return Result(

@@ -9,7 +9,8 @@ from featurekit.pictures import contact_sheet, curve
 
 from .judging import Draw, Exam
 
-SHOWN = 3  # scenes of each kind
+ACROSS = 4  # scenes side by side
+TITLES = ("picture", "sketch", "true drawing", "edge map")
 
 
 def ink_picture(ink: Tensor) -> Tensor:
@@ -17,17 +18,29 @@ def ink_picture(ink: Tensor) -> Tensor:
     return (2 * ink - 1).clamp(-1, 1).expand(-1, 3, -1, -1)
 
 
-def exam_sheet(exam: Exam, drawn: Mapping[str, Tensor], draw_edges: Draw) -> Image.Image:
-    """The first scenes of every kind, none chosen: picture, sketch, true drawing, edges."""
+def exam_sheet(
+    exam: Exam, drawn: Mapping[str, Tensor], draw_edges: Draw, *, shown: int = ACROSS
+) -> Image.Image:
+    """The first scenes of every kind, none chosen: picture, sketch, true drawing, edges.
+
+    Args:
+        exam: the scenes.
+        drawn: ink by kind, (n 1 h w).
+        draw_edges: the edge map of a picture.
+        shown: scenes of each kind, if there are so many.
+    """
     rows = {}
     for kind, inks in drawn.items():
-        row = []
         truths = exam.truths(kind)
-        for i, image in enumerate(exam.images(kind)[:SHOWN]):
-            shown = (inks[i : i + 1], truths[i : i + 1], draw_edges(image))
-            row += [image, *map(ink_picture, shown)]
-        rows[kind] = row
-    return contact_sheet(rows, ["picture", "sketch", "true drawing", "edge map"] * SHOWN)
+        images = exam.images(kind)[:shown]
+        for first in range(0, len(images), ACROSS):
+            row = []
+            for i, image in enumerate(images[first : first + ACROSS], first):
+                parts = (inks[i : i + 1], truths[i : i + 1], draw_edges(image))
+                row += [image, *map(ink_picture, parts)]
+            rows[f"{kind} {first + 1}" if first else kind] = row
+    across = max(len(row) for row in rows.values()) // len(TITLES)
+    return contact_sheet(rows, TITLES * across)
 
 
 def target_sheet(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> Image.Image:
