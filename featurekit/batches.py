@@ -15,6 +15,7 @@ from featurekit.features import FeatureMaps
 from featurekit.reading import encoded, read, reading
 from featurekit.recipes import Recipe
 from featurekit.shapes import expect
+from featurekit.sharding import Share, group_of
 from featurekit.types import Conditioning
 
 REMEMBERED = 256  # latents and prompts that a run keeps, the most recent ones
@@ -27,19 +28,6 @@ class Sample:
     id: str  # decides its noise; each once a run
     image: Tensor  # (1 3 h w) in [-1, 1], any size
     prompt: str = ""
-
-
-def bucket_of(name: str, buckets: int) -> int:
-    """Say which bucket a sample belongs to: by its id alone.
-
-    Args:
-        name: id of the sample.
-        buckets: how many there are, >= 1.
-
-    Returns:
-        Number of the bucket, from 0.
-    """
-    return int.from_bytes(sha256(name.encode()).digest()[8:16]) % buckets
 
 
 def share(
@@ -68,8 +56,9 @@ def share(
             f"worker must lie below workers, and workers be at most buckets, got worker {worker}, "
             f"workers {workers}, buckets {buckets}"
         )
+    mine = Share(worker, workers)
     for sample in samples:
-        if bucket_of(sample.id, buckets) % workers == worker:
+        if mine.owns(group_of(sample.id, buckets)):
             yield sample
 
 
@@ -113,7 +102,8 @@ class Extractor:
             buckets: sets of samples, by a hash of the id, that are never mixed; see ``share``.
 
         Raises:
-            UnknownNameError: no tap and no submodule has that name.
+            UnknownNameError: a word means no tap and no submodule.
+            CaptureError: a word means a tap that is no map of the denoiser.
             NoiseLevelError: a timestep is outside the noise table.
             ConfigError: a number is too small, or nothing is asked for, or something twice.
         """
@@ -152,7 +142,7 @@ class Extractor:
                 raise ConfigError(f"ids of samples must differ, got {sample.id!r} twice")
             seen.add(sample.id)
             ready = self._prepared(sample)
-            key = (bucket_of(sample.id, self._buckets), ready.latent.shape)
+            key = (group_of(sample.id, self._buckets), ready.latent.shape)
             group = waiting.setdefault(key, [])
             group.append(ready)
             if len(group) == self._batch:

@@ -42,6 +42,15 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.export:main",
         "featurekit.options:ExtractOptions",
     ),
+    "analyse": Command(
+        "measure features and show it: timesteps|positions|norms|labels key=value ...",
+        "featurekit.analyse:main",
+    ),
+    "pck": Command(
+        "share of points found in other pictures, of scenes or of SPair-71k: data=FOLDER",
+        "featurekit.analyse:point_pairs",
+        "featurekit.options:PckOptions",
+    ),
     "scenes": Command(
         "write contact sheets of the procedural world: seed=N count=N size=PX",
         "featurekit.contact:main",

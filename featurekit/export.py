@@ -1,6 +1,7 @@
 """``featurekit extract``: features of a picture or a folder of them, as tensors and pictures."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,13 +19,17 @@ from featurekit.atomic import make_folder
 from featurekit.backbone import Backbone
 from featurekit.batches import Extractor, Sample
 from featurekit.errors import ConfigError, ImageError
+from featurekit.export_store import plan_pictures, store_pictures
 from featurekit.extract import extract
 from featurekit.features import FeatureMaps
 from featurekit.folders import pictures_in
 from featurekit.io import load_image, write_image, write_tensors
 from featurekit.options import ExtractOptions
 from featurekit.overrides import check_seed, fill
+from featurekit.picture_reader import PictureReader
 from featurekit.recipes import Ensemble, Recipe, recipe
+from featurekit.reduction import parse_recipe
+from featurekit.sharding import group_of, launched_share, parse_share
 from featurekit.types import Progress
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
@@ -38,11 +43,12 @@ class Sink(Protocol):
 
 
 def main(words: Sequence[str]) -> int:
-    """Extract what the words say into a folder.
+    """Extract what the words say into a folder, or with ``store=`` into a store.
 
     Writes ``features.safetensors`` with one tensor (1 c h w) per tap and timestep, named
     ``tap/timestep``, and one picture of its principal components for each; for a folder of
-    pictures in a folder for each of them. The noise of a picture of a folder depends on its name.
+    pictures in a folder for each of them. The noise of a picture of a folder or in a store depends
+    on its name.
 
     Args:
         words: overrides of ``ExtractOptions``; ``recipe=`` stands for those that it names, which
@@ -58,6 +64,8 @@ def main(words: Sequence[str]) -> int:
     options = _options(words)
     check_seed(options.seed)
     asked = _recipe(options)
+    if options.store:
+        return _store(asked, options)
     sink = FolderSink(make_folder(options.out), asdict(options))
     paths, skipped = pictures_in(options.image)
     backbone = backbones.load(options.backbone, options.device, options.dtype)
@@ -75,13 +83,12 @@ def main(words: Sequence[str]) -> int:
     )
     written = _of_many(extractor, _Pictures(paths, skipped, options.prompt), sink)
     sys.stdout.write("".join(f"{path}\n" for path in written))
-    for path, reason in skipped.items():
-        sys.stderr.write(f"skipped {path.name}: {reason}\n")
+    code = _told(skipped)
     if not written:
         raise ImageError(
             f"a folder must hold a picture that can be read, {options.image!r} has none"
         )
-    return SKIPPED if skipped else DONE
+    return code
 
 
 class FolderSink:
@@ -137,11 +144,53 @@ class _Pictures:
             yield Sample(path.name, image, self._prompt)
 
 
+def _store(asked: Recipe, options: ExtractOptions) -> int:
+    """Bring the pictures into a store, or say what that will cost."""
+    share = parse_share(options.shard) if options.shard else launched_share(os.environ)
+    parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
+    paths, others = pictures_in(options.image)
+    reader = PictureReader(
+        backbones.load(options.backbone, options.device, options.dtype),
+        asked,
+        prompt=options.prompt,
+        seed=options.seed,
+        batch=options.batch,
+        rows=options.rows,
+    )
+    if options.dry_run:
+        plan, broken = plan_pictures(
+            options.store, paths, reader=reader, reduce=options.reduce, share=share
+        )
+        sys.stdout.write(f"{plan}\n")
+    else:
+        with _shown("storing") as progress:
+            written, broken = store_pictures(
+                options.store, paths, reader=reader, reduce=options.reduce, share=share,
+                progress=progress,
+            )  # fmt: skip
+        sys.stdout.write(f"{options.store}: {written}\n")
+    mine = {
+        path: reason
+        for path, reason in others.items()
+        if share.owns(group_of(path.name, share.count))
+    }
+    return _told(mine | broken)
+
+
+def _told(skipped: Mapping[Path, str]) -> int:
+    """Name what was passed over; the exit code that says so."""
+    for path, reason in skipped.items():
+        sys.stderr.write(f"skipped {path.name}: {reason}\n")
+    return SKIPPED if skipped else DONE
+
+
 def _options(words: Sequence[str]) -> ExtractOptions:
     """Settings, with those of a recipe below what the words say themselves."""
     options = fill(ExtractOptions, words)
     if options.recipe:
         options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
+    if not options.store and (options.reduce or options.shard or options.dry_run):
+        raise ConfigError("reduce, shard and dry_run must go with a store, got none; add store=...")
     return options
 
 

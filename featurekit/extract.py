@@ -36,7 +36,8 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
         backbone: a loaded model.
         image: (b 3 h w) in [-1, 1], any size; it is padded on the right and bottom, and the
             maps cover the padding.
-        taps: names from ``backbone.taps``, or module paths inside its network, each once.
+        taps: names, aliases, roles, module paths or globs, as ``addresses.resolve`` reads them
+            among ``backbone.activations``, or paths of other modules of its network.
         timesteps: train timesteps, each once, from 0 to below the length of the noise table.
         prompt: what the network is conditioned on.
         ensemble: noise draws to average over, in one call, >= 1; or another policy.
@@ -46,13 +47,13 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
         One map for each timestep and tap, (b c H/stride W/stride) with the padded H, W.
 
     Raises:
-        UnknownNameError: no tap of that name.
+        UnknownNameError: a word means no tap.
         NoiseLevelError: a timestep is outside the noise table.
         ConfigError: no tap, no timestep or no ensemble is asked for, or one of them twice.
         ShapeError: the image is not (b 3 h w), as ``backbone.encode`` finds.
         ImageError: the image holds NaN or infinities, or whole numbers.
         BackboneError: the autoencoder gave NaN or infinities.
-        CaptureError: a module that was named gives no map of the image.
+        CaptureError: what was named is no map of the image, or of another network.
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881, with the same noise for
     every image.

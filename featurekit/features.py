@@ -1,9 +1,9 @@
 """Feature maps that can be looked at and asked: pictures, matches, other grids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from math import isqrt
+from types import MappingProxyType
 from typing import final, overload
 
 import torch
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from featurekit import fields
-from featurekit.errors import CaptureError, PointsError, ShapeError, UnknownNameError
+from featurekit.errors import PointsError, ShapeError, UnknownNameError
 from featurekit.false_colour import feature_picture
 from featurekit.fields import ResizeMode
 from featurekit.matching import Match, match_feature
@@ -105,16 +105,23 @@ class Features(FeatureMap):
 class FeatureMaps(Sequence[Features]):
     """What was read of a picture, in the order timesteps, then taps.
 
-    ``maps[0]`` counts, ``maps["up2", 261]`` names a tap and a timestep.
+    ``maps[0]`` counts, ``maps["up2", 261]`` names a tap and a timestep; a tap may be named by the
+    word that it was asked for by, too.
     """
 
-    def __init__(self, maps: Sequence[Features]) -> None:
+    def __init__(
+        self,
+        maps: Sequence[Features],
+        words: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Hold the maps.
 
         Args:
             maps: feature maps, each tap and timestep once.
+            words: tap by what else it may be called.
         """
         self._maps = tuple(maps)
+        self._words = dict(words)
 
     @overload
     def __getitem__(self, key: int | tuple[str, int]) -> Features: ...
@@ -124,7 +131,7 @@ class FeatureMaps(Sequence[Features]):
         """One map by number or by (tap, timestep), or some of them by slice.
 
         Args:
-            key: number, slice, or tap name and train timestep.
+            key: number, slice, or tap and train timestep.
 
         Returns:
             The map; for a slice the maps.
@@ -133,13 +140,14 @@ class FeatureMaps(Sequence[Features]):
             UnknownNameError: no map has that tap and timestep.
         """
         if isinstance(key, slice):
-            return FeatureMaps(self._maps[key])
+            return FeatureMaps(self._maps[key], self._words)
         if isinstance(key, tuple):
             named = {(one.tap, one.timestep): one for one in self._maps}
-            if key not in named:
+            found = named.get(key) or named.get((self._words.get(key[0], ""), key[1]))
+            if found is None:
                 known = [f"{tap}, {t}" for tap, t in named]
                 raise UnknownNameError("feature map", ", ".join(map(str, key)), known)
-            return named[key]
+            return found
         return self._maps[key]
 
     def __len__(self) -> int:
@@ -162,40 +170,6 @@ class FeatureMaps(Sequence[Features]):
             The maps, (1 c h w) each, with memory of their own.
         """
         return FeatureMaps(
-            [replace(one, tensor=one.tensor[index : index + 1].clone()) for one in self._maps]
+            [replace(one, tensor=one.tensor[index : index + 1].clone()) for one in self._maps],
+            self._words,
         )
-
-
-def gridded(activation: Tensor, size_px: tuple[int, int], *, of: str) -> tuple[Tensor, int]:
-    """Lay an activation out on the grid of the picture that it was computed from.
-
-    Args:
-        activation: (b c h w), or tokens (b n c) in reading order.
-        size_px: rows and columns of the padded picture.
-        of: the tap, for the message.
-
-    Returns:
-        The map (b c h w) and its stride in px.
-
-    Raises:
-        CaptureError: its cells do not cover the picture in squares.
-    """
-    height, width = size_px
-    if activation.ndim == 4:
-        stride = height // max(activation.shape[2], 1)
-        cells = (activation.shape[2], activation.shape[3])
-    else:
-        count = activation.shape[1] if activation.ndim == 3 else 0
-        stride = isqrt(height * width // count) if count else 0
-        cells = (height // stride, width // stride) if stride else (0, 0)
-    fits = stride > 0 and (cells[0] * stride, cells[1] * stride) == size_px
-    if activation.ndim == 3 and (not fits or cells[0] * cells[1] != activation.shape[1]):
-        fits = False
-    if not fits:
-        raise CaptureError(
-            f"tap {of!r} must give square cells or tokens of the picture of {height} x {width} px "
-            f"(rows x columns), got {tuple(activation.shape)}; read it with capture instead"
-        )
-    if activation.ndim == 3:
-        activation = activation.transpose(1, 2).reshape(len(activation), -1, *cells)
-    return activation, stride

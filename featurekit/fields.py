@@ -192,14 +192,59 @@ def pca(field: Tensor, components: int = 3) -> Tensor:
         raise ShapeError(f"components must lie in [1, {sizes['c']}] (channels), got {components}")
     cells = field.double().movedim(1, -1).reshape(-1, sizes["c"])
     cells = cells - cells.mean(0)
-    rising: Tensor = torch.linalg.eigh(cells.T @ cells).eigenvectors
+    projected = cells @ principal_axes(cells.T @ cells, components)
+    shape = (sizes["b"], sizes["h"], sizes["w"], components)
+    return projected.reshape(shape).movedim(-1, 1).to(field.dtype)
+
+
+def principal_axes(spread: Tensor, components: int) -> Tensor:
+    """Find the directions in which centred features vary most.
+
+    Args:
+        spread: sum over cells of the products of their channels, (c c), float64.
+        components: number of directions, 1 to c.
+
+    Returns:
+        Orthonormal directions (c components), strongest first; each points to where its largest
+        loading (the first of equal ones) is positive.
+    """
+    rising: Tensor = torch.linalg.eigh(spread).eigenvectors
     axes = rising.flip(1)[:, :components]
     magnitude = axes.abs()
     # equal loadings differ by rounding, which must not decide the sign
     first = (magnitude > 0.999999 * magnitude.amax(0)).byte().argmax(0, keepdim=True)
-    projected = cells @ (axes * axes.gather(0, first).sign())
-    shape = (sizes["b"], sizes["h"], sizes["w"], components)
-    return projected.reshape(shape).movedim(-1, 1).to(field.dtype)
+    return axes * axes.gather(0, first).sign()
+
+
+def random_axes(channels: int, kept: int, *, seed: int) -> Tensor:
+    """Draw directions on which lengths and angles survive within about 1/sqrt(kept).
+
+    Args:
+        channels: of the features, c.
+        kept: number of directions, >= 1.
+        seed: of the draws, on the CPU.
+
+    Returns:
+        Normal directions (c kept), float32, of expected length sqrt(c/kept).
+
+    Source: Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(channels, kept, generator=generator) / kept**0.5
+
+
+def pool(field: Tensor, cells: int) -> Tensor:
+    """Take the mean of each square of cells; at the right and bottom of what there is of it.
+
+    Args:
+        field: (b c h w).
+        cells: side of a square, >= 1.
+
+    Returns:
+        (b c ceil(h/cells) ceil(w/cells)).
+    """
+    pooled: Tensor = functional.avg_pool2d(field, cells, ceil_mode=True, count_include_pad=False)
+    return pooled
 
 
 def nearest(query: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:

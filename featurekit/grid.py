@@ -36,9 +36,22 @@ def pad(image: Tensor, multiple: int) -> Tensor:
         raise ShapeError(f"image must have at least one pixel, got {tuple(image.shape)}")
     for axis, size in ((2, sizes["h"]), (3, sizes["w"])):
         if size % multiple:
-            index = _reflection(size, -(-size // multiple) * multiple, image.device)
+            index = _reflection(size, padded(size, multiple), image.device)
             image = image.index_select(axis, index)
     return image
+
+
+def padded(size: int, multiple: int) -> int:
+    """Round a height or width up to what ``pad`` makes of it.
+
+    Args:
+        size: pixels, >= 1.
+        multiple: as for ``pad``.
+
+    Returns:
+        Pixels.
+    """
+    return -(-size // multiple) * multiple
 
 
 def _reflection(size: int, target: int, device: torch.device) -> Tensor:

@@ -49,6 +49,16 @@ class ExtractOptions:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="features", metadata={"help": "folder for the results"})
+    store: str = field(default="", metadata={"help": "store to write into, in place of out"})
+    reduce: list[str] = field(
+        default_factory=list, metadata={"help": "for a store, e.g. [pool:2,pca:64,fp16]"}
+    )
+    shard: str = field(
+        default="", metadata={"help": "i/n of a store's pictures; else what a launcher says"}
+    )
+    dry_run: bool = field(
+        default=False, metadata={"help": "say what a store will cost and write nothing"}
+    )
 
 
 @dataclass
@@ -59,6 +69,78 @@ class ScenesOptions:
     count: int = field(default=4, metadata={"help": "scenes and moves of every kind"})
     size: int = field(default=96, metadata={"help": "side of a picture in px, 8 to 2048"})
     out: str = field(default="scenes", metadata={"help": "folder for the sheets"})
+
+
+@dataclass
+class AnalyseOptions:
+    """What every analysis takes."""
+
+    backbone: str = field(
+        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
+    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
+    out: str = field(default="analysis", metadata={"help": "folder for figures and picture"})
+
+
+@dataclass
+class TimestepsOptions(AnalyseOptions):
+    """What ``featurekit analyse timesteps`` takes."""
+
+    images: str = field(default="", metadata={"help": "folder of pictures; else held-out scenes"})
+    count: int = field(default=8, metadata={"help": "pictures, at most"})
+    taps: list[str] = field(
+        default_factory=list, metadata={"help": "what is clustered; else the decoder's resnets"}
+    )
+    steps: int = field(default=50, metadata={"help": "timesteps of the run, 4 or more"})
+    choose: int = field(default=0, metadata={"help": "how many; 0 lets the curve decide"})
+
+
+@dataclass
+class PlacesOptions(AnalyseOptions):
+    """What ``featurekit analyse positions`` and ``norms`` take."""
+
+    images: str = field(default="", metadata={"help": "folder of pictures; else held-out scenes"})
+    count: int = field(default=32, metadata={"help": "pictures, at most"})
+    taps: list[str] = field(
+        default_factory=lambda: ["down1", "mid", "up0", "up1", "up2", "up3"],
+        metadata={"help": "what to look at; featurekit taps lists them"},
+    )
+    timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
+    seed: int = field(default=0, metadata={"help": "of the noise"})
+
+
+@dataclass
+class LabelsOptions(AnalyseOptions):
+    """What ``featurekit analyse labels`` takes."""
+
+    pairs: int = field(default=4, metadata={"help": "of held-out scenes, for each kind"})
+    taps: list[str] = field(
+        default_factory=lambda: ["up1", "up2"], metadata={"help": "what is compared, together"}
+    )
+    timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
+    seed: int = field(default=0, metadata={"help": "of the noise"})
+
+
+@dataclass
+class PckOptions(AnalyseOptions):
+    """What ``featurekit pck`` takes."""
+
+    data: str = field(default="", metadata={"help": "folder of SPair-71k; else held-out scenes"})
+    split: str = field(default="test", metadata={"help": "of SPair-71k: trn, val, test"})
+    categories: list[str] = field(
+        default_factory=list, metadata={"help": "of SPair-71k, or kinds of scenes; none: all"}
+    )
+    count: int = field(default=10, metadata={"help": "pairs of each category; 0: all of a folder"})
+    alpha: float = field(default=0.1, metadata={"help": "tolerance, share of the longer side"})
+    taps: list[str] = field(
+        default_factory=lambda: ["up1"], metadata={"help": "what is compared, together"}
+    )
+    timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
+    ensemble: str = field(
+        default="1", metadata={"help": "noises to take the mean over; antithetic-8; clean"}
+    )
+    side: int = field(default=0, metadata={"help": "longer side in px; 0: what the model knows"})
 
 
 @dataclass

@@ -6,22 +6,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from featurekit.addresses import resolve, split_address
 from featurekit.backbone import Backbone
 from featurekit.capture import capture
-from featurekit.errors import BackboneError, ConfigError, ImageError, UnknownNameError
-from featurekit.features import FeatureMaps, Features, gridded
+from featurekit.errors import BackboneError, CaptureError, ConfigError, ImageError
+from featurekit.features import FeatureMaps, Features
 from featurekit.recipes import Ensemble, Recipe
 from featurekit.steps import noised
-from featurekit.types import Conditioning
+from featurekit.tokens import as_map, gridded, refuse_formless
+from featurekit.types import Conditioning, Tap
+
+UNLISTED = "module"  # role of a tap that is known by its path alone
 
 
 @dataclass(frozen=True)
 class Reading:
     """What is read of each picture, known to be possible."""
 
-    paths: Mapping[str, str]  # module path by tap, as asked for
+    taps: Mapping[str, Tap]  # by the word asked for; by its name where a word means several
+    words: Mapping[str, str]  # name of a tap by each word that means one alone
     levels: Mapping[int, Tensor]  # alpha_bar of the latent, by what the network is told
     ensemble: Ensemble
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """Addresses inside the network, by the keys of ``taps``."""
+        return {key: tap.address for key, tap in self.taps.items()}
 
 
 def reading(backbone: Backbone, recipe: Recipe) -> Reading:
@@ -29,14 +39,16 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
 
     Args:
         backbone: a loaded model.
-        recipe: taps are names from ``backbone.taps`` or module paths inside its network;
-            timesteps lie from 0 to below the length of the noise table.
+        recipe: taps are words that ``resolve`` finds among ``backbone.activations``, or
+            addresses of other modules inside its network; timesteps lie from 0 to below the
+            length of the noise table.
 
     Returns:
         What to read.
 
     Raises:
-        UnknownNameError: no tap and no submodule has that name.
+        UnknownNameError: a word means no tap and no submodule.
+        CaptureError: a word means a tap that is no map of the picture, or of another network.
         NoiseLevelError: a timestep is outside the noise table.
         ConfigError: nothing is asked for, or something twice.
     """
@@ -45,20 +57,52 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
             raise ConfigError(f"{kind} must ask for something, got none")
         if len(set(asked)) != len(asked):
             raise ConfigError(f"{kind} must differ from each other, got {asked}; ask for each once")
-    paths = {name: _path(backbone, name) for name in recipe.taps}
+    taps, words = _found(backbone, recipe.taps)
     levels = {t: backbone.noise.level(t) for t in recipe.timesteps}
     if recipe.ensemble.policy == "clean":
         levels = dict.fromkeys(levels, torch.ones((), dtype=torch.float64))
-    return Reading(paths, levels, recipe.ensemble)
+    return Reading(taps, words, levels, recipe.ensemble)
 
 
-def _path(backbone: Backbone, name: str) -> str:
-    """Module path of a tap: that of a published name, or the name itself."""
-    if name in backbone.taps:
-        return backbone.taps[name].path
-    if name and name in dict(backbone.unet.named_modules()):
-        return name
-    raise UnknownNameError("tap", name, backbone.taps)
+def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], dict[str, str]]:
+    """The taps that words mean, each once; and the name of the tap of a word that means one."""
+    listed = tuple(backbone.activations.values())
+    listed += _unlisted(backbone, words)
+    taps: dict[str, Tap] = {}
+    single: dict[str, str] = {}
+    seen: set[str] = set()
+    for word in words:
+        found = resolve([word], listed)
+        if len(found) == 1:
+            single[word] = found[0].name
+        for tap in found:
+            _refuse_other(tap)
+            if tap.name not in seen:
+                taps[word if len(found) == 1 else tap.name] = tap
+            seen.add(tap.name)
+    return taps, single
+
+
+def _unlisted(backbone: Backbone, words: Sequence[str]) -> tuple[Tap, ...]:
+    """Taps for words that are addresses of modules which no listing names, of unknown size."""
+    modules = dict(backbone.unet.named_modules())
+    known = {tap.address for tap in backbone.activations.values()} | set(backbone.activations)
+    sides = [(word, *split_address(word)) for word in words if word not in known]
+    return tuple(
+        Tap(word, path, UNLISTED, 0, 0, side=side)
+        for word, path, side in sides
+        if path and path in modules and side in ("in", "out")
+    )
+
+
+def _refuse_other(tap: Tap) -> None:
+    """Refuse a tap that no feature map of the denoiser can be made of."""
+    if tap.network != "unet":
+        raise CaptureError(
+            f"features are read from the denoiser, but {tap.name} lies in the {tap.network}; "
+            f"capture it there by its address {tap.address!r}"
+        )
+    refuse_formless(tap)
 
 
 def encoded(backbone: Backbone, image: Tensor, *, of: str = "image") -> Tensor:
@@ -116,7 +160,8 @@ def read(
         One map for each timestep and tap, (b c H/stride W/stride).
 
     Raises:
-        CaptureError: a tap gives nothing that covers the picture.
+        CaptureError: an unlisted module gives nothing that covers the picture.
+        ShapeError: a tap gives another size than it says.
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881.
     """
@@ -136,11 +181,18 @@ def read(
                 sums[t, name] = sums[t, name] + part if (t, name) in sums else part
     maps = []
     for t in asked.levels:
-        for name in asked.paths:
+        for name, tap in asked.taps.items():
             mean = sums[t, name] / len(noise)
-            tensor, stride = gridded(mean, size_px, of=name)
-            maps.append(Features(tensor, name, t, stride))
-    return FeatureMaps(maps)
+            maps.append(_laid(mean, tap, t, size_px))
+    return FeatureMaps(maps, asked.words)
+
+
+def _laid(mean: Tensor, tap: Tap, t: int, size_px: tuple[int, int]) -> Features:
+    """A mean over draws as a map; the stride of an unlisted module shows only here."""
+    if tap.role == UNLISTED:
+        tensor, stride = gridded(mean, size_px, of=tap.name)
+        return Features(tensor, tap.name, t, stride)
+    return Features(as_map(mean, tap, size_px=size_px), tap.name, t, tap.stride)
 
 
 def _chunks(pairs: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:

@@ -80,7 +80,7 @@ class Ensemble:
 class Recipe:
     """What to read of each picture, and where that was found to be good."""
 
-    taps: tuple[str, ...]  # published names, or module paths inside the network
+    taps: tuple[str, ...]  # names, aliases, roles, module paths or globs
     timesteps: tuple[int, ...]  # train timesteps
     ensemble: Ensemble = field(default_factory=Ensemble)
     paper: str = ""  # where it comes from

@@ -15,7 +15,7 @@ _WORDS = "pool:CELLS, pca:CHANNELS, random:CHANNELS, random:CHANNELS:SEED, fp32,
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ReductionSteps:
     """Steps in their order, then the numbers to store; none means those of the network."""
 
     steps: tuple[Step, ...] = ()
@@ -27,7 +27,7 @@ class Recipe:
         return any(step.keeps((1,)) for step in self.steps)
 
 
-def parse_recipe(words: Sequence[str]) -> Recipe:
+def parse_recipe(words: Sequence[str]) -> ReductionSteps:
     """Read a recipe.
 
     Args:
@@ -44,9 +44,9 @@ def parse_recipe(words: Sequence[str]) -> Recipe:
         if name in NUMBERS and not given:
             if place != len(words) - 1:
                 raise ConfigError(f"a recipe must end with its dtype, got {word!r} before its end")
-            return Recipe(tuple(steps), word)
+            return ReductionSteps(tuple(steps), word)
         steps.append(_step(word, name, given))
-    return Recipe(tuple(steps))
+    return ReductionSteps(tuple(steps))
 
 
 def _step(word: str, name: str, given: Sequence[str]) -> Step:
@@ -64,7 +64,7 @@ def _step(word: str, name: str, given: Sequence[str]) -> Step:
 class Reduction:
     """A recipe with what its steps keep of the samples they were fitted to."""
 
-    def __init__(self, recipe: Recipe, fitted: Mapping[str, Tensor]) -> None:
+    def __init__(self, recipe: ReductionSteps, fitted: Mapping[str, Tensor]) -> None:
         """Hold both.
 
         Args:
@@ -129,7 +129,7 @@ class Reduction:
         return kept
 
 
-def fit(recipe: Recipe, samples: Mapping[str, Sequence[Tensor]]) -> Reduction:
+def fit(recipe: ReductionSteps, samples: Mapping[str, Sequence[Tensor]]) -> Reduction:
     """Fit a recipe's steps, each to what the ones before it leave.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from featurekit import fields
 from featurekit.errors import ShapeError
 
 Shape: TypeAlias = tuple[int, ...]
@@ -57,10 +57,7 @@ class Pool:
         """Pool (c h w)."""
         del fitted
         self.shape(tuple(feature.shape))
-        pooled: Tensor = functional.avg_pool2d(
-            feature[None].float(), self.cells, ceil_mode=True, count_include_pad=False
-        )
-        return pooled[0].to(feature.dtype)
+        return fields.pool(feature[None], self.cells)[0]
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,9 @@ class Pca:
         self.shape(tuple(samples[0].shape))
         cells = torch.cat([sample.double().flatten(1) for sample in samples], 1)
         mean = cells.mean(1, keepdim=True)
-        vectors: Tensor = torch.linalg.eigh((cells - mean) @ (cells - mean).T).eigenvectors
-        axes = vectors.flip(1)[:, : self.channels]
-        signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        return {"mean": mean[:, 0].float(), "axes": (axes * signs).float().contiguous()}
+        spread = (cells - mean) @ (cells - mean).T
+        axes = fields.principal_axes(spread, self.channels)
+        return {"mean": mean[:, 0].float(), "axes": axes.float().contiguous()}
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Project (c ...)."""
@@ -97,10 +93,7 @@ class Pca:
 
 @dataclass(frozen=True)
 class Random:
-    """Normal random directions, which keep distances in expectation; one set for a tap.
-
-    Source: Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400.
-    """
+    """Normal random directions, which keep distances in expectation; one set for a tap."""
 
     channels: int
     seed: int = 0
@@ -118,9 +111,8 @@ class Random:
         self.shape(tuple(samples[0].shape))
         tap = name.rpartition("/")[0]
         digest = sha256(f"{self.seed} {tap}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        draws = torch.randn(len(samples[0]), self.channels, generator=generator)
-        return {"axes": draws / math.sqrt(self.channels)}
+        seed = int.from_bytes(digest[:7], "big")
+        return {"axes": fields.random_axes(len(samples[0]), self.channels, seed=seed)}
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Project (c ...)."""

@@ -113,6 +113,22 @@ def resolve(target: str, *, of: str = "target") -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # what a string names has no static type
 
 
+def import_fault(module: str) -> str | None:
+    """Import a module and say what that raised.
+
+    Args:
+        module: dotted name.
+
+    Returns:
+        Type and text of the error, or None if the module imports.
+    """
+    try:
+        import_module(module)
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def _entries() -> Iterable[EntryPoint]:
     return entry_points(group=GROUP)
 

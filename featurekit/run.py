@@ -20,14 +20,16 @@ from featurekit.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.io import plain, write_json
 from featurekit.overrides import check_seed, explain
 from featurekit.registry import Plugin, load_plugin, resolve
-from featurekit.types import Job, Result
+from featurekit.types import Job, Result, silent
 from featurekit.types import Progress as Report
 
 RECORD = "run.json"
 PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
 
+Stage = Callable[[str], AbstractContextManager[Report]]
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+
+def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
     """Run the task of one plugin and write its results into ``cfg.out``.
 
     The folder gets a ``run.json`` at once, with the status ``running``; it ends as ``done``,
@@ -36,6 +38,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     Args:
         cfg: from ``compose`` or from ``featurekit run``.
+        progress: told ``(0, 1)`` as each stage begins, and whatever a stage reports; what it raises
+            ends the run as an error of the run would.
 
     Returns:
         The record that was written: plugin, task, status, stop, config, seed, versions, weights,
@@ -50,14 +54,15 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         PluginError: the plugin is broken or answers with something else than a ``Result``.
         FeatureKitError: whatever the plugin refuses.
     """
-    config = _resolved(cfg)
+    config = resolved(cfg)
     check_seed(config["seed"])
     plugin, task = _choice(config)
     out = make_folder(config["out"])
     record = _new_record(plugin, task, config)
     try:
         write_json(record, out / RECORD)
-        _perform(record, plugin, cfg, out)
+        with _stages(record["stages"], progress) as stage:
+            _perform(record, plugin, cfg, out, stage)
         record["status"] = "done"
     except KeyboardInterrupt:
         record["status"] = "interrupted"
@@ -70,7 +75,19 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return record
 
 
-def _resolved(cfg: DictConfig) -> dict[str, Any]:
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Fill in what the settings of a run read from one another, and refuse what is missing.
+
+    Args:
+        cfg: from ``compose``.
+
+    Returns:
+        The settings by root key, plain values inside.
+
+    Raises:
+        ConfigError: a setting has no value, or a root key is missing or too many.
+        UnknownNameError: a setting reads another one that does not exist.
+    """
     try:
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -120,7 +137,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _perform(record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path) -> None:
+def _perform(
+    record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path, stage: Stage
+) -> None:
     """Do the work between the first record and the last, and enter its results."""
     try:
         settings = OmegaConf.to_object(cfg.plugin)
@@ -128,25 +147,24 @@ def _perform(record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path)
         raise explain(error) from error
     if not isinstance(settings, plugin.schema):
         raise ConfigError(f"the plugin must be chosen by plugin={plugin.name}, got plugin.name=")
-    with _stages(record["stages"]) as stage:
-        with stage("load the backbone"):
-            backbone = backbones.load(
-                cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
-            )
-        record["weights"] = dict(backbone.weights)
-        pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
-        result = pipeline(
-            Job(
-                backbone=backbone,
-                settings=settings,
-                task=record["task"],
-                image=cfg.image,
-                prompt=cfg.prompt,
-                seed=cfg.seed,
-                out=out,
-                stage=stage,
-            )
+    with stage("load the backbone"):
+        backbone = backbones.load(
+            cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
         )
+    record["weights"] = dict(backbone.weights)
+    pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
+    result = pipeline(
+        Job(
+            backbone=backbone,
+            settings=settings,
+            task=record["task"],
+            image=cfg.image,
+            prompt=cfg.prompt,
+            seed=cfg.seed,
+            out=out,
+            stage=stage,
+        )
+    )
     if not isinstance(result, Result):
         raise PluginError(
             f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
@@ -167,11 +185,8 @@ def _inside(path: Path, out: Path) -> str:
         raise PluginError(f"an output must be a file inside {out}, got {path}") from error
 
 
-Stage = Callable[[str], AbstractContextManager[Report]]
-
-
 @contextmanager
-def _stages(finished: list[dict[str, Any]]) -> Iterator[Stage]:
+def _stages(finished: list[dict[str, Any]], heard: Report) -> Iterator[Stage]:
     """Give the factory of stages; on a terminal each shows a bar, elsewhere none does."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -181,8 +196,14 @@ def _stages(finished: list[dict[str, Any]]) -> Iterator[Stage]:
         def stage(name: str) -> Iterator[Report]:
             started = time.perf_counter()
             bar = bars.add_task(name, total=None)
+
+            def report(done: int, total: int) -> None:
+                bars.update(bar, completed=done, total=total)
+                heard(done, total)
+
             try:
-                yield lambda done, total: bars.update(bar, completed=done, total=total)
+                heard(0, 1)
+                yield report
             finally:
                 finished.append({"name": name, "seconds": round(time.perf_counter() - started, 3)})
                 bars.update(bar, completed=1, total=1)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from featurekit import grid
 from featurekit.errors import OutputError
 from featurekit.reduction import Reduction, parse_recipe
 from featurekit.reduction_steps import Shape
@@ -159,7 +160,7 @@ def tap_shapes(taps: Sequence[Tap], timesteps: Sequence[int], *, multiple: int) 
     """
 
     def shapes(size: tuple[int, ...]) -> dict[str, Shape]:
-        padded = [ceil(side / multiple) * multiple for side in size]
+        padded = [grid.padded(side, multiple) for side in size]
         return {
             f"{tap.name}/{t}": (tap.channels, *(side // tap.stride for side in padded))
             for tap in taps

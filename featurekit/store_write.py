@@ -11,7 +11,7 @@ from featurekit.atomic import make_folder
 from featurekit.errors import ConfigError
 from featurekit.io import read_tensors, sha256_of, write_json, write_tensors
 from featurekit.locks import held
-from featurekit.reduction import SCALE, Recipe, Reduction, fit, parse_recipe
+from featurekit.reduction import SCALE, ReductionSteps, Reduction, fit, parse_recipe
 from featurekit.sharding import Share, group_of, hash_of_id
 from featurekit.store import (
     FITTED,
@@ -25,7 +25,7 @@ from featurekit.store import (
     read_header,
     refuse_mismatch,
 )
-from featurekit.store_log import append_commit, is_whole, read_commits, read_rows
+from featurekit.store_log import Row, append_commit, is_whole, read_commits, read_rows
 from featurekit.store_shards import loose_files, put_shard, remove, unfinished
 from featurekit.types import Progress, silent
 
@@ -42,6 +42,13 @@ class Written:
     shards: int
     bytes: int  # of the shards, without their manifests
     found: int  # samples of this share that were there already
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.samples} samples stored ({self.found} there already), {self.shards} shards, "
+            f"{self.bytes} bytes"
+        )
 
 
 def write_store(
@@ -113,14 +120,26 @@ def missing_of(
     Returns:
         Samples that were never committed, whose shard is lost, or whose key is another now.
     """
-    folder = group_folder(root, group)
-    if not folder.is_dir():
-        return list(refs)
-    keys: dict[str, str] = {}
-    for commit in read_commits(folder)[0].values():
-        if is_whole(root, commit):
-            keys |= {row.id: row.key for row in read_rows(root, commit)}
+    keys = {name: row.key for name, row in kept_rows(root, group).items()}
     return [ref for ref in refs if keys.get(ref.id) != header.key(ref)]
+
+
+def kept_rows(root: Path, group: int) -> dict[str, Row]:
+    """Read the rows of a group's samples by id, those of lost shards left out.
+
+    Args:
+        root: the store.
+        group: the group, begun or not.
+
+    Raises:
+        ConfigError: a manifest is not as it was committed.
+    """
+    folder, rows = group_folder(root, group), dict[str, Row]()
+    if folder.is_dir():
+        for commit in read_commits(folder)[0].values():
+            if is_whole(root, commit):
+                rows |= {row.id: row for row in read_rows(root, commit)}
+    return rows
 
 
 def load_reduction(root: Path, header: Header) -> Reduction:
@@ -173,7 +192,7 @@ def _prepared(
         return header, load_reduction(root, header)
 
 
-def _fitted(recipe: Recipe, refs: Sequence[SampleRef], read: Read, count: int) -> Reduction:
+def _fitted(recipe: ReductionSteps, refs: Sequence[SampleRef], read: Read, count: int) -> Reduction:
     """Fit to the first samples by the hash of their ids, whatever order they were given in."""
     chosen = sorted(refs, key=lambda ref: hash_of_id(ref.id))[:count]
     seen: dict[str, list[Tensor]] = {}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from featurekit import fields
 from featurekit.capture import Reduce
 from featurekit.errors import ConfigError, ShapeError
 from featurekit.shapes import expect
@@ -35,13 +36,13 @@ def pooled(factor: int) -> Reduce:
             raise ShapeError(
                 f"the grid of {name} must be divisible by {factor}, got {sizes['h']} x {sizes['w']}"
             )
-        return functional.avg_pool2d(activation, factor)
+        return fields.pool(activation, factor)
 
     return reduce
 
 
 def projected(channels: int, *, seed: int = 0) -> Reduce:
-    """Keep random directions of the features: lengths and angles survive within about 1/sqrt(n).
+    """Keep random directions of the features, those of ``fields.random_axes``.
 
     Args:
         channels: directions n, >= 1.
@@ -52,17 +53,14 @@ def projected(channels: int, *, seed: int = 0) -> Reduce:
 
     Raises:
         ConfigError: ``channels`` is below 1.
-
-    Source: Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400.
     """
     if channels < 1:
         raise ConfigError(f"channels must be at least 1, got {channels}")
 
     def reduce(name: str, activation: Tensor) -> Tensor:
         sizes = expect(activation, "b c h w", of=f"activation {name}")
-        generator = torch.Generator().manual_seed(seed)
-        matrix = torch.randn(channels, sizes["c"], generator=generator) / channels**0.5
-        kept: Tensor = functional.conv2d(activation, matrix.to(activation)[:, :, None, None])
+        axes = fields.random_axes(sizes["c"], channels, seed=seed).to(activation)
+        kept: Tensor = functional.conv2d(activation, axes.T[:, :, None, None])
         return kept
 
     return reduce
@@ -75,8 +73,7 @@ def principal(components: int) -> Reduce:
         components: directions, 1 to the number of channels.
 
     Returns:
-        ``reduce``: (b c h w) to (b components h w), centred, strongest first. The sign of a
-        direction is that of ``fields.pca`` unless two loadings are equally large.
+        ``reduce``: (b c h w) to (b components h w), centred, strongest first.
 
     Raises:
         ConfigError: ``components`` is below 1.
@@ -120,7 +117,4 @@ def _axes(activation: Tensor, components: int) -> tuple[Tensor, Tensor]:
     for picture, some in _pieces(activation):
         part = activation[picture].flatten(1)[:, some].double() - mean
         spread += part @ part.T
-    rising: Tensor = torch.linalg.eigh(spread).eigenvectors
-    axes = rising.flip(1)[:, :components]
-    first = axes.abs().argmax(0, keepdim=True)
-    return axes * axes.gather(0, first).sign(), mean
+    return fields.principal_axes(spread, components), mean

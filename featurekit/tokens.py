@@ -1,4 +1,6 @@
-"""Give the tokens of a transformer their places in the picture back."""
+"""Give what is read of a network its place in the picture back."""
+
+from math import isqrt
 
 from torch import Tensor
 
@@ -23,11 +25,7 @@ def as_map(activation: Tensor, tap: Tap, *, size_px: tuple[int, int]) -> Tensor:
         CaptureError: the tap is one of words or of an attention map, which have no such form.
         ShapeError: the activation is no whole picture of that size.
     """
-    if tap.form not in ("map", "tokens"):
-        raise CaptureError(
-            f"a feature map must have a value for each cell of the picture, {tap.name} is one of "
-            f"{tap.form}; capture it by its address {tap.address!r}"
-        )
+    refuse_formless(tap)
     height, width = (size // tap.stride for size in size_px)
     if tap.form == "map":
         expect(activation, "b c h w", of=tap.name, c=tap.channels, h=height, w=width)
@@ -38,4 +36,58 @@ def as_map(activation: Tensor, tap: Tap, *, size_px: tuple[int, int]) -> Tensor:
             f"{tap.name} must have {height} * {width} tokens for a picture of {size_px} px, "
             f"got {activation.shape[1]}"
         )
-    return activation.transpose(1, 2).reshape(activation.shape[0], -1, height, width)
+    return _cells(activation, height, width)
+
+
+def refuse_formless(tap: Tap) -> None:
+    """Refuse a tap that has no value for each cell of the picture.
+
+    Args:
+        tap: what is to become a map.
+
+    Raises:
+        CaptureError: the tap is one of words or of an attention map.
+    """
+    if tap.form not in ("map", "tokens"):
+        raise CaptureError(
+            f"a feature map must have a value for each cell of the picture, {tap.name} is one of "
+            f"{tap.form}; capture it by its address {tap.address!r}"
+        )
+
+
+def gridded(activation: Tensor, size_px: tuple[int, int], *, of: str) -> tuple[Tensor, int]:
+    """Lay out what a module gives of which only its path is known, no tap.
+
+    Args:
+        activation: (b c h w), or tokens (b n c) in reading order.
+        size_px: rows and columns of the padded picture.
+        of: the module, for the message.
+
+    Returns:
+        The map (b c h w) and its stride in px.
+
+    Raises:
+        CaptureError: its cells do not cover the picture in squares.
+    """
+    height, width = size_px
+    if activation.ndim == 4:
+        stride = height // max(activation.shape[2], 1)
+        cells = (activation.shape[2], activation.shape[3])
+    else:
+        count = activation.shape[1] if activation.ndim == 3 else 0
+        stride = isqrt(height * width // count) if count else 0
+        cells = (height // stride, width // stride) if stride else (0, 0)
+    fits = stride > 0 and (cells[0] * stride, cells[1] * stride) == size_px
+    if activation.ndim == 3 and (not fits or cells[0] * cells[1] != activation.shape[1]):
+        fits = False
+    if not fits:
+        raise CaptureError(
+            f"tap {of!r} must give square cells or tokens of the picture of {height} x {width} px "
+            f"(rows x columns), got {tuple(activation.shape)}; read it with capture instead"
+        )
+    return (_cells(activation, *cells) if activation.ndim == 3 else activation), stride
+
+
+def _cells(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Tokens (b h*w c), rows of the picture one after another, as a map (b c h w)."""
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, height, width)

@@ -21,8 +21,9 @@ PLUGINS = sorted(
 LAYERS = """
     errors
     types shapes registry atomic schedulers recipes
-    grid noise addresses tokens
-    steps fields metrics trajectory
+    grid noise addresses tokens sharding
+    steps fields metrics trajectory gram artefacts propagation
+    clustering
     false_colour draws
     hooks
     capture inject attention backbone
@@ -34,6 +35,7 @@ LAYERS = """
     features
     reading
     extract batches
+    representative
     backbones.folder backbones.inner backbones.vae_taps
     backbones.describe backbones.hub backbones.placement backbones.stock
     backbones.latent
@@ -42,14 +44,14 @@ LAYERS = """
     backbones
     overrides photo marks folders
     config io options
-    sharding locks reduction_steps
+    locks reduction_steps
     reduction
     store
     store_log
     store_shards
     store_write
     store_plan store_read store_upkeep
-    pictures trajectory_file
+    pictures trajectory_file plots
     scenes.colours scenes.geometry scenes.wording scenes.harmonic
     scenes.canvas scenes.stencil scenes.controls
     scenes.painting scenes.drawings
@@ -71,6 +73,8 @@ LAYERS = """
     measures.held_out measures.colour_test
     measures.reconstruction measures.inversion measures.correspondence measures.samples
     measures.views
+    measures.timesteps measures.positions measures.norms measures.labels measures.pck
+    measures.spair
     measures.lines
     measures.demands
     measures.card
@@ -84,7 +88,11 @@ LAYERS = """
     training.retrieval
     training.report
     training.command
-    run commands taps export contact stores launch
+    picture_reader
+    export_store
+    run commands taps export contact stores launch analyse
+    conformance_runs
+    conformance
     __init__
     cli
     __main__

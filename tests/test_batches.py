@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.backbones import load
-from featurekit.batches import Extractor, Sample, bucket_of, share
+from featurekit.batches import Extractor, Sample, share
 from featurekit.draws import seed_of
 from featurekit.errors import ConfigError, ImageError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.extract import extract
@@ -181,12 +181,6 @@ def test_one_pixel_is_a_picture(backbone):
     pixel = Sample("pixel", torch.zeros(1, 3, 1, 1))
     ((_, maps),) = Extractor(backbone, RECIPE, batch=2)([pixel])
     assert maps["up1", 1].tensor.isfinite().all()
-
-
-def test_buckets_are_of_about_one_size_and_decided_by_the_id():
-    counts = torch.bincount(torch.tensor([bucket_of(f"{i}.png", 8) for i in range(800)]))
-    assert counts.min() > 60
-    assert bucket_of("7.png", 8) == bucket_of("7.png", 8)
 
 
 # refusals

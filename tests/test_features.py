@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from featurekit import fields
-from featurekit.errors import CaptureError, ConfigError, ImageError, PointsError, ShapeError
-from featurekit.features import FeatureMaps, Features, gridded
+from featurekit.errors import ConfigError, ImageError, PointsError, ShapeError
+from featurekit.features import FeatureMaps, Features
 
 
 def normal(*shape, seed=0):
@@ -71,25 +71,6 @@ def test_the_row_of_a_picture_does_not_hold_the_batch():
     row = maps.row(1)
     assert torch.equal(row[0].tensor, maps[0].tensor[1:2])
     assert row[0].tensor.untyped_storage().nbytes() == 8 * 4 * 4 * 4
-
-
-def test_tokens_are_laid_out_in_reading_order():
-    field = normal(2, 5, 3, 4)
-    tokens = field.flatten(2).transpose(1, 2)
-    laid, stride = gridded(tokens, (24, 32), of="q")
-    assert stride == 8
-    assert torch.equal(laid, field)
-    whole, same = gridded(field, (24, 32), of="x")
-    assert whole is field
-    assert same == 8
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 77, 5), (1, 5, 3, 5), (1, 5), (1, 0, 5), (1, 5, 48, 64), (1, 13, 5)]
-)
-def test_what_does_not_cover_the_picture_is_refused(shape):
-    with pytest.raises(CaptureError, match="tap 'k' must give square cells or tokens of the pict"):
-        gridded(torch.zeros(shape), (24, 32), of="k")
 
 
 def test_a_stride_that_does_not_divide_the_picture_is_refused():

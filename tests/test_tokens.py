@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.errors import CaptureError, ShapeError
-from featurekit.tokens import as_map
+from featurekit.tokens import as_map, gridded
 from featurekit.types import Tap
 
 TOKENS = Tap("up1.attention0.block0", "a.b", "transformer_block", 3, 16, form="tokens")
@@ -22,6 +22,17 @@ def test_a_map_stays_as_it_is():
     assert as_map(cells, MAP, size_px=(32, 64)) is cells
 
 
+def test_without_a_tap_the_stride_follows_from_the_picture():
+    field = torch.arange(2 * 5 * 3 * 4.0).view(2, 5, 3, 4)
+    tokens = field.flatten(2).transpose(1, 2)
+    laid, stride = gridded(tokens, (24, 32), of="q")
+    assert stride == 8
+    assert torch.equal(laid, field)
+    whole, same = gridded(field, (24, 32), of="x")
+    assert whole is field
+    assert same == 8
+
+
 @pytest.mark.parametrize("form", ["words", "heads"])
 def test_what_has_no_cells_is_refused(form):
     tap = Tap("up1.k", "up_blocks.1.k", "cross_k", 3, 0, form=form)
@@ -36,3 +47,11 @@ def test_another_picture_is_refused():
         as_map(torch.zeros(1, 9, 3), TOKENS, size_px=(32, 64))
     with pytest.raises(ShapeError, match=r"up1 must be \(b c=3 h=2 w=4\), got \(1, 3, 4, 2\)"):
         as_map(torch.zeros(1, 3, 4, 2), MAP, size_px=(32, 64))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 77, 5), (1, 5, 3, 5), (1, 5), (1, 0, 5), (1, 5, 48, 64), (1, 13, 5)]
+)
+def test_what_does_not_cover_the_picture_is_refused(shape):
+    with pytest.raises(CaptureError, match="tap 'k' must give square cells or tokens of the pict"):
+        gridded(torch.zeros(shape), (24, 32), of="k")

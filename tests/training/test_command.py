@@ -1,10 +1,12 @@
 """``featurekit train-embedded`` from its words to its files, at a size that takes seconds."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +93,31 @@ def test_mirrored_latents_are_those_of_the_mirrored_picture(tmp_path):
             torch.testing.assert_close(
                 torch.from_numpy(stored[2, side, :3]), mean[0], rtol=2e-2, atol=2e-3
             )
+
+
+@contextmanager
+def no_room_beyond(size):
+    """No file may grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_a_sentence_and_nothing_that_was_kept(tmp_path, capsys):
+    assert train(tmp_path, UP_TO_UNET) == 0
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    for words in (("stages=[scenes]", "scenes=16"), ("stages=[unet]", "unet_samples=48")):
+        capsys.readouterr()
+        with no_room_beyond(1024):
+            assert train(tmp_path, *words) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "must be writable to" in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == kept
+    assert train(tmp_path, "stages=[unet]", "unet_samples=48") == 0
 
 
 def test_a_model_is_gone_on_with_from_its_folder_alone(tmp_path):

@@ -1,0 +1,125 @@
+"""Do features tell where they lie, whatever lies there? A linear probe, beside two controls."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TypeAlias
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from featurekit.artefacts import Probe, places, position_probe, position_r2
+from featurekit.backbones.sd import StableDiffusion
+from featurekit.errors import ConfigError
+from featurekit.extract import extract
+from featurekit.measures.correspondence import untrained
+from featurekit.measures.held_out import Measured
+from featurekit.pictures import contact_sheet
+from featurekit.plots import place_colours
+from featurekit.types import Progress, silent
+
+Fields: TypeAlias = Mapping[str, Tensor]
+"""Fields (1 c h w) of a picture by tap."""
+
+PIXELS = 8  # cells a side of a patch of raw pixels
+
+
+@torch.no_grad()
+def measure_positions(
+    backbone: StableDiffusion,
+    images: Sequence[Tensor],
+    *,
+    taps: Sequence[str],
+    timestep: int,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Measured:
+    """Measure how well the place of a cell can be read off its features by a linear map.
+
+    A picture tells its place too: the sky is above. So each is shifted around by a random step,
+    with what leaves on one side coming in on the other. What is still readable is of the network
+    and the borders. One half of the pictures fits the map, the other is asked.
+
+    Args:
+        backbone: a loaded model.
+        images: (1 3 h w) in [-1, 1], at least four.
+        taps: which activations to ask, as in ``extract``.
+        timestep: at which train timestep.
+        seed: of the shifts and of the noise.
+        progress: called after each picture.
+
+    Returns:
+        Figures ``r2`` of x and y by source and tap: ``network``, ``random`` (the same network
+        with random weights) and ``pixels`` (raw patches on the same grid). The picture
+        ``positions`` shows the mean of what was read: x as red, y as green.
+
+    Raises:
+        FeatureKitError: as in ``extract``.
+        ConfigError: there are fewer than four pictures.
+
+    Source: the question is Loos and Linhardt's, 2025, arXiv:2504.07008.
+    """
+    if len(images) < 4:
+        raise ConfigError(f"a probe needs 4 pictures or more, half of them to ask, "
+                          f"got {len(images)}")  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    shifted = [_shifted(image, generator) for image in images]
+    models = {"network": backbone, "random": untrained(backbone)}
+    read: dict[str, list[Fields]] = {name: [] for name in (*models, "pixels")}
+    for done, image in enumerate(shifted, start=1):
+        on_device = image.to(backbone.device)
+        described = _described(models, on_device, taps=taps, timestep=timestep, seed=seed)
+        for name, fields in described.items():
+            read[name].append(fields)
+        progress(done, len(shifted))
+    r2: dict[str, dict[str, dict[str, float]]] = {}
+    rows: dict[str, list[Image.Image]] = {}
+    half = len(images) // 2
+    for name, each in read.items():
+        r2[name], rows[name] = {}, []
+        for tap in taps:
+            probe = position_probe([one[tap] for one in each[:half]])
+            asked = [one[tap] for one in each[half:]]
+            x, y = position_r2(probe, asked)
+            r2[name][tap] = {"x": x, "y": y}
+            rows[name].append(place_colours(_mean_answer(probe, asked)))
+    rows["truth"] = [place_colours(places(read["network"][half][tap])) for tap in taps]
+    titles = [f"{tap}: {fmean(r2['network'][tap].values()):.2f}" for tap in taps]
+    figures = {"images": len(images), "timestep": timestep, "r2": r2}
+    return Measured(figures, {"positions": contact_sheet(rows, titles)})
+
+
+def _shifted(image: Tensor, generator: torch.Generator) -> Tensor:
+    """The picture on a torus, moved by a random whole number of pixels."""
+    steps = [int(torch.randint(side, (1,), generator=generator)) for side in image.shape[2:]]
+    return image.roll(steps, dims=(2, 3))
+
+
+def _described(
+    models: Mapping[str, StableDiffusion],
+    image: Tensor,
+    *,
+    taps: Sequence[str],
+    timestep: int,
+    seed: int,
+) -> dict[str, Fields]:
+    """A picture as each network sees it, and as raw patches on the grids of the first one."""
+    found: dict[str, Fields] = {}
+    for name, model in models.items():
+        maps = extract(model, image, taps=taps, timesteps=[timestep], seed=seed)
+        found[name] = {one.tap: one.tensor.float().cpu() for one in maps}
+    grids = {tap: (field.shape[2], field.shape[3]) for tap, field in found["network"].items()}
+    return {**found, "pixels": {tap: _patches(image.cpu(), *grid) for tap, grid in grids.items()}}
+
+
+def _patches(image: Tensor, rows: int, columns: int) -> Tensor:
+    """What lies in each cell of a grid, ``PIXELS`` a side, (1 c rows columns)."""
+    resized = functional.adaptive_avg_pool2d(image, (PIXELS * rows, PIXELS * columns))
+    return functional.unfold(resized, PIXELS, stride=PIXELS).reshape(1, -1, rows, columns)
+
+
+def _mean_answer(probe: Probe, fields: Sequence[Tensor]) -> Tensor:
+    """Where the probe says the cells lie, (2 h w), mean over pictures of the first one's size."""
+    alike = [field for field in fields if field.shape == fields[0].shape]
+    return probe(torch.cat(alike)).mean(0)

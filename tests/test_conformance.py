@@ -1,0 +1,109 @@
+"""check_plugin: a sound plugin passes; each broken rule is named, with what to do about it."""
+
+import re
+from functools import cache
+
+import pytest
+from specimen import PIPELINE, SPEC
+
+from featurekit import backbones
+from featurekit.backbones import random
+from featurekit.conformance import check_plugin
+from featurekit.errors import PluginError
+from featurekit.registry import load_plugin
+
+SHAPE = cache(random.load)
+WRITES = 'path = write_image(torch.full((1, 3, 16, 16), float(level)), job.out / "smear.png")'
+
+
+@pytest.fixture
+def checked(third_party, monkeypatch):
+    """Check the specimen plugin after replacing some of its text; the networks are built once."""
+    monkeypatch.setattr(backbones, "load", lambda name, *rest, **more: SHAPE())
+
+    def check(old="", new="", *, overrides=()):
+        assert old in SPEC + PIPELINE
+        package = third_party(spec=SPEC.replace(old, new) if old else SPEC)
+        code = package / "pipeline.py"
+        if old in PIPELINE:
+            text = code.read_text()
+            indent = re.search(rf"(?m)^( *).*{re.escape(old)}", text).group(1) if old else ""
+            code.write_text(text.replace(old, new.replace("\n", f"\n{indent}")) if old else text)
+        check_plugin(load_plugin("blur"), overrides=overrides)
+
+    return check
+
+
+def test_a_sound_plugin_passes(checked):
+    checked()
+
+
+def test_the_overrides_are_those_of_the_runs(checked):
+    with pytest.raises(PluginError, match=r"- defaults: .* no setting named 'plugin\.radis'"):
+        checked(overrides=["plugin.radis=2"])
+
+
+def test_a_plugin_that_is_not_installed_is_told_so(third_party):
+    third_party()
+    spec = load_plugin("blur")
+    object.__setattr__(spec, "name", "blurr")
+    with pytest.raises(PluginError, match=r"- announced: .*no plugin named 'blurr'"):
+        check_plugin(spec)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    radius: float = 1.0", '    radius: float = "???"',
+         r"defaults: .*plugin\.radius must be given"),
+        ("backbone.drag.updates", "backbone.drag.updats", r"defaults: .*'backbone\.drag\.updats'"),
+        ("pipeline:run", "pipelin:run", r"target: .*ModuleNotFoundError.*correct target"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_before_it_is_run(checked, old, new, message):
+    with pytest.raises(PluginError, match=rf"'blur' must keep the contract, but:\n- {message}"):
+        checked(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    from omegaconf import II", "    import torch\n    from omegaconf import II",
+         "light: .*got torch; import what is heavy in the module of the target"),
+        ("class Config(PluginConfig):", "class Config(PluginConfig, dict[str, object]):",
+         r"closed schema: .*plugin\.no_such_name=1 is taken; derive"),
+        ('tasks=("smear", "refuse", "crash", "wait", "fill")', 'tasks=("smear")',
+         r"tasks: they must be a tuple of different words, got 'smear'; write \('edit',\)"),
+        ('"blur-speed": "{package}.pipeline:bench"', '"blur-speed": "{package}.pipeline:bensh"',
+         "bench: 'blur-speed' must import, but .*AttributeError"),
+        ("pkg://{package}.conf", "{package}.conf", "presets: they must be YAML files in the folder"),
+        ("pkg://{package}.conf", "pkg://{package}.cnf", "presets: they must be YAML files in the"),
+        ("    radius: float = 1.0", "    radius: bool = False", "presets: blur_fast must compose"),
+        (WRITES, 'load_image(job.image) if job.image else None; raise OSError("no disk")',
+         "run: the default task must end as done on backbone=random, but it raised OSError: no disk"),
+        (WRITES, f'open(job.image) if job.image else None\n{WRITES}',
+         "mistakes: a picture .* raised FileNotFoundError: .*load_image"),
+        (WRITES, f"{WRITES}\nlevel = torch.rand(())",
+         "seed: two runs .* but metrics differ; draw from a torch.Generator"),
+        (WRITES, f"level = torch.rand(())\n{WRITES}", r"seed: .* but smear\.png, metrics differ"),
+        (WRITES, 'path = job.out / "smear.txt"\npath.write_text("smeared")',
+         r"whole files: .* but smear\.txt is written in place"),
+        (WRITES, f'(job.out / f"{{torch.rand(()).item()}}.tmp").touch()\n{WRITES}',
+         r"interrupted: going on .*\.tmp too; remove it in a finally"),
+        ("progress(1, 1)", 'try:\n    progress(1, 1)\nexcept BaseException:\n    pass',
+         "interrupted: Ctrl-C must end a run, but the plugin went on"),
+        ("progress(1, 1)", 'try:\n    progress(1, 1)\nexcept BaseException:\n'
+         '    raise RuntimeError("stopped") from None',
+         "interrupted: Ctrl-C must leave the plugin as KeyboardInterrupt, got RuntimeError: stopped"),
+        ("progress(1, 1)", 'with (job.out / "log.json").open("w") as log:\n'
+         '    log.write("[")\n    log.flush()\n    progress(1, 1)\n    log.write("]")',
+         r"interrupted: .* got half of log\.json; write with featurekit"),
+        ('{{"smear": path}}', "{{}}", "outputs: a run must name a file that it wrote, got none"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) and ":" in value[:14] else "-",
+)  # fmt: skip
+def test_a_broken_rule_is_named_with_what_to_do(checked, old, new, message):
+    with pytest.raises(PluginError, match=rf"\n- {message}") as caught:
+        checked(old, new)
+    rules = {line.partition(":")[0] for line in str(caught.value).splitlines()[1:]}
+    assert rules == {f"- {message.partition(':')[0]}"}
