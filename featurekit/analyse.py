@@ -30,7 +30,7 @@ from featurekit.options import (
     TimestepsOptions,
 )
 from featurekit.overrides import check_seed, fill, usage
-from featurekit.recipes import Ensemble, Recipe
+from featurekit.recipes import Ensemble, Recipe, recipe
 from featurekit.scenes import KINDS, TRAINED_KINDS
 from featurekit.types import Progress
 
@@ -78,19 +78,22 @@ def point_pairs(words: Sequence[str]) -> int:
         FeatureKitError: as in ``main``.
     """
     options = fill(PckOptions, words)
+    if options.recipe:
+        options = fill(PckOptions, [*recipe(options.recipe).words(), *words])
     if options.count < 0:
-        raise ConfigError(f"count must be 0, for all pairs, or more, got {options.count}")
-    asked = Recipe(tuple(options.taps), (options.timestep,), Ensemble.named(options.ensemble))
+        raise ConfigError(f"count must be 0, for all of a folder, or more, got {options.count}")
+    asked = Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
     pairs = [] if not options.data else spair_pairs(
         options.data,
         split=options.split,
         categories=options.categories,
         most=options.count or None,
     )  # fmt: skip
+    kinds = [] if options.data else _kinds(options.categories, options.count)
     make_folder(options.out)
     backbone = backbones.load(options.backbone, options.device, options.dtype)
     if not options.data:
-        size, kinds = side_px(backbone), _kinds(options)
+        size = side_px(backbone)
         pairs = [scene_pair(one, size) for kind in kinds for one in paired(kind, options.count)]
     measured = pck(
         backbone,
@@ -103,15 +106,14 @@ def point_pairs(words: Sequence[str]) -> int:
     return _written("pck", measured, options)
 
 
-def _kinds(options: PckOptions) -> list[str]:
-    if options.count < 1:
-        raise ConfigError(
-            f"count must be at least 1 pair of scenes of each kind, got {options.count}"
-        )
-    for kind in options.categories:
+def _kinds(named: Sequence[str], pairs: int) -> list[str]:
+    """Kinds of scenes by name, all if none is named; refused before a model is loaded."""
+    if pairs < 1:
+        raise ConfigError(f"at least 1 pair of scenes of each kind is needed, got {pairs}")
+    for kind in named:
         if kind not in KINDS:
             raise UnknownNameError("kind of scene", kind, KINDS)
-    return list(options.categories) or list(KINDS)
+    return list(named) or list(KINDS)
 
 
 def _timesteps(options: TimestepsOptions, progress: Progress) -> Measured:
@@ -153,14 +155,15 @@ def _norms(options: PlacesOptions, progress: Progress) -> Measured:
 
 
 def _labels(options: LabelsOptions, progress: Progress) -> Measured:
-    check_seed(options.seed)
+    kinds = _kinds(options.kinds, options.pairs)
     make_folder(options.out)
+    backbone: Any = backbones.load(options.backbone, options.device, options.dtype)
     return measure_labels(
-        backbones.load(options.backbone, options.device, options.dtype),
+        backbone,
         pairs=options.pairs,
+        kinds=kinds,
         taps=options.taps,
         timestep=options.timestep,
-        seed=options.seed,
         progress=progress,
     )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from featurekit.errors import ConfigError, ShapeError
 from featurekit.shapes import expect
 
-RIDGE = 1e-3  # of the mean variance of a standardised channel, which is 1
+RIDGE = 1.0  # times channels over cells: what keeps few cells from being learnt by heart
 HIGH = 5.0  # robust deviations above the median at which a token's norm counts as high
 MASSIVE = 10.0  # times the median channel's size at which a channel counts as massive
 TO_SIGMA = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
@@ -80,7 +80,7 @@ def position_probe(fields: Sequence[Tensor], *, ridge: float = RIDGE) -> Probe:
 
     Args:
         fields: (b c h w) each, with the same channels; at least one.
-        ridge: penalty, as a share of the variance of a standardised channel, > 0.
+        ridge: penalty on standardised channels, in channels over cells, > 0.
 
     Returns:
         The probe.
@@ -104,10 +104,12 @@ def position_probe(fields: Sequence[Tensor], *, ridge: float = RIDGE) -> Probe:
     mean = total[-1, :-1] / count
     spread = total[:-1, :-1] / count - mean[:, None] * mean
     scale = spread.diagonal()[:channels].clamp(min=0).sqrt()
-    scale = torch.where(scale > 1e-9 * (1 + mean[:channels].abs()), scale, torch.inf)
+    alive = scale > 1e-9 * (1 + mean[:channels].abs())
+    scale = torch.where(alive, scale, torch.inf)
+    penalty = ridge * max(1, int(alive.sum())) / count * torch.eye(channels).double()
     within = spread[:channels, :channels] / scale / scale[:, None]
     across = spread[:channels, channels:] / scale[:, None]
-    weights = torch.linalg.solve(within + ridge * torch.eye(channels).double(), across)
+    weights = torch.linalg.solve(within + penalty, across)
     return Probe(mean[:channels], scale, weights, mean[channels:])
 
 

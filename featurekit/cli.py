@@ -32,6 +32,9 @@ COMMANDS: Mapping[str, Command] = {
         own_help=True,
     ),
     "plugins": Command("list the installed plugins", "featurekit.commands:show_plugins"),
+    "doctor": Command(
+        "check what is installed, and say how to mend it: out=FOLDER", "featurekit.doctor:main"
+    ),
     "taps": Command(
         "list what can be read inside a backbone: backbone=NAME",
         "featurekit.taps:main",

@@ -247,8 +247,8 @@ def _settled(gram: Tensor, labels: Tensor, count: int) -> Tensor:
 
 def _packed(labels: Tensor) -> Tensor:
     """The same groups, counted without gaps."""
-    packed: Tensor = labels.unique(return_inverse=True)[1]
-    return packed
+    kept = torch.bincount(labels) > 0
+    return (kept.cumsum(0) - 1)[labels]
 
 
 def _spreads(gram: Tensor) -> Tensor:

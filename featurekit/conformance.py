@@ -93,18 +93,27 @@ def _target(case: Case) -> Iterator[str]:
 
 
 def _light(case: Case) -> Iterator[str]:
-    child = subprocess.run(
-        [sys.executable, "-c", _LIGHT, case.spec.name, *sys.path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = child.stdout.split() or child.stderr.splitlines()[-1:] * bool(child.returncode)
+    found = heavy_imports(case.spec.name)
     if found:
         yield (
-            f"light: describing the plugin must import no {' or '.join(HEAVY)}, got "
-            f"{' '.join(found)}; import what is heavy in the module of the target"
+            f"light: describing the plugin must import no {' or '.join(HEAVY)}, got {found}; "
+            "import what is heavy in the module of the target"
         )
+
+
+def heavy_imports(name: str) -> str:
+    """Describe a plugin in a fresh process and list what is heavy and was imported.
+
+    Args:
+        name: of an installed plugin.
+
+    Returns:
+        Names with spaces between, or the last line of an error; empty for a light description.
+    """
+    child = subprocess.run(
+        [sys.executable, "-c", _LIGHT, name, *sys.path], capture_output=True, text=True, check=False
+    )
+    return child.stdout if child.returncode == 0 else child.stderr.strip().splitlines()[-1]
 
 
 def _unknown_key(case: Case) -> Iterator[str]:

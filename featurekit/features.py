@@ -8,7 +8,6 @@ from typing import final, overload
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from featurekit import fields
 from featurekit.errors import PointsError, ShapeError, UnknownNameError

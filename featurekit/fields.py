@@ -230,7 +230,8 @@ def random_axes(channels: int, kept: int, *, seed: int) -> Tensor:
     Source: Johnson and Lindenstrauss 1984, doi:10.1090/conm/026/737400.
     """
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(channels, kept, generator=generator) / kept**0.5
+    axes: Tensor = torch.randn(channels, kept, generator=generator) / kept**0.5
+    return axes
 
 
 def pool(field: Tensor, cells: int) -> Tensor:

@@ -93,7 +93,8 @@ def principal_scores(gram: Tensor, components: int) -> Tensor:
     values, vectors = torch.linalg.eigh(centred(gram))
     values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    return vectors * largest.sign() * values.clamp(min=0).sqrt()
+    scores: Tensor = vectors * largest.sign() * values.clamp(min=0).sqrt()
+    return scores
 
 
 def members(labels: Tensor) -> Tensor:

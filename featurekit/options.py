@@ -31,7 +31,7 @@ class ExtractOptions:
     )
     taps: list[str] = field(
         default_factory=lambda: ["up1"],
-        metadata={"help": "what to read; featurekit taps lists them"},
+        metadata={"help": "names, roles, paths, globs; featurekit taps lists them"},
     )
     timesteps: list[int] = field(
         default_factory=lambda: [261], metadata={"help": "train timesteps, each a noise level"}
@@ -103,7 +103,7 @@ class PlacesOptions(AnalyseOptions):
     images: str = field(default="", metadata={"help": "folder of pictures; else held-out scenes"})
     count: int = field(default=32, metadata={"help": "pictures, at most"})
     taps: list[str] = field(
-        default_factory=lambda: ["down1", "mid", "up0", "up1", "up2", "up3"],
+        default_factory=lambda: ["down0", "down1", "up0", "up1", "up2", "up3"],
         metadata={"help": "what to look at; featurekit taps lists them"},
     )
     timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
@@ -115,11 +115,13 @@ class LabelsOptions(AnalyseOptions):
     """What ``featurekit analyse labels`` takes."""
 
     pairs: int = field(default=4, metadata={"help": "of held-out scenes, for each kind"})
+    kinds: list[str] = field(
+        default_factory=list, metadata={"help": "of scenes, featurekit scenes shows them; all"}
+    )
     taps: list[str] = field(
         default_factory=lambda: ["up1", "up2"], metadata={"help": "what is compared, together"}
     )
     timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
-    seed: int = field(default=0, metadata={"help": "of the noise"})
 
 
 @dataclass
@@ -134,9 +136,15 @@ class PckOptions(AnalyseOptions):
     count: int = field(default=10, metadata={"help": "pairs of each category; 0: all of a folder"})
     alpha: float = field(default=0.1, metadata={"help": "tolerance, share of the longer side"})
     taps: list[str] = field(
-        default_factory=lambda: ["up1"], metadata={"help": "what is compared, together"}
+        default_factory=lambda: ["up2"], metadata={"help": "what is compared, together"}
     )
-    timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
+    timesteps: list[int] = field(
+        default_factory=lambda: [101], metadata={"help": "train timesteps, compared together"}
+    )
+    recipe: str = field(
+        default="",
+        metadata={"help": "of a paper, e.g. dift_spair; gives taps, timesteps, ensemble"},
+    )
     ensemble: str = field(
         default="1", metadata={"help": "noises to take the mean over; antithetic-8; clean"}
     )

@@ -1,4 +1,4 @@
-"""What the installed distribution asks for, and whether it is there. Reads metadata, imports none."""
+"""What the installed distribution asks for, and whether it is there."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from featurekit.atomic import make_folder
 from featurekit.errors import ConfigError
 from featurekit.io import read_tensors, sha256_of, write_json, write_tensors
 from featurekit.locks import held
-from featurekit.reduction import SCALE, ReductionSteps, Reduction, fit, parse_recipe
+from featurekit.reduction import SCALE, Reduction, ReductionSteps, fit, parse_recipe
 from featurekit.sharding import Share, group_of, hash_of_id
 from featurekit.store import (
     FITTED,

@@ -91,8 +91,8 @@ LAYERS = """
     picture_reader
     export_store
     run commands taps export contact stores launch analyse
-    conformance_runs
-    conformance
+    conformance_runs probing requirements shipped
+    conformance doctor
     __init__
     cli
     __main__

@@ -84,8 +84,8 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (["plugn"], r"no command named 'plugn'; did you mean plugins\?"),
         (
             ["frobnicate"],
-            "no command named 'frobnicate'; known: analyse, bench, blur-look, extract, fit-prior, "
-            "pck, plugins, run, scenes, store, taps, train-embedded",
+            "no command named 'frobnicate'; known: analyse, bench, blur-look, doctor, extract, "
+            "fit-prior, pck, plugins, run, scenes, store, taps, ...",
         ),
         (["plugins", "now"], "featurekit plugins takes no words, got 'now'"),
         (["taps", "backbone=sd16"], "no backbone named 'sd16'; did you mean sd"),

@@ -49,6 +49,12 @@ def test_distances_are_those_of_a_direct_pca():
     torch.testing.assert_close(distances(centred(gram_of(rows))), apart(rows), rtol=1e-4, atol=0)
 
 
+def test_centring_takes_the_mean_of_the_vectors_away():
+    rows = vectors(n=5, d=9)
+    direct = rows - rows.mean(0)
+    torch.testing.assert_close(centred(rows @ rows.T), direct @ direct.T, rtol=1e-6, atol=1e-8)
+
+
 def test_the_spread_of_groups_is_the_inertia_of_the_vectors():
     rows = vectors()
     generator = torch.Generator().manual_seed(1)

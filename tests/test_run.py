@@ -47,6 +47,24 @@ def test_a_run_returns_the_record_that_it_writes(blur, tmp_path):
     assert (tmp_path / "out" / "smear.png").is_file()
 
 
+def test_progress_is_told_as_each_stage_begins_and_what_a_stage_reports(blur):
+    told = []
+    run(blur(), progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 1), (0, 1), (1, 1)]  # the backbone, the plugin's stage, its report
+
+
+def test_what_progress_raises_ends_the_run(blur, tmp_path):
+    def stop(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(blur(), progress=stop)
+    record = record_in(tmp_path / "out")
+    assert (record["status"], record["outputs"]) == ("interrupted", {})
+    assert [stage["name"] for stage in record["stages"]] == ["load the backbone", "smear"]
+
+
 def test_the_record_tells_how_to_repeat_the_run(blur):
     record = run(blur())
     config = record["config"]

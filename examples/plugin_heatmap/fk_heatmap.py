@@ -1,4 +1,4 @@
-"""Show where in a picture the features are like those of one point."""
+"""Light up what is like one point of a picture: a whole plugin in one file."""
 
 from dataclasses import dataclass
 
@@ -42,10 +42,8 @@ def show(job: Job) -> Result:
     config = job.settings
     image = fk.load_image(job.image or scene(1_000_000).image(64))
     height, width = image.shape[-2:]
-    x, y = (
-        width / 2 if config.x is None else config.x,
-        height / 2 if config.y is None else config.y,
-    )
+    x = width / 2 if config.x is None else config.x
+    y = height / 2 if config.y is None else config.y
     if not (0 <= x < width and 0 <= y < height):
         raise PointsError(f"plugin.x and plugin.y must lie in {width}x{height} px, got {(x, y)}")
     with job.stage("reading features") as progress:
@@ -56,6 +54,6 @@ def show(job: Job) -> Result:
     point = sample(features, cells_from_px(torch.tensor([[x, y]]), read.stride))[0].T[..., None]
     heat = torch.cosine_similarity(features, point, dim=1)[None]
     heat = crop(resize(heat, rows * read.stride, columns * read.stride), height, width).clamp_min(0)
-    red = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
-    picture = write_image(torch.lerp(image, red, 0.8 * heat**4), job.out / "heat.png")
+    lit = torch.lerp(torch.full_like(image, -1), image, heat**4)  # dark where it is not alike
+    picture = write_image(lit, job.out / "heat.png")
     return Result("the map is drawn", {"mean": heat.mean()}, {"heat": picture})

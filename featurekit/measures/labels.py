@@ -12,7 +12,7 @@ from featurekit.backbones.sd import StableDiffusion
 from featurekit.errors import ConfigError
 from featurekit.extract import extract
 from featurekit.io import image_to_pil
-from featurekit.measures.correspondence import untrained
+from featurekit.measures.correspondence import Pair, untrained
 from featurekit.measures.held_out import (
     Measured,
     foreground_of,
@@ -29,7 +29,7 @@ from featurekit.types import Progress, silent
 
 HALF = 0.5  # share of foreground from which on a cell counts as such
 WINDOW_PX = 7  # side of the raw patches of the control
-FOUND, RIGHT = (213, 94, 0), 0.55  # colour of what was found, and how strongly it is laid on
+PALE = 0.7  # how far what is not labelled is moved to white
 
 NAMES = ("network", "random", "pixels", "position")  # what finds masks, in the order of the sheet
 
@@ -76,9 +76,9 @@ def measure_labels(
     backbone: StableDiffusion,
     *,
     pairs: int = 4,
+    kinds: Sequence[str] = tuple(KINDS),
     taps: Sequence[str] = ("up1", "up2"),
     timestep: int = 101,
-    seed: int = 0,
     progress: Progress = silent,
 ) -> Measured:
     """Measure how well the foreground of one held-out scene finds that of another of its kind.
@@ -86,9 +86,9 @@ def measure_labels(
     Args:
         backbone: a loaded model.
         pairs: of scenes, for each kind.
+        kinds: of scenes, each once.
         taps: activations that are compared together.
         timestep: at which train timestep.
-        seed: of the noise.
         progress: called after each pair.
 
     Returns:
@@ -97,32 +97,26 @@ def measure_labels(
         where it was. The picture ``labels`` shows a pair of each kind, ``overlap`` the figures.
 
     Raises:
-        ConfigError: ``pairs`` is below 1.
+        ConfigError: ``pairs`` is below 1, or there is no kind.
         FeatureKitError: as in ``extract``.
     """
-    if pairs < 1:
-        raise ConfigError(f"pairs must be at least 1, got {pairs}")
-    size, models = side_px(backbone), {"network": backbone, "random": untrained(backbone)}
+    if pairs < 1 or not kinds:
+        raise ConfigError(
+            f"pairs must be at least 1 of some kind, got {pairs} of {len(kinds)} kinds"
+        )
+    models = {"network": backbone, "random": untrained(backbone)}
     rows: dict[str, list[dict[str, float]]] = {}
     sheet: dict[str, list[Image.Image | None]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         for i in range(pairs):
             first, second = scenes_of(kind, 2, skip=2 * i)
-            labelled = (image_of(first, size), foreground_of(first, size))
-            image, truth = image_of(second, size), foreground_of(second, size)
-            masks = {
-                name: label_images(
-                    model, labelled, [image], taps=taps, timestep=timestep, seed=seed
-                )[0]
-                for name, model in models.items()
-            }
-            masks["pixels"] = propagate(_patches(labelled[0]), labelled[1], _patches(image))
-            masks["position"] = labelled[1]
-            found = {name: overlap(one >= HALF, truth >= HALF) for name, one in masks.items()}
+            masks = _masks(models, (first, second), taps, timestep)
+            truth = masks["truth"] >= HALF
+            found = {name: overlap(masks[name] >= HALF, truth) for name in NAMES}
             rows.setdefault(kind, []).append(found)
             if i == 0:
-                sheet[kind] = _row(labelled, image, {**masks, "truth": truth})
-            progress(sum(map(len, rows.values())), pairs * len(KINDS))
+                sheet[kind] = _row((first, second), masks)
+            progress(sum(map(len, rows.values())), pairs * len(kinds))
     titles = ("labelled", "network", "random weights", "raw pixels", "same position", "truth")
     figures = {"pairs": pairs, "taps": list(taps), "timestep": timestep, **grouped(rows)}
     bars = {name: {kind: figures["kinds"][kind][name] for kind in rows} for name in NAMES}
@@ -159,11 +153,30 @@ def _patches(image: Tensor) -> Tensor:
     return torch.cat((cells, torch.ones_like(cells)), dim=1)
 
 
-def _row(labelled: tuple[Tensor, Tensor], image: Tensor, masks: Masks) -> list[Image.Image | None]:
-    return [_laid_on(*labelled), *(_laid_on(image, mask) for mask in masks.values())]
+def _masks(
+    models: Mapping[str, StableDiffusion], pair: Pair, taps: Sequence[str], timestep: int
+) -> Masks:
+    """What each method says of the second scene, and the truth."""
+    size = side_px(models["network"])
+    picture, image = (image_of(scene, size) for scene in pair)
+    mask, truth = (foreground_of(scene, size) for scene in pair)
+    found = {
+        name: label_images(model, (picture, mask), [image], taps=taps, timestep=timestep)[0]
+        for name, model in models.items()
+    }
+    pixels = propagate(_patches(picture), mask, _patches(image))
+    return {**found, "pixels": pixels, "position": mask, "truth": truth}
+
+
+def _row(pair: Pair, masks: Masks) -> list[Image.Image | None]:
+    """The labelled scene, then the other one as each mask has it."""
+    size = masks["truth"].shape[3]
+    picture, image = (image_of(scene, size) for scene in pair)
+    labelled = _laid_on(picture, masks["position"])
+    return [labelled, *(_laid_on(image, mask) for mask in masks.values())]
 
 
 def _laid_on(image: Tensor, mask: Tensor) -> Image.Image:
-    """The picture with what is labelled in colour."""
-    colour = torch.tensor(FOUND).reshape(1, 3, 1, 1) / 127.5 - 1
-    return image_to_pil(torch.where(mask >= HALF, (1 - RIGHT) * image + RIGHT * colour, image))
+    """The picture with what is not labelled grey and pale."""
+    grey = image.mean(1, keepdim=True).expand_as(image)
+    return image_to_pil(torch.where(mask >= HALF, image, PALE + (1 - PALE) * grey))

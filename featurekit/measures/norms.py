@@ -9,6 +9,7 @@ from torch import Tensor
 
 from featurekit.artefacts import HighNorms, corner_excess, high_norms, massive_channels
 from featurekit.backbone import Backbone
+from featurekit.draws import seed_of
 from featurekit.errors import ConfigError
 from featurekit.extract import extract
 from featurekit.io import image_to_pil
@@ -43,7 +44,8 @@ def measure_norms(
 
     Returns:
         Figures by tap: ``threshold`` and ``median`` of the norms, ``high_share`` of tokens,
-        ``corner_excess`` (norms of corners over those inside) and ``massive``, the size of
+        ``corner_excess`` (norms of corners over those inside, None where
+        nothing is inside) and ``massive``, the size of
         massive channels over that of the median one. The picture ``norms`` shows the norms of
         some pictures and their mean over all, which is where artefacts of a place show.
 
@@ -56,11 +58,12 @@ def measure_norms(
     if not images or any(image.shape != images[0].shape for image in images):
         sizes = sorted({tuple(image.shape[2:]) for image in images})
         raise ConfigError(f"norms need pictures of one size to be compared, got sizes {sizes}")
-    read: dict[str, list[Tensor]] = {tap: [] for tap in taps}
+    read: dict[str, list[Tensor]] = {}
     for done, image in enumerate(images, start=1):
         on_device = image.to(backbone.device)
-        for one in extract(backbone, on_device, taps=taps, timesteps=[timestep], seed=seed):
-            read[one.tap].append(one.tensor.float().cpu())
+        own = seed_of(seed, str(done))  # one noise for all would show in the mean over pictures
+        for one in extract(backbone, on_device, taps=taps, timesteps=[timestep], seed=own):
+            read.setdefault(one.tap, []).append(one.tensor.float().cpu())
         progress(done, len(images))
     by_tap: dict[str, Any] = {}
     rows: dict[str, list[Image.Image | None]] = {
@@ -73,7 +76,7 @@ def measure_norms(
             "median": float(high.norms.median()),
             "threshold": high.threshold,
             "high_share": high.share,
-            "corner_excess": corner_excess(high.norms),
+            "corner_excess": corner_excess(high.norms) if min(field.shape[2:]) >= 3 else None,
             "massive": massive_channels(field),
         }
         rows[f"{tap}: {high.share:.1%} high"] = _shown(high, len(rows["picture"]))

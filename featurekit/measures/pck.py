@@ -26,7 +26,7 @@ from featurekit.recipes import Recipe
 from featurekit.types import FeatureMap, Progress, silent
 
 ALPHA = 0.1
-RECIPE = Recipe(("up1",), (101,))
+RECIPE = Recipe(("up2",), (101,))
 AT_ONCE = 4096  # pixels of the target that are compared at a time
 REMEMBERED = 64  # pictures whose features are kept for the next pair
 TILE_PX = 320
@@ -126,6 +126,8 @@ def pck(
 
 def scene_pair(pair: Pair, size: int) -> PointPair:
     """Make a pair of two scenes: their shared named points, and the box of the target's things.
+
+    A point may lie outside the box: the sun of a landscape is none of its things.
 
     Args:
         pair: two scenes with a named point in common.

@@ -5,12 +5,12 @@ from statistics import fmean
 from typing import TypeAlias
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from featurekit.artefacts import Probe, places, position_probe, position_r2
 from featurekit.backbones.sd import StableDiffusion
+from featurekit.draws import seed_of
 from featurekit.errors import ConfigError
 from featurekit.extract import extract
 from featurekit.measures.correspondence import untrained
@@ -22,7 +22,7 @@ from featurekit.types import Progress, silent
 Fields: TypeAlias = Mapping[str, Tensor]
 """Fields (1 c h w) of a picture by tap."""
 
-PIXELS = 8  # cells a side of a patch of raw pixels
+PIXELS = 4  # raw values a side of the patch that stands for a cell
 
 
 @torch.no_grad()
@@ -37,9 +37,10 @@ def measure_positions(
 ) -> Measured:
     """Measure how well the place of a cell can be read off its features by a linear map.
 
-    A picture tells its place too: the sky is above. So each is shifted around by a random step,
-    with what leaves on one side coming in on the other. What is still readable is of the network
-    and the borders. One half of the pictures fits the map, the other is asked.
+    A picture tells places too: the sky is above. So each is shifted around by a random step, with
+    what leaves on one side coming in on the other. One noise for all would tell places, so each
+    has its own. What is still readable is of the network and the borders. One half of the pictures
+    fits the map, the other is asked.
 
     Args:
         backbone: a loaded model.
@@ -69,25 +70,33 @@ def measure_positions(
     read: dict[str, list[Fields]] = {name: [] for name in (*models, "pixels")}
     for done, image in enumerate(shifted, start=1):
         on_device = image.to(backbone.device)
-        described = _described(models, on_device, taps=taps, timestep=timestep, seed=seed)
+        own = seed_of(seed, str(done))
+        described = _described(models, on_device, taps=taps, timestep=timestep, seed=own)
         for name, fields in described.items():
             read[name].append(fields)
         progress(done, len(shifted))
-    r2: dict[str, dict[str, dict[str, float]]] = {}
-    rows: dict[str, list[Image.Image]] = {}
     half = len(images) // 2
-    for name, each in read.items():
-        r2[name], rows[name] = {}, []
-        for tap in taps:
-            probe = position_probe([one[tap] for one in each[:half]])
-            asked = [one[tap] for one in each[half:]]
-            x, y = position_r2(probe, asked)
-            r2[name][tap] = {"x": x, "y": y}
-            rows[name].append(place_colours(_mean_answer(probe, asked)))
-    rows["truth"] = [place_colours(places(read["network"][half][tap])) for tap in taps]
-    titles = [f"{tap}: {fmean(r2['network'][tap].values()):.2f}" for tap in taps]
+    answers = {name: _answers(each, half) for name, each in read.items()}
+    r2 = {name: {tap: one[0] for tap, one in each.items()} for name, each in answers.items()}
+    rows = {
+        name: [place_colours(one[1]) for one in each.values()] for name, each in answers.items()
+    }
+    first = read["network"][half]
+    rows["truth"] = [place_colours(places(field)) for field in first.values()]
+    titles = [f"{tap}: {fmean(r2['network'][tap].values()):.2f}" for tap in first]
     figures = {"images": len(images), "timestep": timestep, "r2": r2}
     return Measured(figures, {"positions": contact_sheet(rows, titles)})
+
+
+def _answers(read: Sequence[Fields], half: int) -> dict[str, tuple[dict[str, float], Tensor]]:
+    """By tap: R^2 of a probe on the second half, and the mean of what it says there, (2 h w)."""
+    found = {}
+    for tap in read[0]:
+        probe = position_probe([one[tap] for one in read[:half]])
+        asked = [one[tap] for one in read[half:]]
+        x, y = position_r2(probe, asked)
+        found[tap] = ({"x": x, "y": y}, _mean_answer(probe, asked))
+    return found
 
 
 def _shifted(image: Tensor, generator: torch.Generator) -> Tensor:

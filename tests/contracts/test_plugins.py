@@ -1,0 +1,32 @@
+"""Every bundled plugin keeps the contract that a third party's plugin is held to."""
+
+import pytest
+
+from featurekit.conformance import check_plugin
+from featurekit.registry import load_plugin, plugins
+
+SHORT = {  # settings that make the default task a matter of seconds
+    "drag": [
+        "plugin.updates=1",
+        "plugin.lora_steps=1",
+        "plugin.steps=3",
+        "plugin.way_frames=1",
+    ],
+    "sketch": [
+        "plugin.iterations=1",
+        "plugin.samples=1",
+        "plugin.steps=16",
+        "plugin.views=1",
+        "plugin.tests=1",
+    ],
+}
+BUNDLED = sorted(info.name for info in plugins() if info.distribution == "featurekit")
+
+
+def test_every_bundled_plugin_is_asked():
+    assert sorted(SHORT) == BUNDLED
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_plugin_keeps_the_contract(name):
+    check_plugin(load_plugin(name), overrides=SHORT[name])
