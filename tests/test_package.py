@@ -14,6 +14,7 @@ PROMISED = {
     "load_backbone", "describe_backbone", "load_image", "capture", "extract", "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
     "run", "compose", "inject", "attention_maps",
+    "Trajectory", "save_trajectory", "load_trajectory",
     "Extractor", "Sample", "Ensemble", "Recipe", "recipe", "recipes",
 }  # fmt: skip
 
