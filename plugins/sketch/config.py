@@ -24,7 +24,7 @@ class SketchConfig(PluginConfig):
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
     style: str | None = None  # style file that ``task=extract`` draws in
 
-    scene: int = 0  # which held-out face is drawn, where no image is given
+    scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     hand: str = "brush"  # in which of the world's drawing styles
     tests: int = 16  # held-out scenes of each kind that are drawn and compared
 

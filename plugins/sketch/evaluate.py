@@ -137,7 +137,7 @@ def _shelf(study: Study, exam: Exam) -> Shelf:
 
 def _exam(job: Job, hand: str) -> Exam:
     config: SketchConfig = job.settings
-    return Exam.of(hand, side_px(job.backbone), tests=config.tests, skip=config.scene + 1)
+    return Exam.of(hand, side_px(job.backbone), tests=config.tests)
 
 
 def _subject(job: Job, hand: str) -> Subject:

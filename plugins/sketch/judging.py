@@ -29,16 +29,15 @@ class Exam:
     strength: float  # gradient at which an edge is a line, tuned on scenes for training
 
     @classmethod
-    def of(cls, hand: str, size: int, *, tests: int, skip: int = 0) -> "Exam":
+    def of(cls, hand: str, size: int, *, tests: int) -> "Exam":
         """Set an exam.
 
         Args:
             hand: drawing style of the world.
             size: side of the pictures, px.
             tests: scenes of each kind.
-            skip: held-out scenes to leave out, because one of them is learnt from.
         """
-        scenes = {kind: scenes_of(kind, tests, skip=skip) for kind in KINDS}
+        scenes = {kind: scenes_of(kind, tests) for kind in KINDS}
         return cls(hand, size, scenes, tuned_strength(TRAINED_KINDS, hand, size))
 
     def images(self, kind: str) -> list[Tensor]:

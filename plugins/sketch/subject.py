@@ -6,9 +6,9 @@ from torch import Tensor
 
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.io import load_image
-from featurekit.measures.held_out import image_of, scenes_of, side_px
+from featurekit.measures.held_out import image_of, side_px
 from featurekit.measures.lines import drawing_of
-from featurekit.scenes import Scene
+from featurekit.scenes import Scene, scene
 from featurekit.scenes.drawings import STYLES
 from featurekit.types import Job
 
@@ -16,6 +16,7 @@ from .config import SketchConfig
 from .drawing import fit_drawing, read_drawing
 
 SCENE_KIND = "face"
+FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,8 @@ def subject_of(job: Job) -> Subject:
 
 
 def bundled(number: int) -> Scene:
-    """A held-out scene that is learnt from; exams leave it out."""
-    return scenes_of(SCENE_KIND, number + 1)[number]
+    """A scene to learn from: of the seeds for training, so that every held-out one can be asked."""
+    return scene(FIRST_SEED + number, SCENE_KIND)
 
 
 def from_scene(scene: Scene, hand: str, size: int) -> Subject:
