@@ -15,7 +15,7 @@ FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tes
 
 
 def words(out):
-    return ["plugin=sketch", "task=evaluate", "backbone=random", *FAST, f"out={out}"]
+    return ["plugin=sketch", "task=evaluate", *FAST, f"out={out}"]
 
 
 @pytest.fixture(scope="module")
