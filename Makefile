@@ -24,7 +24,11 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/featurekit bench drag-scenes
+	@$(BIN)/featurekit bench sketch-scenes
 	@$(BIN)/featurekit bench sd-shape
+	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/extract.py
+	@$(BIN)/python benchmarks/inversion.py
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \
