@@ -160,7 +160,7 @@ class TrainOptions:
         default="runs/embedded", metadata={"help": "for scenes, checkpoints, model and report"}
     )
     stages: list[str] = field(
-        default_factory=lambda: ["scenes", "vae", "latents", "unet", "clip", "report"],
+        default_factory=lambda: ["scenes", "vae", "decoder", "latents", "unet", "clip", "report"],
         metadata={"help": "what to do, in this order; what is complete is skipped"},
     )
     docs: str = field(default="", metadata={"help": "for the model card; else the folder"})
@@ -169,6 +169,9 @@ class TrainOptions:
     )
     scenes: int = field(default=0, metadata={"help": "scenes to render"})
     vae_samples: int = field(default=0, metadata={"help": "pictures shown to the autoencoder"})
+    decoder_samples: int = field(
+        default=0, metadata={"help": "pictures shown to its decoder alone, afterwards"}
+    )
     unet_samples: int = field(default=0, metadata={"help": "latents shown to the denoiser"})
     clip_samples: int = field(default=0, metadata={"help": "pairs shown to CLIP"})
     batch: int = field(default=0, metadata={"help": "samples per step, where memory is short"})

@@ -63,7 +63,7 @@ def main(words: Sequence[str]) -> int:
 
 def _order(options: TrainOptions) -> Order:
     recipe = known_recipe(options.recipe)
-    for name in ("scenes", "vae_samples", "unet_samples", "clip_samples", "batch", "workers"):
+    for name in ("scenes", *(f"{run}_samples" for run in RUNS), "batch", "workers"):
         if getattr(options, name) < 0:
             raise ConfigError(f"{name} must be 0 or more, got {getattr(options, name)}")
     if options.scenes:
@@ -116,6 +116,11 @@ def _vae(order: Order) -> bool:
     return _trained(order, "vae", stages.train_vae)
 
 
+def _decoder(order: Order) -> bool:
+    _needs(order, "decoder", order.workshop.vae, "vae")
+    return _trained(order, "decoder", stages.train_decoder)
+
+
 def _unet(order: Order) -> bool:
     _needs(order, "unet", order.workshop.vae, "vae")
     return _trained(order, "unet", stages.train_unet)
@@ -145,6 +150,7 @@ STAGES: Mapping[str, Callable[[Order], bool]] = MappingProxyType(
     {
         "scenes": _scenes,
         "vae": _vae,
+        "decoder": _decoder,
         "latents": _latents,
         "unet": _unet,
         "clip": _clip,

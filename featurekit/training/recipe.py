@@ -10,7 +10,7 @@ from typing import Any
 from featurekit.errors import UnknownNameError
 
 VERSION = 1  # of the checkpoints; raised when an old one can no longer be read
-RUNS = ("vae", "unet", "clip")  # fields of a recipe, and stages
+RUNS = ("vae", "decoder", "unet", "clip")  # fields of a recipe, and stages
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Recipe:
     vae_channels: tuple[int, ...]
     unet_channels: tuple[int, ...]
     vae: Run
+    decoder: Run  # of the finished autoencoder, alone
     unet: Run
     clip: Run
     text_width: int = 128
@@ -74,6 +75,7 @@ SMALL = Recipe(
     vae_channels=(32, 64, 64),
     unet_channels=(64, 96, 160, 160),
     vae=Run(samples=90_000, batch=16, rate=1.2e-3, average=0.999, warm_up=100),
+    decoder=Run(samples=40_000, batch=16, rate=6e-4, average=0.999, cool_down=1.0),
     unet=Run(samples=1_000_000, batch=32, rate=5e-4, average=0.9995),
     clip=Run(samples=150_000, batch=128, rate=1.5e-3, average=0.995),
 )
@@ -86,6 +88,7 @@ LARGE = replace(
     scenes=150_000,
     drawings=50_000,
     vae=Run(samples=1_500_000, batch=128, rate=1e-3, average=0.999),
+    decoder=Run(samples=500_000, batch=128, rate=5e-4, average=0.999, cool_down=1.0),
     unet=Run(samples=4_000_000, batch=512, rate=8e-4, average=0.9995, warm_up=400),
     clip=Run(samples=1_000_000, batch=512, rate=1e-3, average=0.998),
 )

@@ -22,7 +22,7 @@ from featurekit.training.denoiser import DenoiserTask, Networks
 from featurekit.training.drawings_album import DrawingAlbum
 from featurekit.training.loop import Fit, Show
 from featurekit.training.recipe import Recipe
-from featurekit.training.vae import VaeTask, fold, latent_statistics
+from featurekit.training.vae import DecoderTask, VaeTask, fold, latent_statistics
 from featurekit.training.workers import Worker
 
 FOLDED = 4000  # pictures over which the latents' mean and variance are taken
@@ -95,7 +95,7 @@ def train_vae(worker: Worker, workshop: Workshop, show: Show | None = None) -> b
     recipe = workshop.recipe
     if workshop.start is not None:
         if worker.leads:
-            _keep(_read(AutoencoderKL, workshop.start / "vae"), workshop.vae)
+            _begin_anew(_read(AutoencoderKL, workshop.start / "vae"), workshop)
         return True
     network = models.autoencoder(recipe)
     pictures = workshop.album()
@@ -104,6 +104,22 @@ def train_vae(worker: Worker, workshop: Workshop, show: Show | None = None) -> b
     complete = progress.samples >= recipe.vae.samples
     if complete and worker.leads:
         fold(network, *latent_statistics(network, pictures, count=FOLDED))
+        _begin_anew(network, workshop)
+    return complete
+
+
+def train_decoder(worker: Worker, workshop: Workshop, show: Show | None = None) -> bool:
+    """Train the decoder of the finished autoencoder; arguments and answer as for ``train_vae``.
+
+    The encoder stays as it is, and with it every latent and a denoiser that was trained on them.
+    """
+    recipe = workshop.recipe
+    network = _read(AutoencoderKL, workshop.vae)
+    task = DecoderTask(network.to(worker.device), workshop.album(), held_out_pictures(recipe.size))
+    fit = Fit(task, recipe.decoder, recipe, worker, workshop.folder)
+    progress = fit(show, begin=workshop.begin("decoder"))
+    complete = progress.samples >= recipe.decoder.samples
+    if complete and worker.leads:
         _keep(network, workshop.vae)
     return complete
 
@@ -220,6 +236,14 @@ def held_out_latents(vae: AutoencoderKL, size: int) -> tuple[Tensor, list[str]]:
 
 def _read(kind: Any, folder: Path) -> Any:  # noqa: ANN401 - diffusers and transformers are not typed
     return kind.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+
+
+def _begin_anew(network: AutoencoderKL, workshop: Workshop) -> None:
+    """Keep another autoencoder, and nothing that was made with the one before."""
+    for path in workshop.folder.glob("latents-*.npy"):
+        path.unlink()
+    (workshop.folder / "decoder.ckpt.safetensors").unlink(missing_ok=True)
+    _keep(network, workshop.vae)
 
 
 def _keep(network: AutoencoderKL, folder: Path) -> None:

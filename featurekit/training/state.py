@@ -34,9 +34,12 @@ class State:
         """What the parameters hold, in their order."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
+    def clip(self) -> float:
+        """Shorten the gradients where they are too long; their length before, maybe not finite."""
+        return float(torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM))
+
     def step(self, rate: float, number: int) -> None:
         """One step along the gradients that the parameters hold."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()

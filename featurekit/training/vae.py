@@ -1,4 +1,4 @@
-"""The autoencoder's training, and the folding of its latents to unit variance."""
+"""The autoencoder's training, its decoder's alone, and the folding of latents to unit variance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,8 @@ class VaeTask:
 
     def __init__(self, network: AutoencoderKL, album: Album, held_out: Tensor) -> None:
         """Take the network, what it learns from, and pictures (b 4 h w), uint8, to check on."""
-        self.network: Any = network.to(memory_format=torch.channels_last)
+        self._vae: Any = network.to(memory_format=torch.channels_last)
+        self.network: nn.Module = self._vae
         self.hot: tuple[nn.Module, ...] = (network.encoder, network.decoder)
         self._album, self._held_out = album, held_out
         self._device = next(network.parameters()).device
@@ -35,9 +36,9 @@ class VaeTask:
         image, foreground = scaled(self._album.pictures(chosen))
         image, foreground = _jittered(image, foreground, draw)
         image = image.to(self._device, memory_format=torch.channels_last)
-        posterior = self.network.encode(image).latent_dist
+        posterior = self._encoded(image)
         noise = torch.randn(posterior.mean.shape, generator=draw).to(self._device)
-        found = self.network.decode(posterior.mean + posterior.std * noise).sample.float()
+        found = self._vae.decode(posterior.mean + posterior.std * noise).sample.float()
         mean, variance = posterior.mean.float(), posterior.var.float()
         divergence = 0.5 * (mean**2 + variance - 1 - posterior.logvar.float()).mean()
         weight = 1 + FOREGROUND * foreground.to(self._device)
@@ -50,12 +51,31 @@ class VaeTask:
         whole, front = [], []
         for piece in self._held_out.split(32):  # type: ignore[no-untyped-call]
             image, foreground = (part.to(self._device) for part in scaled(piece))
-            found = self.network.decode(self.network.encode(image).latent_dist.mode()).sample
+            found = self._vae.decode(self._vae.encode(image).latent_dist.mode()).sample
             for a, b, mask in zip(found.clamp(-1, 1), image, foreground > 0.5, strict=True):
                 whole.append(float(psnr(a[None], b[None])))
                 if bool(mask.any()):
                     front.append(float(psnr(a[None], b[None], mask=mask[None])))
         return {"psnr": sum(whole) / len(whole), "psnr_foreground": sum(front) / len(front)}
+
+    def _encoded(self, image: Tensor) -> Any:  # noqa: ANN401 - diffusers is not typed
+        return self._vae.encode(image).latent_dist
+
+
+class DecoderTask(VaeTask):
+    """Decode better what a finished encoder gives: latents, and a denoiser of them, stay valid."""
+
+    stage = "decoder"
+
+    def __init__(self, network: AutoencoderKL, album: Album, held_out: Tensor) -> None:
+        """Take a finished autoencoder; the other arguments as for ``VaeTask``."""
+        super().__init__(network, album, held_out)
+        parts = {"decoder": network.decoder, "post_quant_conv": network.post_quant_conv}
+        self.network = nn.ModuleDict(parts)
+
+    @torch.no_grad()
+    def _encoded(self, image: Tensor) -> Any:  # noqa: ANN401 - diffusers is not typed
+        return super()._encoded(image)
 
 
 def _jittered(image: Tensor, foreground: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ TINY = replace(
     text_width=16,
     text_layers=1,
     vae=Run(samples=32, batch=8, rate=1e-3, average=0.9, warm_up=2),
+    decoder=Run(samples=16, batch=8, rate=1e-3, average=0.9, warm_up=2),
     unet=Run(samples=32, batch=8, rate=1e-3, average=0.9, warm_up=2),
     clip=Run(samples=32, batch=8, rate=1e-3, average=0.9, warm_up=2),
 )
@@ -79,6 +81,28 @@ def test_pictures_and_captions_are_those_of_the_training_seeds(tmp_path):
         assert np.array_equal(row[..., :3], np.asarray(one.image(16)))
         assert np.array_equal(row[..., 3], np.asarray(one.foreground(16)))
     assert pictures.captions[5] == [scene(TRAIN_SEEDS[5]).caption(i) for i in range(3)]
+
+
+def test_a_decoder_trained_on_reaches_the_model_and_leaves_its_latents_alone(tmp_path):
+    train(tmp_path, UP_TO_UNET)
+    before = load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
+    stamps = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("latents-*.npy")}
+    assert train(tmp_path, "stages=[decoder,unet]") == 0
+    after = load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
+    shipped = load_file(tmp_path / "embedded" / "vae" / "diffusion_pytorch_model.safetensors")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+    assert all(torch.equal(shipped[name], after[name].half()) for name in after)
+    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("latents-*.npy")} == stamps
+
+
+def test_another_autoencoder_leaves_nothing_that_was_made_with_the_one_before(tmp_path):
+    train(tmp_path, "stages=[scenes,vae,decoder,latents]")
+    shutil.rmtree(tmp_path / "vae")
+    assert train(tmp_path, "stages=[vae]", "vae_samples=48") == 0
+    assert (tmp_path / "vae").exists()
+    assert not (tmp_path / "decoder.ckpt.safetensors").exists()
+    assert not list(tmp_path.glob("latents-*.npy"))
 
 
 def test_mirrored_latents_are_those_of_the_mirrored_picture(tmp_path):

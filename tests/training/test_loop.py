@@ -1,6 +1,7 @@
 """The training loop: stopping and going on is the same as never stopping; bad numbers end it."""
 
 from dataclasses import replace
+from math import nan
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from featurekit.training.recipe import SMALL, Run
 from featurekit.training.workers import Worker, crew
 
 RUN = Run(samples=160, batch=8, rate=0.05, average=0.9, warm_up=3)
+
+
+TRIALS = 2 + 2 * (loop.TRIAL + 1)  # losses of a training that chooses its precision
 
 
 class Line:
@@ -117,9 +121,8 @@ class Broken(Line):
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    trials = 2 * (loop.TRIAL + 1)
-    with pytest.raises(TrainingError, match=r"vae must stay finite, .* step 5; the last"):
-        fit(tmp_path, Broken(trials + 2 * 5))()
+    with pytest.raises(TrainingError, match=r"vae and its .* stay finite, .* step 5; the last"):
+        fit(tmp_path, Broken(TRIALS + 2 * 5))()
     kept, tensors = checkpoints.load(tmp_path / "vae.ckpt.safetensors", recipe=SMALL, stage="vae")
     assert kept.step == 5
     assert all(bool(torch.isfinite(t).all()) for t in tensors.values())
@@ -127,8 +130,43 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(tmp_pat
 
 def test_a_loss_that_is_bad_from_the_start_says_that_nothing_was_kept(tmp_path):
     with pytest.raises(TrainingError, match="no state had been kept yet"):
-        fit(tmp_path, Broken(2 * (loop.TRIAL + 1)))()
+        fit(tmp_path, Broken(TRIALS))()
     assert list(tmp_path.iterdir()) == []
+
+
+class Steep(Line):
+    """A line whose loss is finite where its gradient is not."""
+
+    def loss(self, count, draw):
+        return super().loss(count, draw) + (0 * self.network.weight).sqrt().sum()
+
+
+def test_a_gradient_that_is_not_a_number_stops_before_it_reaches_the_weights(tmp_path):
+    task = Steep()
+    before = weights(task)
+    with pytest.raises(TrainingError, match=r"gradients must stay finite, .* step 0; no state"):
+        fit(tmp_path, task)(begin=Progress(precision="fp32"))
+    assert all(torch.equal(a, b) for a, b in zip(weights(task), before, strict=True))
+
+
+class Astray(Line):
+    """A line whose gradients in bfloat16 are too long by a share."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+
+    def loss(self, count, draw):
+        halves = torch.is_autocast_enabled("cpu")
+        return super().loss(count, draw) * (1 + self.share if halves else 1)
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.2, "fp32"), (0.01, "bf16"), (nan, "fp32")])
+def test_bfloat16_is_chosen_only_where_its_gradients_are_those_of_float32(
+    share, chosen, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "_timed", lambda task, p, worker: {"bf16": 1.0, "fp32": 2.0}[p])
+    assert fit(tmp_path, Astray(share), run=replace(RUN, samples=8))().precision == chosen
 
 
 def test_memory_that_runs_out_names_a_smaller_batch(tmp_path):
@@ -213,12 +251,13 @@ def test_the_global_random_state_is_left_alone(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("op", ["attention", "norm"])
+@pytest.mark.parametrize("op", ["attention", "group norm", "layer norm"])
 def test_on_a_cpu_bfloat16_leaves_attention_and_norms_in_float32(op):
     image = torch.randn(1, 2, 8, 8, requires_grad=True)
     ops = {
         "attention": lambda z: functional.scaled_dot_product_attention(z, z, value=z),
-        "norm": lambda z: functional.group_norm(z, 2),
+        "group norm": lambda z: functional.group_norm(z, 2),
+        "layer norm": lambda z: functional.layer_norm(z, (8,)),
     }
     with loop.autocast("bf16", torch.device("cpu")):
         half = functional.conv2d(image, torch.ones(2, 2, 1, 1))

@@ -7,8 +7,10 @@ import torch
 
 from featurekit.training import models
 from featurekit.training.album import Album
-from featurekit.training.recipe import SMALL
-from featurekit.training.vae import VaeTask, _error, _jittered, fold, latent_statistics
+from featurekit.training.loop import Fit
+from featurekit.training.recipe import SMALL, Run
+from featurekit.training.vae import DecoderTask, VaeTask, _error, _jittered, fold, latent_statistics
+from featurekit.training.workers import Worker
 
 TINY = replace(SMALL, size=16, latent_channels=3, vae_channels=(8, 8, 8))
 
@@ -113,3 +115,17 @@ def test_first_weights_come_from_the_recipe_and_not_from_the_global_state():
     other = models.autoencoder(replace(TINY, seed=5)).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["encoder.conv_in.weight"], other["encoder.conv_in.weight"])
+
+
+def test_the_decoder_alone_learns_and_latents_stay_bit_for_bit(pictures, tmp_path):
+    network = models.autoencoder(TINY)
+    image = pictures[:, :3].float() / 127.5 - 1
+    task = DecoderTask(network, Shelf(pictures), pictures)
+    with torch.no_grad():
+        latents = network.encode(image).latent_dist.parameters
+    before = task.figures()
+    run = Run(samples=480, batch=8, rate=3e-3, average=0.9, warm_up=2)
+    Fit(task, run, TINY, Worker(0, 1, torch.device("cpu")), tmp_path)()
+    with torch.no_grad():
+        assert torch.equal(network.encode(image).latent_dist.parameters, latents)
+    assert task.figures()["psnr"] > before["psnr"] + 1
