@@ -28,6 +28,7 @@ bench: $(STAMP)
 	@$(BIN)/featurekit bench sd-shape
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/extract.py
+	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/inversion.py
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)

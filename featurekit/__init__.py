@@ -10,13 +10,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from featurekit.attention_maps import attention_maps
+    from featurekit.attention_maps import attention_maps, to_tokens
     from featurekit.backbones import load as load_backbone
     from featurekit.backbones.describe import describe_backbone
     from featurekit.batches import Extractor, Sample
     from featurekit.capture import capture
     from featurekit.config import compose
-    from featurekit.extract import extract
+    from featurekit.extract import extract, extract_latents
     from featurekit.inject import inject
     from featurekit.invert import invert
     from featurekit.io import load_image
@@ -47,6 +47,7 @@ __all__ = [
     "ddim_step",
     "describe_backbone",
     "extract",
+    "extract_latents",
     "inject",
     "invert",
     "load_backbone",
@@ -60,6 +61,7 @@ __all__ = [
     "run",
     "sample",
     "save_trajectory",
+    "to_tokens",
 ]
 
 _HOMES = {  # public name -> module:name
@@ -77,6 +79,7 @@ _HOMES = {  # public name -> module:name
     "ddim_step": "featurekit.steps:ddim_step",
     "describe_backbone": "featurekit.backbones.describe:describe_backbone",
     "extract": "featurekit.extract:extract",
+    "extract_latents": "featurekit.extract:extract_latents",
     "inject": "featurekit.inject:inject",
     "invert": "featurekit.invert:invert",
     "load_backbone": "featurekit.backbones:load",
@@ -90,11 +93,15 @@ _HOMES = {  # public name -> module:name
     "run": "featurekit.run:run",
     "sample": "featurekit.sample:sample",
     "save_trajectory": "featurekit.trajectory_file:save_trajectory",
+    "to_tokens": "featurekit.attention_maps:to_tokens",
 }
+_MODULES = ("testing",)  # public as a whole
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # the public names have many types
     """Fetch a public name from its module."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
@@ -103,7 +110,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # the public names have many
 
 def __dir__() -> list[str]:
     """List what a person would look for."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})
 
 
 class _Package(ModuleType):

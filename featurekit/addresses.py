@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.types import Tap
 
 _ADVICE = (
@@ -26,6 +26,54 @@ _PARTS = {  # what a peer calls a part: what the part is called here, repeat and
     r"vit-block(\d+)-ffn-inner": "attention{repeat}.block{0}.ff.inner",
     r"(?:down|up)sampler-out": "sampler",
 }
+
+
+def is_glob(word: str) -> bool:
+    """Tell whether a word stands for all that it fits.
+
+    Args:
+        word: as ``resolve`` takes it.
+
+    Returns:
+        Whether it has one of ``*``, ``?`` and ``[``.
+    """
+    return any(sign in word for sign in "*?[")
+
+
+def addressed(words: Sequence[str], taps: Iterable[Tap], *, network: str) -> dict[str, str]:
+    """Find the addresses of what a person's words mean, as the doors of a network take them.
+
+    Args:
+        words: as ``resolve`` reads them. A glob that fits attention maps and other things means
+            the other things: maps are computed by a door of their own.
+        taps: what can be read.
+        network: which network of the backbone the addresses are for.
+
+    Returns:
+        Address by name, in the order of the words; each tap once.
+
+    Raises:
+        UnknownNameError: a word means nothing here.
+        CaptureError: a word means something in another network alone.
+        ConfigError: no word is given.
+    """
+    if not words:
+        raise ConfigError("addresses must be asked for something, got no word")
+    listed = tuple(taps)
+    found: dict[str, str] = {}
+    for word in words:
+        fits = resolve([word], listed)
+        here = [tap for tap in fits if tap.network == network]
+        if not here:
+            raise CaptureError(
+                f"{word!r} must lie in the {network} to be read there, but it lies in the "
+                f"{fits[0].network}; ask for it with network={fits[0].network!r}"
+            )
+        computed = [tap for tap in here if tap.side == "map"]
+        if is_glob(word) and len(computed) < len(here):
+            here = [tap for tap in here if tap.side != "map"]
+        found |= {tap.name: tap.address for tap in here}
+    return found
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -73,18 +121,26 @@ def resolve(names: Sequence[str], taps: Iterable[Tap]) -> tuple[Tap, ...]:
     return tuple(found.values())
 
 
-def alias(name: str) -> str | None:
+def alias(name: str, taps: Sequence[Tap] = ()) -> str | None:
     """Translate the name that a published extractor has for an activation.
 
     Args:
-        name: ``dift1`` (Tang et al. 2023: the up block of that index), or a name in the words of
-            Meng et al. 2024, arXiv:2410.03558.
+        name: ``dift1`` (Tang et al. 2023: the up block of that index); ``(1, 2)`` (Luo et al. 2023,
+            arXiv:2305.14334: the branch of a resnet, by up block and resnet); ``us6`` (Stracke et
+            al. 2024, arXiv:2412.03439: layers of the way up, counted from 1); or a name in the
+            words of Meng et al. 2024, arXiv:2410.03558.
+        taps: what can be read, which alone tells how many layers there are.
 
     Returns:
         The tap's name here, whether a network has it or not; None for what is no such name.
     """
     if re.fullmatch(r"dift\d", name):
         return f"up{name[-1]}"
+    pair = re.fullmatch(r"\((\d+), ?(\d+)\)", name)
+    if pair is not None:
+        return f"up{pair[1]}.resnet{pair[2]}.conv2"
+    if re.fullmatch(r"us\d+", name):
+        return _layer(int(name.removeprefix("us")), taps)
     words = _LEVEL.fullmatch(name)
     if words is None:
         return "conv_in" if name == "unet-after-conv-in" else None
@@ -96,9 +152,21 @@ def alias(name: str) -> str | None:
     return None
 
 
+def _layer(number: int, taps: Sequence[Tap]) -> str | None:
+    """A layer of the way up, from 1: the last of a block is the block, hence after its sampler."""
+    layers = [tap.name for tap in taps if re.fullmatch(r"up\d+\.resnet\d+", tap.name)]
+    if not 1 <= number <= len(layers):
+        return None
+    block = layers[number - 1].partition(".")[0]
+    if not any(name.startswith(f"{block}.") for name in layers[number:]):
+        return block
+    attention = layers[number - 1].replace("resnet", "attention")
+    return attention if any(tap.name == attention for tap in taps) else layers[number - 1]
+
+
 def _meant(name: str, taps: tuple[Tap, ...]) -> list[Tap]:
     """The taps that one word means, at least one."""
-    other = alias(name)
+    other = alias(name, taps)
     exact: tuple[Callable[[Tap], bool], ...] = (
         lambda tap: tap.name == name,
         lambda tap: tap.name == other,

@@ -1,42 +1,39 @@
 """``featurekit analyse`` and ``featurekit pck``: what features are good for, measured and shown."""
 
-import json
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from rich.console import Console
-from torch import Tensor
-
-from featurekit import backbones
-from featurekit.atomic import make_folder
+from featurekit.analysis_run import DONE, done, gallery_images
+from featurekit.classes import load_classes
 from featurekit.errors import ConfigError, UnknownNameError
-from featurekit.folders import pictures_in
-from featurekit.io import load_image, write_image, write_json
+from featurekit.gallery import Gallery, read_gallery
+from featurekit.io import load_image
 from featurekit.measures.correspondence import paired
-from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
+from featurekit.measures.held_out import Measured, side_px
 from featurekit.measures.labels import measure_labels
-from featurekit.measures.norms import measure_norms
-from featurekit.measures.pck import pck, scene_pair
-from featurekit.measures.positions import measure_positions
+from featurekit.measures.norms import check_one_size, measure_norms
+from featurekit.measures.own_labels import label_pictures
+from featurekit.measures.pck import Asked, pck, scene_pair
+from featurekit.measures.point_features import SMALLEST_SIDE
+from featurekit.measures.positions import check_enough, measure_positions
 from featurekit.measures.spair import spair_pairs
-from featurekit.measures.timesteps import measure_timesteps
+from featurekit.measures.timesteps import Asked as TimestepsAsked
+from featurekit.measures.timesteps import check_source, measure_runs, measure_timesteps
 from featurekit.options import (
-    AnalyseOptions,
     LabelsOptions,
     PckOptions,
     PlacesOptions,
     TimestepsOptions,
 )
-from featurekit.overrides import check_seed, fill, usage
+from featurekit.overrides import check_seed, fill, split, usage
 from featurekit.recipes import Ensemble, Recipe, recipe
-from featurekit.scenes import KINDS, TRAINED_KINDS
+from featurekit.representative import LEAST_TIMESTEPS, most_clusters
+from featurekit.scenes import KINDS
 from featurekit.types import Progress
 
 HELP = ("-h", "--help")
-
-Options = TypeVar("Options", bound=AnalyseOptions)
+NO_PICTURES = Gallery({}, {})
 
 
 def main(words: Sequence[str]) -> int:
@@ -46,7 +43,7 @@ def main(words: Sequence[str]) -> int:
         words: what to measure, one of ``ACTIONS``, then overrides of its options.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 3 if pictures were passed over.
 
     Raises:
         FeatureKitError: the words are wrong, something does not exist, or the results cannot be
@@ -55,14 +52,19 @@ def main(words: Sequence[str]) -> int:
     if not words:
         raise ConfigError(f"featurekit analyse must be told what: {', '.join(ACTIONS)}; got none")
     name, *rest = words
+    if name in HELP:
+        told = [f"featurekit analyse {one}\n\n{usage(ACTIONS[one][0])}\n" for one in ACTIONS]
+        sys.stdout.write("\n".join(told))
+        return 0
     if name not in ACTIONS:
         raise UnknownNameError("analysis", name, ACTIONS)
-    schema, measure = ACTIONS[name]
+    schema, act = ACTIONS[name]
     if rest and rest[0] in HELP:
         sys.stdout.write(f"featurekit analyse {name}\n\n{usage(schema)}\n")
-        return 0
+        return DONE
     options = fill(schema, rest)
-    return _written(name, measure(options, _told(name)), options)
+    check_seed(options.seed)
+    return act(options)
 
 
 def point_pairs(words: Sequence[str]) -> int:
@@ -72,17 +74,27 @@ def point_pairs(words: Sequence[str]) -> int:
         words: overrides of ``PckOptions``.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 3 if pairs were passed over.
 
     Raises:
         FeatureKitError: as in ``main``.
     """
-    options = fill(PckOptions, words)
-    if options.recipe:
-        options = fill(PckOptions, [*recipe(options.recipe).words(), *words])
+    options = _with_recipe(words)
+    check_seed(options.seed)
     if options.count < 0:
         raise ConfigError(f"count must be 0, for all of a folder, or more, got {options.count}")
-    asked = Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
+    asked = Asked(
+        Recipe(
+            tuple(options.taps),
+            tuple(options.timesteps),
+            Ensemble.named(options.ensemble),
+            prompt=options.prompt,
+        ),
+        options.alpha,
+        _side(options.side),
+        options.seed,
+        tuple(options.controls),
+    )
     pairs = [] if not options.data else spair_pairs(
         options.data,
         split=options.split,
@@ -90,20 +102,25 @@ def point_pairs(words: Sequence[str]) -> int:
         most=options.count or None,
     )  # fmt: skip
     kinds = [] if options.data else _kinds(options.categories, options.count)
-    make_folder(options.out)
-    backbone = backbones.load(options.backbone, options.device, options.dtype)
-    if not options.data:
+
+    def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
         size = side_px(backbone)
-        pairs = [scene_pair(one, size) for kind in kinds for one in paired(kind, options.count)]
-    measured = pck(
-        backbone,
-        pairs,
-        options.alpha,
-        recipe=asked,
-        side_px=options.side or None,
-        progress=_told("pck"),
-    )
-    return _written("pck", measured, options)
+        scenes = [scene_pair(one, size) for kind in kinds for one in paired(kind, options.count)]
+        return pck(backbone, pairs or scenes, asked, progress=progress)
+
+    return done("pck", options, work)
+
+
+def _with_recipe(words: Sequence[str]) -> PckOptions:
+    """Settings, with those of a recipe below what the words say themselves."""
+    options = fill(PckOptions, words)
+    if not options.recipe:
+        return options
+    named = recipe(options.recipe)
+    options = fill(PckOptions, [*named.words(), *words])
+    if "prompt" not in {split(word)[0] for word in words}:
+        options.prompt = named.prompt
+    return options
 
 
 def _kinds(named: Sequence[str], pairs: int) -> list[str]:
@@ -116,103 +133,126 @@ def _kinds(named: Sequence[str], pairs: int) -> list[str]:
     return list(named) or list(KINDS)
 
 
-def _timesteps(options: TimestepsOptions, progress: Progress) -> Measured:
-    backbone, images = _loaded(options)
-    return measure_timesteps(
-        backbone,
-        images,
-        taps=options.taps,
-        steps=options.steps,
-        count=options.choose or None,
-        progress=progress,
-    )
+def _side(px: int) -> int | None:
+    """A longer side, or what the model knows; refused before a model is loaded."""
+    if px and px < SMALLEST_SIDE:
+        raise ConfigError(
+            f"side must be {SMALLEST_SIDE} px or more, or 0 for what the model knows, got {px}"
+        )
+    return px or None
 
 
-def _positions(options: PlacesOptions, progress: Progress) -> Measured:
-    check_seed(options.seed)
-    backbone, images = _loaded(options)
-    return measure_positions(
-        backbone,
-        images,
-        taps=options.taps,
-        timestep=options.timestep,
-        seed=options.seed,
-        progress=progress,
-    )
+def _timesteps(options: TimestepsOptions) -> int:
+    check_source(options.source)
+    if options.steps < LEAST_TIMESTEPS:
+        raise ConfigError(f"steps must be {LEAST_TIMESTEPS} or more, got {options.steps}")
+    most = most_clusters(options.steps)
+    if not 0 <= options.choose <= most:
+        raise ConfigError(
+            f"choose must lie in [1, {most}] for {options.steps} steps, or be 0 to let the curve "
+            f"decide, got {options.choose}"
+        )
+    sampled = options.source == "sampled"
+    if sampled and options.images:
+        raise ConfigError(
+            f"images must be left out for source=sampled, which makes its own, got "
+            f"{options.images!r}; use source=inverted"
+        )
+    gallery = _gallery(options)
+    asked = TimestepsAsked(tuple(options.taps), options.steps, options.choose or None, options.seed)
+
+    def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
+        if sampled:
+            seeds = range(options.seed, options.seed + options.count)
+            return measure_runs(backbone, seeds, asked, progress=progress)
+        images = gallery_images(gallery, options.count, backbone)
+        measure = measure_runs if options.source == "inverted" else measure_timesteps
+        return measure(backbone, images, asked, progress=progress)
+
+    return done("timesteps", options, work, gallery.skipped)
 
 
-def _norms(options: PlacesOptions, progress: Progress) -> Measured:
-    check_seed(options.seed)
-    backbone, images = _loaded(options)
-    return measure_norms(
-        backbone,
-        images,
-        taps=options.taps,
-        timestep=options.timestep,
-        seed=options.seed,
-        progress=progress,
-    )
+def _positions(options: PlacesOptions) -> int:
+    gallery = _gallery(options)
+    check_enough(len(gallery.images) or options.count)
+    return _places("positions", measure_positions, options, gallery)
 
 
-def _labels(options: LabelsOptions, progress: Progress) -> Measured:
+def _norms(options: PlacesOptions) -> int:
+    gallery = _gallery(options)
+    if gallery.images:
+        check_one_size(list(gallery.images.values()))
+    return _places("norms", measure_norms, options, gallery)
+
+
+def _places(
+    name: str, measure: Callable[..., Measured], options: PlacesOptions, gallery: Gallery
+) -> int:
+    def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
+        images = gallery_images(gallery, options.count, backbone)
+        asked = {"taps": options.taps, "timestep": options.timestep, "seed": options.seed}
+        return measure(backbone, images, **asked, progress=progress)
+
+    return done(name, options, work, gallery.skipped)
+
+
+def _labels(options: LabelsOptions) -> int:
+    side = _side(options.side) or 0
+    asked = Recipe(tuple(options.taps), (options.timestep,), size_px=side)
+    given = {name: getattr(options, name) for name in ("image", "mask", "images")}
+    if any(given.values()):
+        return _own_labels(options, asked, given)
     kinds = _kinds(options.kinds, options.pairs)
-    make_folder(options.out)
-    backbone: Any = backbones.load(options.backbone, options.device, options.dtype)
-    return measure_labels(
-        backbone,
-        pairs=options.pairs,
-        kinds=kinds,
-        taps=options.taps,
-        timestep=options.timestep,
-        progress=progress,
-    )
+    if options.side:
+        raise ConfigError(f"side must be left out for scenes, got {options.side}; give image=...")
+
+    def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
+        return measure_labels(
+            backbone,
+            pairs=options.pairs,
+            kinds=kinds,
+            recipe=asked,
+            seed=options.seed,
+            progress=progress,
+        )
+
+    return done("labels", options, work)
 
 
-def _loaded(options: TimestepsOptions | PlacesOptions) -> tuple[Any, list[Tensor]]:
-    """The model, and the pictures of a folder or held-out scenes of the trained kinds in turn."""
+def _own_labels(options: LabelsOptions, asked: Recipe, given: Mapping[str, str]) -> int:
+    """Label the pictures of a person by one of them."""
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise ConfigError(
+            f"image, mask and images must go together, but {' and '.join(missing)} is missing; "
+            f"give all three, or none for scenes"
+        )
+    picture = load_image(options.image)
+    classes = load_classes(options.mask, *picture.shape[2:])
+    gallery = read_gallery(options.images)
+
+    def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
+        labelled, pictures = (picture, classes), gallery.images
+        return label_pictures(
+            backbone,
+            labelled,
+            pictures,
+            recipe=asked,
+            seed=options.seed,
+            progress=progress,
+        )
+
+    return done("labels", options, work, gallery.skipped)
+
+
+def _gallery(options: TimestepsOptions | PlacesOptions) -> Gallery:
+    """The pictures of a folder; none where scenes are to be looked at."""
     if options.count < 1:
         raise ConfigError(f"count must be at least 1 picture, got {options.count}")
-    paths = pictures_in(options.images)[0][: options.count] if options.images else []
-    given = [load_image(path) for path in paths]
-    make_folder(options.out)
-    backbone = backbones.load(options.backbone, options.device, options.dtype)
-    if given:
-        return backbone, [image.to(backbone.device) for image in given]
-    size, kinds = side_px(backbone), TRAINED_KINDS
-    each = -(-options.count // len(kinds))
-    rows = zip(*(scenes_of(kind, each) for kind in kinds), strict=True)
-    scenes = [scene for row in rows for scene in row][: options.count]
-    return backbone, [image_of(scene, size).to(backbone.device) for scene in scenes]
+    return read_gallery(options.images, most=options.count) if options.images else NO_PICTURES
 
 
-def _told(title: str) -> Progress:
-    """Say on a terminal how far it is; nothing elsewhere."""
-    console = Console(stderr=True)
-
-    def tell(done: int, total: int) -> None:
-        if console.is_terminal:
-            console.print(f"{title} {done}/{total}", end="\n" if done == total else "\r")
-
-    return tell
-
-
-def _written(name: str, measured: Measured, options: AnalyseOptions) -> int:
-    out = Path(options.out)
-    written = [write_json(measured.figures, out / f"{name}.json")]
-    pictures = measured.pictures.items()
-    written += [write_image(picture, out / f"{stem}.png") for stem, picture in pictures]
-    sys.stdout.write(json.dumps(_headline(measured.figures), indent=2) + "\n")
-    sys.stdout.write("".join(f"{path}\n" for path in written))
-    return 0
-
-
-def _headline(figures: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON has no static type
-    """The figures without what is one line for each of many."""
-    return {name: value for name, value in figures.items() if name not in LONG}
-
-
-LONG = ("curve", "categories", "kinds")
-ACTIONS: dict[str, tuple[type[Any], Callable[[Any, Progress], Measured]]] = {
+ACTIONS: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
     "timesteps": (TimestepsOptions, _timesteps),
     "positions": (PlacesOptions, _positions),
     "norms": (PlacesOptions, _norms),

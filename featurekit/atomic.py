@@ -106,6 +106,11 @@ def make_folder(path: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
+    except FileNotFoundError as error:  # its parents are made, so it is somewhere like /proc
+        raise OutputError(
+            f"results must be writable to {str(folder)!r}, but nothing can be made there; "
+            f"choose another place"
+        ) from error
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -9,15 +10,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from featurekit.addresses import split_address
-from featurekit.capture import Captured
+from featurekit.capture import TAPS, Captured, collecting
 from featurekit.errors import CaptureError, ConfigError, UnknownNameError
-from featurekit.hooks import attach
+from featurekit.hooks import attach, first_input, opened
 
 Reduce: TypeAlias = Callable[[Tensor], Tensor]
 """``(b heads q k) -> (b q ...)``: probabilities of some queries, each row summing to 1, to what is
 kept of them; every query is reduced by itself, since it is given in chunks."""
 
 HELD = 2**24  # probabilities computed at once: 64 MiB in float32
+_INSIDE = ".transformer_blocks."  # what the attentions of a transformer have in their path
 
 
 def head_mean(probabilities: Tensor) -> Tensor:
@@ -58,10 +60,53 @@ def to_tokens(tokens: Sequence[int]) -> Reduce:
     return reduce
 
 
+class AttentionMaps(Captured):
+    """Attention maps by tap name, and where in the picture their queries are."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """Start empty.
+
+        Args:
+            names: as for ``Captured``.
+        """
+        super().__init__(names)
+        self._grids: dict[str, tuple[int, int]] = {}
+
+    def as_map(self, name: str) -> Tensor:
+        """Return the one map of a tap with its queries laid out as the cells they come from.
+
+        Args:
+            name: a tap name.
+
+        Returns:
+            (b ... h w), a view, where the reduction gave (b q ...): with that of ``to_tokens`` a
+            picture for each token, (b m h w).
+
+        Raises:
+            UnknownNameError: no such tap was asked for.
+            CaptureError: the tap fired more often than once, or not yet; or its attention was
+                given no rows of cells.
+        """
+        found = self[name]
+        height, width = self._grids.get(name, (0, 0))
+        if height * width != found.shape[1]:
+            raise CaptureError(
+                f"the queries of {name!r} must be the cells of a picture to be laid out, got "
+                f"{found.shape[1]} queries and {height} * {width} cells; read it as it is"
+            )
+        rest = found.shape[2:]
+        return found.movedim(1, -1).reshape(found.shape[0], *rest, height, width)
+
+
 @contextmanager
 def attention_maps(
-    module: nn.Module, taps: Mapping[str, str], *, reduce: Reduce = head_mean, held: int = HELD
-) -> Iterator[Captured]:
+    module: nn.Module,
+    taps: Mapping[str, str],
+    *,
+    stop_after: bool = False,
+    reduce: Reduce = head_mean,
+    held: int = HELD,
+) -> Iterator[AttentionMaps]:
     """Collect reduced attention maps while the block runs.
 
     The maps are computed from the queries and keys of the attention, in float32 where these are
@@ -70,7 +115,9 @@ def attention_maps(
 
     Args:
         module: a diffusers network.
-        taps: ``path:map`` of an attention by the name its maps are to be read under.
+        taps: ``path:map`` of an attention by the name its maps are to be read under, as
+            ``backbone.addresses("cross_map")`` finds them.
+        stop_after: leave the forward once every tap has fired, as ``capture`` does.
         reduce: what is kept of the probabilities.
         held: probabilities computed at once, >= 1; beside the result about two such chunks are
             held, and never less than one query's.
@@ -81,22 +128,26 @@ def attention_maps(
     Raises:
         UnknownNameError: an address names no submodule, or not the map of one.
         CaptureError: the submodule is no plain attention, its projections are fused, or, during a
-            forward, it attends with a mask.
-        ConfigError: ``held`` is below 1.
+            forward, it attends with a mask; or one of ``capture``'s reasons.
+        ConfigError: ``held`` is below 1, or the taps are no mapping.
     """
     if held < 1:
         raise ConfigError(f"held must be at least 1 number, got {held}")
-    modules = dict(module.named_modules())
-    captured = Captured(taps)
-    with ExitStack() as hooks:
+    modules = opened(module, taps, of=TAPS)
+    captured = AttentionMaps(taps)
+    with collecting(module, captured, stop_after=stop_after) as keep, ExitStack() as hooks:
         for name, address in taps.items():
             path = _attention_path(modules, address)
             seen: dict[str, Tensor] = {}
             for part in ("to_q", "to_k"):
                 hooks.callback(attach(modules, f"{path}.{part}", _keeper(seen, part)).remove)
-            refusal = modules[path].register_forward_pre_hook(_refusing(path), with_kwargs=True)
-            hooks.callback(refusal.remove)
-            finish = _finisher(modules[path], seen, reduce, held, _into(captured, name))
+            watched = modules[path.partition(_INSIDE)[0]]
+            for place, watch in (
+                (modules[path], _refusing(path)),
+                (watched, _placing(captured, name)),
+            ):
+                hooks.callback(place.register_forward_pre_hook(watch, with_kwargs=True).remove)
+            finish = _finisher(modules[path], seen, reduce, held, partial(keep, name))
             hooks.callback(attach(modules, path, finish).remove)
         yield captured
 
@@ -162,8 +213,15 @@ def _keeper(seen: dict[str, Tensor], part: str) -> Callable[[Tensor], None]:
     return keep
 
 
-def _into(captured: Captured, name: str) -> Callable[[Tensor], None]:
-    return lambda found: captured._keep(name, found)
+def _placing(captured: AttentionMaps, name: str) -> Callable[..., None]:
+    """Make a hook that notes the rows and columns which a transformer is given."""
+
+    def place(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        cells = first_input(given, named)
+        if isinstance(cells, Tensor) and cells.ndim == 4:
+            captured._grids[name] = (cells.shape[2], cells.shape[3])
+
+    return place
 
 
 def _finisher(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +11,49 @@ from torch import Tensor
 
 from featurekit.noise import NoiseTable
 from featurekit.types import Conditioning, Predict, Tap
+
+
+class Predictor:
+    """A ``Predict`` that can say what it predicts with; any other callable may do without."""
+
+    def __init__(self, predict: Predict, told: Callable[[], str]) -> None:
+        """Wrap a callable.
+
+        Args:
+            predict: ``(z, t) -> eps``.
+            told: names model, conditioning and guidance in a few words; asked when first needed,
+                since hashing a conditioning reads its numbers.
+        """
+        self._predict, self._told = predict, told
+
+    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
+        """Predict the noise in a latent.
+
+        Args:
+            z: latent, (b c h w).
+            t: train timestep, one int or (b,).
+
+        Returns:
+            eps, (b c h w).
+        """
+        return self._predict(z, t)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What it predicts with: equal for predictors that answer alike; "" if that is unknown."""
+        return self._told()
+
+
+def fingerprint_of(predict: Predict) -> str:
+    """Read what a predictor says that it predicts with.
+
+    Args:
+        predict: any callable ``(z, t) -> eps``.
+
+    Returns:
+        Its ``fingerprint``; "" if it has none.
+    """
+    return str(getattr(predict, "fingerprint", ""))
 
 
 class Backbone(Protocol):
@@ -90,6 +134,30 @@ class Backbone(Protocol):
         """What turns a prompt into numbers."""
         ...
 
+    def addresses(self, *words: str, network: str = "unet") -> dict[str, str]:
+        """Find the addresses that words mean, for ``capture``, ``inject`` and ``attention_maps``.
+
+        Args:
+            words: names, roles, names of published extractors, module paths or globs.
+            network: ``unet`` or ``vae``, which the addresses are for.
+
+        Returns:
+            Address by name; a glob leaves attention maps out unless it fits nothing else.
+        """
+        ...
+
+    def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:
+        """Find words of a prompt among the states that it becomes, for ``to_tokens``.
+
+        Args:
+            prompt: as ``embed`` takes it.
+            words: one word of it or several in their order.
+
+        Returns:
+            Every place, counted from 0; a word may have several.
+        """
+        ...
+
     def encode(self, image: Tensor) -> Tensor:
         """Turn an image into the latent at the mean of the posterior.
 
@@ -135,8 +203,20 @@ class Backbone(Protocol):
         """
         ...
 
-    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predict:
-        """Make a plain ``(z, t) -> eps``.
+    def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
+        """Say how large a picture is, where the network is told; else change nothing.
+
+        Args:
+            conditioning: what ``embed`` returned.
+            picture_px: rows and columns of the picture without its padding.
+
+        Returns:
+            The conditioning with that size; as it is if it says a size already.
+        """
+        ...
+
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
+        """Make a plain ``(z, t) -> eps`` that knows its ``fingerprint``.
 
         Args:
             conditioning: what to predict for.
@@ -150,7 +230,7 @@ class Backbone(Protocol):
         ...
 
 
-def guided(conditional: Predict, unconditional: Predict, scale: float) -> Predict:
+def guided(conditional: Predict, unconditional: Predict, scale: float) -> Predictor:
     """Wrap two predictors into a guided one.
 
     Args:
@@ -159,7 +239,7 @@ def guided(conditional: Predict, unconditional: Predict, scale: float) -> Predic
         scale: 0 gives the unconditional prediction, 1 the conditional one, more goes beyond it.
 
     Returns:
-        Predictor that calls both at every step.
+        Predictor that calls both at every step; its fingerprint names both and the scale.
 
     Source: Ho and Salimans 2022, arXiv:2207.12598, eq. 6 with scale = 1 + w.
     """
@@ -168,4 +248,8 @@ def guided(conditional: Predict, unconditional: Predict, scale: float) -> Predic
         without = unconditional(z, t)
         return without + scale * (conditional(z, t) - without)
 
-    return predict
+    def told() -> str:
+        sides = fingerprint_of(unconditional), fingerprint_of(conditional)
+        return f"({sides[0]}) to ({sides[1]}) guidance {float(scale)!r}" if all(sides) else ""
+
+    return Predictor(predict, told)

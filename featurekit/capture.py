@@ -8,10 +8,13 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from featurekit.errors import CaptureError, UnknownNameError
-from featurekit.hooks import Visit, attach
+from featurekit.hooks import Visit, attach, opened
 
 Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
 """``(name, activation)`` to what is kept of it, in memory of its own."""
+
+
+TAPS = "taps must be addresses by name"
 
 
 class _Left(BaseException):  # no Exception: foreign code must not catch this way out
@@ -49,6 +52,14 @@ class Captured(Mapping[str, Tensor]):
                 f"it fired {len(calls)} times; use .all({name!r})"
             )
         return calls[0]
+
+    def __repr__(self) -> str:
+        """One line: each tap with the shape of what it gave, never the numbers."""
+        shapes = {
+            name: [str(tuple(one.shape)) for one in calls] for name, calls in self._calls.items()
+        }
+        given = (f"{name} {' '.join(some) or 'not yet'}" for name, some in shapes.items())
+        return f"Captured({', '.join(given)})"
 
     def __iter__(self) -> Iterator[str]:
         """Walk the tap names, whether they have fired or not."""
@@ -101,9 +112,10 @@ def capture(
 
     Args:
         module: any network; it runs as it would without this block, bit for bit.
-        taps: address of an activation by the name it is to be read under: the path of a submodule,
-            as in ``named_modules``, for its output; ``path:in`` for its first input; ``path:skip0``
-            for a skip that an up block is given.
+        taps: address of an activation by the name it is to be read under, as
+            ``backbone.addresses`` finds them: the path of a submodule, as in ``named_modules``, for
+            its output; ``path:in`` for its first input; ``path:skip0`` for a skip that an up block
+            is given.
         stop_after: leave the forward once every tap has fired.
         reduce: what to keep of an activation, asked as its tap fires, so that the network's own
             is never held longer than the network needs it; None keeps all of it.
@@ -113,42 +125,71 @@ def capture(
 
     Raises:
         UnknownNameError: a path names no submodule.
-        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; a cache or
-            a fused projection may pass the submodule over, so that the tap would be stale;
-            ``reduce`` gave no tensor, or a view of the activation; or nothing is to be captured
-            though the forward is to be left.
+        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; a part of
+            the network may be passed over, so that what is read would be stale; a module around a
+            tap is compiled; ``reduce`` gave no tensor, or a view of the activation; nothing is to
+            be captured though the forward is to be left; or the network ran and a tap never fired.
+        ConfigError: the taps are no mapping.
     """
-    if stop_after and not taps:
-        raise CaptureError("stop_after must have a tap to stop after, got none")
-    modules = dict(module.named_modules())
+    modules = opened(module, taps, of=TAPS)
     captured = Captured(taps)
-    left = _Left()
-    with ExitStack() as hooks:
+    with collecting(module, captured, stop_after=stop_after) as keep, ExitStack() as hooks:
         for name, address in taps.items():
-            kept = partial(_reduced, reduce, name) if reduce is not None else None
-            visit = _keeper(captured, name, kept, left if stop_after else None)
-            hooks.callback(attach(modules, address, visit).remove)
+            reduced = partial(_reduced, reduce, name) if reduce is not None else None
+            hooks.callback(attach(modules, address, _keeper(keep, name, reduced)).remove)
+        yield captured
+
+
+@contextmanager
+def collecting(
+    network: nn.Module, captured: Captured, *, stop_after: bool
+) -> Iterator[Callable[[str, Tensor], None]]:
+    """Fill what was captured, leave the forward if asked, and miss nothing in silence.
+
+    Args:
+        network: what is run inside the block.
+        captured: what is to be filled.
+        stop_after: leave the forward once every tap has fired.
+
+    Yields:
+        What keeps an activation under the name of its tap.
+
+    Raises:
+        CaptureError: there is no tap to stop after; or the network was run, the block ended
+            without an exception and a tap never fired.
+    """
+    if stop_after and not captured:
+        raise CaptureError("stop_after must have a tap to stop after, got none")
+    left, began = _Left(), list[bool]()
+
+    def keep(name: str, activation: Tensor) -> None:
+        captured._keep(name, activation)
+        if stop_after and captured._complete():
+            raise left
+
+    with network.register_forward_pre_hook(lambda module, given: began.append(True)):
         try:
-            yield captured
+            yield keep
         except _Left as signal:
             if signal is not left:  # it belongs to a capture around this one
                 raise
+    missed = [name for name in captured if not captured.all(name)]
+    if began and missed:
+        raise CaptureError(
+            f"every tap must fire when the network is run, {missed[0]!r} never did; run it to that "
+            f"module, uncompiled, and do not leave it earlier"
+        )
 
 
 def _keeper(
-    captured: Captured,
-    name: str,
-    kept: Callable[[Tensor], Tensor] | None,
-    left: _Left | None,
+    keep: Callable[[str, Tensor], None], name: str, reduced: Callable[[Tensor], Tensor] | None
 ) -> Visit:
-    """Make the visitor that keeps an activation or part of it and, when asked, leaves."""
+    """Make the visitor that keeps an activation or what is left of it."""
 
-    def keep(activation: Tensor) -> None:
-        captured._keep(name, activation if kept is None else kept(activation))
-        if left is not None and captured._complete():
-            raise left
+    def visit(activation: Tensor) -> None:
+        keep(name, activation if reduced is None else reduced(activation))
 
-    return keep
+    return visit
 
 
 def _reduced(reduce: Reduce, name: str, activation: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class Command:
     summary: str
     target: str  # called with the words after the name, answers with the exit code
     options: str | None = None  # dataclass of the key=value words, for --help
-    own_help: bool = False  # it answers --help itself
+    own_help: bool = False  # it says more at --help itself
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -45,9 +45,15 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.export:main",
         "featurekit.options:ExtractOptions",
     ),
+    "invert": Command(
+        "find the noise that leads back to a picture, and come back: image=FILE method=anderson",
+        "featurekit.round_trip:main",
+        "featurekit.options:InvertOptions",
+    ),
     "analyse": Command(
         "measure features and show it: timesteps|positions|norms|labels key=value ...",
         "featurekit.analyse:main",
+        own_help=True,
     ),
     "pck": Command(
         "share of points found in other pictures, of scenes or of SPair-71k: data=FOLDER",
@@ -60,7 +66,9 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.options:ScenesOptions",
     ),
     "store": Command(
-        "look after a store of features: verify|stat|compact FOLDER", "featurekit.stores:main"
+        "look after a store of features: verify|repair|stat|compact FOLDER",
+        "featurekit.stores:main",
+        own_help=True,
     ),
     "train-embedded": Command(
         "make the embedded model, or go on making it: --continue, --report, key=value ...",
@@ -121,9 +129,10 @@ def _dispatch(words: list[str]) -> int:
     if name not in COMMANDS:
         return int(resolve("featurekit.commands:command")(name, rest, tuple(COMMANDS)))
     command = COMMANDS[name]
-    if rest and rest[0] in HELP and not command.own_help:
+    if rest and rest[0] in HELP:
         sys.stdout.write(_command_usage(name, command))
-        return DONE
+        if not command.own_help:
+            return DONE
     return int(resolve(command.target)(rest))
 
 
@@ -150,7 +159,7 @@ def _command_usage(name: str, command: Command) -> str:
     if command.options is not None:
         usage = resolve("featurekit.overrides:usage")
         text += f"\n{usage(resolve(command.options))}\n"
-    return text
+    return f"{text}\n" if command.own_help else text
 
 
 def _complete(words: list[str]) -> int:

@@ -20,7 +20,7 @@ from featurekit.shipped import weight_faults
 from featurekit.tables import show
 
 SOUND, SICK = 0, 2  # exit codes
-OK, WARN, FAIL = "ok", "warn", "fail"
+OK, NOTE, WARN, FAIL = "ok", "note", "warn", "fail"
 OURS = "featurekit"
 OUT = "runs"  # where runs go unless they are told otherwise
 MODULES = {"hydra-core": "hydra", "open_clip_torch": "open_clip", "pillow": "PIL"}  # else the name
@@ -34,7 +34,7 @@ class Finding:
     """One line of the report."""
 
     what: str
-    state: str  # OK, WARN or FAIL
+    state: str  # OK, NOTE (nothing is wrong, yet look), WARN or FAIL
     found: str
     mend: str = ""
 
@@ -200,7 +200,9 @@ def check_devices(answers: Answers) -> Iterator[Finding]:
     elif "cuda_error" in told:
         yield Finding("cuda", WARN, told["cuda_error"], "mend the driver; device=cpu works")
     elif told.get("built_for_cuda"):
-        yield Finding("cuda", OK, "none found; with a GPU here, its driver is missing or too old")
+        found = "none found, though this torch is built for it"
+        mend = "with a GPU here, install a newer driver; device=cpu works"
+        yield Finding("cuda", NOTE, found, mend)
     else:
         yield Finding("cuda", OK, "none; this torch is built without it")
     if told.get("mps"):

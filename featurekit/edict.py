@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from featurekit.finite import at_level, check_finite
 from featurekit.noise import Schedule
 from featurekit.steps import ddim_step
 from featurekit.types import Predict
@@ -102,8 +103,12 @@ def edict_latents(
 
     Returns:
         Pairs of levels 0 to ``until``, each (2b c h w).
+
+    Raises:
+        NotFiniteError: a step arrives at NaN or infinity; its level is named.
     """
     pairs = [torch.cat([z0, z0])]
     for level in range(1, until + 1):
         pairs.append(edict_up(predict, pairs[-1], schedule, level))
+        check_finite(pairs[-1], of="pair", where=at_level(level, schedule.timestep(level)))
     return tuple(pairs)

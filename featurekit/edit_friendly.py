@@ -28,6 +28,7 @@ def edit_friendly_latents(
     """
     latents = [z0]
     for level in range(1, until + 1):
-        eps = torch.randn(z0.shape, generator=generator, dtype=z0.dtype).to(z0.device)
+        # one precision for all latents, so that a seed means the same noise in each
+        eps = torch.randn(z0.shape, generator=generator, dtype=torch.float32).to(z0)
         latents.append(noised(z0, eps, alpha_bar=schedule.alpha_bars[level]))
     return tuple(latents)

@@ -52,6 +52,10 @@ class TrainingError(FeatureKitError, ArithmeticError):
     """A fit left the numbers: its loss is NaN or infinite."""
 
 
+class NotFiniteError(FeatureKitError, ArithmeticError):
+    """A latent holds NaN or infinity, as given or from some step on."""
+
+
 class PluginError(FeatureKitError, ImportError):
     """A plugin is broken, claimed twice, or speaks another version of the contract."""
 
@@ -69,7 +73,8 @@ class UnknownNameError(FeatureKitError, LookupError):
             advice: what may be given besides a name of the set.
         """
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        near = get_close_matches(name, self.known, n=3)
+        begun = [one for one in self.known if name and one.startswith(name)]
+        near = get_close_matches(name, self.known, n=3) or begun[:3]
         listed = ", ".join(self.known[:12]) + (", ..." if len(self.known) > 12 else "")
         hint = f"did you mean {', '.join(near)}?" if near else f"known: {listed}"
         more = f"; {advice}" if advice else ""

@@ -9,27 +9,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from featurekit import backbones
 from featurekit.atomic import make_folder
-from featurekit.backbone import Backbone
 from featurekit.batches import Extractor, Sample
 from featurekit.errors import ConfigError, ImageError
-from featurekit.export_store import plan_pictures, store_pictures
-from featurekit.extract import extract
+from featurekit.export_store import Reader, plan_pictures, store_pictures
 from featurekit.features import FeatureMaps
 from featurekit.folders import pictures_in
 from featurekit.io import load_image, write_image, write_tensors
 from featurekit.options import ExtractOptions
-from featurekit.overrides import check_seed, fill
+from featurekit.overrides import check_seed, fill, split
 from featurekit.picture_reader import PictureReader
 from featurekit.recipes import Ensemble, Recipe, recipe
 from featurekit.reduction import parse_recipe
-from featurekit.sharding import group_of, launched_share, parse_share
+from featurekit.sharding import Share, group_of, launched_share, parse_share
+from featurekit.trajectory_reader import Inversion, TrajectoryReader
 from featurekit.types import Progress
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
@@ -47,12 +45,13 @@ def main(words: Sequence[str]) -> int:
 
     Writes ``features.safetensors`` with one tensor (1 c h w) per tap and timestep, named
     ``tap/timestep``, and one picture of its principal components for each; for a folder of
-    pictures in a folder for each of them. The noise of a picture of a folder or in a store depends
-    on its name.
+    pictures in a folder for each of them. The noise of a picture depends on the seed and its file
+    name, whether it is read alone, in a folder or into a store. With ``trajectories=`` the store
+    holds inversions, of which ``trajectory_reader.recomputed`` makes features.
 
     Args:
         words: overrides of ``ExtractOptions``; ``recipe=`` stands for those that it names, which
-            may be given besides.
+            may be given besides. ``--dry-run`` is ``dry_run=true``.
 
     Returns:
         The exit code: 0, or 3 if files were passed over.
@@ -69,18 +68,13 @@ def main(words: Sequence[str]) -> int:
     sink = FolderSink(make_folder(options.out), asdict(options))
     paths, skipped = pictures_in(options.image)
     backbone = backbones.load(options.backbone, options.device, options.dtype)
+    batch = min(options.batch, len(paths))
+    extractor = Extractor(backbone, asked, seed=options.seed, batch=batch, rows=options.rows)
     if not Path(options.image).expanduser().is_dir():
-        maps = _of_one(backbone, asked, options)
+        ((_, maps),) = extractor([Sample(paths[0].name, paths[0], options.prompt)])
         sys.stdout.write("".join(f"{one}\n" for one in maps))
         sys.stdout.write("".join(f"{path}\n" for path in sink("", maps)))
         return DONE
-    extractor = Extractor(
-        backbone,
-        asked,
-        seed=options.seed,
-        batch=min(options.batch, len(paths)),
-        rows=options.rows,
-    )
     written = _of_many(extractor, _Pictures(paths, skipped, options.prompt), sink)
     sys.stdout.write("".join(f"{path}\n" for path in written))
     code = _told(skipped)
@@ -149,32 +143,45 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     share = parse_share(options.shard) if options.shard else launched_share(os.environ)
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
     paths, others = pictures_in(options.image)
-    reader = PictureReader(
-        backbones.load(options.backbone, options.device, options.dtype),
-        asked,
-        prompt=options.prompt,
-        seed=options.seed,
-        batch=options.batch,
-        rows=options.rows,
-    )
+    reader = _reader(asked, options)
     if options.dry_run:
         plan, broken = plan_pictures(
             options.store, paths, reader=reader, reduce=options.reduce, share=share
         )
-        sys.stdout.write(f"{plan}\n")
+        sys.stdout.write(f"{plan}{_by(share)}\n")
     else:
         with _shown("storing") as progress:
             written, broken = store_pictures(
                 options.store, paths, reader=reader, reduce=options.reduce, share=share,
                 progress=progress,
             )  # fmt: skip
-        sys.stdout.write(f"{options.store}: {written}\n")
+        sys.stdout.write(f"{options.store}: {written}{_by(share)}\n")
     mine = {
         path: reason
         for path, reason in others.items()
         if share.owns(group_of(path.name, share.count))
     }
     return _told(mine | broken)
+
+
+def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
+    """What is stored of each picture: the latents of an inversion, or features."""
+    inversion = Inversion.named(options.trajectories) if options.trajectories else None
+    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    if inversion:
+        return TrajectoryReader(backbone, inversion, prompt=options.prompt, batch=options.batch)
+    return PictureReader(
+        backbone,
+        asked,
+        prompt=options.prompt,
+        seed=options.seed,
+        batch=options.batch,
+        rows=options.rows,
+    )
+
+
+def _by(share: Share) -> str:
+    return f"; {share.told}" if share.told else ""
 
 
 def _told(skipped: Mapping[Path, str]) -> int:
@@ -186,12 +193,33 @@ def _told(skipped: Mapping[Path, str]) -> int:
 
 def _options(words: Sequence[str]) -> ExtractOptions:
     """Settings, with those of a recipe below what the words say themselves."""
+    words = ["dry_run=true" if word == "--dry-run" else word for word in words]
     options = fill(ExtractOptions, words)
+    if options.store and any(word.startswith("out=") for word in words):
+        raise ConfigError(
+            f"results must go to one place, got out={options.out} and store={options.store}; "
+            f"leave one out"
+        )
     if options.recipe:
         options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
     if not options.store and (options.reduce or options.shard or options.dry_run):
         raise ConfigError("reduce, shard and dry_run must go with a store, got none; add store=...")
+    if options.trajectories:
+        _refuse_unread(options, words)
     return options
+
+
+def _refuse_unread(options: ExtractOptions, words: Sequence[str]) -> None:
+    """Refuse what would say nothing about the latents of an inversion."""
+    if not options.store:
+        raise ConfigError("trajectories must go with a store, got none; add store=...")
+    keys = ("taps", "timesteps", "ensemble", "recipe", "seed", "rows")
+    given = [word for word in words if split(word)[0] in keys]
+    if given:
+        raise ConfigError(
+            f"{', '.join(keys)} must be left out with trajectories, of which features are made "
+            f"later, got {' '.join(given)}"
+        )
 
 
 def _recipe(options: ExtractOptions) -> Recipe:
@@ -202,19 +230,6 @@ def _recipe(options: ExtractOptions) -> Recipe:
             f"timesteps {options.timesteps}, ensemble {options.ensemble}"
         )
     return Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
-
-
-@torch.no_grad()
-def _of_one(backbone: Backbone, asked: Recipe, options: ExtractOptions) -> FeatureMaps:
-    return extract(
-        backbone,
-        load_image(options.image),
-        taps=asked.taps,
-        timesteps=asked.timesteps,
-        prompt=options.prompt,
-        ensemble=asked.ensemble,
-        seed=options.seed,
-    )
 
 
 def _of_many(extractor: Extractor, pictures: _Pictures, sink: Sink) -> list[Path]:

@@ -1,22 +1,75 @@
 """Pictures to a store of features: those of one worker, those that are broken, what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
 
 from featurekit.errors import ConfigError, ImageError
 from featurekit.io import sha256_of
-from featurekit.picture_reader import PictureReader
 from featurekit.reduction import Reduction, parse_recipe
 from featurekit.sharding import Share, group_of, hash_of_id
-from featurekit.store import HEADER, Header, Layout, SampleRef, StoreSpec, read_header
-from featurekit.store_plan import Plan, layout_for, plan_store, refuse_overflow
-from featurekit.store_write import Written, kept_rows, write_store
+from featurekit.store import (
+    TRAJECTORIES,
+    Header,
+    Layout,
+    Provenance,
+    SampleRef,
+    StoreSpec,
+    is_begun,
+    read_header,
+)
+from featurekit.store_log import kept_rows
+from featurekit.store_plan import Cost, Plan, Shapes, layout_for, plan_store, refuse_overflow
+from featurekit.store_write import Written, write_store
+from featurekit.threads import one_thread
 from featurekit.types import Progress, silent
 
 GROUP_BATCHES = 4  # batches of a group, about: every group fills its last batch up
 MOST_GROUPS = 1024
+
+
+class Reader(Protocol):
+    """What is read of pictures for a store: features, or the latents of an inversion."""
+
+    @property
+    def kind(self) -> str:
+        """What the store is to hold: ``FEATURES`` or ``TRAJECTORIES``."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Pictures in a call of the network."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What a picture costs, unmeasured."""
+        ...
+
+    @property
+    def shapes(self) -> Shapes:
+        """What is stored of a picture of a size."""
+        ...
+
+    def __call__(self, refs: Sequence[SampleRef]) -> Iterable[tuple[str, Mapping[str, Tensor]]]:
+        """Read pictures of one size."""
+        ...
+
+    def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
+        """Say what a picture is for a store."""
+        ...
+
+    def provenance(self) -> Provenance:
+        """Say what makes what is stored, apart from the pictures."""
+        ...
+
+    def timed(self, ref: SampleRef) -> Cost:
+        """Measure what a picture costs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,11 +81,12 @@ class _Work:
     broken: dict[Path, str]  # its own, each with the reason
 
 
+@one_thread()
 def store_pictures(
     folder: Path | str,
     paths: Sequence[Path],
     *,
-    reader: PictureReader,
+    reader: Reader,
     reduce: Sequence[str] = (),
     share: Share = Share(),  # noqa: B008 - frozen
     progress: Progress = silent,
@@ -67,11 +121,12 @@ def store_pictures(
     return written, work.broken
 
 
+@one_thread()
 def plan_pictures(
     folder: Path | str,
     paths: Sequence[Path],
     *,
-    reader: PictureReader,
+    reader: Reader,
     reduce: Sequence[str] = (),
     share: Share = Share(),  # noqa: B008 - frozen
 ) -> tuple[Plan, dict[Path, str]]:
@@ -94,16 +149,16 @@ def plan_pictures(
     work = _work(Path(folder), paths, reader, reduce, share)
     plan = plan_store(folder, work.refs, spec=work.spec, shapes=reader.shapes, cost=reader.cost,
                       share=share)  # fmt: skip
-    forward_s = reader.forward_s(work.refs[0]) if plan.forwards else 0.0
-    return replace(plan, minutes=plan.forwards * forward_s / 60), work.broken
+    cost = reader.timed(work.refs[0]) if plan.forwards else replace(reader.cost, forward_s=0.0)
+    return plan.timed(cost), work.broken
 
 
 def _work(
-    root: Path, paths: Sequence[Path], reader: PictureReader, reduce: Sequence[str], share: Share
+    root: Path, paths: Sequence[Path], reader: Reader, reduce: Sequence[str], share: Share
 ) -> _Work:
     """Look at this worker's pictures, and at those that a new store's recipe is fitted to."""
-    header = read_header(root) if (root / HEADER).is_file() else None
-    spec = StoreSpec(reader.provenance(), tuple(reduce))
+    header = read_header(root) if is_begun(root) else None
+    spec = _spec(reader, reduce)
     ordered = sorted(paths, key=lambda path: hash_of_id(path.name))
     looked = _Looked(reader, _sizes(root, header, share))
     needed = spec.fitted_to if header is None and parse_recipe(reduce).fits else 1
@@ -113,8 +168,7 @@ def _work(
             break
         first += looked.at(path)
     if not first:
-        reasons = "; ".join(looked.broken.values()) or "there is none"
-        raise ImageError(f"a store needs a picture that can be read, but {reasons}")
+        raise _nothing(list(looked.broken.values()))
     if header is None:
         spec = replace(spec, layout=_layout(reader, first[0], len(paths), reduce))
     groups = (header or spec).layout.groups  # type: ignore[union-attr]  # one of them has it
@@ -128,12 +182,28 @@ def _work(
     return _Work(list(refs.values()), spec, broken)
 
 
+def _nothing(reasons: Sequence[str]) -> ImageError:
+    """What is wrong where no picture could be read, by the reason of each."""
+    if len(reasons) == 1:
+        return ImageError(reasons[0])
+    one = f"{len(reasons)} broken ones; the first: {reasons[0]}" if reasons else "none"
+    return ImageError(f"a store needs a picture that can be read, got {one}")
+
+
+def _spec(reader: Reader, reduce: Sequence[str]) -> StoreSpec:
+    """What the store is to hold; latents whose cells are gone would be good for nothing."""
+    if reader.kind == TRAJECTORIES and parse_recipe(reduce).steps:
+        raise ConfigError(
+            f"trajectories must be stored whole, with other numbers at most, got reduce="
+            f"[{','.join(reduce)}]; reduce the features that are made of them"
+        )
+    return StoreSpec(reader.provenance(), tuple(reduce), kind=reader.kind)
+
+
 class _Looked:
     """Pictures that were looked at, each once; what a store holds need not be decoded."""
 
-    def __init__(
-        self, reader: PictureReader, sizes: Mapping[tuple[str, str], tuple[int, ...]]
-    ) -> None:
+    def __init__(self, reader: Reader, sizes: Mapping[tuple[str, str], tuple[int, ...]]) -> None:
         self._reader, self._sizes = reader, sizes
         self._found: dict[Path, SampleRef] = {}
         self.broken: dict[Path, str] = {}
@@ -162,7 +232,7 @@ def _sizes(
     return {(row.id, row.source): row.size for row in rows}
 
 
-def _layout(reader: PictureReader, ref: SampleRef, count: int, reduce: Sequence[str]) -> Layout:
+def _layout(reader: Reader, ref: SampleRef, count: int, reduce: Sequence[str]) -> Layout:
     """A layout for a new store: some batches a group, and shards of a bounded size."""
     reduction = Reduction(parse_recipe(reduce), {})
     stored = [

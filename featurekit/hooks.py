@@ -7,17 +7,56 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from featurekit.addresses import split_address
-from featurekit.errors import CaptureError, UnknownNameError
+from featurekit.errors import CaptureError, ConfigError, UnknownNameError
 
 Visit: TypeAlias = Callable[[Tensor], "Tensor | None"]
 """Is given an activation; what it returns takes its place, None leaves it as it is."""
 
 _Given: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]  # what a module is called with
-_HARMLESS = {"group_offloading", "layerwise_casting", "peft_autocast_disable"}  # diffusers' own
+_HARMLESS = {  # hooks of diffusers that move or cast weights and run all there is
+    "group_offloading",
+    "layer_execution_tracker",
+    "lazy_prefetch_group_offloading",
+    "layerwise_casting",
+    "peft_autocast_disable",
+}
+_WRAPPED = "_orig_mod"  # what torch.compile puts a module in as
+_NAMES = "names, roles and globs become addresses by backbone.addresses(...)"
 _SKIPS = "res_hidden_states_tuple"  # what diffusers' up blocks call them
 _HIDDEN = "hidden_states"  # what diffusers' blocks call their first input
 _UNFUSED = ("AttnProcessor", "XFormersAttn", "SlicedAttn")  # these read to_q, to_k, to_v
 _FUSED = {"to_q": False, "to_k": True, "to_v": True}  # by projection: also where words are read
+
+
+def opened(network: nn.Module, addresses: Mapping[str, object], *, of: str) -> dict[str, nn.Module]:
+    """List the parts of a network that is to be visited, once it is known to run all of them.
+
+    Args:
+        network: what is to be read or written.
+        addresses: what a door was given, to be a mapping.
+        of: what the door calls it, for the message.
+
+    Returns:
+        Every part by its path, as in ``named_modules``.
+
+    Raises:
+        CaptureError: the network is none, is compiled, or a part may be passed over.
+        ConfigError: there is no mapping.
+    """
+    if not isinstance(network, nn.Module):
+        raise CaptureError(
+            f"a network must be a torch module, got {type(network).__name__}; give that of a "
+            f"backbone, as in capture(backbone.unet, backbone.addresses('up1', 'cross_q'))"
+        )
+    if not isinstance(addresses, Mapping):
+        raise ConfigError(
+            f"{of}, got {type(addresses).__name__}; backbone.addresses('up1', 'cross_q') finds the "
+            f"addresses that names, roles and globs mean"
+        )
+    modules = dict(network.named_modules())
+    _refuse_compiled(modules, "")
+    refuse_stale(modules)
+    return modules
 
 
 def attach(modules: Mapping[str, nn.Module], address: str, visit: Visit) -> RemovableHandle:
@@ -27,7 +66,7 @@ def attach(modules: Mapping[str, nn.Module], address: str, visit: Visit) -> Remo
     the one before it left.
 
     Args:
-        modules: submodules by path, as in ``named_modules``; the network itself has the path "".
+        modules: submodules by path, as ``opened`` lists them; the network itself has the path "".
         address: as ``split_address`` reads it.
         visit: called with the activation whenever the module runs.
 
@@ -36,13 +75,16 @@ def attach(modules: Mapping[str, nn.Module], address: str, visit: Visit) -> Remo
 
     Raises:
         UnknownNameError: the path names no submodule, or modules have no such side.
-        CaptureError: the module may be passed over or answer from a cache, so that what is read
-            would be stale; or, during a forward, there is no one tensor at the address.
+        CaptureError: the module is part of a compiled one, or its projection is fused; or, during
+            a forward, there is no one tensor at the address, or another module has come there.
     """
     path, side = split_address(address)
     if not path or path not in modules:
-        raise UnknownNameError("submodule", path, filter(None, modules))
-    refuse_stale(modules, path)
+        raise UnknownNameError("submodule", path, filter(None, modules), _NAMES)
+    for outer in _chain(path):
+        _refuse_compiled(modules, outer, path)
+    _refuse_fused(modules, path)
+    visit = _staying(modules, path, visit)
     if side == "out":
         return modules[path].register_forward_hook(_after(path, visit))
     if side == "map":
@@ -54,32 +96,45 @@ def attach(modules: Mapping[str, nn.Module], address: str, visit: Visit) -> Remo
     return modules[path].register_forward_pre_hook(_before(path, side, visit), with_kwargs=True)
 
 
-def refuse_stale(modules: Mapping[str, nn.Module], path: str) -> None:
-    """Refuse a submodule that a forward may not run, or not with what it would be given.
+def refuse_stale(modules: Mapping[str, nn.Module]) -> None:
+    """Refuse a network of which a forward may leave a part out, or run another in its place.
+
+    Whatever lies around such a part or comes after it would be stale, so all is refused.
 
     Args:
-        modules: submodules by path.
-        path: of one of them.
+        modules: every part by its path.
 
     Raises:
-        CaptureError: a cache or skip hook of diffusers sits on it or around it, another library
-            has replaced a forward around it, or it is a projection that has been fused.
+        CaptureError: a part has a cache or skip hook of diffusers, or another library has
+            replaced its forward.
     """
-    for outer in _chain(path):
-        hooks = getattr(modules.get(outer), "_diffusers_hook", None)
-        for name in getattr(hooks, "hooks", {}):
+    for path, part in modules.items():
+        registry = vars(part).get("_diffusers_hook")
+        for name in getattr(registry, "hooks", ()):
             if name not in _HARMLESS:
                 raise CaptureError(
-                    f"{path} must be computed at every call to be read, but "
-                    f"{outer or 'the network'} has the hook {name!r}, which may skip it; "
+                    f"every part of a network must be computed at every call for it to be read, "
+                    f"but {path or 'the network'} has the hook {name!r}, which may skip it; "
                     f"remove the cache first"
                 )
-        if outer and hooks is None and _replaced(modules[outer]):
+        if _replaced(part):
             raise CaptureError(
-                f"{path} must be computed at every call to be read, but the forward of {outer} "
-                f"has been replaced; undo what replaced it first"
+                f"every part of a network must be computed as it is for it to be read, but the "
+                f"forward of {path or 'the network'} has been replaced; undo what replaced it first"
             )
-    _refuse_fused(modules, path)
+
+
+def _refuse_compiled(modules: Mapping[str, nn.Module], outer: str, path: str = "") -> None:
+    """Refuse a part whose forward runs what was traced before a visitor came."""
+    part, where = modules.get(outer), outer or "the network"
+    wrapped = _WRAPPED in getattr(part, "_modules", ())
+    if not wrapped and getattr(part, "_compiled_call_impl", None) is None:
+        return
+    advice = f"call and read its {_WRAPPED}" if wrapped else "read a deepcopy of it, which is not"
+    raise CaptureError(
+        f"{path or 'a network'} must run uncompiled to be read, but {where} is compiled, and what "
+        f"was traced knows no taps; {advice}, or read before it is compiled"
+    )
 
 
 def _refuse_fused(modules: Mapping[str, nn.Module], path: str) -> None:
@@ -106,9 +161,36 @@ def _chain(path: str) -> Iterator[str]:
         yield ".".join(parts[:end])
 
 
-def _replaced(module: nn.Module) -> bool:
-    """Tell whether a forward was set on the instance; accelerate's offloading does so as well."""
-    return "forward" in vars(module) and not hasattr(module, "_hf_hook")
+def _replaced(part: nn.Module) -> bool:
+    """Tell whether a forward was set on the instance; hooks that pass on to its own one do that."""
+    own = vars(part)
+    if "forward" not in own or _WRAPPED in part._modules:
+        return False
+    kept = [own["forward"]]
+    if "_hf_hook" in own:  # accelerate's offloading
+        kept.append(own.get("_old_forward"))
+    for innermost in getattr(own.get("_diffusers_hook"), "_fn_refs", [])[:1]:
+        kept.append(innermost.original_forward or innermost.forward)
+    functions = [getattr(forward, "__func__", None) for forward in kept]
+    return type(part).forward not in functions
+
+
+def _staying(modules: Mapping[str, nn.Module], path: str, visit: Visit) -> Visit:
+    """Refuse to visit a module that another one has taken the place of, such as a LoRA's layer."""
+    network, module = modules.get(""), modules[path]
+
+    def visited(activation: Tensor) -> Tensor | None:
+        now: nn.Module | None = network
+        for name in path.split(".") if network is not None else ():
+            now = now._modules.get(name) if now is not None else None
+        if network is not None and now is not module:
+            raise CaptureError(
+                f"{path} must stay the module that was found there, but it is now a "
+                f"{type(now).__name__}; open this block inside the one that changes it"
+            )
+        return visit(activation)
+
+    return visited
 
 
 def _after(path: str, visit: Visit) -> Callable[[nn.Module, object, object], object]:
@@ -131,8 +213,7 @@ def _before(
     def hook(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> _Given | None:
         if side != "in":
             return _visit_skip(path, given, named, int(side[4:]), visit)
-        first = given[0] if given else named.get(_HIDDEN)
-        changed = visit(_tensor(first, f"{path}:in"))
+        changed = visit(_tensor(first_input(given, named), f"{path}:in"))
         if changed is None:
             return None
         if given:
@@ -140,6 +221,19 @@ def _before(
         return given, named | {_HIDDEN: changed}
 
     return hook
+
+
+def first_input(given: tuple[Any, ...], named: Mapping[str, Any]) -> object:
+    """Find the first input of a call in the way diffusers names it.
+
+    Args:
+        given: what a module is called with by position.
+        named: and by name.
+
+    Returns:
+        The input, or None where there is none.
+    """
+    return given[0] if given else named.get(_HIDDEN)
 
 
 def _visit_skip(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from featurekit.errors import CaptureError, ShapeError
-from featurekit.hooks import Visit, attach
+from featurekit.hooks import Visit, attach, opened
 
 Change: TypeAlias = "Tensor | Callable[[Tensor], Tensor]"
 """What an activation is replaced by, or what makes it from the activation that was computed."""
@@ -24,7 +24,8 @@ def inject(module: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
     Args:
         module: any network.
         changes: a tensor, or a callable that is given the activation and returns one, by the
-            address to write to, as ``capture`` takes it.
+            address to write to, as ``capture`` takes it; one for several addresses is
+            ``dict.fromkeys(backbone.addresses("**.conv2").values(), change)``.
 
     Yields:
         Nothing; the network is restored at the end, also after an exception.
@@ -32,10 +33,11 @@ def inject(module: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
     Raises:
         UnknownNameError: an address names no submodule.
         ShapeError: what is to be written differs from the activation in shape, dtype or device.
-        CaptureError: a cache or a fused projection may pass the submodule over; there is no one
+        CaptureError: a part of the network may be passed over or is compiled; there is no one
             tensor at the address; or the block ends and an address was never reached.
+        ConfigError: the changes are no mapping.
     """
-    modules = dict(module.named_modules())
+    modules = opened(module, changes, of="changes must be what is written by address")
     reached: set[str] = set()
     with ExitStack() as hooks:
         for address, change in changes.items():

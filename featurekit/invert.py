@@ -1,16 +1,19 @@
 """Walk a clean latent up the noise levels and remember the way."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from featurekit.anderson import extrapolated, repeated
+from featurekit.anderson import Settled, extrapolated, repeated
+from featurekit.backbone import fingerprint_of
 from featurekit.edict import edict_latents
 from featurekit.edit_friendly import edit_friendly_latents
 from featurekit.errors import ConfigError, NoiseLevelError, UnknownNameError
+from featurekit.finite import at_level, check_finite, check_latent
 from featurekit.noise import Schedule
-from featurekit.shapes import expect
 from featurekit.steps import ddim_step, ddpm_mean
 from featurekit.trajectory import ANCHORED, METHODS, PAIRED, Trajectory
 from featurekit.types import Predict, Progress, silent
@@ -28,62 +31,62 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     *,
     method: str = "ddim",
     refine: int | None = None,
+    tol: float | None = None,
     keep_residuals: bool | None = None,
     until: int | None = None,
     generator: torch.Generator | None = None,
-    conditioning: str = "",
     progress: Progress = silent,
 ) -> Trajectory:
     """Find noisy latents from which ``sample`` comes back to ``z0``; docs/inversion.md compares.
 
-    ``ddim`` asks, for the step to level i, for the noise of the latent of level i - 1 at the
-    timestep of level i, so the network sees the timesteps that sampling will show it; ``refine``
-    repeats the step at the latent it led to, ``anderson`` extrapolates these repetitions, and
-    ``residual`` is ``ddim`` that must keep residuals. ``edict`` climbs with two states and
-    ``edit_friendly`` draws each level anew. No gradient is stopped here.
+    ``ddim`` asks for the noise of a latent at the timestep of the level above, as sampling will;
+    ``refine`` repeats the step where it led, ``anderson`` extrapolates that, ``residual`` must keep
+    residuals, ``edict`` climbs with two states, ``edit_friendly`` draws each level. Gradients flow.
 
     Args:
         predict: ``(z, t) -> eps``; 1 + ``refine`` calls a level, 1 more for residuals; edict 2.
-        z0: clean latent, (b c h w), scaled by the VAE factor; ``edict`` wants it in float64.
+        z0: clean latent, (b c h w), finite, scaled by the VAE factor; ``edict`` wants float64.
         schedule: levels of the run; sampling must use the same.
         method: one of ``METHODS``.
         refine: iterations a step, 0 or more; None is 3 for ``anderson``, else 0.
+        tol: iterate no more once one moves the latent by this rms or less; None does all of them.
         keep_residuals: record what steps back miss; None does, but for ``edict``, which has none.
         until: highest level to reach, 0 to ``schedule.steps``; the default is all.
         generator: on the CPU, for ``edit_friendly`` alone.
-        conditioning: fingerprint of what ``predict`` is conditioned on, kept as provenance.
         progress: called after each call of ``predict``.
 
     Returns:
-        The latents of levels 0 to ``until``, dtype and device of ``z0``, with residuals.
+        Latents of levels 0 to ``until``, dtype and device of ``z0``, with what belongs to them.
 
     Raises:
         UnknownNameError: no such method.
-        ConfigError: ``refine`` is negative, or a setting does not go with the method.
+        ConfigError: a setting is out of range, or does not go with the method.
         NoiseLevelError: ``until`` is no level of the schedule.
-        ShapeError: ``z0`` is not (b c h w).
+        ShapeError, NotFiniteError: ``z0`` is not (b c h w), floating and finite, or a step is not.
 
     Source: Song et al. 2021, arXiv:2010.02502, section 4.3, eps at the target time as in Hertz et
     al. 2022, arXiv:2208.01626; Pan et al. 2023, arXiv:2309.04907; Ju et al. 2023, arXiv:2310.01506.
     """
-    repeats = _repeats(method, refine)
+    repeats = _repeats(method, refine, tol)
     keep = _keeps(method, keep_residuals)
     _check_draws(method, generator)
     until = _top(schedule, until)
-    expect(z0, "b c h w", of="latent")
+    check_latent(z0)
     calls = _CALLS.get(method, 1 + repeats)
-    counted = _counted(predict, until * (calls + keep), progress)
-    if generator is not None:
-        latents = edit_friendly_latents(z0, schedule, until, generator)
-    elif method in PAIRED:
-        latents = edict_latents(counted, z0, schedule, until)
+    counted = _Counted(predict, until * (calls + keep), progress)
+    if method in _REFINED:
+        settle = partial(extrapolated if method == "anderson" else repeated, times=calls, tol=tol)
+        latents, left = _ascend(counted, (z0, schedule, until), settle, kept=repeats > 0)
+    elif generator is None:
+        latents, left = edict_latents(counted, z0, schedule, until), ()
     else:
-        latents = _ascend(counted, (z0, schedule, until), method=method, times=calls)
+        latents, left = edit_friendly_latents(z0, schedule, until, generator), ()
     arrivals = _arrivals(counted, latents, schedule, method) if keep else None
-    return Trajectory(latents, schedule, arrivals, conditioning, method)
+    counted.finish()
+    return Trajectory(latents, schedule, arrivals, fingerprint_of(predict), method, left or None)
 
 
-def _repeats(method: str, refine: int | None) -> int:
+def _repeats(method: str, refine: int | None, tol: float | None) -> int:
     if method not in METHODS:
         raise UnknownNameError("inversion method", method, METHODS)
     if method not in _REFINED and refine:
@@ -93,6 +96,11 @@ def _repeats(method: str, refine: int | None) -> int:
     found = _REFINED.get(method, 0) if refine is None else refine
     if found < 0:
         raise ConfigError(f"refine must be 0 or more fixed-point iterations, got {found}")
+    if tol is not None and not (0 < tol < math.inf and found):
+        raise ConfigError(
+            f"tol must be a positive rms and go with refine of 1 or more, got {tol:g} with "
+            f"{found} iterations"
+        )
     return found
 
 
@@ -125,25 +133,33 @@ def _check_draws(method: str, generator: torch.Generator | None) -> None:
 
 
 def _ascend(
-    predict: Predict, way: tuple[Tensor, Schedule, int], *, method: str, times: int
-) -> tuple[Tensor, ...]:
-    """Latents of levels 0 to the last; each step is asked for ``times`` times."""
+    predict: Predict,
+    way: tuple[Tensor, Schedule, int],
+    settle: Callable[..., Settled],
+    *,
+    kept: bool,
+) -> tuple[tuple[Tensor, ...], tuple[float, ...]]:
+    """Latents of levels 0 to the last; if ``kept``, how far each step's last iteration moved."""
     z0, schedule, until = way
-    settle = extrapolated if method == "anderson" else repeated
     latents = [z0]
+    moved = []
     for level in range(1, until + 1):
         below = latents[-1]
+        t = schedule.timestep(level)
 
-        def move(z: Tensor, below: Tensor = below, level: int = level) -> Tensor:
+        def move(z: Tensor, below: Tensor = below, level: int = level, t: int = t) -> Tensor:
             return ddim_step(
                 below,
-                predict(z, schedule.timestep(level)),
+                predict(z, t),
                 alpha_bar_from=schedule.alpha_bars[level - 1],
                 alpha_bar_to=schedule.alpha_bars[level],
             )
 
-        latents.append(settle(move, below, times))
-    return tuple(latents)
+        settled = settle(move, below)
+        check_finite(settled.z, where=at_level(level, t))
+        latents.append(settled.z)
+        moved.append(settled.moved.amax())
+    return tuple(latents), tuple(float(rms) for rms in moved) if kept else ()
 
 
 def _arrivals(
@@ -151,27 +167,34 @@ def _arrivals(
 ) -> tuple[Tensor, ...]:
     """Entry i: where the method's step back from the latent of level i + 1 arrives."""
     step = ddpm_mean if method == "edit_friendly" else ddim_step
-    found = [
-        step(
+    found = []
+    for level in range(len(latents) - 1, 0, -1):
+        t = schedule.timestep(level)
+        arrival = step(
             latents[level],
-            predict(latents[level], schedule.timestep(level)),
+            predict(latents[level], t),
             alpha_bar_from=schedule.alpha_bars[level],
             alpha_bar_to=schedule.alpha_bars[level - 1],
         )
-        for level in range(len(latents) - 1, 0, -1)
-    ]
+        check_finite(arrival, of="the step back", where=at_level(level, t))
+        found.append(arrival)
     return tuple(reversed(found))
 
 
-def _counted(predict: Predict, total: int, progress: Progress) -> Predict:
+class _Counted:
     """The same predictor, reporting progress after each call."""
-    done = 0
 
-    def counting(z: Tensor, t: int | Tensor) -> Tensor:
-        nonlocal done
-        eps = predict(z, t)
-        done += 1
-        progress(done, total)
+    def __init__(self, predict: Predict, total: int, progress: Progress) -> None:
+        self._predict, self._total, self._progress = predict, total, progress
+        self._done = 0
+
+    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
+        eps = self._predict(z, t)
+        self._done += 1
+        self._progress(self._done, self._total)
         return eps
 
-    return counting
+    def finish(self) -> None:
+        """Report the whole where iterations ended early."""
+        if self._done < self._total:
+            self._progress(self._total, self._total)

@@ -164,10 +164,13 @@ def write_tensors(
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as umask has it; safetensors makes files 0600
         try:
             save_file(ready, temporary, metadata=dict(metadata) if metadata else None)
         except SafetensorError as error:
             raise OutputError(f"tensors must be writable to {str(path)!r}, but {error}") from error
+        temporary.chmod(mode)
     return Path(path)
 
 

@@ -89,6 +89,8 @@ def _hand_over(words: Sequence[str]) -> list[int]:
         raise escape.error from escape.error.__cause__
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
         raise explain(error) from error
+    except BrokenPipeError:  # somebody's ``head`` has seen enough of what Hydra prints
+        raise
     except OSError as error:  # Hydra makes the folders of runs and sweeps
         raise unwritable(error.filename or ".", error) from error
     finally:

@@ -40,6 +40,25 @@ def held_if_free(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether another process holds a folder now; nothing is made or kept.
+
+    Args:
+        folder: an existing folder, also one that cannot be written to.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # nobody ever held it
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def _locked(folder: Path, operation: int) -> Iterator[None]:
     try:

@@ -69,6 +69,7 @@ def match_patch(
     if radius_px < 1:
         raise ConfigError(f"radius_px must be at least 1, got {radius_px}")
     xy, around = _points(xy, around)
+    _check_inside(xy, (sizes["w"], sizes["h"]))
     points = _lattice(xy, around, search_px, (sizes["w"], sizes["h"]))
     scores = _correlations(source, xy, result, points, radius_px)
     row, column = _best(scores, points, around, search_px)
@@ -92,37 +93,38 @@ def match_feature(
     """Find a point of one image in another by the feature there.
 
     The feature is read bilinearly at the point and compared by cosine with the features at
-    every whole-pixel shift of it; equal candidates give way to the nearest one.
+    every whole-pixel shift of it; equal candidates give way to the nearest one. What an image was
+    padded with takes no part: neither points nor features come from there.
 
     Args:
         source: features of the image that the point belongs to, (1 c h w).
-        result: features of the image to search, same channels, sizes and stride.
+        result: features of the image to search, same channels and stride.
         xy: the point, (2,) px.
         search_px: largest distance of a candidate from the nearest of ``around``; None
-            searches the whole map, which also covers what the image was padded with.
+            searches the whole image.
         around: where to search, (n 2) px; the default is ``xy`` alone.
 
     Returns:
         Position in the result image and its cosine.
 
     Raises:
-        ShapeError: the maps are not (1 c h w) of one size, or points have other axes.
+        ShapeError: the maps are not (1 c h w) of one width, or points have other axes.
         ConfigError: the strides differ, or ``search_px`` is negative.
-        PointsError: ``xy`` lies outside the map, or no candidate lies inside it.
+        PointsError: ``xy`` lies outside its image, or no candidate lies inside the other.
 
     Source: nearest neighbour as in DIFT, Tang et al. 2023, arXiv:2306.03881.
     """
     sizes = expect(source.tensor, "1 c h w", of="source features")
-    expect(result.tensor, "1 c h w", of="result features", **sizes)
+    expect(result.tensor, "1 c h w", of="result features", c=sizes["c"])
     if source.stride != result.stride:
         raise ConfigError(
             f"source and result must have one stride, got {source.stride} and {result.stride} px; "
             f"read the same tap for both"
         )
-    stride = source.stride
     xy, around = _points(xy, around)
     reach = float("inf") if search_px is None else search_px
-    points = _lattice(xy, around, reach, (sizes["w"] * stride, sizes["h"] * stride))
+    _check_inside(xy, source.size_px[::-1])
+    points = _lattice(xy, around, reach, result.size_px[::-1])
     query = _read(source, xy[None])
     # row by row: a wide map at every pixel of a large image does not fit in memory
     scores = torch.stack(
@@ -142,14 +144,18 @@ def _points(xy: Tensor, around: Tensor | None) -> tuple[Tensor, Tensor]:
     return xy, around.detach().cpu().double()
 
 
-def _lattice(xy: Tensor, around: Tensor, search_px: float, size_px: tuple[int, int]) -> Tensor:
-    """Whole-pixel shifts of ``xy`` in the image that a search may reach, (rows columns 2)."""
-    if not search_px >= 0:
-        raise ConfigError(f"search_px must be 0 or more, got {search_px}")
+def _check_inside(xy: Tensor, size_px: tuple[int, ...]) -> None:
+    """Refuse a point outside its image of so many columns and rows."""
     if not all(0 <= float(xy[axis]) <= size_px[axis] for axis in (0, 1)):
         raise PointsError(
             f"xy must lie inside the image of {size_px[0]} x {size_px[1]} px, got {xy.tolist()}"
         )
+
+
+def _lattice(xy: Tensor, around: Tensor, search_px: float, size_px: tuple[int, ...]) -> Tensor:
+    """Whole-pixel shifts of ``xy`` in the image that a search may reach, (rows columns 2)."""
+    if not search_px >= 0:
+        raise ConfigError(f"search_px must be 0 or more, got {search_px}")
     lines = []
     for axis in (0, 1):
         here = float(xy[axis])
@@ -198,9 +204,9 @@ def _vertex(three: Tensor) -> Tensor:
 
 
 def _read(features: FeatureMap, xy: Tensor) -> Tensor:
-    """Features at points in pixels, (n c)."""
+    """Features at points in pixels, (n c), of cells that show the image and not its padding."""
     cells = grid.cells_from_px(xy, features.stride).to(features.tensor.device)
-    return fields.sample(features.tensor, cells)[0]
+    return fields.sample(grid.crop(features.tensor, *features.inside), cells)[0]
 
 
 def _window(

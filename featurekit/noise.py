@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.errors import NoiseLevelError, ScheduleError
-from featurekit.schedulers import alpha_bars, ddim_timesteps, refuse_uninvertible
+from featurekit.schedulers import ddim_timesteps, described
 from featurekit.shapes import expect
 
 Prediction = Literal["epsilon", "v_prediction"]
@@ -103,8 +102,7 @@ class NoiseTable:
         Only what the network was trained with is read, never how the scheduler would step: PNDM
         and Euler schedulers serve as well as DDIM ones. An object's own levels are taken as they
         are; a config's levels are computed in float64. A setting that is left out has the default
-        of its class (``_class_name`` in a mapping), of DDIM where no class is named, except that
-        an unnamed class does not clip.
+        of its class (``_class_name`` in a mapping; without one of DDIM, but for clipping).
 
         Args:
             scheduler: any diffusers scheduler, its ``config``, or the mapping of its JSON file.
@@ -116,25 +114,18 @@ class NoiseTable:
             ScheduleError: it clips or thresholds, a level holds no signal, it predicts neither
                 eps nor v, or there are no levels in it.
         """
-        config = scheduler if isinstance(scheduler, Mapping) else getattr(scheduler, "config", None)
-        if not isinstance(config, Mapping):
-            raise ScheduleError(
-                f"a scheduler must be a diffusers scheduler or a mapping, "
-                f"got {type(scheduler).__name__}; pass pipe.scheduler or its config"
-            )
-        plain = config is scheduler
-        name = str(config.get("_class_name", "")) if plain else type(scheduler).__name__
-        refuse_uninvertible(config, name)
-        own = getattr(scheduler, "alphas_cumprod", None)
-        levels = alpha_bars(config) if own is None else own.detach().cpu().double()
-        to_one = config.get("set_alpha_to_one", not name.startswith("PNDM"))
-        return cls(
-            alpha_bars=levels,
-            final_alpha_bar=1.0 if to_one else float(levels[0]),
-            prediction=config.get("prediction_type", "epsilon"),
-            spacing=config.get("timestep_spacing", "leading"),
-            steps_offset=config.get("steps_offset", 0),
-        )
+        return cls(*described(scheduler))  # type: ignore[arg-type]  # prediction: __post_init__
+
+    @property
+    def terminal_snr(self) -> float:
+        """Signal to noise, as powers, of the last timestep; training would have it 0."""
+        return _snr(self.alpha_bars[-1])
+
+    def __repr__(self) -> str:
+        """One line, never the levels."""
+        of = f"{len(self.alpha_bars)} timesteps, {self.prediction}, {self.spacing}"
+        ends = f"{self.final_alpha_bar:.5g}..{float(self.alpha_bars[-1]):.3g}"
+        return f"NoiseTable({of}+{self.steps_offset}, alpha_bar {ends})"
 
     def level(self, t: int | Tensor) -> Tensor:
         """Look up the signal level at a train timestep.
@@ -234,6 +225,17 @@ class Schedule:
         return len(self.timesteps)
 
     @property
+    def terminal_snr(self) -> float:
+        """Signal to noise, as powers, of the noisiest level: what is left in its "noise"."""
+        return _snr(self.alpha_bars[-1])
+
+    def __repr__(self) -> str:
+        """One line, never the levels."""
+        ends = f"{float(self.alpha_bars[0]):.5g}..{float(self.alpha_bars[-1]):.3g}"
+        span = f"t={self.timesteps[-1]}..{self.timesteps[0]}"
+        return f"Schedule(n={self.steps}, {span}, alpha_bar {ends}, {self.fingerprint})"
+
+    @property
     def fingerprint(self) -> str:
         """Hash of timesteps and levels: equal for equal schedules, for provenance."""
         digest = sha256(repr(self.timesteps).encode())
@@ -277,6 +279,10 @@ class Schedule:
                 f"raise it above {0.5 / self.steps:.6g}"
             )
         return level
+
+
+def _snr(alpha_bar: Tensor) -> float:
+    return float(alpha_bar / (1 - alpha_bar))
 
 
 def _refuse_bad_levels(levels: Tensor) -> None:

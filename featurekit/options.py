@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from featurekit.overrides import NEEDED
+from featurekit.recipes import recipes
 
 
 @dataclass
@@ -27,7 +28,7 @@ class ExtractOptions:
     )
     recipe: str = field(
         default="",
-        metadata={"help": "of a paper, e.g. dift_spair; gives taps, timesteps, ensemble"},
+        metadata={"help": f"taps, timesteps and ensemble of a paper: {', '.join(recipes())}"},
     )
     taps: list[str] = field(
         default_factory=lambda: ["up1"],
@@ -53,12 +54,46 @@ class ExtractOptions:
     reduce: list[str] = field(
         default_factory=list, metadata={"help": "for a store, e.g. [pool:2,pca:64,fp16]"}
     )
+    trajectories: str = field(
+        default="",
+        metadata={"help": "for a store of inversions in place of features: 50, anderson-50"},
+    )
     shard: str = field(
         default="", metadata={"help": "i/n of a store's pictures; else what a launcher says"}
     )
     dry_run: bool = field(
-        default=False, metadata={"help": "say what a store will cost and write nothing"}
+        default=False,
+        metadata={"help": "or --dry-run: say what a store will cost, write nothing"},
     )
+
+
+@dataclass
+class InvertOptions:
+    """What ``featurekit invert`` takes."""
+
+    image: str = field(default=NEEDED, metadata={"help": "the picture to invert"})
+    backbone: str = field(
+        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
+    )
+    prompt: str = field(default="", metadata={"help": "what the picture shows"})
+    guidance: float = field(default=1.0, metadata={"help": "of both ways; 1 is without"})
+    method: str = field(
+        default="anderson", metadata={"help": "ddim, anderson, residual, edict, edit_friendly"}
+    )
+    refine: int | None = field(
+        default=None, metadata={"help": "iterations a step, at most; 3 for anderson, else none"}
+    )
+    tol: float | None = field(
+        default=None, metadata={"help": "rms at which a step is iterated no more"}
+    )
+    steps: int = field(default=50, metadata={"help": "timesteps of the run"})
+    spacing: str = field(
+        default="", metadata={"help": "leading, trailing or linspace; else what the model says"}
+    )
+    seed: int = field(default=0, metadata={"help": "of the noise that edit_friendly draws"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
+    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
+    out: str = field(default="inversion", metadata={"help": "folder for the results"})
 
 
 @dataclass
@@ -94,6 +129,11 @@ class TimestepsOptions(AnalyseOptions):
     )
     steps: int = field(default=50, metadata={"help": "timesteps of the run, 4 or more"})
     choose: int = field(default=0, metadata={"help": "how many; 0 lets the curve decide"})
+    source: str = field(
+        default="noised",
+        metadata={"help": "latents: pictures noised or inverted; sampled, as the paper's are"},
+    )
+    seed: int = field(default=0, metadata={"help": "of the noise, and of what is sampled"})
 
 
 @dataclass
@@ -114,6 +154,12 @@ class PlacesOptions(AnalyseOptions):
 class LabelsOptions(AnalyseOptions):
     """What ``featurekit analyse labels`` takes."""
 
+    image: str = field(default="", metadata={"help": "the labelled picture; else scenes"})
+    mask: str = field(
+        default="", metadata={"help": "its classes: flat greys or colours, or a palette"}
+    )
+    images: str = field(default="", metadata={"help": "folder of pictures to label"})
+    side: int = field(default=0, metadata={"help": "longer side in px; 0: what the model knows"})
     pairs: int = field(default=4, metadata={"help": "of held-out scenes, for each kind"})
     kinds: list[str] = field(
         default_factory=list, metadata={"help": "of scenes, featurekit scenes shows them; all"}
@@ -122,6 +168,7 @@ class LabelsOptions(AnalyseOptions):
         default_factory=lambda: ["up1", "up2"], metadata={"help": "what is compared, together"}
     )
     timestep: int = field(default=101, metadata={"help": "train timestep, a noise level"})
+    seed: int = field(default=0, metadata={"help": "of the noise"})
 
 
 @dataclass
@@ -148,7 +195,15 @@ class PckOptions(AnalyseOptions):
     ensemble: str = field(
         default="1", metadata={"help": "noises to take the mean over; antithetic-8; clean"}
     )
+    prompt: str = field(
+        default="", metadata={"help": "what pictures show; {category} stands for their category"}
+    )
     side: int = field(default=0, metadata={"help": "longer side in px; 0: what the model knows"})
+    seed: int = field(default=0, metadata={"help": "of the noises"})
+    controls: list[str] = field(
+        default_factory=lambda: ["random", "pixels"],
+        metadata={"help": "beside the network: one of random weights, raw pixels"},
+    )
 
 
 @dataclass

@@ -17,7 +17,7 @@ from featurekit.errors import ConfigError
 from featurekit.io import load_image, sha256_of
 from featurekit.reading import UNLISTED, reading
 from featurekit.recipes import Ensemble, Recipe
-from featurekit.store import Provenance, SampleRef, line
+from featurekit.store import FEATURES, Provenance, SampleRef, line
 from featurekit.store_plan import Cost, tap_shapes
 
 
@@ -27,6 +27,8 @@ class PictureReader:
     A call of the network always has the rows of a whole batch, so that a picture's features do not
     depend on which others were missing.
     """
+
+    kind = FEATURES
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class PictureReader:
         self._extractor = Extractor(backbone, self._recipe, seed=seed, batch=batch, rows=rows)
         self.shapes = tap_shapes(self._taps, self._recipe.timesteps, multiple=backbone.multiple)
         forwards = len(self._recipe.timesteps) * recipe.ensemble.draws
-        self.cost = Cost(forwards, dtype=backbone.dtype)
+        self.cost = Cost(forwards, dtype=backbone.dtype, batch=batch)
 
     def __call__(self, refs: Sequence[SampleRef]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
         """Read pictures of one padded size.
@@ -104,25 +106,35 @@ class PictureReader:
         model = self._backbone
         return Provenance(
             backbone=Path(model.name).name,
-            weights=_weights(model),
+            weights=weights_of(model),
             taps={tap.name: tap.address for tap in self._taps},
             timesteps=self._recipe.timesteps,
             conditioning=model.embed(self._prompt).fingerprint,
-            preprocessing=f"reflected to a multiple of {model.multiple} px; read in {model.dtype}",
+            preprocessing=(
+                f"reflected to a multiple of {model.multiple} px; read in {model.dtype} on "
+                f"{model.device.type}"
+            ),
             seeds=f"{self._seed} with the id, ensemble {self._recipe.ensemble}",
         )
 
-    def forward_s(self, ref: SampleRef) -> float:
-        """Measure the seconds of a forward: the second of two batches, with their encoding."""
+    def timed(self, ref: SampleRef) -> Cost:
+        """Measure what a picture costs: its encoding, and a forward as one of a whole batch.
+
+        Args:
+            ref: a picture, from ``ref``.
+        """
         one = Recipe(self._recipe.taps, self._recipe.timesteps[:1], Ensemble())
-        sample, elapsed = self._sample(ref), 0.0
-        for _ in range(2):
-            extractor = Extractor(self._backbone, one, batch=self.batch, rows=self.batch)
+        seconds = []
+        for turn in range(3):  # the first is warming up, the last needs no encoding
             start = perf_counter()
+            if turn < 2:
+                sample = self._sample(ref)
+                extractor = Extractor(self._backbone, one, batch=self.batch, rows=self.batch)
             for _, maps in extractor([sample]):
                 maps[0].tensor.sum().item()  # waits for the device
-            elapsed = perf_counter() - start
-        return elapsed / self.batch
+            seconds.append(perf_counter() - start)
+        encode_s = max(seconds[1] - seconds[2], 0.0)
+        return replace(self.cost, forward_s=seconds[2] / self.batch, encode_s=encode_s)
 
     def _sample(self, ref: SampleRef) -> Sample:
         if ref.path is None:
@@ -130,8 +142,15 @@ class PictureReader:
         return Sample(ref.id, load_image(ref.path), self._prompt)
 
 
-def _weights(backbone: Backbone) -> str:
-    """Hash of the weight files; of the networks' numbers where there are no files."""
+def weights_of(backbone: Backbone) -> str:
+    """Hash the weight files; the networks' numbers where there are no files.
+
+    Args:
+        backbone: a loaded model.
+
+    Returns:
+        SHA-256, hexadecimal.
+    """
     if backbone.weights:
         return sha256(line(dict(backbone.weights))).hexdigest()
     digest = sha256()

@@ -1,6 +1,7 @@
 """Plots of what an analysis found: paths of timesteps, curves with their knees, bars, heat maps."""
 
 from collections.abc import Mapping
+from math import ceil
 
 import matplotlib
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from featurekit.false_colour import SMALLEST_TILE_PX
@@ -18,6 +19,7 @@ from featurekit.shapes import expect
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # Okabe and Ito's palette
 NOISE = "turbo"  # colours of timesteps, from clean to noisy
 HEAT = "inferno"
+TEXT_PX, LINE_PX, INK = 16, 20, (34, 34, 34)  # of what is written under pictures
 
 
 def timesteps_plot(found: Representatives, paths: Tensor) -> Image.Image:
@@ -87,6 +89,35 @@ def place_colours(places: Tensor) -> Image.Image:
     x, y = places.detach().cpu().double().clamp(0, 1)
     rgb = torch.stack((x, y, torch.full_like(x, 0.5)), dim=-1)
     return enlarged(Image.fromarray((rgb * 255).round().to(torch.uint8).numpy()))
+
+
+def captioned(picture: Image.Image, *lines: str) -> Image.Image:
+    """Write lines under a picture, on white; it is widened if they are longer.
+
+    Args:
+        picture: any size.
+        lines: of text.
+    """
+    font = ImageFont.load_default(TEXT_PX)
+    width = max(picture.width, *(ceil(font.getlength(line)) for line in lines))
+    sheet = Image.new("RGB", (width, picture.height + LINE_PX * len(lines) + 6), "white")
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    pen = ImageDraw.Draw(sheet)
+    for index, line in enumerate(lines):
+        y = picture.height + LINE_PX * index + LINE_PX // 2 + 3
+        pen.text((width // 2, y), line, fill=INK, font=font, anchor="mm")
+    return sheet
+
+
+def heat_scale(width: int, height: int) -> Image.Image:
+    """The colours of ``heat`` from its low end to its high one, left to right.
+
+    Args:
+        width: px.
+        height: px.
+    """
+    rgb = matplotlib.colormaps[HEAT](np.linspace(0, 1, width))[None, :, :3]
+    return Image.fromarray((rgb * 255).round().astype(np.uint8).repeat(height, axis=0))
 
 
 def enlarged(picture: Image.Image) -> Image.Image:

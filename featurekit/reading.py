@@ -1,19 +1,21 @@
 """One way to read features: rows of pictures, noises and timesteps, in calls of the network."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from featurekit.addresses import resolve, split_address
+from featurekit.addresses import is_glob, resolve, split_address
 from featurekit.backbone import Backbone
 from featurekit.capture import capture
-from featurekit.errors import BackboneError, CaptureError, ConfigError, ImageError
+from featurekit.errors import BackboneError, CaptureError, ConfigError
 from featurekit.features import FeatureMaps, Features
+from featurekit.given import Picture, as_image
 from featurekit.recipes import Ensemble, Recipe
 from featurekit.steps import noised
-from featurekit.tokens import as_map, gridded, refuse_formless
+from featurekit.tokens import as_map, gridded, is_formless, refuse_formless
 from featurekit.types import Conditioning, Tap
 
 UNLISTED = "module"  # role of a tap that is known by its path alone
@@ -32,6 +34,14 @@ class Reading:
     def paths(self) -> Mapping[str, str]:
         """Addresses inside the network, by the keys of ``taps``."""
         return {key: tap.address for key, tap in self.taps.items()}
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the network is given of some pictures of one size."""
+
+    at: Callable[[int, int], Tensor]  # (timestep, draw) to noisy latents, (b c h w)
+    draws: int = 1  # of each picture, to take the mean over
 
 
 def reading(backbone: Backbone, recipe: Recipe) -> Reading:
@@ -71,8 +81,13 @@ def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], di
     taps: dict[str, Tap] = {}
     single: dict[str, str] = {}
     seen: set[str] = set()
+    left_out: dict[str, None] = {}
     for word in words:
         found = resolve([word], listed)
+        fitting = tuple(t for t in found if t.network == "unet" and not is_formless(t))
+        if is_glob(word) and fitting:
+            left_out |= dict.fromkeys(t.name for t in found if t not in fitting)
+            found = fitting
         if len(found) == 1:
             single[word] = found[0].name
         for tap in found:
@@ -80,6 +95,12 @@ def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], di
             if tap.name not in seen:
                 taps[word if len(found) == 1 else tap.name] = tap
             seen.add(tap.name)
+    if left_out:
+        warnings.warn(
+            f"globs fit {len(left_out)} activations that are no maps of the picture, which are "
+            f"left out ({next(iter(left_out))}, ...); capture and attention_maps read them",
+            stacklevel=4,  # where extract or Extractor was called
+        )
     return taps, single
 
 
@@ -105,27 +126,23 @@ def _refuse_other(tap: Tap) -> None:
     refuse_formless(tap)
 
 
-def encoded(backbone: Backbone, image: Tensor, *, of: str = "image") -> Tensor:
+def encoded(backbone: Backbone, image: Picture, *, of: str = "image") -> Tensor:
     """Turn pictures into the means of their posteriors, once they are known to be numbers.
 
     Args:
         backbone: a loaded model.
-        image: (b 3 h w) in [-1, 1], any size.
+        image: (b 3 h w) in [-1, 1], any size, or what else ``as_image`` takes.
         of: what the image is, for the message.
 
     Returns:
         Latent (b c h w) of the padded size.
 
     Raises:
-        ImageError: a pixel is NaN or infinite, or the pixels are whole numbers.
+        ImageError: ``as_image`` refuses it.
         BackboneError: the autoencoder gave NaN or infinities.
         ShapeError: the image is not (b 3 h w).
     """
-    if not image.is_floating_point():
-        raise ImageError(f"{of} must hold numbers in [-1, 1], got {image.dtype}; use load_image")
-    if not bool(image.isfinite().all()):
-        raise ImageError(f"{of} must hold finite numbers, got NaN or infinity")
-    latent = backbone.encode(image)
+    latent = backbone.encode(as_image(image, of=of))
     if not bool(latent.isfinite().all()):
         raise BackboneError(
             f"the autoencoder of {backbone.name} must give finite latents, got NaN or infinity "
@@ -145,9 +162,6 @@ def read(
 ) -> FeatureMaps:
     """Read features of pictures of one size; means over their noises.
 
-    The network is called with ``together`` times b rows at a time and left after the deepest tap.
-    Gradients follow torch's mode.
-
     Args:
         backbone: a loaded model.
         asked: what to read.
@@ -165,24 +179,57 @@ def read(
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881.
     """
-    size_px = (z0.shape[2] * backbone.stride, z0.shape[3] * backbone.stride)
-    pairs = [(t, draw) for t in asked.levels for draw in range(len(noise))]
+
+    def at(t: int, draw: int) -> Tensor:
+        return noised(z0, noise[draw].to(z0), alpha_bar=asked.levels[t])
+
+    given = Latents(at, len(noise))
+    return read_latents(backbone, asked, given, conditioning=conditioning, together=together)
+
+
+def read_latents(
+    backbone: Backbone,
+    asked: Reading,
+    latents: Latents,
+    *,
+    conditioning: Conditioning,
+    together: int,
+) -> FeatureMaps:
+    """Read features of latents as they are; means over the draws of each.
+
+    The network is called with ``together`` times b rows at a time and left after the deepest tap.
+    Gradients follow torch's mode.
+
+    Args:
+        backbone: a loaded model.
+        asked: what to read.
+        latents: what the network is given.
+        conditioning: states of 1 row, or of one row a picture.
+        together: pairs of a timestep and a draw in one call, >= 1.
+
+    Returns:
+        One map for each timestep and tap, (b c H/stride W/stride).
+
+    Raises:
+        CaptureError: an unlisted module gives nothing that covers the picture.
+        ShapeError: a tap gives another size than it says.
+    """
+    pairs = [(t, draw) for t in asked.levels for draw in range(latents.draws)]
     sums: dict[tuple[int, str], Tensor] = {}
     for some in _chunks(pairs, together):
-        z = torch.cat(
-            [noised(z0, noise[draw].to(z0), alpha_bar=asked.levels[t]) for t, draw in some]
-        )
+        given = [latents.at(t, draw) for t, draw in some]
         predict = backbone.predictor(_repeated(conditioning, len(some)))
         with capture(backbone.unet, asked.paths, stop_after=True) as captured:
-            predict(z, _timesteps(some, z0))
+            predict(torch.cat(given), _timesteps(some, given[0]))
         for name in asked.paths:
-            parts = torch.split(captured[name], len(z0))
+            parts = torch.split(captured[name], len(given[0]))
             for (t, _), part in zip(some, parts, strict=True):
                 sums[t, name] = sums[t, name] + part if (t, name) in sums else part
+    size_px = (given[0].shape[2] * backbone.stride, given[0].shape[3] * backbone.stride)
     maps = []
     for t in asked.levels:
         for name, tap in asked.taps.items():
-            mean = sums[t, name] / len(noise)
+            mean = sums[t, name] / latents.draws
             maps.append(_laid(mean, tap, t, size_px))
     return FeatureMaps(maps, asked.words)
 
@@ -200,12 +247,12 @@ def _chunks(pairs: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tu
         yield pairs[start : start + size]
 
 
-def _timesteps(pairs: Sequence[tuple[int, int]], z0: Tensor) -> int | Tensor:
+def _timesteps(pairs: Sequence[tuple[int, int]], z: Tensor) -> int | Tensor:
     """One number where all rows share it, as the network is called elsewhere; else one a row."""
     timesteps = [t for t, _ in pairs]
     if len(set(timesteps)) == 1:
         return timesteps[0]
-    return torch.tensor(timesteps, device=z0.device).repeat_interleave(len(z0))
+    return torch.tensor(timesteps, device=z.device).repeat_interleave(len(z))
 
 
 def _repeated(conditioning: Conditioning, times: int) -> Conditioning:

@@ -1,13 +1,13 @@
 """Recipes that make features smaller before they are written, down to fewer bits a number."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from featurekit.errors import ConfigError, UnknownNameError
-from featurekit.reduction_steps import Pca, Pool, Random, Shape, Step
+from featurekit.reduction_steps import Moments, Pca, Pool, Random, Shape, Step
 
 SCALE = ":scale"  # ends the name of the scales that belong to an int8 tensor
 NUMBERS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8}
@@ -23,8 +23,18 @@ class ReductionSteps:
 
     @property
     def fits(self) -> bool:
-        """Whether a step must see samples first."""
+        """Whether a step keeps something that a store must hold."""
         return any(step.keeps((1,)) for step in self.steps)
+
+    @property
+    def sees(self) -> bool:
+        """Whether a step must see more of the samples than their shapes."""
+        return any(step.sees for step in self.steps)
+
+    @property
+    def passes(self) -> int:
+        """How often ``fit`` goes through the samples."""
+        return max(int(self.fits), sum(step.sees for step in self.steps))
 
 
 def parse_recipe(words: Sequence[str]) -> ReductionSteps:
@@ -89,10 +99,7 @@ class Reduction:
                 or too large for the dtype.
             ShapeError: a step cannot take that shape.
         """
-        if not bool(feature.isfinite().all()):
-            raise ConfigError(f"features must be finite, got NaN or infinity in {name!r}")
-        for index, step in enumerate(self.recipe.steps):
-            feature = step.apply(feature, self._kept(name, index, step, feature))
+        feature = self.before(len(self.recipe.steps), name, feature)
         if self.recipe.numbers is None:
             return {name: feature}
         if self.recipe.numbers == "int8":
@@ -104,6 +111,24 @@ class Reduction:
                 f"{float(feature.abs().max()):.4g}; end the recipe with bf16, fp32 or int8"
             )
         return {name: stored}
+
+    def before(self, stop: int, name: str, feature: Tensor) -> Tensor:
+        """Apply the steps before one of them.
+
+        Args:
+            stop: place of that step; the number of steps applies all.
+            name: ``tap/t``.
+            feature: (c ...), floating, on the CPU.
+
+        Raises:
+            ConfigError: the recipe was not fitted to that name, or the numbers are not finite.
+            ShapeError: a step cannot take that shape.
+        """
+        if not bool(feature.isfinite().all()):
+            raise ConfigError(f"features must be finite, got NaN or infinity in {name!r}")
+        for index, step in enumerate(self.recipe.steps[:stop]):
+            feature = step.apply(feature, self._kept(name, index, step, feature))
+        return feature
 
     def outline(
         self, name: str, shape: Shape, dtype: torch.dtype
@@ -129,24 +154,47 @@ class Reduction:
         return kept
 
 
-def fit(recipe: ReductionSteps, samples: Mapping[str, Sequence[Tensor]]) -> Reduction:
+def fit(recipe: ReductionSteps, samples: Iterable[Mapping[str, Tensor]]) -> Reduction:
     """Fit a recipe's steps, each to what the ones before it leave.
+
+    One sample's features are held at a time, besides a mean and a spread (c c) for each tensor.
 
     Args:
         recipe: the steps.
-        samples: features (c ...) of some samples by ``tap/t``; not looked at if no step fits.
+        samples: features (c ...) by ``tap/t`` of each sample; gone through ``recipe.passes``
+            times, so it must be something that can begin anew, such as a list.
 
     Raises:
         ShapeError: a step cannot take a feature's shape.
     """
+    reduction = Reduction(recipe, {})
+    known: set[str] = set()
+    for turn in range(recipe.passes):
+        seen: dict[str, Moments] = {}
+        stop = [index for index, step in enumerate(recipe.steps) if step.sees][turn:][:1]
+        for sample in samples:
+            for name in sample.keys() - known:
+                reduction.fitted |= _drawn(recipe, name, tuple(sample[name].shape))
+            known |= sample.keys()
+            for name, feature in sample.items() if stop else ():
+                left = reduction.before(stop[0], name, feature)
+                seen.setdefault(name, Moments(len(left))).add(left)
+        for name, moments in seen.items():
+            kept = recipe.steps[stop[0]].fit(name, moments)
+            reduction.fitted |= {f"{name}:{stop[0]}:{part}": one for part, one in kept.items()}
+    return reduction
+
+
+def _drawn(recipe: ReductionSteps, name: str, shape: Shape) -> dict[str, Tensor]:
+    """What the steps keep that need no more than a tensor's shape."""
     fitted: dict[str, Tensor] = {}
-    for name, features in samples.items():
-        seen = list(features)
-        for index, step in enumerate(recipe.steps):
-            kept = step.fit(name, seen)
-            seen = [step.apply(feature, kept) for feature in seen]
-            fitted |= {f"{name}:{index}:{part}": tensor for part, tensor in kept.items()}
-    return Reduction(recipe, fitted)
+    for index, step in enumerate(recipe.steps):
+        after = step.shape(shape)
+        if not step.sees:
+            kept = step.fit(name, Moments(shape[0]))
+            fitted |= {f"{name}:{index}:{part}": one for part, one in kept.items()}
+        shape = after
+    return fitted
 
 
 def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,10 +1,10 @@
 """Steps that make the feature of a sample smaller: pooling, PCA, random projection."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,8 +15,54 @@ from featurekit.errors import ShapeError
 Shape: TypeAlias = tuple[int, ...]
 
 
+class Moments:
+    """Mean and spread of the cells of features that are seen one after the other, in float64.
+
+    Source:
+        Chan, Golub, LeVeque: Updating Formulae and a Pairwise Algorithm for Computing Sample
+        Variances (1979).
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            channels: of the features, c.
+        """
+        self.channels = channels
+        self.cells = 0
+        self.mean = torch.zeros(channels, dtype=torch.float64)
+        self.spread = torch.zeros(0, 0, dtype=torch.float64)  # (c c) once something is seen
+
+    def add(self, feature: Tensor) -> None:
+        """See one feature (c ...).
+
+        Raises:
+            ShapeError: it has another number of channels than those before.
+        """
+        if len(feature) != self.channels:
+            raise ShapeError(
+                f"a tensor must have one number of channels in all samples, got {self.channels} "
+                f"and {len(feature)}"
+            )
+        if not self.cells:
+            self.spread = self.spread.new_zeros(self.channels, self.channels)
+        flat = feature.double().flatten(1)
+        mean = flat.mean(1)
+        centred = flat - mean[:, None]
+        apart, cells = mean - self.mean, self.cells + flat.shape[1]
+        self.spread += centred @ centred.T
+        self.spread += torch.outer(apart, apart) * (self.cells * flat.shape[1] / cells)
+        self.mean += apart * (flat.shape[1] / cells)
+        self.cells = cells
+
+
 class Step(Protocol):
     """One way to make the feature (c ...) of one sample smaller; its dtype stays."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether ``fit`` needs the moments of samples, not only their number of channels."""
 
     def keeps(self, shape: Shape) -> dict[str, Shape]:
         """Shapes of what ``fit`` will keep; nothing if samples need not be seen first."""
@@ -24,8 +70,8 @@ class Step(Protocol):
     def shape(self, shape: Shape) -> Shape:
         """Shape after the step of what has this shape before."""
 
-    def fit(self, name: str, samples: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What the step must keep for the tensor of that name, from samples (c ...) of it."""
+    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
+        """What the step must keep for the tensor of that name, from what was seen of it."""
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Reduce a feature with what ``fit`` kept."""
@@ -36,6 +82,7 @@ class Pool:
     """Mean over squares of cells; at the right and bottom border over what there is of them."""
 
     cells: int  # side of a square
+    sees: ClassVar[bool] = False
 
     def keeps(self, shape: Shape) -> dict[str, Shape]:
         """Nothing."""
@@ -48,9 +95,9 @@ class Pool:
             raise ShapeError(f"pooling needs a feature (c h w), got {shape}; leave pool out")
         return (shape[0], *(math.ceil(size / self.cells) for size in shape[1:]))
 
-    def fit(self, name: str, samples: Sequence[Tensor]) -> dict[str, Tensor]:
+    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
         """Nothing to keep."""
-        del name, samples
+        del name, seen
         return {}
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
@@ -65,6 +112,7 @@ class Pca:
     """Coordinates along the directions in which samples vary most, each tensor with its own."""
 
     channels: int
+    sees: ClassVar[bool] = True
 
     def keeps(self, shape: Shape) -> dict[str, Shape]:
         """Mean and directions."""
@@ -74,15 +122,11 @@ class Pca:
         """Fewer channels."""
         return _projected(shape, self.channels, "pca")
 
-    def fit(self, name: str, samples: Sequence[Tensor]) -> dict[str, Tensor]:
+    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
         """Mean (c) and directions (c k) of the cells of all samples, computed in float64."""
         del name
-        self.shape(tuple(samples[0].shape))
-        cells = torch.cat([sample.double().flatten(1) for sample in samples], 1)
-        mean = cells.mean(1, keepdim=True)
-        spread = (cells - mean) @ (cells - mean).T
-        axes = fields.principal_axes(spread, self.channels)
-        return {"mean": mean[:, 0].float(), "axes": axes.float().contiguous()}
+        axes = fields.principal_axes(seen.spread, self.channels)
+        return {"mean": seen.mean.float(), "axes": axes.float().contiguous()}
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Project (c ...)."""
@@ -97,6 +141,7 @@ class Random:
 
     channels: int
     seed: int = 0
+    sees: ClassVar[bool] = False
 
     def keeps(self, shape: Shape) -> dict[str, Shape]:
         """Directions."""
@@ -106,13 +151,12 @@ class Random:
         """Fewer channels."""
         return _projected(shape, self.channels, "random")
 
-    def fit(self, name: str, samples: Sequence[Tensor]) -> dict[str, Tensor]:
+    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
         """Directions (c k), drawn from the seed and the tap's name alone."""
-        self.shape(tuple(samples[0].shape))
         tap = name.rpartition("/")[0]
         digest = sha256(f"{self.seed} {tap}".encode()).digest()
         seed = int.from_bytes(digest[:7], "big")
-        return {"axes": fields.random_axes(len(samples[0]), self.channels, seed=seed)}
+        return {"axes": fields.random_axes(seen.channels, self.channels, seed=seed)}
 
     def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
         """Project (c ...)."""

@@ -1,8 +1,13 @@
-"""Which few timesteps stand for a whole run: the clusters of what a network computes along it."""
+"""Which few timesteps stand for a whole run: the clusters of what a network computes along it.
 
-from collections.abc import Mapping, Sequence
+``feature_gram`` noises one clean latent to every level; ``runs`` follows a run of the network's own
+latents, sampled as in the paper or inverted. ``representatives`` takes the products of either.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,9 +32,13 @@ from featurekit.shapes import expect
 from featurekit.types import Progress, silent
 
 COMPONENTS = 30  # axes that timesteps are clustered in; source: arXiv 2401.04362, its figure
+LEAST_TIMESTEPS = 4
 LARGEST = 24  # most clusters that are tried; the same
 HELD_BYTES = 1 << 30  # of features at a time, unless one tap alone has more
 BYTES = 4  # of a number that is held; half precision takes half of what is allowed for
+
+Read: TypeAlias = Callable[[Sequence[str], Sequence[int]], FeatureMaps]
+"""``(taps, timesteps)``: the maps of some rows."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Representatives:
     segments: Mapping[int, float]  # the same within the best segments
     knees: Mapping[str, int]  # number of clusters by rule: ``share`` and ``chord``
     distances: Mapping[str, float]  # mean distance of a timestep from its representative, by choice
+    images: int = 1  # how many it rests on
 
     @property
     def chosen_timesteps(self) -> tuple[int, ...]:
@@ -81,10 +91,7 @@ def feature_gram(
     prompt: str = "",
     seed: int = 0,
 ) -> Tensor:
-    """Multiply the features of each image and timestep with those of each other.
-
-    The features of all taps are one long vector, which is never built: taps are read in groups of
-    at most ``HELD_BYTES``, and of each only the products are kept.
+    """Multiply the features of each image, noised to each timestep, with those of each other.
 
     Args:
         backbone: a loaded model.
@@ -105,9 +112,30 @@ def feature_gram(
     def read(taps: Sequence[str], timesteps: Sequence[int]) -> FeatureMaps:
         return extract(backbone, images, taps=taps, timesteps=timesteps, prompt=prompt, seed=seed)
 
+    return gram_of_maps(read, taps, timesteps)
+
+
+def gram_of_maps(read: Read, taps: Sequence[str], timesteps: Sequence[int]) -> Tensor:
+    """Multiply the features of each row and timestep with those of each other.
+
+    The features of all taps are one long vector, which is never built: taps are read in groups of
+    at most ``HELD_BYTES``, and of each only the products are kept.
+
+    Args:
+        read: gives maps (b ...) at taps and timesteps.
+        taps: words that it takes.
+        timesteps: likewise, n.
+
+    Returns:
+        Inner products (b*n b*n), float64; the n timesteps of a row stand together.
+
+    Raises:
+        FeatureKitError: as ``read`` raises.
+        CaptureError: a feature is not finite.
+    """
     first = read(taps, timesteps[:1])
     sizes = {one.tap: one.tensor.numel() * BYTES * len(timesteps) for one in first}
-    rows = len(images) * len(timesteps)
+    rows = len(first[0].tensor) * len(timesteps)
     gram = torch.zeros(rows, rows, dtype=torch.float64)
     for group in _groups(sizes):
         maps = read(group, timesteps)
@@ -152,8 +180,8 @@ def representatives(
 
     Args:
         grams: of each image, (n n) float64, in the order of ``timesteps``.
-        timesteps: train timesteps, rising.
-        count: how many to choose; None lets the curve decide.
+        timesteps: train timesteps, 4 or more, rising.
+        count: how many to choose of them; None lets the curve decide.
         seed: of K-means and of the choices at random.
         progress: called after each image.
 
@@ -161,8 +189,7 @@ def representatives(
         The choice, and what it rests on.
 
     Raises:
-        ConfigError: there is no image, there are fewer than 4 timesteps, they do not rise, or
-            ``count`` is not among them.
+        ConfigError: there is no image, or the timesteps or ``count`` are not as above.
 
     Source: Yun et al. 2024, arXiv:2401.04362, section on feature selection, by Gram matrices.
     """
@@ -194,20 +221,26 @@ def representatives(
         segments=_mean_curve(cut, largest),
         knees=knees,
         distances={**away, "random": _mean(drawn)},
+        images=len(grams),
     )
+
+
+def most_clusters(timesteps: int) -> int:
+    """Say how many clusters are tried at most for a number of timesteps."""
+    return min(LARGEST, timesteps - 1)
 
 
 def _largest(grams: Sequence[Tensor], timesteps: Sequence[int], count: int | None) -> int:
     """Most clusters to try, once what is asked for is known to make sense."""
     rises = all(a < b for a, b in pairwise(timesteps))
-    if not grams or len(timesteps) < 4 or not rises:
+    if not grams or len(timesteps) < LEAST_TIMESTEPS or not rises:
         raise ConfigError(
-            f"representatives need an image and 4 timesteps that rise, got {len(grams)} images "
-            f"and {list(timesteps)}"
+            f"representatives need an image and {LEAST_TIMESTEPS} timesteps that rise, got "
+            f"{len(grams)} images and {list(timesteps)}"
         )
     for gram in grams:
         expect(gram, "n m", of="Gram matrix", n=len(timesteps), m=len(timesteps))
-    largest = min(LARGEST, len(timesteps) - 1)
+    largest = most_clusters(len(timesteps))
     if count is not None and not 1 <= count <= largest:
         raise ConfigError(f"count must lie in [1, {largest}], got {count}")
     return largest

@@ -48,8 +48,8 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
 
     Raises:
         OutputError: the folder cannot be made or written.
-        ConfigError: a setting is missing or has the wrong type, the seed is out of range, or no
-            plugin is chosen.
+        ConfigError: a setting is missing or has the wrong type, the seed is out of range, no
+            plugin is chosen, or the results would lie among the pictures that they are made of.
         UnknownNameError: the plugin, its task or the backbone does not exist.
         PluginError: the plugin is broken or answers with something else than a ``Result``.
         FeatureKitError: whatever the plugin refuses.
@@ -57,12 +57,29 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
     config = resolved(cfg)
     check_seed(config["seed"])
     plugin, task = _choice(config)
+    _check_apart(config["image"], config["out"])
     out = make_folder(config["out"])
     record = _new_record(plugin, task, config)
+    with recorded(record, out), timed_stages(record["stages"], progress) as stage:
+        _perform(record, plugin, cfg, out, stage)
+    return record
+
+
+@contextmanager
+def recorded(record: dict[str, Any], out: Path) -> Iterator[None]:
+    """Keep a record on disk while the block runs, and enter how the block ended.
+
+    Args:
+        record: whatever is known already; gets ``status`` (``done``, ``failed`` or
+            ``interrupted``) and the ``error`` of a failure.
+        out: existing folder.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
     try:
         write_json(record, out / RECORD)
-        with _stages(record["stages"], progress) as stage:
-            _perform(record, plugin, cfg, out, stage)
+        yield
         record["status"] = "done"
     except KeyboardInterrupt:
         record["status"] = "interrupted"
@@ -72,7 +89,11 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
         raise
     finally:
         write_json(record, out / RECORD)
-    return record
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a figure depends on; None of a package that is not installed."""
+    return {"python": python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -112,6 +133,19 @@ def _choice(config: Mapping[str, Any]) -> tuple[Plugin, str]:
     return plugin, task
 
 
+def _check_apart(image: str | None, out: str) -> None:
+    """Refuse results beside the picture, which one of the same name would replace."""
+    if image is None:
+        return
+    given, folder = Path(image).expanduser(), Path(out).expanduser()
+    pictures = given if given.is_dir() else given.parent
+    if pictures.is_dir() and folder.is_dir() and pictures.samefile(folder):
+        raise ConfigError(
+            f"out must be another folder than the one of the image, whose files results of the "
+            f"same name would replace, got out={out!r} for image={image!r}; choose another out"
+        )
+
+
 def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "plugin": plugin.name,
@@ -121,7 +155,7 @@ def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[st
         "summary": "",
         "config": {**config, "task": task},
         "seed": config["seed"],
-        "versions": {"python": python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
         "weights": {},
         "stages": [],
         "metrics": {},
@@ -186,8 +220,13 @@ def _inside(path: Path, out: Path) -> str:
 
 
 @contextmanager
-def _stages(finished: list[dict[str, Any]], heard: Report) -> Iterator[Stage]:
-    """Give the factory of stages; on a terminal each shows a bar, elsewhere none does."""
+def timed_stages(finished: list[dict[str, Any]], heard: Report = silent) -> Iterator[Stage]:
+    """Give the factory of stages; on a terminal each shows a bar, elsewhere none does.
+
+    Args:
+        finished: gets the name and the seconds of each stage as it ends.
+        heard: told what a stage reports.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -6,12 +6,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from featurekit.backbone import fingerprint_of
 from featurekit.edict import edict_down
-from featurekit.errors import NoiseLevelError, ScheduleError, ShapeError
+from featurekit.errors import ConfigError, NoiseLevelError, ScheduleError, ShapeError
+from featurekit.finite import at_level, check_finite, check_latent
 from featurekit.noise import Schedule
-from featurekit.shapes import expect
 from featurekit.steps import ddim_step, ddpm_mean
-from featurekit.trajectory import PAIRED, Trajectory
+from featurekit.trajectory import BOUND, PAIRED, Trajectory
 from featurekit.types import Predict, Progress, silent
 
 OnStep: TypeAlias = Callable[[int, Tensor], Tensor | None]
@@ -45,8 +46,9 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
         z: latent at level ``start``, (b c h w), scaled by the VAE factor; for a pair (2b c h w).
         schedule: levels of the run.
         start: level of ``z``, 0 to ``schedule.steps``; the default is ``schedule.steps``.
-        trajectory: an inversion under the same schedule and conditioning, with residuals
-            (but ``edict``, which has none) up to ``start``; its batch is 1 or that of ``z``.
+        trajectory: an inversion under the same schedule, with residuals (but ``edict``, which has
+            none) up to ``start``; its batch is 1 or that of ``z``. Residuals of ``BOUND`` methods
+            belong to what predicted them; the others stand another prompt or guidance.
         on_step: called after each step with the new level and latent; may return another
             latent to go on with, e.g. a blend.
         progress: called after each step.
@@ -57,25 +59,48 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
     Raises:
         NoiseLevelError: ``start`` is no level of the schedule, or above the trajectory.
         ScheduleError: the trajectory has another schedule, or no residuals.
-        ShapeError: ``z`` is not (b c h w), or the trajectory does not fit it.
+        ShapeError: ``z`` is not (b c h w) or not floating, or the trajectory does not fit it.
+        NotFiniteError: ``z`` holds NaN or infinity, or a step arrives at some; it is named.
+        ConfigError: residuals come from another predictor, by both fingerprints.
 
     Source: Song et al. 2021, arXiv:2010.02502, eq. 12 with sigma = 0; the residuals follow
     Ju et al. 2023, arXiv:2310.01506, who add them to the source row only.
     """
-    expect(z, "b c h w", of="latent")
+    check_latent(z)
     start = schedule.steps if start is None else start
     if not 0 <= start <= schedule.steps:
         raise NoiseLevelError(f"start must be a level from 0 to {schedule.steps}, got {start}")
     if trajectory is not None:
         _check_trajectory(trajectory, schedule, start, z)
+        _check_fingerprint(trajectory, predict)
     walk = _walk(predict, schedule, trajectory)
     for level in range(start, 0, -1):
         z = walk(z, level)
         if on_step is not None:
             replaced = on_step(level - 1, z)
             z = z if replaced is None else replaced
+        check_finite(z, where=_place(schedule, level))
         progress(start - level + 1, start)
     return z if trajectory is None or trajectory.states == 1 else torch.chunk(z, 2)[0]
+
+
+def _place(schedule: Schedule, level: int) -> str:
+    """Where the step from a level has led."""
+    below = None if level == 1 else schedule.timestep(level - 1)
+    return f"{at_level(level - 1, below)} after the step from timestep {schedule.timestep(level)}"
+
+
+def _check_fingerprint(trajectory: Trajectory, predict: Predict) -> None:
+    """Refuse residuals that another conditioning or guidance left."""
+    if trajectory.method not in BOUND or trajectory.arrivals is None or not trajectory.fingerprint:
+        return
+    found = fingerprint_of(predict)
+    if found and found != trajectory.fingerprint:
+        raise ConfigError(
+            f"residuals must be walked with what they were found with, {trajectory.fingerprint}, "
+            f"got {found}; invert with this predictor, or use method edict or edit_friendly, "
+            f"which stand another one"
+        )
 
 
 def _walk(predict: Predict, schedule: Schedule, trajectory: Trajectory | None) -> _Walk:

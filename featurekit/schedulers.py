@@ -4,7 +4,7 @@ Everything here mirrors a convention of that library; the arithmetic on levels i
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +14,65 @@ from featurekit.errors import ScheduleError, UnknownNameError
 # classes whose ``clip_sample`` is True unless the config says otherwise
 _CLIPPING_CLASSES = ("CogVideoX", "DDIM", "DDPM", "RePaint", "UnCLIP")
 
+_DDIM_SPACING = "leading"  # what DDIM's runs have unless told otherwise
+_UNSAID = "_use_default_values"  # where a diffusers config lists what nobody has set
+
 _SINGULAR: Mapping[str, str] = {
     "clip_sample": "a clipped estimate cannot be undone, and latents are not confined to [-1, 1]",
     "thresholding": "a thresholded estimate cannot be undone",
     "rescale_betas_zero_snr": "its last level holds no signal, so the path back divides by zero",
 }
+
+
+class Described(NamedTuple):
+    """What a scheduler says about the training of its network, and how it would list a run."""
+
+    alpha_bars: Tensor  # (T,) float64 on the CPU, by train timestep
+    final_alpha_bar: float  # level of the clean end
+    prediction: str  # what the network answers, by diffusers' name
+    spacing: str  # of the timesteps of a run
+    steps_offset: int  # added to each timestep of ``leading``
+
+
+def described(scheduler: Any) -> Described:  # noqa: ANN401 - any scheduler class
+    """Read a diffusers scheduler or its config; what is left out is the default of its class.
+
+    The spacing is for a run of DDIM, whatever the class: one that nobody has set is DDIM's own, as
+    ``DDIMScheduler.from_config`` takes it.
+
+    Args:
+        scheduler: any diffusers scheduler, its ``config``, or the mapping of its JSON file; where
+            a mapping names no class, it is read as DDIM's, but for clipping.
+
+    Returns:
+        Its own levels, or those that its config means, and what goes with them.
+
+    Raises:
+        ScheduleError: it is no scheduler, it clips or thresholds, or there are no levels in it.
+
+    Source: the defaults of diffusers 0.42, class by class.
+    """
+    config = scheduler if isinstance(scheduler, Mapping) else getattr(scheduler, "config", None)
+    if not isinstance(config, Mapping):
+        raise ScheduleError(
+            f"a scheduler must be a diffusers scheduler or a mapping, "
+            f"got {type(scheduler).__name__}; pass pipe.scheduler or its config"
+        )
+    plain = config is scheduler
+    name = str(config.get("_class_name", "")) if plain else type(scheduler).__name__
+    refuse_uninvertible(config, name)
+    own = getattr(scheduler, "alphas_cumprod", None)
+    levels = alpha_bars(config) if own is None else own.detach().cpu().double()
+    to_one = config.get("set_alpha_to_one", not name.startswith("PNDM"))
+    unsaid = "timestep_spacing" in config.get(_UNSAID, ())
+    spacing = _DDIM_SPACING if unsaid else config.get("timestep_spacing", _DDIM_SPACING)
+    return Described(
+        levels,
+        1.0 if to_one else float(levels[0]),
+        str(config.get("prediction_type", "epsilon")),
+        str(spacing),
+        int(config.get("steps_offset", 0)),
+    )
 
 
 def refuse_uninvertible(config: Mapping[str, Any], class_name: str) -> None:

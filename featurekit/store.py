@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from featurekit.errors import ConfigError
@@ -144,31 +145,62 @@ def chunks(refs: Sequence[SampleRef], samples: int) -> Iterator[list[SampleRef]]
             yield alike[start : start + samples]
 
 
+def repair_with(root: Path) -> str:
+    """Word the advice that mends a damaged store; it works for each damage that carries it."""
+    return (
+        f"run: featurekit store repair {quote(str(root))}; then write the store again: "
+        f"only what is damaged is redone"
+    )
+
+
+def is_begun(root: Path) -> bool:
+    """Tell whether a folder has a header, or shards whose header is lost."""
+    return (root / HEADER).is_file() or any(root.glob(f"[0-9]*/*{TENSORS}"))
+
+
 def read_header(root: Path) -> Header:
     """Read what a store holds.
 
     Raises:
-        ConfigError: there is no store, or it is of another format.
+        ConfigError: there is no store, it is of another format, or its header is damaged.
     """
     path = root / HEADER
     if not path.is_file():
-        raise ConfigError(f"a store must be a folder with {HEADER}, found none in {str(root)!r}")
-    record = read_json(path)
-    found = record.pop("format", None)
+        advice = f"; it has shards, so {repair_with(root)}" if is_begun(root) else ""
+        raise ConfigError(
+            f"a store must be a folder with {HEADER}, found none in {str(root)!r}{advice}"
+        )
+    try:
+        record = read_json(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {repair_with(root)}") from error
+    return header_of(record, root)
+
+
+def header_of(record: dict[str, Any], root: Path) -> Header:
+    """Read a header from its record, as ``store.json`` and the metadata of each shard have it.
+
+    Raises:
+        ConfigError: it is of another format, or something is missing.
+    """
+    rest = dict(record)
+    found = rest.pop("format", None)
     if found != FORMAT:
         raise ConfigError(
             f"a store must be of format {FORMAT}, got {found!r} in {str(root)!r} (written by "
-            f"featurekit {record.get('toolkit', 'unknown')}); write it anew or use that version"
+            f"featurekit {rest.get('toolkit', 'unknown')}); write it anew or use that version"
         )
     try:
-        made = record["provenance"]
+        made = dict(rest["provenance"])
         made |= {name: tuple(made[name]) for name in ("timesteps", "levels")}
-        record["provenance"] = Provenance(**made)
-        record["layout"] = Layout(**record["layout"])
-        record["recipe"] = tuple(record["recipe"])
-        return Header(**record)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{str(path)!r} must be what a store wrote, but {error}") from error
+        rest["provenance"] = Provenance(**made)
+        rest["layout"] = Layout(**rest["layout"])
+        rest["recipe"] = tuple(rest["recipe"])
+        return Header(**rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{str(root / HEADER)!r} must be what a store wrote, but {error}; {repair_with(root)}"
+        ) from error
 
 
 def refuse_mismatch(header: Header, spec: StoreSpec, root: Path) -> None:
@@ -178,9 +210,10 @@ def refuse_mismatch(header: Header, spec: StoreSpec, root: Path) -> None:
         ConfigError: the store holds features that were made or reduced in another way.
     """
     pairs = [(name, getattr(header, name), getattr(spec, name)) for name in ("kind", "recipe")]
+    names = [entry.name for entry in fields(Provenance)]
     pairs += [
-        (entry.name, getattr(header.provenance, entry.name), getattr(spec.provenance, entry.name))
-        for entry in fields(Provenance)
+        (name, getattr(header.provenance, name), getattr(spec.provenance, name))
+        for name in sorted(names, key="conditioning".__eq__)  # last: other numbers change it too
     ]
     if spec.layout is not None:
         pairs.append(("layout", header.layout, spec.layout))

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from featurekit.atomic import replacing, unwritable
 from featurekit.errors import ConfigError
 from featurekit.reduction_steps import Shape
-from featurekit.store import MANIFEST, SampleRef, line, shard_path
+from featurekit.store import (
+    MANIFEST,
+    SampleRef,
+    group_folder,
+    line,
+    repair_with,
+    shard_path,
+)
 
 COMMITS = "commits.jsonl"
 
@@ -70,6 +77,21 @@ def read_commits(folder: Path) -> tuple[dict[str, Commit], int]:
         commits.pop(commit.shard, None)
         commits[commit.shard] = commit
     return commits, whole
+
+
+def salvaged_commits(folder: Path) -> dict[str, Commit]:
+    """Read what can be read of a group's log, damaged lines left out."""
+    path = folder / COMMITS
+    commits: dict[str, Commit] = {}
+    for text in path.read_bytes().split(b"\n") if path.exists() else ():
+        try:
+            for record in _records(text, path):
+                commit = _made(Commit, record, path)
+                commits.pop(commit.shard, None)
+                commits[commit.shard] = commit
+        except ConfigError:
+            continue
+    return commits
 
 
 def append_commit(folder: Path, commit: Commit) -> None:
@@ -134,17 +156,31 @@ def read_rows(root: Path, commit: Commit) -> list[Row]:
     if sha256(content).hexdigest() != commit.manifest:
         raise ConfigError(
             f"a manifest must be as it was written, but {str(path)!r} is missing or changed; "
-            f"delete it and write the store again: only its shard is redone"
+            f"{repair_with(root)}"
         )
+    return rows_of(content, path)
+
+
+def rows_of(content: bytes, path: Path) -> list[Row]:
+    """Read the lines of a manifest.
+
+    Args:
+        content: its bytes.
+        path: of it, for the message.
+
+    Raises:
+        ConfigError: a line is none of a manifest.
+    """
     rows = [_made(Row, record, path) for record in _records(content, path)]
     return [replace(row, size=tuple(row.size)) for row in rows]
 
 
 def is_whole(root: Path, commit: Commit) -> bool:
-    """Tell from sizes alone whether a committed shard's files are there."""
+    """Tell whether a committed shard is there at its length, with its manifest as committed."""
     path = shard_path(root, commit.shard)
     manifest = shard_path(root, commit.shard, MANIFEST)
-    return path.is_file() and path.stat().st_size == commit.bytes and manifest.is_file()
+    there = path.is_file() and path.stat().st_size == commit.bytes and manifest.is_file()
+    return there and sha256(manifest.read_bytes()).hexdigest() == commit.manifest
 
 
 def live_rows(root: Path, folder: Path) -> dict[str, Row]:
@@ -154,6 +190,24 @@ def live_rows(root: Path, folder: Path) -> dict[str, Row]:
         for row in read_rows(root, commit):
             rows.pop(row.id, None)
             rows[row.id] = row
+    return rows
+
+
+def kept_rows(root: Path, group: int) -> dict[str, Row]:
+    """Read the rows of a group's samples by id, those of lost shards left out.
+
+    Args:
+        root: the store.
+        group: the group, begun or not.
+
+    Raises:
+        ConfigError: the log is damaged.
+    """
+    folder, rows = group_folder(root, group), dict[str, Row]()
+    if folder.is_dir():
+        for commit in read_commits(folder)[0].values():
+            if is_whole(root, commit):
+                rows |= {row.id: row for row in read_rows(root, commit)}
     return rows
 
 
@@ -167,11 +221,17 @@ def _records(content: bytes, path: Path) -> Iterator[dict[str, Any]]:
         for text in content.splitlines():
             yield json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{str(path)!r} must hold a line of JSON each, but {error}") from error
+        raise ConfigError(
+            f"{str(path)!r} must hold a line of JSON each, but {error}; "
+            f"{repair_with(path.parent.parent)}"
+        ) from error
 
 
 def _made(kind: type[Line], record: dict[str, Any], path: Path) -> Line:
     try:
         return kind(**record)
     except TypeError as error:
-        raise ConfigError(f"{str(path)!r} must be what a store wrote, but {error}") from error
+        raise ConfigError(
+            f"{str(path)!r} must be what a store wrote, but {error}; "
+            f"{repair_with(path.parent.parent)}"
+        ) from error

@@ -18,12 +18,12 @@ from featurekit.reduction import Reduction, parse_recipe
 from featurekit.reduction_steps import Shape
 from featurekit.sharding import Share, group_of
 from featurekit.store import (
-    HEADER,
     Header,
     Layout,
     SampleRef,
     StoreSpec,
     chunks,
+    is_begun,
     line,
     read_header,
     refuse_mismatch,
@@ -31,7 +31,7 @@ from featurekit.store import (
 )
 from featurekit.store_log import Commit, Row
 from featurekit.store_shards import metadata
-from featurekit.store_write import missing_of
+from featurekit.store_write import fitting_calls, missing_of
 from featurekit.types import Tap
 
 Shapes: TypeAlias = Callable[[tuple[int, ...]], Mapping[str, Shape]]
@@ -45,9 +45,11 @@ _SHARD_BYTES = 512 * 2**20
 class Cost:
     """What one sample costs to read."""
 
-    forwards: int = 1  # of the network, a sample
+    forwards: int = 1  # of the network, a sample: rows that go through it
     forward_s: float | None = None  # seconds a forward, measured
     dtype: torch.dtype = torch.float32  # of the features as they are read
+    batch: int = 1  # samples that are read together; the last of a shard are filled up to it
+    encode_s: float = 0.0  # seconds before the network, once a sample
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,28 @@ class Plan:
     samples: int  # to be stored
     found: int  # there already
     shards: int
-    forwards: int
+    encodings: int  # samples that are read, those that a recipe is fitted to included
+    forwards: int  # rows through the network: for the samples, what fills batches, the fitting
     bytes: int  # that the store grows by
-    minutes: float | None  # of forwards; none where a forward was not measured
+    minutes: float | None = None  # none where a forward was not measured
 
     def __str__(self) -> str:
         """One line for a person."""
-        time = "unknown" if self.minutes is None else f"{self.minutes:.1f}"
+        time = "unknown minutes"
+        if self.minutes is not None:
+            short = self.minutes < 1
+            time = f"{self.minutes * 60:.1f} seconds" if short else f"{self.minutes:.1f} minutes"
         return (
             f"{self.samples} samples to store ({self.found} there already), {self.shards} shards, "
-            f"{self.forwards} forwards, {self.bytes} bytes, {time} minutes"
+            f"{self.forwards} forwards, {self.bytes} bytes, {time}"
         )
+
+    def timed(self, cost: Cost) -> "Plan":
+        """Work out the minutes from what was measured."""
+        if cost.forward_s is None:
+            return self
+        seconds = self.forwards * cost.forward_s + self.encodings * cost.encode_s
+        return replace(self, minutes=seconds / 60)
 
 
 def plan_store(
@@ -80,6 +93,8 @@ def plan_store(
     share: Share = Share(),  # noqa: B008 - frozen
 ) -> Plan:
     """Work out what ``write_store`` would do with the same arguments; writes and reads nothing.
+
+    Whoever begins a store whose recipe is fitted also reads what it is fitted to; that is counted.
 
     Args:
         folder: as there.
@@ -98,7 +113,8 @@ def plan_store(
     header, started = _header(root, spec)
     reduction = Reduction(parse_recipe(header.recipe), {})
     size = 0 if started else len(json.dumps(header.record(), indent=2)) + 1
-    missing = shards = owned = 0
+    missing: list[SampleRef] = []
+    shards = owned = rows = 0
     for group in range(header.layout.groups):
         if not share.owns(group):
             continue
@@ -107,12 +123,17 @@ def plan_store(
         for some in chunks(missing_of(root, header, group, mine), header.layout.samples):
             outline = _outline(reduction, shapes(some[0].size), cost.dtype)
             size += _shard_bytes(header, group, some, outline)
-            missing, shards = missing + len(some), shards + 1
+            missing, shards = [*missing, *some], shards + 1
+            rows += _filled(some, cost)
+    first: list[list[SampleRef]] = []
     if not started and refs:
         size += _fitted_bytes(reduction, [shapes(size) for size in {ref.size for ref in refs}])
-    forwards = missing * cost.forwards
-    minutes = None if cost.forward_s is None else forwards * cost.forward_s / 60
-    return Plan(missing, owned - missing, shards, forwards, size, minutes)
+        first = fitting_calls(reduction.recipe, refs, spec.fitted_to)
+    rows += reduction.recipe.passes * sum(_filled(some, cost) for some in first)
+    read = {ref.id for some in (missing, *first) for ref in some}
+    count = len(missing)
+    plan = Plan(count, owned - count, shards, len(read), rows * cost.forwards, size)
+    return plan.timed(cost)
 
 
 def refuse_overflow(plan: Plan, folder: Path | str) -> None:
@@ -170,12 +191,17 @@ def tap_shapes(taps: Sequence[Tap], timesteps: Sequence[int], *, multiple: int) 
     return shapes
 
 
+def _filled(refs: Sequence[SampleRef], cost: Cost) -> int:
+    """Samples of one call of ``read`` with those that fill its last batch up."""
+    return ceil(len(refs) / cost.batch) * cost.batch
+
+
 Outline: TypeAlias = Mapping[str, tuple[Shape, torch.dtype]]
 
 
 def _header(root: Path, spec: StoreSpec) -> tuple[Header, bool]:
     """The store's header or, where there is none yet, one of equal length; whether it is there."""
-    if (root / HEADER).is_file():
+    if is_begun(root):
         header = read_header(root)
         refuse_mismatch(header, spec, root)
         return header, True

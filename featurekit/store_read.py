@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.reduction import SCALE, restored
 from featurekit.sharding import Share
-from featurekit.store import TRAJECTORIES, Header, read_header, shard_path
+from featurekit.store import TRAJECTORIES, Header, read_header, repair_with, shard_path
 from featurekit.store_log import Row, group_folders, live_rows
 from featurekit.store_write import load_reduction
 
@@ -102,8 +102,8 @@ class StoredFeatures(Dataset[Sample]):
             }
         except (OSError, SafetensorError) as error:
             raise ConfigError(
-                f"a shard must be a whole file, but {str(path)!r} gave: {error}; write the store "
-                f"again: only what is damaged is redone"
+                f"a shard must be a whole file, but {str(path)!r} gave: {error}; "
+                f"{repair_with(self.root)}"
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from featurekit.atomic import replacing, unwritable
-from featurekit.errors import ShapeError
-from featurekit.io import sha256_of, write_tensors
+from featurekit.errors import ConfigError, ShapeError
+from featurekit.io import read_metadata, sha256_of, write_tensors
 from featurekit.store import (
     MANIFEST,
     MARK,
     TENSORS,
     Header,
     SampleRef,
+    header_of,
     line,
     shard_name,
     shard_path,
 )
-from featurekit.store_log import COMMITS, Commit, Row, read_commits
+from featurekit.store_log import COMMITS, Commit, Row, read_commits, rows_of
 
 Stored = Mapping[str, Tensor]
 """What is stored of one sample: tensors (c ...) by ``tap/t``, int8 ones with their scales."""
@@ -67,7 +68,6 @@ def put_shard(
     content = b"".join(line(asdict(row)) for row in rows)
     with replacing(manifest) as temporary:
         temporary.write_bytes(content)
-    path.chmod(manifest.stat().st_mode)  # safetensors makes files for their owner alone
     digest = sha256(content).hexdigest()
     return Commit(shard, len(refs), path.stat().st_size, sha256_of(path), digest)
 
@@ -76,6 +76,24 @@ def metadata(header: Header, size: Sequence[int]) -> dict[str, str]:
     """Word the metadata of a shard: the header and the samples' size, as one text."""
     text = json.dumps({**header.record(), "size": list(size)}, sort_keys=True)
     return {MARK: text}
+
+
+def said_by_shards(root: Path) -> list[Header]:
+    """List the headers that shards carry and their manifests' keys confirm, the commonest first."""
+    found: list[Header] = []
+    for path in sorted(root.glob(f"[0-9]*/[0-9]*{TENSORS}")):
+        manifest = path.with_suffix(MANIFEST)
+        try:
+            record = json.loads(read_metadata(path)[MARK])
+            del record["size"]
+            header = header_of(record, root)
+            rows = rows_of(manifest.read_bytes(), manifest)
+        except (ConfigError, KeyError, OSError, TypeError, ValueError):
+            continue
+        if rows and all(header.key(row.ref()) == row.key for row in rows):
+            found.append(header)
+    distinct = [one for index, one in enumerate(found) if one not in found[:index]]
+    return sorted(distinct, key=found.count, reverse=True)
 
 
 def checksum(stored: Stored) -> str:

@@ -22,11 +22,14 @@ from featurekit.store import (
     StoreSpec,
     chunks,
     group_folder,
+    is_begun,
     read_header,
     refuse_mismatch,
 )
-from featurekit.store_log import Row, append_commit, is_whole, read_commits, read_rows
-from featurekit.store_shards import loose_files, put_shard, remove, unfinished
+from featurekit.store_log import append_commit, kept_rows
+from featurekit.store_loose import tidy
+from featurekit.store_shards import put_shard, remove, unfinished
+from featurekit.threads import one_thread
 from featurekit.types import Progress, silent
 
 Read: TypeAlias = Callable[
@@ -51,6 +54,7 @@ class Written:
         )
 
 
+@one_thread()
 def write_store(
     folder: Path | str,
     samples: Iterable[SampleRef],
@@ -64,7 +68,8 @@ def write_store(
 
     The store's bytes depend on the samples, the spec and what ``read`` gives, not on how many
     workers wrote it, in which order, or how often they were stopped. ``read`` is called once for
-    each shard, hence batches that are cut from its argument are the same for any workers, too.
+    each shard, hence batches that are cut from its argument are the same for any workers, too;
+    what it and the recipe compute on a CPU is computed on one thread.
     Workers may run at the same time; each should be given all samples.
 
     Args:
@@ -88,7 +93,7 @@ def write_store(
     """
     root = Path(folder)
     refs = _distinct(samples)
-    if (root / HEADER).is_file():
+    if is_begun(root):
         refuse_mismatch(read_header(root), spec, root)  # before anything is touched
     header, reduction = _prepared(make_folder(root), refs, read, spec)
     mine: dict[int, list[SampleRef]] = {}
@@ -124,22 +129,25 @@ def missing_of(
     return [ref for ref in refs if keys.get(ref.id) != header.key(ref)]
 
 
-def kept_rows(root: Path, group: int) -> dict[str, Row]:
-    """Read the rows of a group's samples by id, those of lost shards left out.
+def fitting_calls(
+    recipe: ReductionSteps, refs: Sequence[SampleRef], count: int
+) -> list[list[SampleRef]]:
+    """List what is read to fit a recipe: the first samples by the hash of their ids.
 
     Args:
-        root: the store.
-        group: the group, begun or not.
+        recipe: of a new store.
+        refs: all samples, in any order.
+        count: how many samples a step such as pca sees.
 
-    Raises:
-        ConfigError: a manifest is not as it was committed.
+    Returns:
+        Samples of each call of ``read``; one of each size where only shapes must be known. They
+        are read ``recipe.passes`` times.
     """
-    folder, rows = group_folder(root, group), dict[str, Row]()
-    if folder.is_dir():
-        for commit in read_commits(folder)[0].values():
-            if is_whole(root, commit):
-                rows |= {row.id: row for row in read_rows(root, commit)}
-    return rows
+    if not recipe.passes:
+        return []
+    chosen = sorted(refs, key=lambda ref: hash_of_id(ref.id))[:count]
+    calls = list(chunks(chosen, count))
+    return calls if recipe.sees else [some[:1] for some in calls]
 
 
 def load_reduction(root: Path, header: Header) -> Reduction:
@@ -155,7 +163,7 @@ def load_reduction(root: Path, header: Header) -> Reduction:
     if not path.is_file() or sha256_of(path) != header.fitted:
         raise ConfigError(
             f"a store needs the {FITTED} that it was made with, but {str(path)!r} is missing or "
-            f"changed; restore it or write the store anew"
+            f"changed; restore it from a copy or write the store anew in another folder"
         )
     return Reduction(recipe, read_tensors(path))
 
@@ -176,7 +184,7 @@ def _prepared(
 ) -> tuple[Header, Reduction]:
     """The store's header and recipe, by the first worker that comes."""
     with held(root):
-        if (root / HEADER).is_file():
+        if is_begun(root):
             header = read_header(root)
             refuse_mismatch(header, spec, root)
             return header, load_reduction(root, header)
@@ -184,7 +192,7 @@ def _prepared(
         recipe = parse_recipe(spec.recipe)
         fitted = ""
         if recipe.fits:
-            reduction = _fitted(recipe, refs, read, spec.fitted_to)
+            reduction = fit(recipe, _Seen(fitting_calls(recipe, refs, spec.fitted_to), read))
             fitted = sha256_of(write_tensors(reduction.fitted, root / FITTED))
         layout = spec.layout or Layout()
         header = Header(spec.kind, spec.provenance, spec.recipe, fitted, layout)
@@ -192,15 +200,15 @@ def _prepared(
         return header, load_reduction(root, header)
 
 
-def _fitted(recipe: ReductionSteps, refs: Sequence[SampleRef], read: Read, count: int) -> Reduction:
-    """Fit to the first samples by the hash of their ids, whatever order they were given in."""
-    chosen = sorted(refs, key=lambda ref: hash_of_id(ref.id))[:count]
-    seen: dict[str, list[Tensor]] = {}
-    for some in chunks(chosen, count):
-        for features in _read_all(some, read):
-            for name, feature in features.items():
-                seen.setdefault(name, []).append(feature)
-    return fit(recipe, seen)
+class _Seen:
+    """Features of the samples that a recipe is fitted to, read anew by each iteration."""
+
+    def __init__(self, calls: Sequence[Sequence[SampleRef]], read: Read) -> None:
+        self._calls, self._read = calls, read
+
+    def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
+        for some in self._calls:
+            yield from _read_all(some, self._read)
 
 
 def _write_group(
@@ -214,7 +222,7 @@ def _write_group(
     read, reduction = work
     folder = make_folder(group_folder(root, group))
     with held(folder):
-        remove(loose_files(folder))
+        tidy(root, header, folder)
         for some in chunks(missing_of(root, header, group, refs), header.layout.samples):
             stored = [_reduced(one, reduction) for one in _read_all(some, read)]
             commit = put_shard(root, header, group, refs=some, stored=stored)

@@ -1,14 +1,24 @@
-"""What tests stand on without weights: a diffusion model in closed form, and pictures for it."""
+"""What tests stand on without weights: a denoiser in closed form, and the contract of plugins."""
 
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from featurekit.conformance import check_plugin
 from featurekit.errors import ConfigError, ShapeError
 from featurekit.noise import NoiseTable
 from featurekit.shapes import expect
 from featurekit.steps import v_from_eps
+
+__all__ = [
+    "LATENT_CELLS",
+    "MixtureDenoiser",
+    "blob_templates",
+    "check_plugin",
+    "line_centres",
+    "square_centres",
+]
 
 LATENT_CELLS = 32  # side of the latents that the blob templates live on
 BLOB_SIGMA = 3.0  # cells

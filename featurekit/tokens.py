@@ -48,11 +48,25 @@ def refuse_formless(tap: Tap) -> None:
     Raises:
         CaptureError: the tap is one of words or of an attention map.
     """
-    if tap.form not in ("map", "tokens"):
+    if is_formless(tap):
+        door = "attention_maps" if tap.form == "heads" else "capture"
         raise CaptureError(
             f"a feature map must have a value for each cell of the picture, {tap.name} is one of "
-            f"{tap.form}; capture it by its address {tap.address!r}"
+            f"{tap.form}; read it with {door}(backbone.{tap.network}, ...) by its address "
+            f"{tap.address!r}"
         )
+
+
+def is_formless(tap: Tap) -> bool:
+    """Tell whether a tap has no value for each cell of the picture.
+
+    Args:
+        tap: anything that can be read.
+
+    Returns:
+        True for what belongs to words and for attention maps.
+    """
+    return tap.form not in ("map", "tokens")
 
 
 def gridded(activation: Tensor, size_px: tuple[int, int], *, of: str) -> tuple[Tensor, int]:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from featurekit.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
+from featurekit.finite import check_finite, check_floating
 from featurekit.noise import Schedule
 from featurekit.shapes import expect
 
 METHODS = ("ddim", "anderson", "residual", "edict", "edit_friendly")
 PAIRED = ("edict",)  # methods whose latent is two states, walked together
 ANCHORED = ("residual", "edit_friendly")  # methods that are nothing without their arrivals
+BOUND = ("ddim", "anderson", "residual")  # methods whose residuals belong to one predictor
+
+_NEAREST = 3  # stored timesteps that a refusal names
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,9 @@ class Trajectory:
     A walk back is then told relative to it: the latent of level i plus what the walker's arrival
     differs from the stored one. On the stored path that difference is 0 to the last bit.
 
+    ``fixed_point_rms[i]`` is how far the last iteration of the step from level i to i + 1 still
+    moved the latent, as the rms of the row that it moved most; None where no step was iterated.
+
     Source: Ju et al. 2024, arXiv:2310.01506, for carrying what a step misses; Wallace et al. 2023,
     arXiv:2211.12446, for pairs.
     """
@@ -31,8 +38,9 @@ class Trajectory:
     latents: tuple[Tensor, ...]  # by level, 0 (clean) to ``until``, each (b c h w) or (2b c h w)
     schedule: Schedule  # the levels that were climbed
     arrivals: tuple[Tensor, ...] | None = None  # by the level arrived at, 0 to ``until - 1``
-    conditioning: str = ""  # ``Conditioning.fingerprint`` of the inversion
+    fingerprint: str = ""  # ``Predictor.fingerprint`` of the inversion; "" where it had none
     method: str = "ddim"  # one of ``METHODS``: which steps lead back
+    fixed_point_rms: tuple[float, ...] | None = None  # by step up: the last iteration's move
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together.
@@ -41,8 +49,8 @@ class Trajectory:
             UnknownNameError: no such method.
             NoiseLevelError: there is no latent, or more than the schedule has levels.
             ConfigError: the method needs arrivals and has none, or is a pair and has some.
-            ShapeError: latents or arrivals differ in shape, arrivals in number, or the rows of
-                a pair are odd.
+            ShapeError: latents or arrivals differ in shape, arrivals or what iterations left in
+                number, or the rows of a pair are odd.
         """
         if self.method not in METHODS:
             raise UnknownNameError("inversion method", self.method, METHODS)
@@ -65,6 +73,11 @@ class Trajectory:
         if self.arrivals is not None and len(arrivals) != self.until:
             raise ShapeError(
                 f"arrivals must be {self.until}, one per step back, got {len(arrivals)}"
+            )
+        if self.fixed_point_rms is not None and len(self.fixed_point_rms) != self.until:
+            raise ShapeError(
+                f"fixed_point_rms must be {self.until} numbers, one per step up, "
+                f"got {len(self.fixed_point_rms)}"
             )
         shape = self.latents[0].shape
         rows = expect(self.latents[0], "b c h w", of="latents")["b"]
@@ -98,14 +111,26 @@ class Trajectory:
         pairs = zip(self.latents[:-1], self.arrivals, strict=True)
         return tuple(latent - arrival for latent, arrival in pairs)
 
+    def __repr__(self) -> str:
+        """One line: method, levels, shapes, and what an edit must reach."""
+        dtype = str(self.latents[0].dtype).removeprefix("torch.")
+        top = f" t={self.schedule.timestep(self.until)}" if self.until else ""
+        edit = "both states of a pair" if self.states == 2 else "one state"
+        kept = "without residuals" if self.arrivals is None else "with residuals"
+        return (
+            f"Trajectory({self.method}, levels 0..{self.until}{top} of n={self.schedule.steps}, "
+            f"{tuple(self.latents[0].shape)} {dtype}, {kept}, an edit reaches {edit})"
+        )
+
     def at(self, level: int) -> Tensor:
-        """Take the latent at a noise level.
+        """Take the latent at a noise level; an edit of it must reach ``states`` states.
 
         Args:
-            level: 0 (clean) to ``until``.
+            level: 0 (clean) to ``until``; a level, not a train timestep.
 
         Returns:
-            Latent, (b c h w); both states of a pair, (2b c h w), partners last.
+            Latent, (b c h w); both states of a pair, (2b c h w), partners last, both of which
+            an edit must reach: ``edited`` does it.
 
         Raises:
             NoiseLevelError: the inversion did not store that level.
@@ -113,23 +138,46 @@ class Trajectory:
         if not 0 <= level <= self.until:
             raise NoiseLevelError(
                 f"level must lie in [0, {self.until}] (stored by this inversion), got {level}; "
-                f"invert until that level"
+                f"invert until that level, or name a train timestep to at_timestep"
             )
         return self.latents[level]
+
+    def at_timestep(self, t: int) -> Tensor:
+        """Take the latent that the network was, or would be, shown at a train timestep.
+
+        Args:
+            t: train timestep of a stored level, exactly; the clean end has none.
+
+        Returns:
+            As ``at`` of that level.
+
+        Raises:
+            NoiseLevelError: no stored level has that timestep; the nearest ones are listed.
+        """
+        stored = {self.schedule.timestep(level): level for level in range(1, self.until + 1)}
+        if t not in stored:
+            near = sorted(stored, key=lambda known: (abs(known - t), known))[:_NEAREST]
+            listed = ", ".join(f"{known} (level {stored[known]})" for known in near)
+            raise NoiseLevelError(
+                f"timestep must be one that this inversion stored, got {t}; "
+                f"nearest: {listed or 'none, only the clean level 0'}"
+            )
+        return self.latents[stored[t]]
 
     def edited(self, level: int, edit: Tensor) -> Tensor:
         """Add an edit to the latent of a level: to its one state, or to both of a pair.
 
         Args:
             level: 0 (clean) to ``until``.
-            edit: what is added, (b c h w), b as it was inverted.
+            edit: what is added, (b c h w), finite, b as it was inverted.
 
         Returns:
             Edited latent, shaped as ``at(level)``, for ``sample`` with this trajectory.
 
         Raises:
             NoiseLevelError: the inversion did not store that level.
-            ShapeError: the edit has another shape than a state.
+            ShapeError: the edit has another shape than a state, or is not of a floating dtype.
+            NotFiniteError: it holds NaN or infinity.
 
         Source: Wallace et al. 2023, arXiv:2211.12446, for editing both states.
         """
@@ -140,4 +188,6 @@ class Trajectory:
                 f"an edit must be {(rows // self.states, *rest)}, one row per inverted latent, "
                 f"got {tuple(edit.shape)}"
             )
+        check_floating(edit, of="an edit")
+        check_finite(edit, of="an edit", where=f"where it was given for level {level}")
         return latent + edit.repeat(self.states, 1, 1, 1)

@@ -12,7 +12,7 @@ from featurekit.noise import Schedule
 from featurekit.trajectory import Trajectory
 
 FORMAT = "featurekit.trajectory"
-VERSION = "1"  # of the file and of what its methods' steps compute
+VERSION = "2"  # of the file and of what its methods' steps compute
 
 _NEEDED = frozenset({"latents", "alpha_bars", "timesteps"})
 
@@ -38,11 +38,13 @@ def save_trajectory(trajectory: Trajectory, path: Path | str) -> Path:
     }
     if trajectory.arrivals:
         tensors["arrivals"] = torch.stack(trajectory.arrivals)
+    if trajectory.fixed_point_rms:
+        tensors["fixed_point_rms"] = torch.tensor(trajectory.fixed_point_rms, dtype=torch.float64)
     metadata = {
         "format": FORMAT,
         "version": VERSION,
         "method": trajectory.method,
-        "conditioning": trajectory.conditioning,
+        "fingerprint": trajectory.fingerprint,
         "schedule": schedule.fingerprint,
         "residuals": "none" if trajectory.arrivals is None else "kept",
     }
@@ -99,8 +101,9 @@ def _assembled(
         _levels(tensors["latents"], device),
         schedule,
         None if metadata.get("residuals") == "none" else kept,
-        metadata.get("conditioning", ""),
+        metadata.get("fingerprint", ""),
         metadata.get("method", ""),
+        tuple(tensors["fixed_point_rms"].tolist()) if "fixed_point_rms" in tensors else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class Conditioning:
     prompt: str
     extra: Mapping[str, Tensor] = field(default_factory=dict)  # e.g. pooled embeddings
 
+    def __repr__(self) -> str:
+        """One line, never the numbers."""
+        prompt = shorten(self.prompt, 60, placeholder="...")
+        extra = "".join(f", {key} {tuple(one.shape)}" for key, one in sorted(self.extra.items()))
+        return f"Conditioning({prompt!r}, states {tuple(self.states.shape)}{extra})"
+
     @property
     def fingerprint(self) -> str:
         """Hash of prompt and numbers: equal for equal conditionings, for provenance."""
@@ -77,6 +84,20 @@ class FeatureMap:
     tap: str
     timestep: int
     stride: int  # pixels of the input image per cell
+    picture_px: tuple[int, int] | None = None  # rows and columns of the picture; None: all cells
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Rows and columns of the picture in px, without what it was padded with."""
+        rows, columns = self.grid
+        return self.picture_px or (rows * self.stride, columns * self.stride)
+
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Rows and columns of the cells whose centres lie in the picture; 1 at least."""
+        least, twice = self.stride - 1, 2 * self.stride
+        rows, columns = (max((2 * side + least) // twice, 1) for side in self.size_px)
+        return rows, columns
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -86,7 +107,8 @@ class FeatureMap:
     def __repr__(self) -> str:
         """One line, never the numbers."""
         shape, dtype = tuple(self.tensor.shape), str(self.tensor.dtype).removeprefix("torch.")
-        return f"FeatureMap({self.tap} t={self.timestep} {shape} {dtype} stride={self.stride}px)"
+        kind = type(self).__name__
+        return f"{kind}({self.tap} t={self.timestep} {shape} {dtype} stride={self.stride}px)"
 
 
 @dataclass(frozen=True)

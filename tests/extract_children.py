@@ -1,8 +1,8 @@
 """A warm process whose forked children extract pictures into stores, each a worker by its words.
 
-``python extract_children.py ALBUM FOLDER`` leaves the stores ``1``, ``2`` and ``4`` in the folder,
-by the number of processes. A process of its own, because a test runner has threads, which do not
-go through a fork.
+``python extract_children.py ALBUM FOLDER 1 2 4`` leaves the stores ``1``, ``2`` and ``4`` in the
+folder, by the number of processes. A process of its own, because a test runner has threads, which
+do not go through a fork.
 """
 
 import gc
@@ -51,10 +51,10 @@ def together(words, count):
 if __name__ == "__main__":
     backbones.load, os.fsync = loaded, no_sync
     gc.freeze()  # what was imported stays shared with the children
-    album, folder = sys.argv[1:]
+    album, folder, *counts = sys.argv[1:]
     common = [
         *(f"image={album}", "backbone=random", "batch=2", "timesteps=[261]"),
         *("taps=[mid,up1.attention0.block0]", "reduce=[pool:2,pca:3,int8]"),
     ]
-    codes = [together([*common, f"store={folder}/{count}"], count) for count in (1, 2, 4)]
+    codes = [together([*common, f"store={folder}/{count}"], int(count)) for count in counts]
     sys.exit(any(code for some in codes for code in some))

@@ -70,7 +70,7 @@ def killing(root, moments):
     start = time.monotonic()
     write(root / "timed")
     whole_s = time.monotonic() - start
-    done, damages, redone, differing = 0, [], [], []
+    done, damages, redone, differing, loose = 0, [], [], [], []
     while done < moments:
         folder, log = root / f"killed {done}", root / f"reads {done}"
         shares = [Share(0, 2), Share(1, 2)] if done % 3 == 0 else [Share()]
@@ -84,14 +84,19 @@ def killing(root, moments):
             done, stopped = done + (hit > 0), stopped + hit
             whole_s *= 1.1 if hit else 0.7  # so that most moments hit, whatever else is running
             if (folder / HEADER).exists():
-                damages += verify_store(folder)
+                found = verify_store(folder)
+                damages += [str(one) for one in found if not one.loose]
+                loose.append((len([one for one in found if one.loose]), len(shares)))
                 left = 1 - stat_store(folder).samples / len(SAMPLES)
         write(folder, log=log)
         reads = log.read_text().splitlines()
         redone.append((len(reads) - stat_store(folder).shards, stopped))
         if contents(folder) != undisturbed:
             differing.append(folder.name)
-    return {"moments": done, "damages": damages, "redone": redone, "differing": differing}
+    return {
+        "moments": done, "damages": damages, "redone": redone, "differing": differing,
+        "loose": loose,
+    }  # fmt: skip
 
 
 def filling(folder, report):

@@ -1,13 +1,11 @@
 """addresses: a word means the taps that it names, and a word that means none is an error."""
 
-import random
-import string
-
 import pytest
+from fuzz import fuzzed
 
-from featurekit.addresses import alias, resolve, split_address
+from featurekit.addresses import addressed, alias, is_glob, resolve, split_address
 from featurekit.backbones.describe import describe_backbone
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.errors import CaptureError, ConfigError, UnknownNameError
 
 LISTED = describe_backbone("sd15")
 NAMES = [tap.name for tap in LISTED]
@@ -59,6 +57,8 @@ def test_words_keep_their_order_and_no_tap_comes_twice():
     ("theirs", "ours"),
     [
         ("dift1", "up1"),
+        ("(1, 2)", "up1.resnet2.conv2"),
+        ("(3,0)", "up3.resnet0.conv2"),
         ("unet-after-conv-in", "conv_in"),
         ("up-level1-repeat1-vit-block0-cross-q", "up1.attention1.block0.attn2.q"),
         ("up-level1-repeat2-res-out", "up1.resnet2"),
@@ -78,6 +78,88 @@ def test_names_of_published_extractors_are_understood(theirs, ours):
     assert meant(theirs) == [ours]
 
 
+LAYERS = {  # of the way up, from the published one's own wiring: the last of a block is upsampled
+    "sd15": [
+        "up_blocks.0.resnets.0", "up_blocks.0.resnets.1", "up_blocks.0",
+        "up_blocks.1.attentions.0", "up_blocks.1.attentions.1", "up_blocks.1",
+        "up_blocks.2.attentions.0", "up_blocks.2.attentions.1", "up_blocks.2",
+        "up_blocks.3.attentions.0", "up_blocks.3.attentions.1", "up_blocks.3",
+    ],
+    "sdxl": [
+        "up_blocks.0.attentions.0", "up_blocks.0.attentions.1", "up_blocks.0",
+        "up_blocks.1.attentions.0", "up_blocks.1.attentions.1", "up_blocks.1",
+        "up_blocks.2.resnets.0", "up_blocks.2.resnets.1", "up_blocks.2",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_the_way_up_are_counted_from_one(name):
+    listed = describe_backbone(name)
+    words = [f"us{number}" for number in range(1, len(LAYERS[name]) + 1)]
+    assert [resolve([word], listed)[0].address for word in words] == LAYERS[name]
+    for word in ("us0", f"us{len(words) + 1}", "us"):
+        with pytest.raises(UnknownNameError, match=f"no tap named '{word}'"):
+            resolve([word], listed)
+
+
+def test_a_pair_is_the_branch_of_a_resnet_and_nothing_else():
+    pairs = [(block, resnet) for block in range(4) for resnet in range(3)]
+    found = resolve([f"({block}, {resnet})" for block, resnet in pairs], LISTED)
+    assert [tap.address for tap in found] == [
+        f"up_blocks.{block}.resnets.{resnet}.conv2" for block, resnet in pairs
+    ]
+    for word in ("(4, 0)", "(1, 3)", "(1)", "1, 2"):
+        with pytest.raises(UnknownNameError, match="no tap named"):
+            resolve([word], LISTED)
+
+
+# addresses
+
+
+def addresses(*words, network="unet"):
+    return addressed(words, LISTED, network=network)
+
+
+def test_words_become_addresses_by_name():
+    assert addresses("up1", "dift2", "up1.skip0") == {
+        "up1": "up_blocks.1",
+        "up2": "up_blocks.2",
+        "up1.skip0": "up_blocks.1:skip0",
+    }
+    assert len(addresses("cross_q", "**.attn2.q")) == 16
+    assert addresses("vae.encoder.mid", network="vae") == {"vae.encoder.mid": "encoder.mid_block"}
+
+
+def test_a_glob_means_the_network_that_is_asked_and_no_maps_beside_other_things():
+    every = [tap for tap in LISTED if tap.network == "unet"]
+    assert len(addresses("**")) == len([tap for tap in every if tap.side != "map"])
+    assert len(addresses("**", network="vae")) == len(LISTED) - len(every)
+    assert len(addresses("**.map")) == len(addresses("cross_map", "self_map")) == 32
+    assert addresses("mid.attention0.block0.attn1.map") == {
+        "mid.attention0.block0.attn1.map": ("mid_block.attentions.0.transformer_blocks.0.attn1:map")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        ((), ConfigError, "must be asked for something, got no word"),
+        (("vae.encoder.mid",), CaptureError, "it lies in the vae; ask for it with network='vae'"),
+        (("up1", "up9"), UnknownNameError, "no tap named 'up9'; did you mean"),
+    ],
+)
+def test_words_that_mean_nothing_there_are_refused(words, error, message):
+    with pytest.raises(error, match=message):
+        addresses(*words)
+
+
+def test_a_glob_is_told_by_its_signs():
+    assert [is_glob(word) for word in ("up1", "up?", "up*", "up[1]", "(1, 2)")] == [
+        False, True, True, True, False,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("word", ["up1", "dift", "up-level1", "up-level1-repeat0-nothing", ""])
 def test_what_is_no_published_name_is_not_translated(word):
     assert alias(word) is None
@@ -88,23 +170,6 @@ def test_an_address_is_a_path_and_a_side():
     assert split_address("up_blocks.1:skip0") == ("up_blocks.1", "skip0")
 
 
-def fuzzed(words, count):
-    """The words themselves, with a letter changed, dropped or added, and with a part globbed."""
-    choose = random.Random(0)
-    letters = string.ascii_lowercase + string.digits + "._*?[]:- "
-    for _ in range(count):
-        word, kind = choose.choice(words), choose.randrange(4)
-        if kind == 0:
-            parts = word.split(".")
-            parts[choose.randrange(len(parts))] = choose.choice(("*", "**", "?", "[a-z]*"))
-            word = ".".join(parts)
-        for _ in range(max(kind - 1, 0)):
-            place, letter = choose.randrange(len(word)), choose.choice(letters)
-            kept = choose.choice(("", word[place]))
-            word = word[:place] + choose.choice(("", letter)) + kept + word[place + 1 :]
-        yield word
-
-
 def outcome_of(word, listed):
     try:
         return resolve([word], listed), None
@@ -112,9 +177,15 @@ def outcome_of(word, listed):
         return (), str(refusal)
 
 
-def test_of_a_thousand_words_each_is_a_match_or_an_error_with_suggestions():
-    # a part of the listing: the search for the nearest names takes time with each of them
-    listed = [tap for tap in LISTED if tap.name.startswith(("up1", "mid", "conv_in"))]
+PARTS = {  # of the listings: the search for the nearest names takes time with each of them
+    "sd15": ("up1", "mid", "conv_in"),
+    "sdxl": ("up2", "down1", "conv_in", "vae.encoder.mid"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_of_a_thousand_words_each_is_a_match_or_an_error_with_suggestions(name):
+    listed = [tap for tap in describe_backbone(name) if tap.name.startswith(PARTS[name])]
     words = [tap.name for tap in listed] + [tap.address for tap in listed]
     words += sorted({tap.role for tap in listed})
     outcomes = {"found": 0, "glob": 0, "refused": 0}

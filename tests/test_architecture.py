@@ -20,8 +20,8 @@ PLUGINS = sorted(
 # docs/architecture.md says why; a line may import what stands on the lines above it
 LAYERS = """
     errors
-    types shapes registry atomic schedulers recipes
-    grid noise addresses tokens sharding
+    types shapes registry atomic schedulers recipes threads photo
+    grid noise addresses tokens sharding finite io
     steps fields metrics trajectory gram artefacts propagation
     clustering
     false_colour draws
@@ -32,25 +32,29 @@ LAYERS = """
     adapt
     anderson edict edit_friendly
     sample invert aggregate optimise matching
-    features
+    features given
     reading
     extract batches
     representative
+    runs
     backbones.folder backbones.inner backbones.vae_taps
     backbones.describe backbones.hub backbones.placement backbones.stock
     backbones.latent
     backbones.sd backbones.sdxl
     backbones.embedded backbones.random backbones.open_clip
     backbones
-    overrides photo marks folders
-    config io options
+    overrides marks folders
+    config options
+    classes gallery
     locks reduction_steps
     reduction
     store
     store_log
     store_shards
+    store_loose
     store_write
     store_plan store_read store_upkeep
+    store_repair
     pictures trajectory_file plots
     scenes.colours scenes.geometry scenes.wording scenes.harmonic
     scenes.canvas scenes.stencil scenes.controls
@@ -69,11 +73,13 @@ LAYERS = """
     scenes.world
     scenes.moves
     scenes
-    tables testing
-    measures.held_out measures.colour_test
+    tables
+    measures.held_out measures.colour_test measures.untrained
     measures.reconstruction measures.inversion measures.correspondence measures.samples
     measures.views
-    measures.timesteps measures.positions measures.norms measures.labels measures.pck
+    measures.timesteps measures.positions measures.norms measures.labels measures.pck_sheet
+    measures.point_features
+    measures.pck measures.own_labels
     measures.spair
     measures.lines
     measures.demands
@@ -89,10 +95,14 @@ LAYERS = """
     training.report
     training.command
     picture_reader
+    trajectory_reader
     export_store
+    analysis_tables
+    analysis_run
     run commands taps export contact stores launch analyse
-    conformance_runs probing requirements shipped
+    conformance_runs probing requirements shipped round_trip
     conformance doctor
+    testing
     __init__
     cli
     __main__

@@ -165,6 +165,44 @@ def test_each_call_gives_its_own_map(model):
     assert not torch.equal(first, second)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("path", [SELF, CROSS, "mid_block.attentions.0.transformer_blocks.0.attn1"])
+def test_queries_are_laid_out_as_the_cells_of_the_picture(model, path):
+    tap = next(tap for tap in model.activations.values() if tap.address == f"{path}:map")
+    with attention_maps(model.unet, {"map": tap.address}, reduce=to_tokens([0, 1])) as found:
+        run(model)
+    laid = found.as_map("map")
+    rows, columns = 8 * 8 // tap.stride, 16 * 8 // tap.stride
+    assert laid.shape == (2, 2, rows, columns)
+    assert torch.equal(laid[:, 1, rows - 1, 1], found["map"][:, (rows - 1) * columns + 1, 1])
+
+
+@torch.no_grad()
+def test_every_axis_that_a_reduction_leaves_is_kept_before_the_cells(model):
+    keep = attention_maps(model.unet, {"map": f"{CROSS}:map"}, reduce=lambda p: p.movedim(1, 2))
+    with keep as found:
+        run(model)
+    heads = model.unet.get_submodule(CROSS).heads
+    assert found.as_map("map").shape == (2, heads, 77, 8, 16)
+    assert torch.equal(found.as_map("map")[0, 2, 5, 3, 4], found["map"][0, 3 * 16 + 4, 2, 5])
+
+
+@torch.no_grad()
+def test_the_network_is_left_once_every_map_is_there(model):
+    ran = []
+    handle = model.unet.up_blocks[1].register_forward_hook(lambda *call: ran.append(1))
+    taps = {"mid": "mid_block.attentions.0.transformer_blocks.0.attn2:map"}
+    with attention_maps(model.unet, taps) as whole:
+        run(model)
+    assert ran == [1]
+    with attention_maps(model.unet, taps, stop_after=True) as left:
+        run(model)
+        pytest.fail("the forward went on")
+    handle.remove()
+    assert ran == [1]
+    assert torch.equal(left["mid"], whole["mid"])
+
+
 def test_the_mean_over_heads_is_a_mean():
     assert head_mean(torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])).tolist() == [[[0.5, 0.5]]]
 
@@ -218,6 +256,32 @@ def test_queries_that_are_normalised_first_are_refused(model):
             pass
     finally:
         attention.norm_q = None
+
+
+def test_what_cannot_be_collected_or_laid_out_is_refused(model):
+    with (
+        pytest.raises(
+            ConfigError, match=r"taps must be addresses by name, got list; .*addresses\("
+        ),
+        attention_maps(model.unet, [f"{SELF}:map"]),
+    ):
+        pass
+    with (
+        pytest.raises(CaptureError, match="stop_after must have a tap to stop after"),
+        attention_maps(model.unet, {}, stop_after=True),
+    ):
+        pass
+    with (
+        pytest.raises(CaptureError, match=r"every tap must fire .*'map' never did"),
+        attention_maps(model.unet, {"map": f"{SELF}:map"}),
+        capture(model.unet, {"mid": "mid_block"}, stop_after=True),
+    ):
+        run(model)
+    with torch.no_grad(), attention_maps(model.unet, {"map": f"{SELF}:map"}) as found:
+        run(model)
+    found._grids.clear()
+    with pytest.raises(CaptureError, match=r"must be the cells .* 128 queries and 0 \* 0 cells"):
+        found.as_map("map")
 
 
 def test_a_picture_without_queries_is_refused():

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from featurekit.backbones import load
 from featurekit.batches import Extractor, Sample, share
 from featurekit.draws import seed_of
 from featurekit.errors import ConfigError, ImageError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.extract import extract
+from featurekit.io import load_image
 from featurekit.recipes import Ensemble, Recipe
 
 RECIPE = Recipe(("mid", "up1"), (261, 1), Ensemble("antithetic", 2))
@@ -177,6 +180,33 @@ def test_a_module_path_is_a_tap_and_tokens_become_cells(backbone, samples):
     assert maps[path, 50].stride == backbone.taps["up1.attention1"].stride
 
 
+def test_pictures_are_named_by_their_file_or_their_place(backbone, tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    given = [tmp_path / "a.png", array, Image.fromarray(array), load_image(array)]
+    found = dict(Extractor(backbone, "dift_davis", batch=2)([*given, Sample("b", array)]))
+    assert list(found) == ["a.png", "1", "2", "3", "b"]
+    assert all(maps["up2"].size_px == (20, 24) for maps in found.values())
+    ((name, maps),) = Extractor(backbone, "dift_davis", batch=2)(str(tmp_path / "a.png"))
+    assert name == "a.png"
+    assert differences({"x": maps}, {"x": found["a.png"]}) == 0
+
+
+def test_an_extractor_and_a_sample_are_shown_as_one_line(backbone, samples):
+    shown = repr(Extractor(backbone, RECIPE, batch=2))
+    assert (
+        shown
+        == "Extractor(random: taps mid, up1; t 261, 1; ensemble antithetic-2; batch 2; seed 0)"
+    )
+    assert repr(samples[0]) == "Sample(id='0.png', prompt='')"
+
+
+def test_each_map_of_a_batch_knows_its_own_picture(backbone, samples):
+    found = dict(Extractor(backbone, RECIPE, batch=4)(samples))
+    for one in samples:
+        assert found[one.id][0].size_px == tuple(one.image.shape[2:])
+
+
 def test_one_pixel_is_a_picture(backbone):
     pixel = Sample("pixel", torch.zeros(1, 3, 1, 1))
     ((_, maps),) = Extractor(backbone, RECIPE, batch=2)([pixel])
@@ -197,6 +227,34 @@ def test_an_image_that_is_no_number_is_refused_by_its_id(backbone, samples, valu
 def test_two_samples_of_one_id_are_refused(backbone, samples):
     with pytest.raises(ConfigError, match=r"ids of samples must differ, got '0\.png' twice"):
         list(Extractor(backbone, RECIPE)([samples[0], samples[0]]))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (["a/x.png", "b/x.png"], ConfigError, r"must differ, got 'x\.png' twice"),
+        (["gone.png"], ImageError, r"but 'gone\.png' is no such file"),
+        ([3], ImageError, "image '0' must be a tensor .* got a int"),
+        (3, ConfigError, "must be given samples, pictures or paths, got a int"),
+        (
+            [torch.full((1, 3, 8, 8), 200.0)],
+            ImageError,
+            r"image '0' must hold numbers in \[-1, 1\]",
+        ),
+    ],
+)
+def test_what_is_no_picture_is_one_sentence(backbone, tmp_path, monkeypatch, given, error, message):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "x.png")
+    with pytest.raises(error, match=message):
+        list(Extractor(backbone, RECIPE)(given))
+
+
+def test_an_unknown_recipe_is_refused_with_what_is_near(backbone):
+    with pytest.raises(UnknownNameError, match="no recipe named 'dift_spare'; did you mean dift_s"):
+        Extractor(backbone, "dift_spare")
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
@@ -226,7 +284,14 @@ def test_numbers_that_do_not_fit_are_refused(backbone, numbers):
         Extractor(backbone, RECIPE, **numbers)
 
 
-@pytest.mark.parametrize(("worker", "workers", "buckets"), [(2, 2, 4), (0, 5, 4), (-1, 2, 4)])
-def test_a_share_that_cannot_be_is_refused(samples, worker, workers, buckets):
-    with pytest.raises(ConfigError, match="worker must lie below workers"):
-        list(share(samples, worker=worker, workers=workers, buckets=buckets))
+@pytest.mark.parametrize(
+    ("worker", "workers", "message"),
+    [
+        (2, 2, "shard must be i/n with i from 0 to n - 1, got 2/2"),
+        (-1, 2, "shard must be i/n with i from 0 to n - 1, got -1/2"),
+        (0, 5, "workers must be at most as many as buckets, got 5 and 4"),
+    ],
+)
+def test_a_share_that_cannot_be_is_refused(samples, worker, workers, message):
+    with pytest.raises(ConfigError, match=message):
+        list(share(samples, worker=worker, workers=workers, buckets=4))

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from featurekit.backbones import random, sd
 from featurekit.capture import capture
-from featurekit.errors import CaptureError, UnknownNameError
+from featurekit.errors import CaptureError, ConfigError, UnknownNameError
 
 
 class Pair(nn.Module):
@@ -218,12 +218,90 @@ def test_a_tap_that_fired_twice_or_never_cannot_be_read_by_name(chain):
         found["a"]
 
 
+class Fork(nn.Module):
+    """Runs one of its two parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.run, self.rest = nn.Identity(), nn.Identity()
+
+    def forward(self, x):
+        return self.run(x)
+
+
+def test_a_tap_that_never_fires_though_the_network_ran_is_no_silence():
+    net = Fork()
+    for stop_after in (False, True):
+        with (
+            pytest.raises(CaptureError, match="'b' never did; run it to that module"),
+            capture(net, {"a": "run", "b": "rest"}, stop_after),
+        ):
+            net(normal(1, 3))
+    with capture(net, {"b": "rest"}) as found:  # the network itself was not run
+        net.run(normal(1, 3))
+    assert found.all("b") == ()
+    assert not net._forward_pre_hooks
+
+
+class Broken(Fork):
+    """Runs one of its two parts and stops there."""
+
+    def forward(self, x):
+        super().forward(x)
+        raise ZeroDivisionError("ours")
+
+
+def test_another_exception_is_not_covered_by_a_tap_that_never_fired():
+    net = Broken()
+    with pytest.raises(ZeroDivisionError, match="ours"), capture(net, {"b": "rest"}):
+        net(normal(1, 3))
+    assert not net._forward_pre_hooks
+
+
+@pytest.mark.parametrize("taps", [["a"], "a", None])
+def test_what_is_no_mapping_is_refused_with_the_way_to_one(chain, taps):
+    with (
+        pytest.raises(
+            ConfigError, match=r"taps must be addresses by name, .*backbone\.addresses\("
+        ),
+        capture(chain, taps),
+    ):
+        pytest.fail("the block ran")
+
+
+def test_a_backbone_is_no_network(backbone):
+    with (
+        pytest.raises(
+            CaptureError, match=r"torch module, got Stable.*capture\(backbone\.unet, back"
+        ),
+        capture(backbone, {"a": "mid_block"}),
+    ):
+        pytest.fail("the block ran")
+
+
+@pytest.mark.parametrize("word", ["up1", "cross_q", "up_blocks.*.resnets.*.conv2"])
+def test_a_name_where_an_address_must_stand_is_refused_with_the_way_to_one(backbone, word):
+    with (
+        pytest.raises(UnknownNameError, match=r"no submodule .*addresses by backbone\.addresses\("),
+        capture(backbone.unet, {"a": word}),
+    ):
+        pytest.fail("the block ran")
+
+
 def test_a_name_that_was_not_asked_for_is_refused(chain):
     with (
         capture(chain, {"first": "0"}) as found,
         pytest.raises(UnknownNameError, match="no tap named 'frist'; did you mean first"),
     ):
         found["frist"]
+
+
+def test_what_was_captured_is_shown_as_one_line_without_the_numbers(chain):
+    with capture(chain, {"a": "0", "b": "1"}) as found:
+        assert repr(found) == "Captured(a not yet, b not yet)"
+        chain(normal(1, 3))
+        chain(normal(2, 3))
+    assert repr(found) == "Captured(a (1, 4) (2, 4), b (1, 4) (2, 4))"
 
 
 def test_nothing_to_stop_after_is_refused(chain):

@@ -30,7 +30,7 @@ def test_nothing_said_is_a_mistake_that_shows_the_help(capsys):
     assert "usage: featurekit COMMAND" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "run"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
     assert main([name, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"featurekit {name}: {COMMANDS[name].summary}\n")
@@ -85,7 +85,7 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (
             ["frobnicate"],
             "no command named 'frobnicate'; known: analyse, bench, blur-look, doctor, extract, "
-            "fit-prior, pck, plugins, run, scenes, store, taps, ...",
+            "fit-prior, invert, pck, plugins, run, scenes, store, ...",
         ),
         (["plugins", "now"], "featurekit plugins takes no words, got 'now'"),
         (["taps", "backbone=sd16"], "no backbone named 'sd16'; did you mean sd"),

@@ -4,19 +4,20 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from featurekit import doctor
 from featurekit.cli import main
-from featurekit.doctor import FAIL, OK, WARN, Answers
+from featurekit.doctor import FAIL, NOTE, OK, WARN, Answers
 from featurekit.requirements import Requirement, requirements
 
 MODULES = ("torch", "torchvision", "diffusers", "einops", "hydra", "PIL")
 SOUND = Answers(
     imports=dict.fromkeys(MODULES),
     plugins={"drag": None, "sketch": None},
-    devices={"threads": 2, "built_for_cuda": True, "cuda": [], "cuda_bf16": False, "mps": False},
+    devices={"threads": 2, "built_for_cuda": False, "cuda": [], "cuda_bf16": False, "mps": False},
 )
 NMS = "RuntimeError: operator torchvision::nms does not exist"
 
@@ -124,6 +125,7 @@ def test_what_killed_the_other_process_is_named(probed, tmp_path):
     [
         ({"cuda": ["A", "B"], "cuda_bf16": True}, "cuda", OK, "A, B; bfloat16"),
         ({"cuda": ["A"], "cuda_bf16": False}, "cuda", OK, "A; float16, no bfloat16"),
+        ({"built_for_cuda": True}, "cuda", NOTE, "none found, though this torch is built for it"),
         ({"built_for_cuda": False}, "cuda", OK, "none; this torch is built without it"),
         ({"cuda_error": "RuntimeError: driver"}, "cuda", WARN, "RuntimeError: driver"),
         ({"mps": True}, "mps", OK, "there; auto takes the CPU, device=mps takes it"),
@@ -163,6 +165,12 @@ def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path):
     (one,) = doctor.check_folder(tmp_path / "file" / "runs")
     assert one.state == FAIL
     assert "results must be writable" in one.found
+
+
+def test_a_place_where_nothing_can_be_made_is_not_told_to_make_its_folder():
+    (one,) = doctor.check_folder(Path("/proc/x"))
+    assert one.state == FAIL
+    assert "nothing can be made there; choose another place" in one.found
 
 
 def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):

@@ -44,6 +44,18 @@ def test_a_shorter_way_is_the_start_of_a_longer_one():
     assert all(torch.equal(one, other) for one, other in zip(short, long, strict=False))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_seed_means_the_same_noise_for_latents_of_every_precision(dtype):
+    z0 = torch.zeros(1, 4, 3, 3, dtype=torch.float64)
+    exact, rounded = (
+        edit_friendly_latents(z, SCHEDULE, 3, torch.Generator().manual_seed(0))
+        for z in (z0, z0.to(dtype))
+    )
+    for one, other in zip(exact, rounded, strict=True):
+        assert other.dtype == dtype
+        torch.testing.assert_close(other.double(), one, atol=0, rtol=2 * torch.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("t", [1, 300, 999])
 def test_the_ancestral_mean_is_that_of_diffusers(pair, t):
     scheduler = DDPMScheduler(

@@ -62,7 +62,7 @@ def test_the_example_runs_and_refuses_a_point_outside(python, tmp_path):
 
 def test_the_example_keeps_the_contract(python):
     code = """
-        from featurekit.conformance import check_plugin
+        from featurekit.testing import check_plugin
         from fk_heatmap import PLUGIN
         check_plugin(PLUGIN)
     """

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 import featurekit as fk
 from featurekit.cli import main
+from featurekit.draws import seed_of
 from featurekit.io import read_tensors
 
 
@@ -29,7 +30,7 @@ def test_the_files_are_those_of_the_maps(photo, tmp_path, capsys):
     with torch.no_grad():
         maps = fk.extract(
             fk.load_backbone("random"), fk.load_image(photo),
-            taps=["up2", "mid"], timesteps=[261, 1], seed=3,
+            taps=["up2", "mid"], timesteps=[261, 1], seed=seed_of(3, "x.png"),
         )  # fmt: skip
     assert set(found) == {"up2/261", "mid/261", "up2/1", "mid/1"}
     for one in maps:
@@ -74,6 +75,17 @@ def test_a_folder_goes_on_past_what_is_broken_and_says_so(album, tmp_path, capsy
     for name, maps in fk.Extractor(fk.load_backbone("random"), recipe, batch=1)(samples):
         found = read_tensors(out / name / "features.safetensors")["mid/261"]
         torch.testing.assert_close(found, maps[0].tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_a_picture_alone_is_read_as_in_a_folder_of_one(photo, tmp_path):
+    words = ["backbone=random", "taps=[mid]", "ensemble=2", "seed=3"]
+    for name, image in (("alone", photo), ("folder", photo.parent)):
+        assert main(["extract", *words, f"image={image}", f"out={tmp_path.parent / name}"]) == 0
+    alone, inside = (
+        read_tensors(tmp_path.parent / name / "features.safetensors")
+        for name in ("alone", "folder/x.png")
+    )
+    assert torch.equal(alone["mid/261"], inside["mid/261"])
 
 
 def test_a_folder_without_a_whole_picture_is_a_mistake(album, tmp_path, capsys):

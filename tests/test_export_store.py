@@ -20,7 +20,7 @@ from featurekit.export_store import store_pictures
 from featurekit.io import load_image
 from featurekit.picture_reader import PictureReader
 from featurekit.recipes import Recipe
-from featurekit.sharding import Share, hash_of_id
+from featurekit.sharding import ARRAY, Share, hash_of_id
 from featurekit.store_read import StoredFeatures
 from featurekit.store_upkeep import stat_store, verify_store
 
@@ -36,7 +36,7 @@ def backbone():
 @pytest.fixture(autouse=True)
 def alone(backbone, monkeypatch):
     """No launcher, and the network that is there."""
-    for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", ARRAY[0]):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(backbones, "load", lambda *asked: backbone)
 
@@ -92,23 +92,29 @@ def test_a_store_holds_what_the_extractor_gives_each_picture(backbone, photos, t
             torch.testing.assert_close(stored[name][f"{one.tap}/{one.timestep}"], one.tensor[0])
 
 
-def test_two_and_four_processes_write_the_bytes_of_one(tmp_path):
-    album(tmp_path / "album", 24)
+def by_children(tmp_path, folder, counts, threads):
+    """Stores of ``counts`` processes that were started with a number of threads each."""
     subprocess.run(
         [
             sys.executable, Path(__file__).with_name("extract_children.py"),
-            tmp_path / "album", tmp_path,
+            tmp_path / "album", tmp_path / folder, *map(str, counts),
         ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         check=True,
         timeout=240,
     )  # fmt: skip
-    one = contents(tmp_path / "1")
-    assert stat_store(tmp_path / "1").samples == 24
+
+
+def test_two_and_four_processes_write_the_bytes_of_one_for_any_number_of_threads(tmp_path):
+    album(tmp_path / "album", 24)
+    by_children(tmp_path, "single", (1, 2, 4), threads=1)
+    by_children(tmp_path, "double", (2,), threads=2)
+    one = contents(tmp_path / "single" / "1")
+    assert stat_store(tmp_path / "single" / "1").samples == 24
     assert len({Path(name).parts[0] for name in one if "/" in name}) == 3  # groups to share
-    assert contents(tmp_path / "2") == one
-    assert contents(tmp_path / "4") == one
-    assert verify_store(tmp_path / "4") == ()
+    for other in ("single/2", "single/4", "double/2"):
+        assert contents(tmp_path / other) == one
+    assert verify_store(tmp_path / "single" / "4") == ()
 
 
 def test_a_second_run_asks_the_network_for_nothing(backbone, photos, tmp_path, capsys):
@@ -143,8 +149,9 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(photos, tmp_path, capsys):
     assert extracted(photos, tmp_path, *words, "dry_run=true") == 0
     assert not (tmp_path / "store").exists()
     said = capsys.readouterr().out
-    cost = re.fullmatch(r"8 samples to store \(0 there already\), \d+ shards, 32 forwards, "
-                        r"(\d+) bytes, (\d+\.\d) minutes\n", said)  # fmt: skip
+    # 2 timesteps of 2 noises; for the shapes that random needs, one picture of each size besides
+    cost = re.fullmatch(r"8 samples to store \(0 there already\), \d+ shards, 40 forwards, "
+                        r"(\d+) bytes, (\d+\.\d) seconds\n", said)  # fmt: skip
     assert cost, said
     assert extracted(photos, tmp_path, *words) == 0
     size = sum(map(len, contents(tmp_path / "store").values()))
@@ -152,6 +159,51 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(photos, tmp_path, capsys):
     capsys.readouterr()
     extracted(photos, tmp_path, *words, "dry_run=true")
     assert capsys.readouterr().out.startswith("0 samples to store (8 there already), 0 shards, 0 f")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch=4", "rows=8"],
+        ["batch=4", "reduce=[random:3:1]", "ensemble=2"],
+        ["batch=2", "reduce=[pca:3,fp16]"],
+        ["batch=4", "reduce=[pca:5,pca:3]"],
+        ["batch=4", "reduce=[pca:3]", "shard=0/2"],
+    ],
+)
+def test_a_dry_run_counts_every_row_that_goes_through_the_network(
+    backbone, photos, tmp_path, capsys, words
+):
+    assert extracted(photos, tmp_path, *words, "--dry-run") == 0
+    told = int(re.search(r"(\d+) forwards", capsys.readouterr().out)[1])
+    with Rows(backbone) as rows:
+        assert extracted(photos, tmp_path, *words) == 0
+    assert told == sum(rows) > 0
+
+
+def test_a_share_is_told_with_who_says_so(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    for words in (["--dry-run"], []):
+        assert extracted(photos, tmp_path, *words) == 0
+        assert capsys.readouterr().out.endswith("; share 0/4 (from SLURM_PROCID)\n")
+    assert extracted(photos, tmp_path, "shard=0/1") == 0
+    assert "; share" not in capsys.readouterr().out
+
+
+def test_what_is_computed_for_a_store_is_computed_on_one_thread(backbone, photos, tmp_path):
+    seen = set()
+    handle = backbone.unet.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert extracted(photos, tmp_path, "--dry-run") == 0
+        assert extracted(photos, tmp_path) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+        handle.remove()
+    assert seen == {1}
 
 
 def test_what_is_broken_is_passed_over_and_named_by_one_worker(photos, tmp_path, capsys):
@@ -224,6 +276,8 @@ def test_features_of_another_making_are_refused(photos, tmp_path, capsys, word, 
         (["shard=0/2"], r"reduce, shard and dry_run must go with a store, .* add store="),
         (["dry_run=true"], "must go with a store"),
         (["reduce=[fp16]"], "must go with a store"),
+        (["store=s", "out=foo"], r"one place, got out=foo and store=s; leave one out"),
+        (["store=s", "image=nowhere"], r"featurekit: image must be a picture file, but 'nowhere'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing(
@@ -240,8 +294,11 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
 def test_nothing_but_broken_pictures_are_refused(backbone, photos, tmp_path):
     photos[0].write_bytes(b"")
     reader = PictureReader(backbone, RECIPE)
-    with pytest.raises(ImageError, match="a store needs a picture that can be read, but image"):
+    with pytest.raises(ImageError, match=r"^image must be a picture"):
         store_pictures(tmp_path / "store", photos[:1], reader=reader)
+    photos[1].write_bytes(b"")
+    with pytest.raises(ImageError, match="can be read, got 2 broken ones; the first: image must"):
+        store_pictures(tmp_path / "store", photos[:2], reader=reader)
     assert not (tmp_path / "store").exists()
 
 

@@ -1,7 +1,9 @@
 """extract: features are what a plain forward computes, for less work and reproducibly."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from featurekit.backbones import load, sd
@@ -15,6 +17,7 @@ from featurekit.errors import (
     UnknownNameError,
 )
 from featurekit.extract import extract
+from featurekit.io import load_image
 from featurekit.recipes import Ensemble
 from featurekit.steps import noised
 
@@ -132,6 +135,32 @@ def test_an_antithetic_pair_is_the_mean_over_a_noise_and_its_negative(backbone, 
     torch.testing.assert_close(given[0].mean(0, keepdim=True), middle, atol=1e-6, rtol=0)
 
 
+def test_every_form_of_a_picture_gives_the_same_maps(backbone, tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    picture = Image.fromarray(array)
+    picture.save(tmp_path / "x.png")
+    asked = {"taps": ["mid"], "timesteps": [261]}
+    true = extract(backbone, load_image(array), **asked)["mid"].tensor
+    for form in (array, picture, tmp_path / "x.png", str(tmp_path / "x.png")):
+        assert torch.equal(extract(backbone, form, **asked)["mid"].tensor, true)
+
+
+def test_one_of_a_kind_is_taken_for_a_list_of_one(backbone, image):
+    lists = extract(
+        backbone, image[:1], taps=["mid"], timesteps=[261], ensemble=Ensemble("antithetic", 2)
+    )
+    single = extract(backbone, image[:1], taps="mid", timesteps=261, ensemble="antithetic-2")
+    assert torch.equal(single["mid"].tensor, lists[0].tensor)
+    several = extract(backbone, image[:1], taps="mid", timesteps=torch.tensor([261, 1]))
+    assert [one.timestep for one in several] == [261, 1]
+
+
+def test_maps_know_the_size_of_the_picture(backbone, image):
+    (one,) = extract(backbone, image, taps="mid", timesteps=261)
+    assert one.size_px == tuple(image.shape[2:])
+    assert one.grid[1] * one.stride > image.shape[3]
+
+
 def test_stopping_after_up1_of_stable_diffusion_saves_44_per_cent_of_the_operations():
     model = sd.from_config("sd15", device="meta")
     z = torch.zeros(1, 4, 64, 64, device="meta")
@@ -210,6 +239,42 @@ def test_an_image_that_is_no_number_is_refused(backbone, image, value):
 def test_an_image_of_bytes_is_refused(backbone):
     with pytest.raises(ImageError, match=r"numbers in \[-1, 1\], got torch\.uint8; use load_image"):
         extract(backbone, torch.zeros(1, 3, 8, 8, dtype=torch.uint8), taps=["up1"], timesteps=[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (
+            {"image": torch.full((1, 3, 8, 8), 255.0)},
+            ImageError,
+            r"in \[-1, 1\], got 255 to 255; u",
+        ),
+        ({"image": [torch.zeros(1, 3, 8, 8)] * 2}, ImageError, "got a list of 2; an Extractor rea"),
+        ({"image": torch.zeros(0, 3, 8, 8)}, ShapeError, r"at least one picture, got \(0, 3, 8, 8"),
+        ({"image": "gone.png"}, ImageError, r"but 'gone\.png' is no such file"),
+        ({"image": 5}, ImageError, "or a uint8 array, got a int"),
+        ({"prompt": ["a", "b"]}, ConfigError, "prompt must be one text for all images, got a list"),
+        (
+            {"timesteps": [261.5]},
+            ConfigError,
+            r"timesteps must be whole numbers, .* got \[261\.5\]",
+        ),
+        ({"taps": [3]}, ConfigError, "a tap must be a name, got 3"),
+        ({"taps": 3}, ConfigError, "taps must be names, such as .*, got 3"),
+        ({"ensemble": 1.5}, ConfigError, r"ensemble must be a number of noises, .* got 1\.5"),
+        ({"taps": "up9"}, UnknownNameError, "no tap named 'up9'; did you mean up"),
+    ],
+)
+def test_what_a_person_gives_by_mistake_is_one_sentence(backbone, given, error, message):
+    asked = {"image": torch.zeros(1, 3, 8, 8), "taps": ["mid"], "timesteps": [261], **given}
+    with pytest.raises(error, match=message) as caught:
+        extract(backbone, asked.pop("image"), **asked)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("overshoot", [1.4, -1.4])
+def test_what_a_decoder_overshoots_is_no_mistake(backbone, overshoot):
+    extract(backbone, torch.full((1, 3, 8, 8), overshoot), taps="conv_in", timesteps=1)
 
 
 def test_a_latent_that_is_no_number_is_refused_with_the_remedy(image):

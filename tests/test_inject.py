@@ -7,7 +7,7 @@ from torch import nn
 
 from featurekit.backbones import sd
 from featurekit.capture import capture
-from featurekit.errors import CaptureError, ShapeError, UnknownNameError
+from featurekit.errors import CaptureError, ConfigError, ShapeError, UnknownNameError
 from featurekit.inject import inject
 
 CONV = "up_blocks.1.resnets.1.conv2"
@@ -166,6 +166,16 @@ def test_an_injection_that_never_happens_is_no_silence(model, run):
         capture(model.unet, {"mid": "mid_block"}, stop_after=True),
     ):
         run()
+
+
+def test_what_is_no_mapping_is_refused_with_the_way_to_one(model):
+    with (
+        pytest.raises(ConfigError, match=r"written by address, got list; backbone\.addresses\("),
+        inject(model.unet, ["up1"]),
+    ):
+        pass
+    with pytest.raises(CaptureError, match="must be a torch module, got Stable"), inject(model, {}):
+        pass
 
 
 def test_any_network_will_do():

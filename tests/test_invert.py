@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from featurekit.backbone import Predictor
 from featurekit.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.invert import METHODS, invert
 from featurekit.noise import NoiseTable, Schedule
@@ -143,6 +144,65 @@ def test_refining_solves_each_step():
     assert errors[-1] <= 1e-5
 
 
+@pytest.mark.parametrize("method", ["ddim", "anderson"])
+def test_iterations_end_where_they_move_the_latent_little_enough(method):
+    wide = MixtureDenoiser(blob_templates(line_centres()), 0.5, NOISE)
+    z0 = wide.templates[10:11] + 0.5 * normal(1, 4, 32, 32)
+    calls = {}
+    for tol in (1e-2, 1e-5, 1e-9):
+        spy, seen = spying(wide)
+        heard = []
+        up = invert(
+            spy, z0, SCHEDULE, method=method, refine=30, tol=tol, keep_residuals=False,
+            progress=lambda done, total, heard=heard: heard.append((done, total)),
+        )  # fmt: skip
+        assert max(up.fixed_point_rms) <= tol
+        assert rms(sample(wide, up.at(50), SCHEDULE), z0) <= 100 * tol
+        assert heard[-1] == (50 * 31, 50 * 31)
+        calls[tol] = len(seen)
+    assert 50 <= calls[1e-2] < calls[1e-5] < calls[1e-9] < 50 * 20
+
+
+def test_a_tolerance_that_is_never_met_changes_nothing(denoiser, z0):
+    settings = {"method": "anderson", "refine": 3, "until": 8}
+    plain = invert(denoiser, z0, SCHEDULE, **settings)
+    told = invert(denoiser, z0, SCHEDULE, tol=1e-300, **settings)
+    assert torch.equal(plain.at(8), told.at(8))
+    assert plain.fixed_point_rms == told.fixed_point_rms
+
+
+def test_what_the_last_iteration_moved_is_kept_for_each_step(denoiser, z0):
+    spy, seen = spying(denoiser)
+    both = torch.cat([z0, 3 * z0])
+    up = invert(spy, both, SCHEDULE, refine=2, until=6, keep_residuals=False)
+    assert len(up.fixed_point_rms) == 6
+    for level in range(1, 7):
+        asked = seen[3 * level - 1][1]  # the third latent of the step; its answer is the level's
+        moved = (up.at(level) - asked).square().mean((1, 2, 3)).sqrt()
+        assert up.fixed_point_rms[level - 1] == pytest.approx(float(moved.max()), rel=1e-5)
+
+
+def test_without_iterations_nothing_is_kept_of_them(denoiser, z0):
+    assert invert(denoiser, z0, SCHEDULE, until=2).fixed_point_rms is None
+    assert invert(denoiser, z0, SCHEDULE, until=2, method="edict").fixed_point_rms is None
+    assert invert(denoiser, z0, SCHEDULE, until=0, method="anderson").fixed_point_rms is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "anderson", "tol": 0.0}, "got 0 with 3 iterations"),
+        ({"method": "anderson", "tol": -1e-3}, "got -0.001 with 3 iterations"),
+        ({"method": "anderson", "tol": math.nan}, "got nan with 3 iterations"),
+        ({"method": "ddim", "tol": 1e-3}, "got 0.001 with 0 iterations"),
+        ({"method": "edict", "tol": 1e-3}, "got 0.001 with 0 iterations"),
+    ],
+)
+def test_a_tolerance_that_nothing_can_meet_or_use_is_refused(denoiser, z0, settings, words):
+    with pytest.raises(ConfigError, match=f"tol must be a positive rms and go with .*, {words}"):
+        invert(denoiser, z0, SCHEDULE, **settings)
+
+
 def test_residuals_are_what_a_step_back_misses(denoiser, z0):
     up = invert(denoiser, z0, SCHEDULE, until=5)
     assert len(up.residuals) == 5
@@ -196,11 +256,12 @@ def test_the_network_is_called_as_often_as_promised(denoiser, z0, refine, keep, 
     assert (up.residuals is not None) == keep
 
 
-def test_the_record_names_its_schedule_and_conditioning(denoiser, z0):
-    up = invert(denoiser, z0, SCHEDULE, until=1, conditioning="abc")
+def test_the_record_names_its_schedule_and_what_predicted(denoiser, z0):
+    up = invert(Predictor(denoiser, lambda: "abc"), z0, SCHEDULE, until=1)
     assert up.schedule is SCHEDULE
-    assert up.conditioning == "abc"
+    assert up.fingerprint == "abc"
     assert up.at(0) is z0
+    assert invert(denoiser, z0, SCHEDULE, until=1).fingerprint == ""
 
 
 def test_an_unknown_method_is_refused_by_name(denoiser, z0):

@@ -1,6 +1,7 @@
 """Files: images and masks as tensors, rounding, and writers that replace whole files or nothing."""
 
 import json
+import os
 import resource
 from contextlib import contextmanager
 from enum import Enum
@@ -156,6 +157,16 @@ def test_words_come_back_as_they_were_stored(tmp_path):
     words = {"tap": "up2", "prompt": "ein Haus ✎", "empty": ""}
     path = write_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors", words)
     assert read_metadata(path) == read_metadata(str(path)) == words
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
+def test_a_file_of_tensors_may_be_read_by_whom_every_other_file_may(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = write_tensors({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
 
 
 def test_tensors_without_words_give_none(tmp_path):

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from featurekit.errors import OutputError
-from featurekit.locks import LOCK, held, held_if_free
+from featurekit.locks import LOCK, held, held_if_free, is_held
 
 HOLDER = """
     import sys, time
@@ -29,7 +29,9 @@ def test_a_folder_that_another_process_holds_is_refused_until_that_is_killed(tmp
         assert process.stdout.readline() == "held\n"
         with pytest.raises(OutputError, match="must not be in use, but another process writes to"):
             held_if_free(tmp_path).__enter__()
+        assert is_held(tmp_path)
         os.kill(process.pid, signal.SIGKILL)
+    assert not is_held(tmp_path)
     with held_if_free(tmp_path):
         pass
 

@@ -296,3 +296,30 @@ def test_timestep_zero_may_be_as_clean_as_the_clean_end(sd):
     schedule = Schedule.ddim(sd, 50, steps_offset=0)
     assert schedule.timestep(1) == 0
     assert schedule.alpha_bars[0] == schedule.alpha_bars[1]
+
+
+# what is told of it
+
+
+def test_the_terminal_snr_of_scaled_linear_is_the_published_one(sd):
+    # Lin et al. 2023, arXiv:2305.08891, section 3.1: sqrt(alpha_bar) 0.068265, SNR 0.004682
+    assert sd.terminal_snr == pytest.approx(0.004682, abs=5e-7)
+    assert sd.terminal_snr == pytest.approx(0.068265**2 / (1 - 0.068265**2), rel=1e-4)
+
+
+def test_the_terminal_snr_of_a_run_is_that_of_its_noisiest_level(sd):
+    assert Schedule.ddim(sd, 50, "trailing").terminal_snr == sd.terminal_snr  # reaches t = 999
+    leading = Schedule.ddim(sd, 50)  # stops at 981
+    alpha_bar = float(sd.level(981))
+    assert leading.terminal_snr == pytest.approx(alpha_bar / (1 - alpha_bar), rel=1e-12)
+    assert leading.terminal_snr > 1.2 * sd.terminal_snr
+
+
+def test_table_and_schedule_print_one_line(sd):
+    assert repr(sd) == (
+        "NoiseTable(1000 timesteps, epsilon, leading+1, alpha_bar 0.99915..0.00466)"
+    )
+    run = Schedule.ddim(sd, 50)
+    words = f"Schedule(n=50, t=1..981, alpha_bar 0.99915..0.00578, {run.fingerprint})"
+    assert repr(run) == words
+    assert len(repr(Schedule.ddim(sd, 999))) < 100

@@ -11,9 +11,10 @@ import pytest
 import featurekit as fk
 
 PROMISED = {
-    "load_backbone", "describe_backbone", "load_image", "capture", "extract", "NoiseTable",
+    "load_backbone", "describe_backbone", "load_image", "capture", "extract", "extract_latents",
+    "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
-    "run", "compose", "inject", "attention_maps",
+    "run", "compose", "inject", "attention_maps", "to_tokens",
     "Trajectory", "save_trajectory", "load_trajectory",
     "Extractor", "Sample", "Ensemble", "Recipe", "recipe", "recipes",
 }  # fmt: skip
@@ -73,6 +74,18 @@ from featurekit import sample
 assert sample is fk.sample
 import featurekit.config
 assert fk.config is sys.modules["featurekit.config"]
+""")
+
+
+def test_what_tests_stand_on_is_fetched_when_it_is_used():
+    child("""
+import sys
+import featurekit as fk
+assert "featurekit.testing" not in sys.modules
+assert "testing" in dir(fk)
+assert fk.testing.check_plugin.__module__ == "featurekit.conformance"
+assert fk.testing.MixtureDenoiser.__module__ == "featurekit.testing"
+assert fk.testing is sys.modules["featurekit.testing"]
 """)
 
 

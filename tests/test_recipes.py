@@ -3,19 +3,21 @@
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from reduced import reduced_configs
 
-from featurekit.backbones import sd
+from featurekit.backbones import describe_backbone, sd, sdxl
 from featurekit.draws import noises, seed_of
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.extract import extract
 from featurekit.options import ExtractOptions
 from featurekit.overrides import fill
 from featurekit.reading import reading
-from featurekit.recipes import Ensemble, recipe, recipes
+from featurekit.recipes import Ensemble, Recipe, recipe, recipes
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,17 @@ def test_importing_recipes_does_not_import_torch():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.fixture(scope="module")
+def large():
+    """Stable Diffusion XL's blocks, narrow, with as many transformers as the real ones."""
+    configs = reduced_configs("sdxl")
+    configs["unet"] = configs["unet"] | {"transformer_layers_per_block": [1, 2, 10]}
+    return sdxl.build("sdxl", configs, device="cpu")
+
+
 @pytest.mark.parametrize("name", recipes())
-def test_every_recipe_can_be_read_from_a_network_of_that_shape(backbone, name):
-    asked = reading(backbone, recipe(name))
+def test_every_recipe_can_be_read_from_a_network_of_that_shape(backbone, large, name):
+    asked = reading(large if recipe(name).backbone == "sdxl" else backbone, recipe(name))
     assert tuple(asked.paths) == recipe(name).taps
     assert tuple(asked.levels) == recipe(name).timesteps
 
@@ -43,6 +53,51 @@ def test_queries_of_a_recipe_are_maps_of_the_picture(backbone):
         maps = extract(backbone, image, taps=one.taps, timesteps=one.timesteps)
     assert [found.stride for found in maps] == [32, 32, 16, 8]
     assert [found.grid for found in maps] == [(2, 4), (2, 4), (4, 8), (8, 16)]
+
+
+def test_the_taps_of_the_sdxl_recipe_lie_where_the_paper_has_them(large):
+    one = recipe("gdf_practical_sdxl")
+    assert tuple(reading(large, one).paths.values()) == (
+        "up_blocks.0.attentions.0.transformer_blocks.5",
+        "up_blocks.0.attentions.0.transformer_blocks.7",
+        "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_q",
+        "up_blocks.1.attentions.0.transformer_blocks.0",
+    )
+    assert {tap.name for tap in describe_backbone("sdxl")} >= {
+        tap.name for tap in reading(large, one).taps.values()
+    }
+
+
+def test_hyperfeatures_are_read_at_the_timesteps_that_the_published_settings_come_to():
+    saved = [49, *range(45, -1, -5)]  # indices in the order of generation, 50 steps
+    climbed = range(0, 1000, 1000 // 50)  # timesteps of the inversion, leading, offset 0
+    told = []
+    for index in saved:
+        call = 49 - index  # of the inversion, which goes the other way
+        told.append(climbed[call - 1] if call else -1)  # each call is told where it comes from
+    assert told[0] == -1  # no table has it: the recipe says 0
+    assert recipe("hyperfeatures").timesteps == (0, *told[1:])
+
+
+def test_recipes_say_their_task_and_stand_in_the_documentation():
+    text = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text()
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if "| `" in row
+    ]
+    assert {row[1].strip("`"): row[0] for row in rows} == {
+        name: one.task for name, one in recipes().items()
+    }
+    for row in rows:
+        one = recipe(row[1].strip("`"))
+        assert row[2].startswith(one.backbone)
+        assert (row[5], row[6].strip("`")) == (str(one.ensemble), one.prompt)
+        assert row[4].split(",")[0] == str(one.timesteps[0])
+    assert all(one.task for one in recipes().values())
+
+
+def test_one_of_a_kind_and_arrays_are_lists():
+    assert Recipe("up1", 261, 8) == Recipe(("up1",), (261,), Ensemble("mean", 8))
+    assert Recipe(["up1"], np.array([261, 1]), "clean").timesteps == (261, 1)
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -100,6 +155,10 @@ def test_a_seed_differs_by_run_and_by_name():
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(UnknownNameError, match="no recipe named 'dift_spiar'; did you mean dift"):
         recipe("dift_spiar")
+    with pytest.raises(
+        UnknownNameError, match="no recipe named 'dift'; did you mean dift_davis, d"
+    ):
+        recipe("dift")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Recipes: what each step keeps, how exact the numbers are, what they refuse."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -14,8 +16,8 @@ def normal(*shape, seed=0):
 
 
 def reduced(words, feature, samples=()):
-    samples = {NAME: list(samples) or [feature]}
-    return fit(parse_recipe(words), samples).apply(NAME, feature)
+    seen = [{NAME: one} for one in samples or [feature]]
+    return fit(parse_recipe(words), seen).apply(NAME, feature)
 
 
 def test_no_recipe_stores_what_it_is_given():
@@ -33,7 +35,7 @@ def test_pooling_is_the_mean_of_squares_and_of_what_is_left_at_the_border():
 def test_pca_keeps_a_plane_that_the_samples_lie_in():
     basis = torch.linalg.qr(normal(6, 2, seed=1)).Q
     samples = [(basis @ normal(2, 20, seed=n)).reshape(6, 4, 5) + 3 for n in range(3)]
-    reduction = fit(parse_recipe(["pca:2"]), {NAME: samples})
+    reduction = fit(parse_recipe(["pca:2"]), [{NAME: one} for one in samples])
     kept = reduction.fitted
     for sample in samples:
         flat = reduction.apply(NAME, sample)[NAME].flatten(1)
@@ -48,14 +50,58 @@ def test_the_first_direction_of_pca_is_the_strongest():
     assert spread[0] > 4
 
 
+@pytest.mark.parametrize("words", [["pca:4"], ["pool:2", "pca:4"], ["random:5:1", "pca:3"]])
+def test_pca_of_samples_one_by_one_is_that_of_all_at_once(words):
+    samples = [normal(6, 4, 5 + n, seed=n) + 100 * n for n in range(3)]  # of several sizes
+    recipe = parse_recipe(words)
+    reduction = fit(recipe, [{NAME: one} for one in samples])
+    last = len(words) - 1
+    cells = torch.cat([reduction.before(last, NAME, one).double().flatten(1) for one in samples], 1)
+    mean = cells.mean(1, keepdim=True)
+    torch.testing.assert_close(reduction.fitted[f"{NAME}:{last}:mean"], mean[:, 0].float())
+    axes = reduction.fitted[f"{NAME}:{last}:axes"].double()
+    _, _, right = torch.linalg.svd((cells - mean).T, full_matrices=False)
+    kept = right[: axes.shape[1]].T
+    torch.testing.assert_close(axes @ axes.T, kept @ kept.T, atol=1e-6, rtol=0)
+
+
+def test_two_steps_that_see_samples_see_each_what_is_left():
+    samples = [{NAME: normal(6, 4, 5, seed=n)} for n in range(3)]
+    recipe = parse_recipe(["pca:4", "pool:2", "pca:2"])
+    assert (recipe.passes, recipe.sees) == (2, True)
+    reduction = fit(recipe, samples)
+    left = [{NAME: reduction.before(2, NAME, sample[NAME])} for sample in samples]
+    again = fit(parse_recipe(["pca:2"]), left)
+    torch.testing.assert_close(
+        reduction.fitted[f"{NAME}:2:axes"], again.fitted[f"{NAME}:0:axes"], atol=1e-6, rtol=0
+    )
+
+
+def test_fitting_holds_one_sample_at_a_time():
+    alive = weakref.WeakSet()
+
+    class Samples:
+        def __iter__(self):
+            for n in range(9):
+                feature = normal(16, 8, 8, seed=n)
+                alive.add(feature)
+                most.append(len(alive))
+                yield {NAME: feature}
+                del feature
+
+    most = []
+    fit(parse_recipe(["pca:4", "fp16"]), Samples())
+    assert max(most) <= 2  # the one before is let go when the next is there
+
+
 def test_random_directions_keep_distances_and_are_one_set_for_a_tap():
     recipe = parse_recipe(["random:256:7"])
-    samples = {name: [normal(1280, 4, 4)] for name in ("up1/261", "up1/1", "up2/261")}
-    reduction = fit(recipe, samples)
+    sample = {name: normal(1280, 4, 4) for name in ("up1/261", "up1/1", "up2/261")}
+    reduction = fit(recipe, [sample])
     one, other = normal(1280, 4, 4, seed=1), normal(1280, 4, 4, seed=2)
     near = (reduction.apply(NAME, one)[NAME] - reduction.apply(NAME, other)[NAME]).norm()
     assert near / (one - other).norm() == pytest.approx(1, abs=0.05)
-    axes = {name: reduction.fitted[f"{name}:0:axes"] for name in samples}
+    axes = {name: reduction.fitted[f"{name}:0:axes"] for name in sample}
     assert torch.equal(axes["up1/261"], axes["up1/1"])
     assert not torch.equal(axes["up1/261"], axes["up2/261"])
 
@@ -80,7 +126,9 @@ def test_steps_follow_each_other_and_the_outline_tells_what_comes_out():
     for words in (["pool:2", "pca:3", "int8"], ["random:4", "pool:3"], ["pca:5", "bf16"], ["fp16"]):
         feature = normal(8, 5, 7)
         recipe = parse_recipe(words)
-        stored = fit(recipe, {NAME: [feature, normal(8, 5, 7, seed=2)]}).apply(NAME, feature)
+        stored = fit(recipe, [{NAME: feature}, {NAME: normal(8, 5, 7, seed=2)}]).apply(
+            NAME, feature
+        )
         told = Reduction(recipe, {}).outline(NAME, (8, 5, 7), torch.float32)
         assert {k: (tuple(v.shape), v.dtype) for k, v in stored.items()} == told
         numbers = NUMBERS.get(words[-1], torch.float32)
@@ -90,7 +138,7 @@ def test_steps_follow_each_other_and_the_outline_tells_what_comes_out():
 
 def test_a_step_says_what_it_will_keep():
     recipe = parse_recipe(["pool:2", "pca:3", "random:2"])
-    reduction = fit(recipe, {NAME: [normal(8, 6, 6)]})
+    reduction = fit(recipe, [{NAME: normal(8, 6, 6)}])
     shape, told = (8, 6, 6), {}
     for index, step in enumerate(recipe.steps):
         told |= {f"{NAME}:{index}:{part}": size for part, size in step.keeps(shape).items()}
@@ -140,12 +188,17 @@ def test_more_channels_than_there_are_are_refused():
         reduced(["pca:9"], normal(8, 2, 2))
 
 
+def test_another_number_of_channels_in_a_later_sample_is_refused():
+    with pytest.raises(ShapeError, match="one number of channels in all samples, got 4 and 5"):
+        fit(parse_recipe(["pca:2"]), [{NAME: normal(4, 3, 3)}, {NAME: normal(5, 3, 3)}])
+
+
 def test_pooling_tokens_is_refused():
     with pytest.raises(ShapeError, match=r"pooling needs a feature \(c h w\), got \(77, 768\)"):
         reduced(["pool:2"], normal(77, 768))
 
 
 def test_a_tensor_that_the_recipe_has_not_seen_is_refused():
-    reduction = fit(parse_recipe(["pca:2"]), {NAME: [normal(4, 3, 3)]})
+    reduction = fit(parse_recipe(["pca:2"]), [{NAME: normal(4, 3, 3)}])
     with pytest.raises(ConfigError, match="fitted to every tensor, but not to 'up2/261'"):
         reduction.apply("up2/261", normal(4, 3, 3))

@@ -178,6 +178,28 @@ def test_a_setting_that_cannot_work_is_refused(blur, words, kind, message):
     assert "\n" not in str(refusal.value)
 
 
+def test_results_never_lie_among_the_pictures_that_they_are_made_of(blur, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (tmp_path / "link").symlink_to(photos)
+    (photos / "smear.png").write_bytes(b"a photograph")
+    monkeypatch.chdir(photos)
+    for image, out in (
+        (photos, photos),
+        (photos / "smear.png", "."),
+        ("smear.png", photos),
+        (tmp_path / "link", "./"),
+        (tmp_path / "link" / "smear.png", photos),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"^out must be another folder than .* choose another"
+        ):
+            run(blur(f"image={image}", f"out={out}"))
+    assert [path.name for path in photos.iterdir()] == ["smear.png"]
+    assert (photos / "smear.png").read_bytes() == b"a photograph"
+    run(blur(f"image={photos / 'smear.png'}", f"out={photos / 'out'}"))
+
+
 def test_a_configuration_may_be_changed_by_hand_before_the_run(blur):
     config = blur()
     with open_dict(config):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from featurekit.errors import NoiseLevelError, ScheduleError, ShapeError
+from featurekit.backbone import Predictor
+from featurekit.errors import ConfigError, NoiseLevelError, ScheduleError, ShapeError
 from featurekit.invert import invert
 from featurekit.noise import NoiseTable, Schedule
 from featurekit.sample import sample
@@ -210,3 +211,41 @@ def test_residuals_of_another_batch_are_refused(denoiser, z0):
     pair = invert(denoiser, z0, SCHEDULE, until=3)
     with pytest.raises(ShapeError, match=r"residuals must fit the latent \(1, 4, 32, 32\)"):
         sample(denoiser, z0[:1], SCHEDULE, start=3, trajectory=pair)
+
+
+# residuals and what predicted them
+
+
+def told(predict, words):
+    return Predictor(predict, lambda: words)
+
+
+@pytest.mark.parametrize("method", ["ddim", "anderson", "residual"])
+def test_residuals_of_another_predictor_are_refused_by_both_names(denoiser, z0, method):
+    up = invert(told(denoiser, "a cat, guidance 1.0"), z0, SCHEDULE, method=method, until=3)
+    same, other = (told(denoiser, f"a cat, guidance {scale}") for scale in (1.0, 7.5))
+    sample(same, up.at(3), SCHEDULE, start=3, trajectory=up)
+    words = (
+        r"found with, a cat, guidance 1\.0, got a cat, guidance 7\.5; invert with this predictor"
+    )
+    with pytest.raises(ConfigError, match=words):
+        sample(other, up.at(3), SCHEDULE, start=3, trajectory=up)
+    sample(other, up.at(3), SCHEDULE, start=3)  # without the residuals nothing is promised
+
+
+@pytest.mark.parametrize(("inverted", "sampled"), [("", "a dog"), ("a cat", ""), ("", "")])
+def test_what_names_no_prompt_is_not_refused(denoiser, z0, inverted, sampled):
+    up = invert(told(denoiser, inverted) if inverted else denoiser, z0, SCHEDULE, until=3)
+    predict = told(denoiser, sampled) if sampled else denoiser
+    back = sample(predict, up.at(3), SCHEDULE, start=3, trajectory=up)
+    assert (back - z0).abs().max() <= 1e-15
+
+
+@pytest.mark.parametrize("method", ["edict", "edit_friendly"])
+def test_another_prompt_on_the_way_back_is_what_these_methods_are_for(denoiser, z0, method):
+    draws = torch.Generator().manual_seed(0) if method == "edit_friendly" else None
+    up = invert(
+        told(denoiser, "a cat"), z0, SCHEDULE, method=method, until=3, generator=draws
+    )  # fmt: skip
+    assert up.fingerprint == "a cat"
+    sample(told(denoiser, "a dog"), up.at(3), SCHEDULE, start=3, trajectory=up)

@@ -1,11 +1,20 @@
 """Conventions of diffusers: its timesteps, its levels, and what in a config has no inverse."""
 
+from inspect import signature
+
+import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
 
 from featurekit.errors import ScheduleError, UnknownNameError
-from featurekit.schedulers import alpha_bars, ddim_timesteps, refuse_uninvertible
+from featurekit.noise import NoiseTable, Schedule
+from featurekit.schedulers import alpha_bars, ddim_timesteps, described, refuse_uninvertible
 
 CONFIG = {
     "num_train_timesteps": 1000,
@@ -149,3 +158,46 @@ def test_a_class_that_clips_unless_told_not_to_is_refused_when_not_told(name):
 @pytest.mark.parametrize("name", ["", "PNDMScheduler", "EulerDiscreteScheduler"])
 def test_a_class_that_cannot_clip_need_not_say_so(name):
     refuse_uninvertible({}, name)
+
+
+# what a class leaves unsaid
+
+
+def schedulers_with_a_spacing():
+    """Every scheduler class of diffusers that lets its runs be spaced."""
+    for name in dir(diffusers):
+        kind = getattr(diffusers, name) if name.endswith("Scheduler") else None
+        words = getattr(kind, "__init__", None) and signature(kind.__init__).parameters
+        if words and "timestep_spacing" in words:
+            yield kind, words["timestep_spacing"].default
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers, about numpy
+def test_a_spacing_that_nobody_set_is_the_one_that_ddim_would_take_over():
+    found = dict(schedulers_with_a_spacing())
+    assert len(found) >= 15
+    assert set(found.values()) == {"leading", "linspace"}
+    for kind in found:
+        named = {**CONFIG, "_class_name": kind.__name__}
+        taken_over = DDIMScheduler.from_config(kind.from_config(named).config)
+        assert described(named).spacing == taken_over.config.timestep_spacing == "leading", kind
+
+
+@pytest.mark.parametrize(
+    "kind", [DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler, PNDMScheduler]
+)
+def test_a_scheduler_and_its_config_say_the_same(kind):
+    config = {key: CONFIG[key] for key in CONFIG if key in signature(kind.__init__).parameters}
+    for more in ({}, {"timestep_spacing": "linspace"}):
+        own = kind(**config, **more)
+        said = more.get("timestep_spacing", "leading")
+        assert described(own).spacing == described(own.config).spacing == said
+        assert described({**config, **more, "_class_name": kind.__name__}).spacing == said
+
+
+def test_a_run_of_a_folder_with_another_sampler_is_ddims_unless_it_says_otherwise():
+    euler = {**CONFIG, "_class_name": "EulerDiscreteScheduler"}
+    assert Schedule.ddim(NoiseTable.from_scheduler(euler), 50).steps == 50
+    table = NoiseTable.from_scheduler({**euler, "timestep_spacing": "linspace"})
+    with pytest.raises(ScheduleError, match=r"linspace spacing .* use spacing='leading'"):
+        Schedule.ddim(table, 50)

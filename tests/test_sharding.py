@@ -48,6 +48,59 @@ def test_a_launcher_says_the_share(environment, share):
     assert launched_share(environment) == share
 
 
+def array(number, count, first=0, step=1):
+    words = {"ID": number, "COUNT": count, "MIN": first, "STEP": step}
+    return {f"SLURM_ARRAY_TASK_{word}": str(value) for word, value in words.items()}
+
+
+@pytest.mark.parametrize(
+    ("environment", "share", "told"),
+    [
+        (array(2, 4), Share(2, 4), "share 2/4 (from SLURM_ARRAY_TASK_ID)"),
+        (array(15, 3, 5, 5), Share(2, 3), "share 2/3 (from SLURM_ARRAY_TASK_ID)"),
+        (array(0, 1), Share(), ""),
+        (  # what a batch script of an array finds besides
+            {**array(1, 2), "SLURM_PROCID": "0", "SLURM_NTASKS": "1"},
+            Share(1, 2),
+            "share 1/2 (from SLURM_ARRAY_TASK_ID)",
+        ),
+        (
+            {**array(1, 2), "RANK": "2", "WORLD_SIZE": "3"},
+            Share(5, 6),
+            "share 5/6 (from SLURM_ARRAY_TASK_ID and RANK)",
+        ),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, Share(0, 4), "share 0/4 (from SLURM_PROCID)"),
+    ],
+)
+def test_a_share_says_who_told_it(environment, share, told):
+    assert launched_share(environment) == share
+    assert launched_share(environment).told == told
+    assert parse_share("1/2").told == "share 1/2 (from shard)"
+
+
+def test_the_tasks_of_an_array_with_processes_share_out_everything_once():
+    shares = [
+        launched_share({**array(task, 3, 1), "RANK": str(rank), "WORLD_SIZE": "2"})
+        for task in (1, 2, 3)
+        for rank in (0, 1)
+    ]
+    assert [share.index for share in shares] == [0, 1, 2, 3, 4, 5]
+    assert {share.count for share in shares} == {6}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (array(7, 3, 1), "evenly spaced, such as 0-2, got 7 among 3 from 1 in steps of 1"),
+        (array(2, 3, 1, 2), "evenly spaced"),
+        ({"SLURM_ARRAY_TASK_ID": "1"}, "SLURM_ARRAY_TASK_COUNT.* must all be whole numbers"),
+    ],
+)
+def test_an_array_that_cannot_be_counted_is_refused(environment, message):
+    with pytest.raises(ConfigError, match=message):
+        launched_share(environment)
+
+
 def test_a_share_is_read_as_it_is_written():
     assert parse_share(" 2/4 ") == Share(2, 4)
     assert str(Share(2, 4)) == "2/4"

@@ -51,7 +51,12 @@ def test_forwards_and_minutes_follow_from_the_samples_that_are_missing(tmp_path)
     assert plan.forwards == 34 * 13
     assert plan.minutes == pytest.approx(34 * 13 * 0.01 / 60)
     assert str(plan).startswith("34 samples to store (0 there already), ")
-    assert str(plan).endswith(" bytes, 0.1 minutes")
+    assert str(plan).endswith(" bytes, 4.4 seconds")
+    assert str(replace(plan, minutes=1.25)).endswith(" bytes, 1.2 minutes")
+    encoding = plan_store(
+        tmp_path, SAMPLES, spec=SPEC, shapes=shapes, cost=replace(cost, encode_s=0.5)
+    )
+    assert encoding.minutes == pytest.approx((34 * 13 * 0.01 + 34 * 0.5) / 60)
     unknown = plan_store(tmp_path, SAMPLES, spec=SPEC, shapes=shapes)
     assert unknown.minutes is None
     assert str(unknown).endswith("unknown minutes")

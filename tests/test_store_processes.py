@@ -48,6 +48,10 @@ def test_a_killed_writer_leaves_no_damaged_shard(report):
     assert report["damages"] == []
 
 
+def test_a_killed_writer_leaves_one_whole_shard_without_its_line_at_most(report):
+    assert not [(loose, workers) for loose, workers in report["loose"] if loose > workers]
+
+
 def test_a_killed_writer_costs_one_shard_at_most(report):
     assert not [(redone, killed) for redone, killed in report["redone"] if redone > killed]
     assert sum(redone for redone, _ in report["redone"]) > 0  # else no shard was ever hit

@@ -51,7 +51,7 @@ def test_every_sample_comes_back_as_it_was(folder):
 def test_a_reduced_sample_comes_back_dequantised(reduced):
     stored = StoredFeatures(reduced)
     sample = {ref.id: ref for ref in SAMPLES}[stored[5][0]]
-    seen = {name: [feature] for name, feature in features(sample).items()}
+    seen = [features(sample)]
     recipe = fit(parse_recipe(RECIPE), seen)
     for name, feature in features(sample).items():
         torch.testing.assert_close(
@@ -193,7 +193,7 @@ def test_a_truncated_shard_is_one_sentence_for_its_samples_alone(tmp_path, lengt
     row = stored.rows[0]
     path = next(tmp_path.rglob(f"{row.shard}.safetensors"))
     os.truncate(path, length if length >= 0 else path.stat().st_size - 1)
-    with pytest.raises(ConfigError, match=r"a shard must be a whole file, but .*; write the store"):
+    with pytest.raises(ConfigError, match=r"whole file, but .*; run: featurekit store repair"):
         stored[0]
     other = next(i for i, one in enumerate(stored.rows) if one.shard != row.shard)
     assert stored[other][0] == stored.rows[other].id

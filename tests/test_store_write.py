@@ -124,7 +124,9 @@ def test_a_reader_that_fails_loses_its_shard_alone(undisturbed, tmp_path):
     assert contents(tmp_path) == contents(undisturbed)
 
 
-def test_a_torn_line_and_left_over_files_are_cleared_away(undisturbed, tmp_path):
+def test_after_a_torn_line_nothing_is_redone_and_left_over_files_are_cleared_away(
+    undisturbed, tmp_path
+):
     write_store(tmp_path, SAMPLES, read=read, spec=SPEC)
     group = group_folders(tmp_path)[1]
     log = group / COMMITS
@@ -133,16 +135,20 @@ def test_a_torn_line_and_left_over_files_are_cleared_away(undisturbed, tmp_path)
     for name in (".abc.part", ".tmpXYZ", "0001-0123456789abcdef.safetensors"):
         (group / name).write_bytes(b"half")
     assert stat_store(tmp_path).loose == 5  # with the shard whose line is torn
-    assert write_store(tmp_path, SAMPLES, read=read, spec=SPEC).shards == 1
+    spy = CountingRead()
+    assert write_store(tmp_path, SAMPLES, read=spy, spec=SPEC).found == len(SAMPLES)
+    assert spy.calls == []  # its manifest is whole, so the shard is, too
     assert contents(tmp_path) == contents(undisturbed)
 
 
-@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest"])
+@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest", "changed manifest"])
 def test_a_damaged_shard_is_redone_and_no_other(undisturbed, tmp_path, harm):
     write_store(tmp_path, SAMPLES, read=read, spec=SPEC)
     path = sorted(tmp_path.rglob("0*.safetensors"))[2]
     if harm == "truncate":
         os.truncate(path, 200)
+    elif harm == "changed manifest":
+        path.with_suffix(".jsonl").write_bytes(b"{}\n")
     else:
         (path if harm == "delete" else path.with_suffix(".jsonl")).unlink()
     assert len(verify_store(tmp_path)) == 1
@@ -270,3 +276,9 @@ def test_one_id_for_two_samples_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least one sample, got none"):
         write_store(tmp_path, [], read=read, spec=SPEC)
     assert not list(tmp_path.iterdir())
+
+
+def test_another_precision_is_named_though_it_changes_the_conditioning_too(undisturbed):
+    other = replace(MADE, preprocessing="read in bfloat16", conditioning="other numbers")
+    with pytest.raises(ConfigError, match=r"has preprocessing 'reflect.*' and 'read in bfloat16'"):
+        write_store(undisturbed, SAMPLES, read=read, spec=StoreSpec(other, layout=LAYOUT))

@@ -16,6 +16,7 @@ from featurekit.store_log import group_folders
 from featurekit.store_read import StoredFeatures
 from featurekit.store_upkeep import compact_store, stat_store, verify_store
 from featurekit.store_write import write_store
+from featurekit.stores import ACTIONS
 
 SAMPLES = [*refs(25), *refs(9, size=(64, 32), start=100)]
 REDUCED = StoreSpec(MADE, ("pool:2", "random:3", "int8"), LAYOUT)
@@ -103,7 +104,7 @@ def test_the_command_says_what_is_there(folder, capsys):
     assert rows["backbone"] == "fake 0123abcd"
     assert rows["taps"] == "up1, up2"
     assert main(["store", "verify", str(folder)]) == 0
-    assert capsys.readouterr().out == f"{folder} is whole\n"
+    assert capsys.readouterr().out == f"{folder} is whole: 34 samples in 12 shards\n"
     assert main(["store", "compact", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder}: 0 bytes freed\n"
 
@@ -119,21 +120,33 @@ def test_the_command_names_each_damage(folder, capsys):
     assert all(str(path) in out for path in paths[:3])
     assert "bytes, but has 10" in out
     assert "but is missing" in out
-    assert "its bytes have changed; delete it" in out
+    assert "its bytes have changed; run: featurekit store repair" in out
     assert err.startswith("featurekit: a store must be whole, but ")
-    assert "has 3 damages; write it again" in err
-    paths[2].unlink()
+    assert "has 3 damages; each line says what mends it" in err
+    assert main(["store", "repair", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder}: 0 shards restored, 3 shards dropped\n"
+    assert verify_store(folder) == ()
     assert write_store(folder, SAMPLES, read=read, spec=SPEC, share=Share()).shards == 3
     assert verify_store(folder) == ()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["verify", "--help"], ["compact", "-h"]])
+def test_help_lists_what_can_be_done(words, capsys):
+    assert main(["store", *words]) == 0
+    out = capsys.readouterr().out
+    named = {name for name in ACTIONS if f"\n  {name} " in out}
+    assert named == ({words[0]} if words[0] in ACTIONS else set(ACTIONS))
+    assert "ACTION FOLDER" in out
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "featurekit store takes verify, stat, compact and a folder, got 0 words"),
+        ([], "featurekit store takes verify, repair, stat, compact and a folder, got 0 words"),
         (["verfy", "x"], "no action on a store named 'verfy'; did you mean verify?"),
         (["stat", "nowhere"], "a store must be a folder with store.json, found none in 'nowhere'"),
         (["verify", "nowhere"], "found none in 'nowhere'"),
+        (["repair", "nowhere"], "found none in 'nowhere'"),
         (["compact", "nowhere"], "found none in 'nowhere'"),
     ],
 )

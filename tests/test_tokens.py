@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.errors import CaptureError, ShapeError
-from featurekit.tokens import as_map, gridded
+from featurekit.tokens import as_map, gridded, is_formless, refuse_formless
 from featurekit.types import Tap
 
 TOKENS = Tap("up1.attention0.block0", "a.b", "transformer_block", 3, 16, form="tokens")
@@ -40,6 +40,16 @@ def test_what_has_no_cells_is_refused(form):
         CaptureError, match=rf"up1\.k is one of {form}; .*address 'up_blocks\.1\.k'"
     ):
         as_map(torch.zeros(2, 77, 3), tap, size_px=(32, 64))
+
+
+def test_the_advice_names_the_door_that_takes_the_address():
+    map_ = Tap("a.map", "a", "cross_map", 4, 8, side="map", form="heads")
+    words = Tap("a.k", "a.to_k", "cross_k", 3, 0, form="words")
+    with pytest.raises(CaptureError, match=r"attention_maps\(backbone\.unet, .*address 'a:map'"):
+        refuse_formless(map_)
+    with pytest.raises(CaptureError, match=r"capture\(backbone\.unet, .*address 'a\.to_k'"):
+        refuse_formless(words)
+    assert (is_formless(map_), is_formless(words), is_formless(MAP)) == (True, True, False)
 
 
 def test_another_picture_is_refused():

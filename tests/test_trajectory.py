@@ -35,6 +35,63 @@ def test_a_level_that_is_not_stored_is_refused(schedule, level):
         Trajectory(latents(4), schedule).at(level)
 
 
+def test_a_timestep_gives_the_latent_of_its_level(schedule):
+    path = Trajectory(latents(6), schedule)
+    assert schedule.timesteps == (801, 601, 401, 201, 1)
+    assert [float(path.at_timestep(t).mean()) for t in (1, 201, 401, 601, 801)] == [1, 2, 3, 4, 5]
+
+
+def test_a_timestep_gives_both_states_of_a_pair(schedule):
+    pair = Trajectory(latents(3, 2, 4, 2, 2), schedule, method="edict")
+    assert pair.at_timestep(201) is pair.at(2)
+
+
+@pytest.mark.parametrize(
+    ("t", "nearest"),
+    [
+        (400, r"401 \(level 3\), 201 \(level 2\), 1 \(level 1\)"),
+        (0, r"1 \(level 1\), 201 \(level 2\), 401 \(level 3\)"),
+        (3, r"1 \(level 1\), 201 \(level 2\), 401 \(level 3\)"),
+        (601, r"401 \(level 3\), 201 \(level 2\), 1 \(level 1\)"),
+    ],
+)
+def test_a_timestep_that_is_not_stored_is_refused_with_the_nearest(schedule, t, nearest):
+    with pytest.raises(NoiseLevelError, match=f"stored, got {t}; nearest: {nearest}$"):
+        Trajectory(latents(4), schedule).at_timestep(t)
+
+
+def test_where_only_the_clean_level_is_stored_no_timestep_is(schedule):
+    with pytest.raises(NoiseLevelError, match="got 1; nearest: none, only the clean level 0"):
+        Trajectory(latents(1), schedule).at_timestep(1)
+
+
+def test_a_timestep_taken_for_a_level_is_told_who_takes_timesteps(schedule):
+    with pytest.raises(NoiseLevelError, match=r"got 401; .* name a train timestep to at_timestep"):
+        Trajectory(latents(6), schedule).at(401)
+
+
+def test_it_prints_one_line_that_says_what_an_edit_must_reach(schedule):
+    single = Trajectory(latents(4), schedule, arrivals=latents(3), fingerprint="x" * 500)
+    assert repr(single) == (
+        "Trajectory(ddim, levels 0..3 t=401 of n=5, (1, 4, 2, 2) float32, with residuals, "
+        "an edit reaches one state)"
+    )
+    large = tuple(torch.zeros(2, 16, 1, 1).expand(2, 16, 2000, 2000) for _ in range(6))
+    pair = repr(Trajectory(large, schedule, method="edict"))
+    assert "an edit reaches both states of a pair" in pair
+    assert len(pair) < 200
+    assert "t=" not in repr(Trajectory(latents(1), schedule))
+
+
+def test_what_iterations_left_is_one_number_a_step(schedule):
+    assert Trajectory(latents(3), schedule, fixed_point_rms=(0.1, 0.2)).fixed_point_rms == (
+        0.1,
+        0.2,
+    )
+    with pytest.raises(ShapeError, match="must be 2 numbers, one per step up, got 3"):
+        Trajectory(latents(3), schedule, fixed_point_rms=(0.1, 0.2, 0.3))
+
+
 @pytest.mark.parametrize("n", [0, 7])
 def test_another_number_of_latents_than_levels_is_refused(schedule, n):
     with pytest.raises(NoiseLevelError, match=rf"must hold 1 to 6 latents .*, got {n}"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from featurekit.backbone import Predictor
 from featurekit.errors import ConfigError, OutputError
 from featurekit.invert import METHODS, invert
 from featurekit.io import read_metadata, write_tensors
@@ -28,8 +29,8 @@ def denoiser():
 def climb(denoiser, method, until=None):
     draws = torch.Generator().manual_seed(3) if method == "edit_friendly" else None
     return invert(
-        denoiser, denoiser.templates[:2], SCHEDULE, method=method, until=until, generator=draws,
-        conditioning="abc",
+        Predictor(denoiser, lambda: "abc"), denoiser.templates[:2], SCHEDULE, method=method,
+        until=until, generator=draws,
     )  # fmt: skip
 
 
@@ -44,12 +45,14 @@ def test_a_trajectory_of_every_method_comes_back_from_disk_as_it_was(denoiser, t
     before = climb(denoiser, method)
     assert save_trajectory(before, path) == path
     after = load_trajectory(path)
-    assert (after.method, after.conditioning, after.states) == (method, "abc", before.states)
+    assert (after.method, after.fingerprint, after.states) == (method, "abc", before.states)
     assert after.schedule.timesteps == SCHEDULE.timesteps
     assert torch.equal(after.schedule.alpha_bars, SCHEDULE.alpha_bars)
     for one, other in zip(before.latents, after.latents, strict=True):
         assert torch.equal(one, other)
     assert (after.arrivals is None) == (before.arrivals is None)
+    assert after.fixed_point_rms == before.fixed_point_rms
+    assert (after.fixed_point_rms is not None) == (method == "anderson")
     back = [sample(denoiser, way.at(10), SCHEDULE, trajectory=way) for way in (before, after)]
     assert torch.equal(*back)
 
@@ -78,9 +81,9 @@ def test_the_dtype_of_the_latents_is_kept(tmp_path, dtype):
 def test_the_file_says_what_it_is(saved):
     assert read_metadata(saved) == {
         "format": "featurekit.trajectory",
-        "version": "1",
+        "version": "2",
         "method": "ddim",
-        "conditioning": "abc",
+        "fingerprint": "abc",
         "schedule": SCHEDULE.fingerprint,
         "residuals": "kept",
     }
@@ -134,8 +137,8 @@ def tampered(path, tensors=None, **metadata):
 
 
 def test_another_version_is_refused_with_what_to_do(saved):
-    with pytest.raises(ConfigError, match=r"of version 1, but .* is of '2'; invert the picture"):
-        load_trajectory(tampered(saved, version="2"))
+    with pytest.raises(ConfigError, match=r"of version 2, but .* is of '1'; invert the picture"):
+        load_trajectory(tampered(saved, version="1"))
 
 
 def test_a_schedule_that_is_not_its_own_is_refused(saved):

@@ -68,3 +68,11 @@ def test_every_reason_to_stop_is_a_sentence_of_its_own():
 def test_silent_accepts_progress_and_writes_nothing(capsys):
     silent(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_conditioning_prints_one_line_without_numbers():
+    shown = conditioning("a\nlong " * 50, pooled=torch.ones(1, 4))
+    assert repr(conditioning()) == "Conditioning('a cat', states (1, 2, 3))"
+    assert repr(shown).endswith("...', states (1, 2, 3), pooled (1, 4))")
+    assert len(repr(shown)) < 200
+    assert "\n" not in repr(shown)

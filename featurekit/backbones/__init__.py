@@ -37,7 +37,8 @@ def load(
             ``owner/name``.
         device: ``auto`` (CUDA if there is one, else the CPU) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), ``float32``, ``float16``,
-            ``bfloat16`` or a torch dtype.
+            ``bfloat16`` or a torch dtype. A CPU without instructions for half precision computes it
+            all the same, several times slower than ``float32``.
         source: folder or hub id that the weights of ``sd15``, ``sd21`` or ``sdxl`` are taken from;
             None takes the hub's copy. A folder is read without any network.
 

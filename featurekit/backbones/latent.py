@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +16,18 @@ import torch
 from torch import Tensor
 
 from featurekit import grid
+from featurekit.addresses import addressed
+from featurekit.backbone import Predictor
 from featurekit.backbones import describe
-from featurekit.errors import ShapeError
+from featurekit.errors import ShapeError, UnknownNameError
+from featurekit.finite import check_floating
 from featurekit.noise import NoiseTable
 from featurekit.shapes import expect
 from featurekit.steps import eps_from_v
-from featurekit.types import Predict, Tap
+from featurekit.types import Conditioning, Tap
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LatentDiffusion:
     """A frozen backbone but for its conditioning; ``featurekit.backbone.Backbone`` says more."""
 
@@ -34,6 +38,14 @@ class LatentDiffusion:
     text_encoder: Any  # CLIPTextModel
     tokenizer: Any  # CLIPTokenizer
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
+
+    def __repr__(self) -> str:
+        """One line, never the networks."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return (
+            f"{type(self).__name__}({reprlib.repr(self.name)}, {dtype} on {self.device}, "
+            f"latents of {self.latent_channels} channels and {self.stride} px, {self.noise!r})"
+        )
 
     @cached_property
     def taps(self) -> Mapping[str, Tap]:
@@ -108,21 +120,33 @@ class LatentDiffusion:
         image: Tensor = self.vae.decode(unscaled, return_dict=False)[0]
         return image.to(latent.dtype)
 
-    def predicting(self, given: Callable[[Tensor], Mapping[str, Any]], guidance: float) -> Predict:
+    def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
+        """Return the conditioning as it is: most networks are not told how large a picture is."""
+        return conditioning
+
+    def predicting(
+        self,
+        given: Callable[[Tensor], Mapping[str, Any]],
+        conditioning: Conditioning,
+        guidance: float,
+    ) -> Predictor:
         """Make ``(z, t) -> eps`` from what the UNet is conditioned on.
 
         Args:
             given: makes the UNet's named inputs for a latent: a row for each of its rows, and with
                 guidance as many unconditional rows before them.
+            conditioning: what ``given`` is made of, for the fingerprint.
             guidance: scale of classifier-free guidance; 1 asks for one row per row of the latent.
 
         Returns:
-            Predictor; with guidance both rows are computed in one call.
+            Predictor; with guidance both rows are computed in one call. Its fingerprint names
+            backbone, conditioning and guidance, not what a door changes inside the network.
         """
         copies = 1 if guidance == 1 else 2
 
         def predict(z: Tensor, t: int | Tensor) -> Tensor:
             expect(z, "b c h w", of="latent", c=self.latent_channels)
+            check_floating(z)
             alpha_bar = self.noise.level(t)
             answer: Tensor = self.unet(
                 z.to(self.dtype).repeat(copies, 1, 1, 1),
@@ -138,11 +162,57 @@ class LatentDiffusion:
                 return answer
             return eps_from_v(answer, z, alpha_bar=alpha_bar)
 
-        return predict
+        def told() -> str:
+            of = f"{self.name}, conditioning {conditioning.fingerprint}"
+            return f"{of}, guidance {float(guidance)!r}"
+
+        return Predictor(predict, told)
+
+    def addresses(self, *words: str, network: str = "unet") -> dict[str, str]:
+        """Find the addresses that words mean, for ``capture``, ``inject`` and ``attention_maps``.
+
+        Args:
+            words: names, roles, names of published extractors, module paths or globs, as
+                ``addresses.resolve`` reads them among ``activations``.
+            network: ``unet`` or ``vae``, which the addresses are for.
+
+        Returns:
+            Address by name; a glob leaves attention maps out unless it fits nothing else.
+
+        Raises:
+            UnknownNameError: a word means nothing here.
+            CaptureError: a word means something in the other network alone.
+            ConfigError: no word is given.
+        """
+        return addressed(words, self.activations.values(), network=network)
+
+    def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:
+        """Find words of a prompt among the states that it becomes, for ``to_tokens``.
+
+        Args:
+            prompt: as ``embed`` takes it.
+            words: one word of it or several in their order, wherever they stand in it.
+
+        Returns:
+            Every place, counted from 0; a word may have several.
+
+        Raises:
+            UnknownNameError: they are not in the prompt, or beyond what is read of it.
+        """
+        length = _length(self.text_encoder, self.tokenizer)
+        ids = self.tokenizer(prompt, truncation=True, max_length=length)["input_ids"]
+        sought = self.tokenizer(words, add_special_tokens=False)["input_ids"]
+        starts = range(1, len(ids) - len(sought))  # between the marks of start and end
+        found = [start for start in starts if ids[start : start + len(sought)] == sought]
+        if not sought or not found:
+            raise UnknownNameError(
+                "words of the prompt", words, prompt.split(), f"its first {length} tokens are read"
+            )
+        return tuple(dict.fromkeys(at + more for at in found for more in range(len(sought))))
 
     def token_ids(self, prompt: str, encoder: Any, tokenizer: Any) -> Tensor:  # noqa: ANN401
         """Turn a prompt into token numbers (1 n); what the encoder cannot read warns and goes."""
-        length = min(encoder.config.max_position_embeddings, tokenizer.model_max_length)
+        length = _length(encoder, tokenizer)
         found = len(tokenizer(prompt, truncation=False, verbose=False)["input_ids"])
         if found > length:
             warnings.warn(
@@ -158,6 +228,11 @@ class LatentDiffusion:
     def _scaling(self) -> tuple[float, float]:
         """Factor and shift between the VAE's own latents and unit variance."""
         return self.vae.config.scaling_factor, self.vae.config.get("shift_factor") or 0.0
+
+
+def _length(encoder: Any, tokenizer: Any) -> int:  # noqa: ANN401
+    """Tokens that are read of a prompt."""
+    return int(min(encoder.config.max_position_embeddings, tokenizer.model_max_length))
 
 
 def repeated(conditioning: Tensor, rows: int) -> Tensor:

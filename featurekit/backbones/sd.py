@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from featurekit.backbone import Predictor
 from featurekit.backbones import describe
 from featurekit.backbones.folder import (
     WEIGHTS,
@@ -27,10 +28,10 @@ from featurekit.backbones.stock import (
     read_tokenizer,
 )
 from featurekit.noise import NoiseTable
-from featurekit.types import Conditioning, Predict
+from featurekit.types import Conditioning
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StableDiffusion(LatentDiffusion):
     """A frozen model that text states alone condition; see ``featurekit.backbone.Backbone``."""
 
@@ -39,7 +40,7 @@ class StableDiffusion(LatentDiffusion):
         ids = self.token_ids(prompt, self.text_encoder, self.tokenizer)
         return Conditioning(states=self.text_encoder(ids)[0], prompt=prompt)
 
-    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predict:
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
         """Make ``(z, t) -> eps`` for a conditioning; with guidance, both rows in one call."""
         states = [conditioning.states]
         if guidance != 1:
@@ -49,7 +50,7 @@ class StableDiffusion(LatentDiffusion):
             rows = z.shape[0]
             return {"encoder_hidden_states": torch.cat([repeated(s, rows) for s in states])}
 
-        return self.predicting(given, guidance)
+        return self.predicting(given, conditioning, guidance)
 
 
 def load_folder(

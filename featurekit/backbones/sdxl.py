@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from featurekit.backbone import Predictor
 from featurekit.backbones import describe
 from featurekit.backbones.folder import (
     SECOND_CONFIG,
@@ -33,14 +34,14 @@ from featurekit.backbones.stock import (
 )
 from featurekit.errors import BackboneError, ShapeError
 from featurekit.noise import NoiseTable
-from featurekit.types import Conditioning, Predict
+from featurekit.types import Conditioning
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
 _POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``
 _SIZE_COUNT = 6  # original height, width; top, left of the crop; target height, width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StableDiffusionXL(LatentDiffusion):
     """A frozen model of two text encoders; see ``featurekit.backbone.Backbone``."""
 
@@ -63,7 +64,13 @@ class StableDiffusionXL(LatentDiffusion):
             states, pooled = torch.zeros_like(states), torch.zeros_like(pooled)
         return Conditioning(states=states, prompt=prompt, extra={_POOLED: pooled})
 
-    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predict:
+    def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
+        """Say that the picture is whole and of that size, unless sizes are said already."""
+        if _SIZES in conditioning.extra:
+            return conditioning
+        return with_sizes(conditioning, original_px=picture_px, target_px=picture_px)
+
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
         """Make ``(z, t) -> eps`` for a conditioning; with guidance, both rows in one call.
 
         The sizes are those of ``with_sizes``; without them the picture is taken to be whole and as
@@ -94,7 +101,7 @@ class StableDiffusionXL(LatentDiffusion):
                 },
             }
 
-        return self.predicting(given, guidance)
+        return self.predicting(given, conditioning, guidance)
 
 
 def with_sizes(

@@ -1,20 +1,21 @@
 """Do features find the same part in another scene? Named points, nearest neighbours, controls."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from math import hypot
 from typing import Any, TypeAlias
 
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from featurekit import fields
 from featurekit.backbones.sd import StableDiffusion
 from featurekit.extract import extract
 from featurekit.measures.held_out import GROUPS, Measured, image_of, scenes_of, side_px
+from featurekit.measures.untrained import untrained
 from featurekit.pictures import contact_sheet
 from featurekit.scenes import KINDS, Scene
 from featurekit.scenes.geometry import Point
@@ -189,16 +190,6 @@ def _of_moved(kinds: Sequence[str], found: Sequence[Found]) -> dict[str, float]:
 def best_choice(shares: Mapping[str, Mapping[str, float]]) -> str:
     """The choice with the highest share of hits in the row ``BEST_OF``; the first of equals."""
     return max(shares, key=lambda choice: shares[choice][BEST_OF])
-
-
-def untrained(backbone: StableDiffusion, *, seed: int = 0) -> StableDiffusion:
-    """The same model with a UNet of the same shape and random weights; the rest is shared."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = type(backbone.unet).from_config(backbone.unet.config)
-    nn.Module.to(unet, backbone.device, backbone.dtype)  # diffusers' own warns at a dtype
-    unet.eval().requires_grad_(False)
-    return replace(backbone, name="random", unet=unet, files={})
 
 
 def cosine(query: Tensor, cells: Tensor) -> Tensor:

@@ -7,12 +7,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featurekit import fields
-from featurekit.backbones.sd import StableDiffusion
+from featurekit import fields, grid
 from featurekit.errors import ConfigError
 from featurekit.extract import extract
 from featurekit.io import image_to_pil
-from featurekit.measures.correspondence import Pair, untrained
+from featurekit.measures.correspondence import Pair
 from featurekit.measures.held_out import (
     Measured,
     foreground_of,
@@ -21,25 +20,104 @@ from featurekit.measures.held_out import (
     scenes_of,
     side_px,
 )
+from featurekit.measures.untrained import Family, untrained
 from featurekit.pictures import contact_sheet
 from featurekit.plots import bars_plot
 from featurekit.propagation import overlap, propagate
+from featurekit.recipes import Recipe
 from featurekit.scenes import KINDS
+from featurekit.shapes import expect
 from featurekit.types import Progress, silent
 
 HALF = 0.5  # share of foreground from which on a cell counts as such
+CELLS = 1 << 14  # of a picture that are compared, at most; each is compared with each
 WINDOW_PX = 7  # side of the raw patches of the control
 PALE = 0.7  # how far what is not labelled is moved to white
 
+RECIPE = Recipe(("up1", "up2"), (101,))
 NAMES = ("network", "random", "pixels", "position")  # what finds masks, in the order of the sheet
 
 Masks: TypeAlias = Mapping[str, Tensor]
 """Masks (1 1 h w) by what found them."""
 
 
-@torch.no_grad()
+class Labeller:
+    """One labelled picture, read once, and what it says of others."""
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        backbone: Family,
+        labelled: tuple[Tensor, Tensor],
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Read the labelled picture.
+
+        Args:
+            backbone: a loaded model.
+            labelled: picture (1 3 h w) in [-1, 1], and how much of each of its pixels is of each
+                class, (1 k h w) in [0, 1].
+            recipe: which features; those of several taps and timesteps are compared together,
+                each with the same weight.
+            seed: of the noise.
+
+        Raises:
+            FeatureKitError: as in ``extract``.
+            ShapeError: the classes have another size than their picture.
+        """
+        picture, mask = labelled
+        expect(mask, "1 k h w", of="labels", h=picture.shape[2], w=picture.shape[3])
+        self._backbone, self._recipe, self._seed = backbone, recipe, seed
+        self._here = self._field(picture)
+        self._mask = fields.resize(mask.float(), *self._here.shape[2:], mode="area").to(self._here)
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Label a picture.
+
+        Args:
+            image: (1 3 h w) in [-1, 1], any size.
+
+        Returns:
+            How much of each pixel is of each class, (1 k h w) in [0, 1], on the CPU.
+
+        Raises:
+            FeatureKitError: as in ``extract``.
+        """
+        found = propagate(self._here, self._mask, self._field(image)).cpu()
+        height, width = image.shape[2:]
+        return found if found.shape[2:] == (height, width) else fields.resize(found, height, width)
+
+    def _field(self, image: Tensor) -> Tensor:
+        """Features (1 c h w) on a grid of at most ``CELLS``: each tap of length 1, all together."""
+        height, width = image.shape[2:]
+        step = 1
+        while -(-height // step) * -(-width // step) > CELLS:
+            step *= 2
+        rows, columns = -(-height // step), -(-width // step)
+        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        centres = (torch.stack((x, y), dim=-1).reshape(-1, 2).double() + 0.5) * torch.tensor(
+            (width / columns, height / rows), dtype=torch.float64
+        )
+        parts = []
+        for one in extract(
+            self._backbone,
+            image.to(self._backbone.device),
+            taps=self._recipe.taps,
+            timesteps=self._recipe.timesteps,
+            ensemble=self._recipe.ensemble,
+            seed=self._seed,
+        ):
+            cells = grid.cells_from_px(centres, one.stride).to(one.tensor.device)
+            read = fields.sample(one.tensor.float(), cells)[0]
+            parts.append(torch.nn.functional.normalize(read, dim=1))
+        return torch.cat(parts, dim=1).T.reshape(1, -1, rows, columns)
+
+
 def label_images(
-    backbone: StableDiffusion,
+    backbone: Family,
     labelled: tuple[Tensor, Tensor],
     images: Sequence[Tensor],
     *,
@@ -47,38 +125,36 @@ def label_images(
     timestep: int,
     seed: int = 0,
 ) -> list[Tensor]:
-    """Carry the mask of one picture over to others.
+    """Carry the classes of one picture over to others.
 
     Args:
         backbone: a loaded model.
-        labelled: picture (1 3 h w) in [-1, 1], and its mask (1 1 h w) in [0, 1].
+        labelled: picture (1 3 h w) in [-1, 1], and how much of each of its pixels is of each
+            class, (1 k h w) in [0, 1]; a mask is one class.
         images: pictures (1 3 h2 w2), any sizes.
         taps: activations that are compared together, each with the same weight.
         timestep: at which train timestep.
         seed: of the noise.
 
     Returns:
-        How much of each pixel is labelled, (1 1 h2 w2) in [0, 1], for each picture.
+        How much of each pixel is of each class, (1 k h2 w2) in [0, 1], for each picture.
 
     Raises:
-        FeatureKitError: as in ``extract``; the mask has another size than its picture.
+        FeatureKitError: as in ``extract``.
+        ShapeError: the classes have another size than their picture.
     """
-    picture, mask = labelled
-    here = _whole(backbone, picture, taps=taps, timestep=timestep, seed=seed)
-    found = []
-    for image in images:
-        there = _whole(backbone, image, taps=taps, timestep=timestep, seed=seed)
-        found.append(propagate(here, mask.to(here), there).cpu())
-    return found
+    labeller = Labeller(backbone, labelled, Recipe(tuple(taps), (timestep,)), seed=seed)
+    return [labeller(image) for image in images]
 
 
+@torch.no_grad()
 def measure_labels(
-    backbone: StableDiffusion,
+    backbone: Family,
     *,
     pairs: int = 4,
     kinds: Sequence[str] = tuple(KINDS),
-    taps: Sequence[str] = ("up1", "up2"),
-    timestep: int = 101,
+    recipe: Recipe = RECIPE,
+    seed: int = 0,
     progress: Progress = silent,
 ) -> Measured:
     """Measure how well the foreground of one held-out scene finds that of another of its kind.
@@ -87,8 +163,8 @@ def measure_labels(
         backbone: a loaded model.
         pairs: of scenes, for each kind.
         kinds: of scenes, each once.
-        taps: activations that are compared together.
-        timestep: at which train timestep.
+        recipe: which features, compared together.
+        seed: of the noise.
         progress: called after each pair.
 
     Returns:
@@ -110,7 +186,7 @@ def measure_labels(
     for kind in kinds:
         for i in range(pairs):
             first, second = scenes_of(kind, 2, skip=2 * i)
-            masks = _masks(models, (first, second), taps, timestep)
+            masks = _masks(models, (first, second), recipe, seed)
             truth = masks["truth"] >= HALF
             found = {name: overlap(masks[name] >= HALF, truth) for name in NAMES}
             rows.setdefault(kind, []).append(found)
@@ -118,7 +194,7 @@ def measure_labels(
                 sheet[kind] = _row((first, second), masks)
             progress(sum(map(len, rows.values())), pairs * len(kinds))
     titles = ("labelled", "network", "random weights", "raw pixels", "same position", "truth")
-    figures = {"pairs": pairs, "taps": list(taps), "timestep": timestep, **grouped(rows)}
+    figures = {"pairs": pairs, **grouped(rows)}
     bars = {name: {kind: figures["kinds"][kind][name] for kind in rows} for name in NAMES}
     return Measured(
         figures,
@@ -131,20 +207,7 @@ def measure_labels(
     )
 
 
-def _whole(
-    backbone: StableDiffusion, image: Tensor, *, taps: Sequence[str], timestep: int, seed: int
-) -> Tensor:
-    """Features at each pixel of a picture, (1 c h w): each tap of length 1, one upon another."""
-    on_device = image.to(backbone.device)
-    parts = []
-    for one in extract(backbone, on_device, taps=taps, timesteps=[timestep], seed=seed):
-        height, width = (one.stride * cells for cells in one.grid)
-        field = fields.resize(one.tensor.float(), height, width)
-        parts.append(torch.nn.functional.normalize(field, dim=1))
-    return torch.cat(parts, dim=1)[:, :, : image.shape[2], : image.shape[3]]
-
-
-def _patches(image: Tensor) -> Tensor:
+def raw_patches(image: Tensor) -> Tensor:
     """The raw pixels around each pixel, with 1 beside them, so that a cosine sees brightness."""
     height, width = image.shape[2:]
     reach = WINDOW_PX // 2
@@ -153,18 +216,16 @@ def _patches(image: Tensor) -> Tensor:
     return torch.cat((cells, torch.ones_like(cells)), dim=1)
 
 
-def _masks(
-    models: Mapping[str, StableDiffusion], pair: Pair, taps: Sequence[str], timestep: int
-) -> Masks:
+def _masks(models: Mapping[str, Family], pair: Pair, recipe: Recipe, seed: int) -> Masks:
     """What each method says of the second scene, and the truth."""
     size = side_px(models["network"])
     picture, image = (image_of(scene, size) for scene in pair)
     mask, truth = (foreground_of(scene, size) for scene in pair)
     found = {
-        name: label_images(model, (picture, mask), [image], taps=taps, timestep=timestep)[0]
+        name: Labeller(model, (picture, mask), recipe, seed=seed)(image)
         for name, model in models.items()
     }
-    pixels = propagate(_patches(picture), mask, _patches(image))
+    pixels = propagate(raw_patches(picture), mask, raw_patches(image))
     return {**found, "pixels": pixels, "position": mask, "truth": truth}
 
 

@@ -16,8 +16,9 @@ from featurekit.capture import capture
 from featurekit.errors import UnknownNameError
 from featurekit.extract import extract
 from featurekit.io import load_image
-from featurekit.measures.correspondence import patches, untrained
+from featurekit.measures.correspondence import patches
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
+from featurekit.measures.untrained import untrained
 from featurekit.measures.views import views_of
 from featurekit.metrics import line_f1
 from featurekit.pictures import Picture, contact_sheet

@@ -15,11 +15,13 @@ from featurekit.extract import extract
 from featurekit.io import image_to_pil
 from featurekit.measures.held_out import Measured
 from featurekit.pictures import contact_sheet
-from featurekit.plots import heat
+from featurekit.plots import captioned, heat, heat_scale
 from featurekit.types import Progress, silent
 
 SHOWN = 4  # pictures on the sheet
 TOP = 0.995  # share of tokens below the brightest colour
+SCALE = ("dark to bright; what", "the ends stand for", "is below each tile")
+TILE_PX = 256
 
 
 @torch.no_grad()
@@ -55,9 +57,7 @@ def measure_norms(
 
     Source: the questions are Loos and Linhardt's, 2025, arXiv:2504.07008.
     """
-    if not images or any(image.shape != images[0].shape for image in images):
-        sizes = sorted({tuple(image.shape[2:]) for image in images})
-        raise ConfigError(f"norms need pictures of one size to be compared, got sizes {sizes}")
+    check_one_size(images)
     read: dict[str, list[Tensor]] = {}
     for done, image in enumerate(images, start=1):
         on_device = image.to(backbone.device)
@@ -80,19 +80,44 @@ def measure_norms(
             "massive": massive_channels(field),
         }
         rows[f"{tap}: {high.share:.1%} high"] = _shown(high, len(rows["picture"]))
-    titles = [*[""] * len(rows["picture"]), "mean norm", "share that is high"]
+    numbered = [f"norms of picture {i}" for i in range(1, len(rows["picture"]) + 1)]
+    titles = [*numbered, "mean norm of all", "pictures where it is high"]
+    rows["picture"] += [None, captioned(heat_scale(TILE_PX, TILE_PX // 8), *SCALE)]
     figures = {"images": len(images), "timestep": timestep, "taps": by_tap}
     return Measured(figures, {"norms": contact_sheet(rows, titles)})
 
 
+def check_one_size(images: Sequence[Tensor]) -> None:
+    """Refuse pictures whose places cannot be compared.
+
+    Args:
+        images: (1 3 h w).
+
+    Raises:
+        ConfigError: there is no picture, or they differ in size.
+    """
+    sizes = sorted({(image.shape[3], image.shape[2]) for image in images})
+    if len(sizes) != 1:
+        listed = ", ".join(f"{width}x{height} px" for width, height in sizes) or "none"
+        raise ConfigError(
+            f"norms need pictures of one size to be compared, got {listed}; crop or resize them"
+        )
+
+
 def _shown(high: HighNorms, count: int) -> list[Image.Image | None]:
-    """Norms of some pictures, the mean norm of each place, and how often it is high."""
+    """Norms of some pictures, the mean norm of each place, and in how many it is high."""
     low, top = float(high.norms.min()), float(high.norms.quantile(TOP))
-    bright = max(top, low + 1e-12)
-    mean, often = high.norms.mean(0), high.high.double().mean(0)
-    ends = (float(mean.min()), max(float(mean.max()), float(mean.min()) + 1e-12))
+    mean, often = high.norms.mean(0), high.high.double().sum(0)
+    most, images = int(often.max()), len(high.norms)
+    words = f"0 to {most} of {images}" if most else f"in none of {images}"
     return [
-        *(heat(one, low=low, high=bright) for one in high.norms[:count]),
-        heat(mean, low=ends[0], high=ends[1]),
-        heat(often, low=0.0, high=1.0),
+        *(_scaled(one, low, top) for one in high.norms[:count]),
+        _scaled(mean, float(mean.min()), float(mean.max())),
+        captioned(heat(often, low=0.0, high=max(most, 1)), words),
     ]
+
+
+def _scaled(norms: Tensor, low: float, high: float) -> Image.Image:
+    """A tile with what its darkest and brightest colour stand for."""
+    tile = heat(norms, low=low, high=max(high, low + 1e-12))
+    return captioned(tile, f"{low:.3g} to {high:.3g}")

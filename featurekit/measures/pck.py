@@ -1,39 +1,38 @@
 """Share of points of one picture that features find in another (PCK), by picture and by box."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
-from typing import TypeAlias
+from string import Formatter
+from typing import Any, TypeAlias
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from featurekit import fields, grid
-from featurekit.backbone import Backbone
-from featurekit.errors import ConfigError, PointsError
-from featurekit.extract import extract
-from featurekit.io import load_image
+from featurekit.errors import ConfigError, ImageError, PointsError, UnknownNameError
 from featurekit.measures import held_out
-from featurekit.measures.correspondence import HIT, MISS, Pair, shared_points
+from featurekit.measures.correspondence import Pair, shared_points
 from featurekit.measures.held_out import Measured
-from featurekit.photo import open_photo
-from featurekit.pictures import contact_sheet
+from featurekit.measures.pck_sheet import Drawn, Points, pck_sheet
+from featurekit.measures.point_features import (
+    SMALLEST_SIDE,
+    Reader,
+    nearest,
+    network_maps,
+    pixel_maps,
+)
+from featurekit.measures.untrained import Family, untrained
 from featurekit.recipes import Recipe
-from featurekit.types import FeatureMap, Progress, silent
+from featurekit.types import Progress, silent
 
 ALPHA = 0.1
 RECIPE = Recipe(("up2",), (101,))
-AT_ONCE = 4096  # pixels of the target that are compared at a time
-REMEMBERED = 64  # pictures whose features are kept for the next pair
-TILE_PX = 320
+CONTROLS = ("random", "pixels")  # the network with random weights; raw patches
+PIXELS_SIDE = 64  # longer side of the pictures whose raw patches are compared, px
 SHOWN = 12  # pairs on the sheet, one of a category
 
-Points: TypeAlias = tuple[tuple[float, float], ...]
-"""(x, y) in px of the picture they belong to."""
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom, px."""
 
@@ -61,14 +60,57 @@ class Matched:
     still_hits: tuple[bool, ...]  # by the box, if every point is said to be where it was
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is compared, and what counts as found."""
+
+    recipe: Recipe = RECIPE  # several taps and timesteps are compared together
+    alpha: float = ALPHA  # tolerance, share of a longer side, > 0
+    side_px: int | None = None  # longer side that the network sees; None: as it was trained
+    seed: int = 0  # of the noises, and the same for every picture
+    controls: tuple[str, ...] = ()  # of ``CONTROLS``
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises:
+            ConfigError: ``alpha`` or ``side_px`` is too small, or the prompt has other words in
+                braces than ``{category}``.
+            UnknownNameError: there is no such control.
+        """
+        if not self.alpha > 0:
+            raise ConfigError(f"alpha must be above 0, got {self.alpha}")
+        if self.side_px is not None and self.side_px < SMALLEST_SIDE:
+            raise ConfigError(f"side must be {SMALLEST_SIDE} px or more, got {self.side_px}")
+        for name in self.controls:
+            if name not in CONTROLS:
+                raise UnknownNameError("control", name, CONTROLS)
+        self.prompt("thing")
+
+    def prompt(self, category: str) -> str:
+        """Say what a picture of a category shows, in the recipe's words.
+
+        Raises:
+            ConfigError: the words have something else than ``{category}`` (or ``{}``) in braces.
+        """
+        template = self.recipe.prompt
+        try:
+            parts = list(Formatter().parse(template))
+        except ValueError:
+            parts = [("", template, "", None)]
+        if any(name not in (None, "", "category") or spec or kind for _, name, spec, kind in parts):
+            raise ConfigError(
+                f"a prompt may have {{category}} in braces and nothing else, got {template!r}"
+            )
+        return template.format(category, category=category)
+
+
 @torch.no_grad()
 def pck(
-    backbone: Backbone,
+    backbone: Family,
     pairs: Sequence[PointPair],
-    alpha: float = ALPHA,
+    asked: Asked | None = None,
     *,
-    recipe: Recipe = RECIPE,
-    side_px: int | None = None,
     progress: Progress = silent,
 ) -> Measured:
     """Match points between pictures by the nearest feature and count how many are hit.
@@ -76,52 +118,60 @@ def pck(
     A match is the pixel of the target with the most similar feature, by cosine, read bilinearly.
     It is a hit if it lies within ``alpha`` of the longer side of the target picture (``image``) or
     of the box of its object (``box``). Pictures are made smaller or larger beforehand, with both
-    sides by the same factor.
+    sides by the same factor. A pair with a picture that cannot be read is passed over.
 
     Args:
         backbone: a loaded model.
         pairs: with points that are marked in both pictures, at least one pair.
-        alpha: tolerance, > 0.
-        recipe: which features; those of several taps and timesteps are compared together.
-        side_px: longer side of the pictures as the network sees them; None is what the model
-            was trained on.
+        asked: what is compared and what counts; None is ``Asked()``.
         progress: called after each pair.
 
     Returns:
         Figures ``image`` and ``box``, each with ``points`` (share of all points that are hit) and
         ``pairs`` (mean over pairs), overall and by category, and the control ``same_place`` by
-        the box. The picture ``pck`` shows the first pair of each category.
+        the box; ``controls`` with the same of each; ``skipped`` by picture. The picture ``pck``
+        shows the first pair of each category.
 
     Raises:
-        ConfigError: there is no pair, or ``alpha`` or ``side_px`` is too small.
+        ConfigError: there is no pair.
+        ImageError: no pair has two pictures that can be read.
         PointsError: a pair has no point, not equally many in both pictures, or one outside.
-        FeatureKitError: as in ``load_image`` and ``extract``.
+        FeatureKitError: as in ``extract``.
 
     Source: PCK after Yang and Ramanan 2013; tolerances as in Min et al. 2019, arXiv:1908.10543.
     """
-    side = held_out.side_px(backbone) if side_px is None else side_px
-    if not pairs or not alpha > 0 or side < 8:
-        raise ConfigError(
-            f"pck needs a pair, alpha above 0 and side_px of 8 or more, got {len(pairs)} pairs, "
-            f"alpha {alpha} and side_px {side}"
-        )
-    reader = _Reader(backbone, recipe, side)
-    found = []
+    asked = asked or Asked()
+    if not pairs:
+        raise ConfigError("pck needs a pair of pictures, got none")
+    side = held_out.side_px(backbone) if asked.side_px is None else asked.side_px
+    readers = _readers(backbone, asked, side)
+    found: dict[str, list[Matched]] = {name: [] for name in readers}
+    taken, skipped = [], {}
     for done, pair in enumerate(pairs, start=1):
-        found.append(_matched(reader, pair, alpha))
+        try:
+            matched = {name: _matched(one, pair, asked) for name, one in readers.items()}
+        except ImageError as error:
+            skipped[_named(pair)] = str(error)
+        else:
+            taken.append(pair)
+            for name, one in matched.items():
+                found[name].append(one)
         progress(done, len(pairs))
-    categories = list(dict.fromkeys(one.category for one in found))
-    figures = {
-        "alpha": alpha,
-        "side_px": side,
-        "pairs": len(pairs),
-        "points": sum(len(one.matches) for one in found),
-        **_shares(found),
-        "categories": {
-            name: _shares([one for one in found if one.category == name]) for name in categories
-        },
-    }
-    return Measured(figures, {"pck": _drawn(pairs, found)})
+    if not taken:
+        raise ImageError(f"a pair must have two pictures that can be read, but {skipped}")
+    figures = {"alpha": asked.alpha, "side_px": side, **_figures(found), "skipped": skipped}
+    return Measured(figures, {"pck": pck_sheet(_firsts(taken, found["network"]), figures)})
+
+
+def _readers(backbone: Family, asked: Asked, side: int) -> dict[str, Reader]:
+    """What is compared: the network, and the controls that are asked for."""
+    readers = {"network": Reader(network_maps(backbone, asked.recipe, asked.seed), side)}
+    if "random" in asked.controls:
+        twin = network_maps(untrained(backbone), asked.recipe, asked.seed)
+        readers["random"] = Reader(twin, side)
+    if "pixels" in asked.controls:
+        readers["pixels"] = Reader(pixel_maps, PIXELS_SIDE)
+    return readers
 
 
 def scene_pair(pair: Pair, size: int) -> PointPair:
@@ -144,65 +194,18 @@ def scene_pair(pair: Pair, size: int) -> PointPair:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A picture as the network sees it."""
-
-    maps: tuple[FeatureMap, ...]
-    size_px: tuple[int, int]  # width and height of the picture itself
-    seen_px: tuple[int, int]  # as the network sees it
-
-    def at(self, xy: Tensor) -> Tensor:
-        """Features at points (n 2), px of what the network sees: each map of length 1, (n c)."""
-        parts = []
-        for one in self.maps:
-            cells = grid.cells_from_px(xy, one.stride).to(one.tensor.device)
-            parts.append(functional.normalize(fields.sample(one.tensor, cells)[0].float(), dim=1))
-        return torch.cat(parts, dim=1)
-
-
-class _Reader:
-    """Reads pictures, those of files once for pairs that follow each other."""
-
-    def __init__(self, backbone: Backbone, recipe: Recipe, side: int) -> None:
-        self._backbone, self._recipe, self._side = backbone, recipe, side
-        self._kept: OrderedDict[Path, _Seen] = OrderedDict()
-
-    def __call__(self, picture: Image.Image | Path) -> _Seen:
-        if not isinstance(picture, Path):
-            return self._read(picture)
-        if picture not in self._kept:
-            self._kept[picture] = self._read(picture)
-        self._kept.move_to_end(picture)
-        while len(self._kept) > REMEMBERED:
-            self._kept.popitem(last=False)
-        return self._kept[picture]
-
-    def _read(self, picture: Image.Image | Path) -> _Seen:
-        photo = open_photo(picture, of="image", background="white")
-        factor = self._side / max(photo.size)
-        size = (max(8, round(photo.width * factor)), max(8, round(photo.height * factor)))
-        resized = photo if size == photo.size else photo.resize(size, Image.Resampling.LANCZOS)
-        maps = extract(
-            self._backbone,
-            load_image(resized).to(self._backbone.device),
-            taps=self._recipe.taps,
-            timesteps=self._recipe.timesteps,
-            ensemble=self._recipe.ensemble,
-        )
-        return _Seen(tuple(maps), photo.size, size)
-
-
-def _matched(reader: _Reader, pair: PointPair, alpha: float) -> Matched:
-    here, there = reader(pair.source), reader(pair.target)
+def _matched(reader: Reader, pair: PointPair, asked: Asked) -> Matched:
+    prompt = asked.prompt(pair.category)
+    here, there = reader(pair.source, prompt), reader(pair.target, prompt)
     _check(pair, here.size_px, there.size_px)
-    asked = torch.tensor(pair.source_xy, dtype=torch.float64)
-    found = _nearest(here.at(asked * _ratio(here.seen_px, here.size_px)), there)
+    points = torch.tensor(pair.source_xy, dtype=torch.float64)
+    found = nearest(here.at(points * _ratio(here.seen_px, here.size_px)), there)
     matches = found * _ratio(there.size_px, there.seen_px)
-    still = asked * _ratio(there.size_px, here.size_px)
+    still = points * _ratio(there.size_px, here.size_px)
     truth = torch.tensor(pair.target_xy, dtype=torch.float64)
     left, top, right, bottom = pair.box
-    by_image, by_box = alpha * max(there.size_px), alpha * max(right - left, bottom - top)
+    by_image = asked.alpha * max(there.size_px)
+    by_box = asked.alpha * max(right - left, bottom - top)
     return Matched(
         category=pair.category,
         matches=tuple((x, y) for x, y in matches.tolist()),
@@ -220,15 +223,6 @@ def _within(a: Tensor, b: Tensor, reach: float) -> tuple[bool, ...]:
     return tuple(hypot(x, y) <= reach for x, y in (a - b).tolist())
 
 
-def _nearest(queries: Tensor, there: _Seen) -> Tensor:
-    """Centres of the pixels with the most similar features, (n 2), px of what is seen."""
-    width, height = there.seen_px
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    centres = torch.stack((x, y), dim=-1).reshape(-1, 2).double() + 0.5
-    scores = [queries @ there.at(some).T for some in torch.split(centres, AT_ONCE)]
-    return centres[torch.cat(scores, dim=1).argmax(1).cpu()]
-
-
 def _check(pair: PointPair, source: tuple[int, int], target: tuple[int, int]) -> None:
     if not pair.source_xy or len(pair.source_xy) != len(pair.target_xy):
         raise PointsError(
@@ -244,6 +238,30 @@ def _check(pair: PointPair, source: tuple[int, int], target: tuple[int, int]) ->
                 )
 
 
+def _named(pair: PointPair) -> str:
+    """A pair by its files, for a list of what was passed over."""
+    return " and ".join(
+        one.name if isinstance(one, Path) else "a picture" for one in (pair.source, pair.target)
+    )
+
+
+def _figures(found: Mapping[str, Sequence[Matched]]) -> dict[str, Any]:
+    """What a network found, and each control beside it."""
+    network = found["network"]
+    return {
+        "pairs": len(network),
+        "points": sum(len(one.matches) for one in network),
+        **_by_category(network),
+        "controls": {name: _by_category(found[name]) for name in found if name != "network"},
+    }
+
+
+def _by_category(found: Sequence[Matched]) -> dict[str, Any]:
+    names = dict.fromkeys(one.category for one in found)
+    each = {name: _shares([one for one in found if one.category == name]) for name in names}
+    return {**_shares(found), "categories": each}
+
+
 def _shares(found: Sequence[Matched]) -> dict[str, dict[str, float]]:
     return {
         name: _share([getattr(one, f"{hits}_hits") for one in found])
@@ -257,28 +275,15 @@ def _share(hits: Sequence[tuple[bool, ...]]) -> dict[str, float]:
     return {"points": sum(every) / len(every), "pairs": sum(means) / len(means)}
 
 
-def _drawn(pairs: Sequence[PointPair], found: Sequence[Matched]) -> Image.Image:
-    """The first pair of each category, its points joined: green is a hit by the box."""
-    rows: dict[str, list[Image.Image | None]] = {}
+def _firsts(pairs: Sequence[PointPair], found: Sequence[Matched]) -> list[Drawn]:
+    """The first pair of each category, to be shown."""
+    firsts: dict[str, Drawn] = {}
     for pair, one in zip(pairs, found, strict=True):
-        if one.category not in rows and len(rows) < SHOWN:
-            rows[one.category] = [_joined(pair, one)]
-    return contact_sheet(rows, ("points and where they were found",))
-
-
-def _joined(pair: PointPair, found: Matched) -> Image.Image:
-    sheet, ends = Image.new("RGB", (2 * TILE_PX, TILE_PX), "white"), []
-    sides = ((pair.source, pair.source_xy), (pair.target, found.matches))
-    for place, (source, points) in enumerate(sides):
-        photo = open_photo(source, of="image", background="white")
-        scale = TILE_PX / max(photo.size)
-        size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-        sheet.paste(photo.resize(size, Image.Resampling.LANCZOS), (place * TILE_PX, 0))
-        ends.append([(place * TILE_PX + x * scale, y * scale) for x, y in points])
-    pen = ImageDraw.Draw(sheet)
-    for start, end, hit in zip(*ends, found.box_hits, strict=True):
-        colour = HIT if hit else MISS
-        pen.line((start, end), fill=colour, width=2)
-        for spot in (start, end):
-            pen.circle(spot, 4, fill=colour, outline=(255, 255, 255))
-    return sheet
+        if one.category not in firsts and len(firsts) < SHOWN:
+            firsts[one.category] = Drawn(
+                one.category,
+                (pair.source, pair.target),
+                (pair.source_xy, one.matches, pair.target_xy),
+                one.box_hits,
+            )
+    return list(firsts.values())

@@ -9,25 +9,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from featurekit.artefacts import Probe, places, position_probe, position_r2
-from featurekit.backbones.sd import StableDiffusion
 from featurekit.draws import seed_of
 from featurekit.errors import ConfigError
 from featurekit.extract import extract
-from featurekit.measures.correspondence import untrained
 from featurekit.measures.held_out import Measured
+from featurekit.measures.untrained import Family, untrained
 from featurekit.pictures import contact_sheet
-from featurekit.plots import place_colours
+from featurekit.plots import captioned, place_colours
 from featurekit.types import Progress, silent
 
 Fields: TypeAlias = Mapping[str, Tensor]
 """Fields (1 c h w) of a picture by tap."""
 
+TITLES = {"network": "network", "random": "random weights", "pixels": "raw pixels"}
+LEAST = 4  # pictures
 PIXELS = 4  # raw values a side of the patch that stands for a cell
 
 
 @torch.no_grad()
 def measure_positions(
-    backbone: StableDiffusion,
+    backbone: Family,
     images: Sequence[Tensor],
     *,
     taps: Sequence[str],
@@ -53,7 +54,7 @@ def measure_positions(
     Returns:
         Figures ``r2`` of x and y by source and tap: ``network``, ``random`` (the same network
         with random weights) and ``pixels`` (raw patches on the same grid). The picture
-        ``positions`` shows the mean of what was read: x as red, y as green.
+        ``positions`` shows the mean of what was read, x as red and y as green, with the R^2 below.
 
     Raises:
         FeatureKitError: as in ``extract``.
@@ -61,9 +62,7 @@ def measure_positions(
 
     Source: the question is Loos and Linhardt's, 2025, arXiv:2504.07008.
     """
-    if len(images) < 4:
-        raise ConfigError(f"a probe needs 4 pictures or more, half of them to ask, "
-                          f"got {len(images)}")  # fmt: skip
+    check_enough(len(images))
     generator = torch.Generator().manual_seed(seed)
     shifted = [_shifted(image, generator) for image in images]
     models = {"network": backbone, "random": untrained(backbone)}
@@ -79,13 +78,30 @@ def measure_positions(
     answers = {name: _answers(each, half) for name, each in read.items()}
     r2 = {name: {tap: one[0] for tap, one in each.items()} for name, each in answers.items()}
     rows = {
-        name: [place_colours(one[1]) for one in each.values()] for name, each in answers.items()
+        TITLES[name]: [captioned(place_colours(read), _words(r2)) for r2, read in each.values()]
+        for name, each in answers.items()
     }
     first = read["network"][half]
-    rows["truth"] = [place_colours(places(field)) for field in first.values()]
-    titles = [f"{tap}: {fmean(r2['network'][tap].values()):.2f}" for tap in first]
+    rows["the truth"] = [place_colours(places(field)) for field in first.values()]
     figures = {"images": len(images), "timestep": timestep, "r2": r2}
-    return Measured(figures, {"positions": contact_sheet(rows, titles)})
+    return Measured(figures, {"positions": contact_sheet(rows, list(first))})
+
+
+def check_enough(pictures: int) -> None:
+    """Refuse fewer pictures than can be told in halves.
+
+    Raises:
+        ConfigError: there are fewer than four.
+    """
+    if pictures < LEAST:
+        raise ConfigError(
+            f"a probe needs {LEAST} pictures or more, half of them to ask, got {pictures}"
+        )
+
+
+def _words(r2: Mapping[str, float]) -> str:
+    """R^2 of a tile: the mean, then each axis."""
+    return f"R^2 {fmean(r2.values()):.2f} (x {r2['x']:.2f}, y {r2['y']:.2f})"
 
 
 def _answers(read: Sequence[Fields], half: int) -> dict[str, tuple[dict[str, float], Tensor]]:
@@ -106,7 +122,7 @@ def _shifted(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _described(
-    models: Mapping[str, StableDiffusion],
+    models: Mapping[str, Family],
     image: Tensor,
     *,
     taps: Sequence[str],

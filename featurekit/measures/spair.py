@@ -11,7 +11,8 @@ from typing import Any
 
 from featurekit.errors import ConfigError, UnknownNameError
 from featurekit.io import read_json
-from featurekit.measures.pck import PointPair, Points
+from featurekit.measures.pck import PointPair
+from featurekit.measures.pck_sheet import Points
 
 PAIRS, PICTURES = "PairAnnotation", "JPEGImages"
 NEEDED = ("src_imname", "trg_imname", "src_kps", "trg_kps", "trg_bndbox", "category")

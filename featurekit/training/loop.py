@@ -237,11 +237,10 @@ def _precisions(device: torch.device) -> tuple[str, ...]:
 
 def _trusted(task: Task, device: torch.device) -> tuple[str, ...]:
     """Precisions whose gradients are those of float32, up to their rounding."""
-    exact, found = _gradient(task, "fp32", device), ("fp32",)
+    exact = _gradient(task, "fp32", device)
     error = (_gradient(task, "bf16", device) - exact).norm() / exact.norm()
-    if float(error) <= ASTRAY:  # false for NaN
-        found = _precisions(device)
-    return found
+    near = float(error) <= ASTRAY  # false for NaN
+    return _precisions(device) if near else ("fp32",)
 
 
 def _gradient(task: Task, precision: str, device: torch.device) -> Tensor:

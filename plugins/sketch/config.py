@@ -11,7 +11,7 @@ from omegaconf import II
 from featurekit.config import PluginConfig
 from featurekit.errors import ConfigError, UnknownNameError
 
-from .settings import Learning, Reading, Sampling, Tiling, Weights
+from .settings import ENOUGH, Learning, Reading, Sampling, Tiling, Weights
 
 
 @dataclass
@@ -38,6 +38,7 @@ class SketchConfig(PluginConfig):
     iterations: int = II("backbone.sketch.iterations")
     learning_rate: float = II("backbone.sketch.learning_rate")
     cool_down: float = II("backbone.sketch.cool_down")
+    mixing: float = II("backbone.sketch.mixing")
     views: int = II("backbone.sketch.views")
     checkpointed: bool = II("backbone.sketch.checkpointed")
     l1: float = Weights.l1
@@ -46,6 +47,7 @@ class SketchConfig(PluginConfig):
     across: float = Weights.across
     within: float = Weights.within
     lines: float = II("backbone.sketch.lines")
+    alike: float = II("backbone.sketch.alike")
     clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
     lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
 
@@ -57,13 +59,14 @@ FEATURES = ("noise", "inversion")
 RANGES = {  # lowest and highest value that makes sense
     "scene": (0, 10_000),
     "tests": (1, 10_000),
-    "steps": (13, 1000),
+    "steps": (ENOUGH, 1000),
     "samples": (0, 100_000),
     "guidance": (1.0, 50.0),
     "fade": (1e-3, 1.0),
     "iterations": (1, 1_000_000),
     "learning_rate": (1e-7, 1.0),
     "cool_down": (0.0, 1.0),
+    "mixing": (0.0, 1e3),
     "views": (1, 1024),
     "l1": (0.0, 1e4),
     "perceptual": (0.0, 1e4),
@@ -71,6 +74,7 @@ RANGES = {  # lowest and highest value that makes sense
     "across": (0.0, 1e4),
     "within": (0.0, 1e4),
     "lines": (0.0, 1e4),
+    "alike": (0.0, 1e4),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
 }
@@ -112,6 +116,7 @@ def learning_of(config: SketchConfig) -> Learning:
         iterations=config.iterations,
         learning_rate=config.learning_rate,
         cool_down=config.cool_down,
+        mixing=config.mixing,
         views=config.views,
         checkpointed=config.checkpointed,
         weights=Weights(
@@ -121,6 +126,7 @@ def learning_of(config: SketchConfig) -> Learning:
             across=config.across,
             within=config.within,
             lines=config.lines,
+            alike=config.alike,
         ),
     )
 

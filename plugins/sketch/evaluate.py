@@ -12,8 +12,8 @@ from featurekit.atomic import make_folder
 from featurekit.config import compose
 from featurekit.errors import ConfigError
 from featurekit.io import read_metadata, read_tensors, write_image, write_json, write_tensors
-from featurekit.measures.correspondence import untrained
 from featurekit.measures.held_out import side_px
+from featurekit.measures.untrained import untrained
 from featurekit.run import run
 from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES

@@ -1,6 +1,6 @@
 """``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -11,12 +11,15 @@ from featurekit.types import Job, Progress, Result, silent
 
 from .config import SketchConfig, tiling_of
 from .folder import Skipped, pictures_in, report
+from .places import free_names, keep_apart
 from .settings import Tiling
 from .sheet import ink_picture, target_sheet
 from .sketcher import Sketcher
 from .style import digest, load_style
 from .tiles import tiled
+from .unused import check_reading
 
+SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
 
 
@@ -24,20 +27,24 @@ def extract(job: Job) -> Result:
     """Sketch a picture, or every picture of a folder, at its own size.
 
     Raises:
-        ConfigError: image or style is missing, or the style is of another backbone or damaged.
+        ConfigError: image or style is missing, a result would replace a picture, or the style is
+            of another backbone or damaged.
         ImageError: the picture cannot be read, or a folder has no picture that can.
     """
     config: SketchConfig = job.settings
     if job.image is None or config.style is None:
         missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
         raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
-    style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
-    sketcher = Sketcher.from_style(style, job.backbone)
     given = Path(job.image).expanduser()
     paths, skipped = pictures_in(given)
+    targets = _targets(paths, job.out)
+    keep_apart([*paths, Path(config.style).expanduser()], [*targets.values(), job.out / SHEET])
+    style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
+    check_reading(config, style, backbone=job.backbone.name)
+    sketcher = Sketcher.from_style(style, job.backbone)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}
-    for path in paths:
+    for path, target in targets.items():
         try:
             image = load_image(path)
         except ImageError as error:
@@ -47,23 +54,15 @@ def extract(job: Job) -> Result:
             continue
         with job.stage(f"sketching {path.name}") as progress:
             ink = draw_large(sketcher, image, tiling_of(config), progress)
-        name = _free(path, outputs)
-        outputs[name] = write_image(ink_picture(ink), job.out / f"{name}.png")
+        outputs[target.stem] = write_image(ink_picture(ink), target)
         if len(shown) < SHOWN:
             shown[path.name] = (image, ink)
     if not outputs:
         raise ImageError(
             f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
         )
-    outputs["sheet"] = write_image(target_sheet(shown), job.out / "sheet.png")
-    count = len(outputs) - 1
-    return Result(
-        stop=f"{count} picture{'s' * (count != 1)} sketched",
-        metrics={"pictures": count},
-        outputs=outputs,
-        summary=report(skipped),
-        skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
-    )
+    outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
+    return _result(outputs, skipped)
 
 
 def draw_large(
@@ -73,9 +72,18 @@ def draw_large(
     return tiled(sketcher, image, tile=tiling.side_px, overlap=tiling.overlap_px, progress=progress)
 
 
-def _free(path: Path, taken: Mapping[str, Path]) -> str:
-    """A name for a result: the picture's, with its suffix where two differ only by that."""
-    names = (path.stem, path.name.replace(".", "_"))
-    return next(
-        (name for name in names if name not in (*taken, "sheet", "run")), f"{path.stem}_sketch"
+def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where the sketch of each picture goes."""
+    names = free_names(paths, taken=("sheet", "run"))
+    return {path: out / f"{name}.png" for path, name in zip(paths, names, strict=True)}
+
+
+def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped]) -> Result:
+    count = len(outputs) - 1
+    return Result(
+        stop=f"{count} picture{'s' * (count != 1)} sketched",
+        metrics={"pictures": count},
+        outputs=outputs,
+        summary=report(skipped),
+        skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
     )

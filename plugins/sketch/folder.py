@@ -8,6 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from featurekit.errors import ImageError
+from featurekit.run import RECORD
 
 LISTED = 8  # left-out files that a report names
 
@@ -22,8 +23,8 @@ class Skipped(NamedTuple):
 def pictures_in(path: Path | str) -> tuple[list[Path], list[Skipped]]:
     """List the pictures of a folder; a file is its own list.
 
-    Whether a picture is whole shows when it is opened. Hidden files and sub-folders are passed
-    over and not reported.
+    Whether a picture is whole shows when it is opened. Hidden files, sub-folders and the record
+    of a run are passed over and not reported.
 
     Args:
         path: picture, or folder of pictures.
@@ -75,7 +76,7 @@ def report(skipped: Sequence[tuple[Path, str]]) -> str:
 
 
 def _counts(file: Path) -> bool:
-    return not (file.is_dir() or file.name.startswith("."))
+    return not (file.is_dir() or file.name.startswith(".") or file.name == RECORD)
 
 
 def _unfit(file: Path) -> str | None:

@@ -16,6 +16,9 @@ from .perceptual import Perceptual
 from .settings import Weights
 
 ROUNDING = 1e-6  # two embeddings nearer than this share of their length are the same
+LINE = (DARK + 1) / 2  # ink below it is a line to the measure of lines
+FAINT = 0.75  # ink below it may become one: nearer to a line than to white paper
+SURE = 8.0  # how steeply ink becomes a line around the threshold, per range of ink
 
 
 class ImageEncoder(Protocol):
@@ -35,6 +38,7 @@ class Terms:
     across: Tensor
     within: Tensor
     lines: Tensor
+    alike: Tensor
 
     def total(self, weights: Weights) -> Tensor:
         """Add the terms up, each times its weight; 0-dim."""
@@ -45,6 +49,7 @@ class Terms:
             + weights.across * self.across
             + weights.within * self.within
             + weights.lines * self.lines
+            + weights.alike * self.alike
         )
 
     def as_floats(self) -> dict[str, float]:
@@ -58,6 +63,15 @@ class Sampled:
 
     drawn: Tensor  # (1 1 h w), white paper 1, with its graph; any size
     embedding: Tensor  # of the picture, (1 d), from SketchLoss.embed
+    view: "Seen | None" = None  # the picture once more, in other colours and bent
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A view of a picture without a drawing."""
+
+    drawn: Tensor  # what the network drew of the view, (1 1 h w), with its graph
+    wanted: Tensor  # what it drew of the picture itself, bent like the view; the same shape
 
 
 class SketchLoss:
@@ -67,8 +81,8 @@ class SketchLoss:
     of one channel are shown to both networks as grey pictures; what a network draws beyond
     [0, 1] is not clamped.
 
-    Source: Yun et al. 2024, arXiv:2401.04362, but for ``lines``; the directions are those of Zhu
-    et al. 2022, arXiv:2110.08398, of raw instead of unit embeddings.
+    Source: Yun et al. 2024, arXiv:2401.04362, but for ``lines`` and ``alike``; the directions are
+    those of Zhu et al. 2022, arXiv:2110.08398, of raw instead of unit embeddings.
     """
 
     def __init__(
@@ -143,11 +157,12 @@ class SketchLoss:
         drawing) or of two directions (across: from picture to sketch; within: from source to
         sample). Where the wanted direction has no length, as within has for the source's own
         picture, nothing is asked and the term is 0. Where only the drawn one has none, the term
-        is 1. Both are without gradient.
+        is 1. Both are without gradient. alike is 1 - F1 of the lines of the sample's view: all
+        that is drawn of the sample, however faintly, is a line there. It is 0 without a view.
 
         Args:
             drawn_source: what the network drew of the source image, (1 1 h w).
-            sample: another picture; None makes across and within 0.
+            sample: another picture; None makes across, within and alike 0.
 
         Raises:
             ShapeError: the sketch has another size than the drawing, or the sample another shape.
@@ -162,7 +177,8 @@ class SketchLoss:
             clip=_turn(seen, self._wanted_seen),
             across=across,
             within=within,
-            lines=1 - soft_f1((1 - drawn_source).clamp(0, 1), self._lines),
+            lines=1 - soft_f1(lined(drawn_source), self._lines),
+            alike=nothing if sample is None or sample.view is None else _unlike(sample.view),
         )
 
     def _directions(self, sample: Sampled) -> tuple[Tensor, Tensor]:
@@ -176,6 +192,31 @@ class SketchLoss:
         across = _turn(_way(image, sketch), _way(self._image_seen, self._drawing_seen))
         within = _turn(_way(self._drawing_seen, sketch), _way(self._image_seen, image))
         return across, within
+
+
+def lined(ink: Tensor) -> Tensor:
+    """How surely each pixel is a line to the measure of lines, differentiable.
+
+    The measure knows a threshold and no paler or darker: what is well past it is all line, and
+    what is well short of it none. Ink that is in proportion instead, pale lines that the measure
+    does not see, would be half a success, and a true drawing with its soft rims none that is whole.
+
+    Args:
+        ink: any shape, white paper 1, not bounded.
+
+    Returns:
+        The same shape in [0, 1]: 0 on paper, 1 on black, steepest at the threshold.
+    """
+    white, black = (torch.sigmoid(ink.new_tensor(SURE * (LINE - end))) for end in (1, 0))
+    return ((torch.sigmoid(SURE * (LINE - ink)) - white) / (black - white)).clamp(0, 1)
+
+
+def _unlike(view: Seen) -> Tensor:
+    """How far the lines of a view are from those that its picture has, 0-dim in [0, 1]."""
+    sizes = expect(view.drawn, "1 1 h w", of="sketch of the view")
+    size = {axis: sizes[axis] for axis in "hw"}
+    expect(view.wanted, "1 1 h w", of="sketch that the view should have", **size)
+    return 1 - soft_f1(lined(view.drawn), (view.wanted < FAINT).to(view.drawn))
 
 
 def _grey(sketch: Tensor) -> Tensor:

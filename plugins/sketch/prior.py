@@ -25,7 +25,7 @@ from .principal import principal_axes
 FAMILY, VERSION = "featurekit.prior/", "1"  # what a file says it is
 TENSORS = ("mean", "axes", "deviations")
 COMPONENTS = 512  # of the paper's prior
-WORLD_CAPTIONS = 2000  # where no others are given
+WORLD_CAPTIONS = 1000  # where no others are given
 BATCH = 16  # captions per call of the text encoder
 
 

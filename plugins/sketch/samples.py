@@ -18,7 +18,7 @@ from .prior import Prior
 from .settings import Sampling
 from .ways import Way, generated_ways
 
-TOGETHER = 8  # trajectories that are sampled in one batch
+TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,9 @@ class Sampler:
     ) -> tuple[Sample, ...]:
         """Sample all pictures; those that the folder holds from an earlier run are read.
 
+        A batch of which one sample is missing is sampled as a whole: in another batch a sample
+        would be rounded otherwise, and a run that was stopped would end elsewhere.
+
         Args:
             folder: for one file per sample; made if it does not exist.
             key: what decides the samples; files of another key are made anew.
@@ -66,14 +69,20 @@ class Sampler:
         make_folder(folder)
         count = self.sampling.count
         paths = [folder / f"{i:04d}.safetensors" for i in range(count)]
-        todo = [i for i, path in enumerate(paths) if not _is_kept(path, key)]
-        progress(count - len(todo), count)
-        for start in range(0, len(todo), TOGETHER):
-            self._sample(todo[start : start + TOGETHER], paths, key)
-            progress(count - len(todo) + min(len(todo), start + TOGETHER), count)
+        missing = {i for i, path in enumerate(paths) if not _is_kept(path, key)}
+        progress(count - len(missing), count)
+        for start in range(0, count, TOGETHER):
+            batch = range(start, min(count, start + TOGETHER))
+            if missing.isdisjoint(batch):
+                continue
+            for i, sample in zip(batch, self._sampled(batch), strict=True):
+                if i in missing:
+                    _write(sample, paths[i], key)
+            missing -= set(batch)
+            progress(count - len(missing), count)
         return tuple(_read(path) for path in paths)
 
-    def _sample(self, numbers: Sequence[int], paths: Sequence[Path], key: str) -> None:
+    def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
         states = torch.cat([self.condition(i) for i in numbers])
         ways = generated_ways(
             self.backbone,
@@ -82,10 +91,7 @@ class Sampler:
             steps=self.steps,
             seeds=[_seed(self.seed, i, 1) for i in numbers],
         )
-        for i, way, own in zip(numbers, ways, states, strict=True):
-            tensors = {"latents": way.latents, "clean": way.clean, "states": own[None]}
-            tensors["timesteps"] = torch.tensor(way.timesteps)
-            write_tensors(tensors, paths[i], {"key": key})
+        return [Sample(way, own[None]) for way, own in zip(ways, states, strict=True)]
 
 
 def _is_kept(path: Path, key: str) -> bool:
@@ -93,6 +99,12 @@ def _is_kept(path: Path, key: str) -> bool:
         return path.exists() and read_metadata(path).get("key") == key
     except ConfigError:  # it was cut; it is made anew
         return False
+
+
+def _write(sample: Sample, path: Path, key: str) -> None:
+    tensors = {"latents": sample.way.latents, "clean": sample.way.clean, "states": sample.states}
+    tensors["timesteps"] = torch.tensor(sample.way.timesteps)
+    write_tensors(tensors, path, {"key": key})
 
 
 def _read(path: Path) -> Sample:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+ENOUGH = 16  # this many steps and any larger number tell the representative timesteps apart
+
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of the loss counts; the published values, which know no ``lines``."""
+    """What each term of the loss counts; the published values, without ``lines`` and ``alike``."""
 
     l1: float = 30.0
     perceptual: float = 15.0
@@ -13,6 +15,7 @@ class Weights:
     across: float = 1.0
     within: float = 1.0
     lines: float = 0.0
+    alike: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Learning:
     iterations: int = 1200
     learning_rate: float = 1e-4
     cool_down: float = 0.0  # last share, over which the rate falls; published: none
+    mixing: float = 1.0  # rate of the weights of layers and timesteps, in learning rates
     views: int = 1  # the drawn picture itself, and others made of it
     weights: Weights = field(default_factory=Weights)
     checkpointed: bool = False  # train in less memory and more time, with the same results

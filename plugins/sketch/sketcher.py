@@ -1,5 +1,6 @@
 """From a picture to its features, and to its sketch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +69,8 @@ class Sketcher:
         """Take up a style that was learnt on this backbone.
 
         Raises:
-            ConfigError: its timesteps or its weights are not those that it says it was learnt with.
+            ConfigError: its timesteps, channels or weights are not those that it says it was
+                learnt with.
             UnknownNameError: it reads maps of an unknown source.
         """
         reading = Reading(style.features, style.steps, style.seed)
@@ -81,6 +83,7 @@ class Sketcher:
                 f"a style of {style.steps} steps must be read at the timesteps {reader.timesteps}, "
                 f"but it says {style.timesteps}; learn the style again"
             )
+        _check_channels(style.channels, _channels(reader.anatomy))
         try:
             network.load_state_dict(dict(style.state))
         except RuntimeError as error:
@@ -98,9 +101,7 @@ class Sketcher:
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=reader.timesteps,
-            channels={
-                tap.name: tap.channels for tap in (*reader.anatomy.unet, *reader.anatomy.vae)
-            },
+            channels=_channels(reader.anatomy),
             sources=tuple(sorted(self.network.sources)),
             image_size=size,
             features=reader.reading.kind,
@@ -124,3 +125,19 @@ class Sketcher:
             Ink, (1 1 h w) in [0, 1] on the CPU, white paper is 1.
         """
         return self.draw(self.reader.features(image), image.shape[-2], image.shape[-1])
+
+
+def _channels(anatomy: Anatomy) -> dict[str, int]:
+    return {tap.name: tap.channels for tap in (*anatomy.unet, *anatomy.vae)}
+
+
+def _check_channels(said: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    """Refuse a style that was learnt on other maps than the backbone offers."""
+    other = sorted(name for name in {*said, *wanted} if said.get(name) != wanted.get(name))
+    if other:
+        name = other[0]
+        raise ConfigError(
+            f"a style must be learnt on the maps of the backbone, whose map {name} has "
+            f"{wanted.get(name, 'no')} channels, but it says {said.get(name, 'no')}; "
+            f"learn the style again"
+        )

@@ -13,7 +13,7 @@ from torch import Tensor
 from featurekit.backbone import Backbone
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
-from featurekit.measures.views import views_of
+from featurekit.measures.views import View, views_of
 from featurekit.types import Conditioning, Job, Progress
 
 from .config import SketchConfig, learning_of, reading_of, sampling_of
@@ -28,10 +28,9 @@ from .settings import Learning, Sampling
 from .shelf import Shelf
 from .sketcher import Reader, Sketcher
 from .subject import Subject
-from .training import Lessons, Trainer
+from .training import Again, Lessons, Trainer
 from .ways import noised_way
 
-CAPTIONS = 1000  # of the world, where no prior is given
 CHECKPOINT = "training.safetensors"
 
 Stages = Callable[[str], AbstractContextManager[Progress]]
@@ -70,7 +69,9 @@ class Study:
 
     def sampling_key(self, source: Conditioning) -> str:
         """What decides the sampled pictures."""
-        prior = sha256(self.prior.mean.numpy().tobytes() + self.prior.deviations.numpy().tobytes())
+        prior = sha256()
+        for part in (self.prior.mean, self.prior.deviations, self.prior.axes):
+            prior.update(part.numpy().tobytes())
         facts = [asdict(self.sampling), self.reader.reading.steps, self.seed, source.fingerprint]
         return _digest([*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name])
 
@@ -83,16 +84,30 @@ class Study:
             for view in views[1:]:
                 losses.append(losses[0].of_view(self._placed(view.ink)))
                 progress(len(losses), len(views) + len(samples))
-            embeddings = []
-            for sample in samples:
-                embeddings.append(losses[0].embed(self._decoded(sample)))
+            pictures, embeddings = [self._decoded(sample) for sample in samples], []
+            for picture in pictures:
+                embeddings.append(losses[0].embed(picture))
                 progress(len(views) + len(embeddings), len(views) + len(samples))
         return Lessons(
             views=Shelf(lambda i: self._of_view(views[i].image, i)),
             losses=losses,
             samples=Shelf(lambda i: self._of_sample(samples[i])),
             embeddings=embeddings,
+            again=self._again(pictures),
         )
+
+    def _again(self, pictures: Sequence[Tensor]) -> Again:
+        """One view of each sampled picture, numbered after those of the drawn one."""
+        first = self.learning.views
+
+        def view(number: int, ink: Tensor) -> View:
+            return views_of(pictures[number], ink, count=2, seed=self.seed + first + number)[1]
+
+        def features(number: int) -> Features:
+            white = torch.ones_like(pictures[number][:, :1])
+            return self._of_view(view(number, white).image, first + number)
+
+        return Again(Shelf(features), lambda number, ink: view(number, ink).ink)
 
     def learn(
         self, lessons: Lessons, folder: Path, *, sources: tuple[str, ...], key: str, stage: Stages
@@ -174,7 +189,7 @@ def study_of(job: Job) -> Study:
     else:
         perceptual = Lpips.load(config.lpips, backbone.device)
     if config.prior is None:
-        prior = fit_prior(backbone, world_captions(CAPTIONS))
+        prior = fit_prior(backbone, world_captions())
     else:
         prior = load_prior(config.prior, backbone)
     return Study(

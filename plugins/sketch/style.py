@@ -91,13 +91,18 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
 
     Raises:
         ConfigError: no such file, not a whole style, one of another version, of another model,
-            or with numbers that are not finite.
+            of another polarity, or with numbers that are not finite.
     """
     where = Path(path).expanduser()
     words, state = _read(where)
     _check_format(words.get("format"), where)
     style = _style(words, state, where)
     _check_backbone(style, backbone, weights)
+    if style.polarity != POLARITY:
+        raise ConfigError(
+            f"a style must draw {POLARITY}, but {str(where)!r} draws {style.polarity!r}; "
+            f"learn the style from a drawing of that polarity"
+        )
     broken = next((name for name, one in state.items() if not one.isfinite().all()), None)
     if broken:
         raise ConfigError(

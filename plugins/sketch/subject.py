@@ -1,10 +1,11 @@
 """What is learnt from: the user's picture with its drawing, or a bundled scene."""
 
 from dataclasses import dataclass
+from warnings import warn
 
 from torch import Tensor
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.errors import ConfigError, ImageError, UnknownNameError
 from featurekit.io import load_image
 from featurekit.measures.held_out import image_of, side_px
 from featurekit.measures.lines import drawing_of
@@ -16,6 +17,7 @@ from .config import SketchConfig
 from .drawing import fit_drawing, read_drawing
 
 SCENE_KIND = "face"
+LARGEST = 4  # sides of the model that a picture to learn from may have
 FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
 
 
@@ -36,7 +38,11 @@ def subject_of(job: Job) -> Subject:
     Raises:
         ConfigError: a picture without its drawing, or a drawing without its picture.
         UnknownNameError: the world has no such drawing style.
-        ImageError: see the readers of pictures and drawings.
+        ImageError: the picture is too large to be learnt from; and see the readers of pictures
+            and drawings.
+
+    Warns:
+        UserWarning: the picture is larger than the model's own, which takes longer.
     """
     config: SketchConfig = job.settings
     if (job.image is None) != (config.drawing is None):
@@ -48,11 +54,32 @@ def subject_of(job: Job) -> Subject:
     if job.image is None or config.drawing is None:
         return from_scene(bundled(config.scene), config.hand, side_px(job.backbone))
     image = load_image(job.image)
+    _check_size(image, side_px(job.backbone))
     if config.fit:
         drawing = fit_drawing(config.drawing, image=image)
     else:
         drawing = read_drawing(config.drawing, height=image.shape[-2], width=image.shape[-1])
     return Subject(image, drawing.ink, job.prompt, job.image, drawing.mended)
+
+
+def _check_size(image: Tensor, own: int) -> None:
+    """A picture that is learnt from is read whole, at every view of it."""
+    height, width = image.shape[-2:]
+    most = LARGEST * own
+    if max(height, width) > most:
+        raise ImageError(
+            f"a picture to learn from must have at most {most} px a side, {LARGEST} times the "
+            f"model's own {own} px, got {width}x{height} px; give a smaller picture and drawing "
+            f"(the style then sketches pictures of any size with task=extract)"
+        )
+    if max(height, width) > own:
+        times = height * width / own**2
+        warn(
+            f"the picture has {width}x{height} px, the model's own have {own} px a side: it is "
+            f"read whole, and learning takes about {max(times, 1):.1f} times as long as at "
+            f"{own} px; a smaller picture and drawing are faster",
+            stacklevel=3,
+        )
 
 
 def bundled(number: int) -> Scene:

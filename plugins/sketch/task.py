@@ -1,6 +1,6 @@
 """``featurekit run plugin=sketch``: from a job to a style, sketches, figures and a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,17 @@ from .drawing import overlay
 from .evaluate import evaluate
 from .extracting import draw_large, extract
 from .judging import Exam, Row, means
+from .mixing import shares
+from .places import free_names, keep_apart
 from .sheet import exam_sheet, loss_curve, pair_sheet, target_sheet
 from .sketcher import Sketcher
 from .study import study_of
 from .style import save_style
 from .subject import SCENE_KIND, subject_of
+from .unused import check_used
 
 STYLE = "style.safetensors"
+CONTROLS = "the network on VAE features alone and on a random UNet: see task=evaluate"
 FILES = {  # of a training, by the name of the output
     "pair": "pair.png",
     "curve": "curve.png",
@@ -39,20 +43,22 @@ def run(job: Job) -> Result:
 
     Raises:
         UnknownNameError: no such task.
-        ConfigError: a setting is out of range.
+        ConfigError: a setting is out of range, or the task would not use it.
     """
     tasks = {"train": train, "extract": extract, "evaluate": evaluate}
     if job.task not in tasks:
         raise UnknownNameError("task of plugin sketch", job.task, tasks)
     check(job.settings)
+    check_used(job.settings, task=job.task, own=job.image is not None)
     return tasks[job.task](job)
 
 
 def train(job: Job) -> Result:
     """Learn one style, sketch what was not learnt from, and show and measure it."""
     config: SketchConfig = job.settings
+    _check_places(job)
+    targets = _read_targets(config.targets)
     subject, study = subject_of(job), study_of(job)
-    targets = {Path(name).stem: load_image(name) for name in config.targets}
     samples = study.sampled(subject, job.out / "samples", job.stage)
     lessons = study.lessons(subject, samples, job.stage)
     sketcher, trace = study.learn(
@@ -73,14 +79,17 @@ def train(job: Job) -> Result:
         "samples": len(samples),
         "loss": trace[-1],
         "mended": list(subject.mended),
+        "mixing": shares(sketcher.network.mixing()),
     }
     lines = [f"the drawing was mended: {what}" for what in subject.mended]
+    if config.lpips is None:
+        lines.append(f"perceptual loss: {study.perceptual.name}, since no plugin.lpips was given")
     if targets:
         pictures["targets"] = target_sheet(_targets(job, sketcher, targets))
     if job.image is None:
         table, pictures["sheet"] = _examined(job, sketcher)
         metrics["held_out"] = {config.hand: table}
-        lines.append(sentence(table))
+        lines += [sentence(table), CONTROLS]
     elif not targets:
         lines.append(f"to sketch: featurekit run plugin=sketch task=extract image=FILE {_use(job)}")
     outputs |= {name: write_image(one, job.out / FILES[name]) for name, one in pictures.items()}
@@ -90,6 +99,18 @@ def train(job: Job) -> Result:
         outputs=outputs,
         summary="\n".join(lines),
     )
+
+
+def _check_places(job: Job) -> None:
+    """Refuse an out whose results would replace the user's own pictures."""
+    given = [name for name in (job.image, job.settings.drawing, *job.settings.targets) if name]
+    results = [job.out / name for name in (STYLE, *FILES.values())]
+    keep_apart([Path(name).expanduser() for name in given], results)
+
+
+def _read_targets(names: Sequence[str]) -> dict[str, Tensor]:
+    paths = [Path(name).expanduser() for name in names]
+    return {name: load_image(path) for name, path in zip(free_names(paths), paths, strict=True)}
 
 
 def sentence(table: Mapping[str, Mapping[str, Row]]) -> str:

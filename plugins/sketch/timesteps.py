@@ -3,10 +3,11 @@
 from featurekit.errors import ConfigError
 from featurekit.noise import Schedule
 
+from .settings import ENOUGH
+
 STEPS = 50  # of the run that the numbers below count
 # steps whose features stand for all others; 0 is the cleanest. Source: arXiv 2401.04362, its code
 REPRESENTATIVE = (0, 3, 8, 12, 16, 21, 25, 28, 32, 35, 39, 43, 47)
-ENOUGH = 16  # this many steps and any larger number tell the representative ones apart
 
 
 def levels_of(steps: int) -> tuple[int, ...]:

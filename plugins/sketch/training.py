@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -15,13 +16,24 @@ from featurekit.io import read_metadata, read_tensors, write_tensors
 from featurekit.types import Progress, silent
 
 from .features import Features
-from .losses import Sampled, SketchLoss, Terms
-from .settings import Learning
+from .losses import Sampled, Seen, SketchLoss, Terms
+from .settings import Learning, Weights
 
 SAVE_SECONDS = 10.0  # between checkpoints
 FORMAT = "featurekit.sketch-training/1"
+LOGITS = ".logits"  # how the names of parameters end that weigh layers and timesteps
+SETTLED, WHOLE = 0.5, 0.75  # shares of the training where alike begins to count, and counts whole
 
 Give = Callable[[int], Features]
+Trace = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """One view of each picture without a drawing."""
+
+    features: Give
+    moved: Callable[[int, Tensor], Tensor]  # ink (1 1 h w) of a picture, bent like its view
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +44,7 @@ class Lessons:
     losses: Sequence[SketchLoss]  # of each view
     samples: Give  # of pictures without a drawing
     embeddings: Sequence[Tensor]  # of those pictures by CLIP, (1 d) each
+    again: Again | None = None  # those pictures; without it alike asks nothing
 
     def chosen(self, iteration: int, iterations: int, seed: int) -> tuple[int, int | None]:
         """Which view and which sample an iteration learns from: samples in order, views by lot."""
@@ -43,6 +56,14 @@ class Lessons:
         if not self.embeddings:
             return view, None
         return view, min(len(self.embeddings) - 1, iteration * len(self.embeddings) // iterations)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A state that gave a finite loss and a finite gradient."""
+
+    state: Mapping[str, Tensor]  # see ``state_of``; copies, which the training does not change
+    iterations: int  # that led to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,47 +90,79 @@ class Trainer:
             The terms of the loss of every iteration so far, with their ``total``.
 
         Raises:
-            TrainingError: the loss is NaN or infinite; the weights before it are kept.
+            TrainingError: the loss, its gradient or a weight is NaN or infinite; the last state
+                that had all three finite is kept.
             ConfigError: the checkpoint is another training's.
             OutputError: a checkpoint cannot be written.
         """
-        optimiser = optim.Adam(self.network.parameters(), self.learning.learning_rate)
+        groups = _groups(self.network, self.learning.mixing)
+        optimiser = optim.Adam(groups, self.learning.learning_rate)
         trace = self._resumed(optimiser)
         until = self.learning.iterations if until is None else until
-        saved = time.monotonic()
-        for iteration in range(len(trace), until):
-            terms = self._terms(iteration)
-            loss = terms.total(self.learning.weights)
-            total = float(loss.detach())
-            if not math.isfinite(total):
-                self._save(optimiser, trace)
-                raise TrainingError(
-                    f"the loss must stay finite, got NaN or infinity at iteration {iteration}; the "
-                    f"state before it is kept in {str(self.path)!r}; "
-                    f"begin anew with a lower plugin.learning_rate"
-                )
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+        begun, saved = len(trace), time.monotonic()
+        good: Kept | None = None
+        for iteration in range(begun, until):
+            row = self._slope(iteration, optimiser)
+            if row is None:
+                raise self._ended(iteration, good, trace)
+            # only now is the state known to be good, and only a good one is ever written
+            good = self._kept(optimiser, iteration)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._save(good, trace)
+                saved = time.monotonic()
             _set_rate(optimiser, rate_at(iteration, self.learning))
             optimiser.step()
-            trace.append(terms.as_floats() | {"total": total})
-            if time.monotonic() - saved > SAVE_SECONDS or iteration + 1 == until:
-                self._save(optimiser, trace)
-                saved = time.monotonic()
+            trace.append(row)
             progress(iteration + 1, self.learning.iterations)
+        if until > begun:
+            if self._slope(until - 1, optimiser) is None:  # of the last weights, for the file
+                raise self._ended(until, good, trace)
+            self._save(self._kept(optimiser, until), trace)
         return trace
+
+    def _slope(self, iteration: int, optimiser: optim.Optimizer) -> dict[str, float] | None:
+        """Compute loss and gradient; None if they or the weights are not finite."""
+        terms = self._terms(iteration)
+        loss = terms.total(weights_at(iteration, self.learning))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        total = float(loss.detach())
+        if not math.isfinite(total) or not _is_finite(self.network):
+            return None
+        return terms.as_floats() | {"total": total}
+
+    def _ended(self, iteration: int, good: Kept | None, trace: Trace) -> TrainingError:
+        """Write the last good state, if this call had one, and word the error."""
+        if good is not None:
+            self._save(good, trace)
+        kept = "the state before it is that of a new training, so that nothing is kept"
+        if self.path.exists():
+            kept = f"the state before it is kept in {str(self.path)!r}"
+        return TrainingError(
+            f"the loss, its gradient and the weights must stay finite, got NaN or infinity at "
+            f"iteration {iteration}; {kept}; begin anew with a lower plugin.learning_rate"
+        )
 
     def _terms(self, iteration: int) -> Terms:
         view, number = self.lessons.chosen(iteration, self.learning.iterations, self.seed)
         loss, features = self.lessons.losses[view], self.lessons.views(view)
         if number is None:
             return loss(_fitted(self.network(features), loss), None)
-        sample = self.lessons.samples(number)
-        if sample.image.shape != features.image.shape:
-            drawn, other = self.network(features), self.network(sample)
-        else:
-            drawn, other = self.network(Features.together([features, sample])).split(1)
-        return loss(_fitted(drawn, loss), Sampled(other, self.lessons.embeddings[number]))
+        asked, again = [features, self.lessons.samples(number)], self.lessons.again
+        if again is not None and weights_at(iteration, self.learning).alike > 0:
+            asked.append(again.features(number))
+        drawn, other, *views = self._drawn(asked)
+        seen = None
+        if again is not None and views:
+            seen = Seen(views[0], again.moved(number, other.detach()))
+        sample = Sampled(other, self.lessons.embeddings[number], seen)
+        return loss(_fitted(drawn, loss), sample)
+
+    def _drawn(self, asked: Sequence[Features]) -> Sequence[Tensor]:
+        """Draw pictures, together where they are of one size; (1 1 h w) each."""
+        if len({one.image.shape for one in asked}) > 1:
+            return [self.network(one) for one in asked]
+        return torch.split(self.network(Features.together(asked)), 1)
 
     def _resumed(self, optimiser: optim.Optimizer) -> list[dict[str, float]]:
         if not self.path.exists():
@@ -126,10 +179,14 @@ class Trainer:
         names = words["terms"].split()
         return [dict(zip(names, row, strict=True)) for row in trace.tolist()]
 
-    def _save(self, optimiser: optim.Optimizer, trace: Sequence[Mapping[str, float]]) -> None:
-        names = list(trace[0]) if trace else []
+    def _kept(self, optimiser: optim.Optimizer, iterations: int) -> Kept:
         tensors = state_of(self.network, optimiser)
-        tensors["trace"] = torch.tensor([list(row.values()) for row in trace], dtype=torch.float64)
+        return Kept({name: one.clone() for name, one in tensors.items()}, iterations)
+
+    def _save(self, kept: Kept, trace: Trace) -> None:
+        names = list(trace[0]) if trace else []
+        rows = [list(row.values()) for row in trace[: kept.iterations]]
+        tensors = {**kept.state, "trace": torch.tensor(rows, dtype=torch.float64)}
         words = {"format": FORMAT, "key": self.key, "terms": " ".join(names)}
         write_tensors(tensors, self.path, words)
 
@@ -138,6 +195,13 @@ def rate_at(iteration: int, learning: Learning) -> float:
     """Learning rate: as it is, then falling to a twentieth over the last share of the training."""
     left = (learning.iterations - iteration) / max(1.0, learning.cool_down * learning.iterations)
     return learning.learning_rate * min(1.0, max(0.05, left))
+
+
+def weights_at(iteration: int, learning: Learning) -> Weights:
+    """Weights of the loss: alike counts nothing while drawings are poor, then ever more."""
+    share = (iteration / learning.iterations - SETTLED) / (WHOLE - SETTLED)
+    weights = learning.weights
+    return replace(weights, alike=weights.alike * min(1.0, max(0.0, share)))
 
 
 def state_of(network: nn.Module, optimiser: optim.Optimizer) -> dict[str, Tensor]:
@@ -164,11 +228,32 @@ def restore(network: nn.Module, optimiser: optim.Optimizer, tensors: Mapping[str
             }
 
 
+def _is_finite(network: nn.Module) -> bool:
+    """Whether every weight and every gradient is a number whose square is one."""
+    weights = list(network.parameters())
+    gradients = [one.grad for one in weights if one.grad is not None]
+    norms = torch.stack([one.detach().norm() for one in (*weights, *gradients)])
+    return math.isfinite(float(norms.norm()))
+
+
 def _fitted(drawn: Tensor, loss: SketchLoss) -> Tensor:
     """Without the padding that the drawing does not have."""
     return grid.crop(drawn, *loss.size)
 
 
+def _groups(network: nn.Module, mixing: float) -> list[dict[str, Any]]:
+    """All parameters, and how fast each is learnt, in learning rates.
+
+    Adam moves every number by about the rate. That is much for a weight of a convolution and
+    nothing for a logit, which has to change by 1 before a layer counts three times as much.
+    """
+    named = list(network.named_parameters())
+    logits = [one for name, one in named if name.endswith(LOGITS)]
+    others = [one for name, one in named if not name.endswith(LOGITS)]
+    groups = ({"params": others, "pace": 1.0}, {"params": logits, "pace": mixing})
+    return [group for group in groups if group["params"]]
+
+
 def _set_rate(optimiser: optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["pace"]

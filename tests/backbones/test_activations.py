@@ -4,6 +4,12 @@ from collections import Counter
 
 import pytest
 import torch
+from diffusers.models.attention import BasicTransformerBlock, FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.upsampling import Upsample2D
 
 from featurekit.backbones import load, sd, sdxl
 from featurekit.backbones.describe import activations, describe_backbone
@@ -74,6 +80,32 @@ def test_there_are_as_many_as_the_config_makes(name, resnets, attentions, blocks
     assert found["conv_in"] == 1
     levels = len(bundled_configs(name)["unet"]["block_out_channels"])
     assert (found["down"], found["mid"], found["up"]) == (levels, 1, levels)
+
+
+@pytest.mark.parametrize("name", ["embedded", "sd15", "sd21", "sdxl"])
+def test_every_module_of_each_kind_is_listed_with_all_that_can_be_read_of_it(name):
+    model, sides = MODELS[name](), Counter()
+    listed = {(tap.network, tap.address) for tap in describe_backbone(name)}
+    kinds = {
+        ResnetBlock2D: ("", ":in", ".conv2"),
+        Transformer2DModel: ("",),
+        BasicTransformerBlock: ("",),
+        Attention: ("", ".to_q", ".to_k", ".to_v", ":map"),
+        FeedForward: (".net.0",),
+        Downsample2D: ("",),
+        Upsample2D: ("",),
+    }
+    for path, part in model.unet.named_modules():
+        for end in next((ends for kind, ends in kinds.items() if isinstance(part, kind)), ()):
+            assert ("unet", f"{path}{end}") in listed
+            sides[type(part)] += 1
+    assert set(sides) == set(kinds)
+    for block in range(len(model.unet.up_blocks)):
+        for number in range(len(model.unet.up_blocks[block].resnets)):
+            assert ("unet", f"up_blocks.{block}:skip{number}") in listed
+    for path, part in model.vae.named_modules():
+        if isinstance(part, (ResnetBlock2D, Attention)):
+            assert ("vae", path) in listed
 
 
 def test_the_known_ones_are_where_they_are_known_to_be():

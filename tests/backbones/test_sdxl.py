@@ -71,6 +71,20 @@ def test_a_prompt_becomes_what_the_pipeline_makes_of_it(ours, theirs, prompt):
 
 
 @torch.no_grad()
+def test_encoding_and_decoding_are_the_pipelines_autoencoder(ours, theirs):
+    image = normal(2, 3, 64, 128).clamp(-1, 1)
+    posterior = theirs.vae.encode(image).latent_dist
+    factor = theirs.vae.config.scaling_factor
+    assert factor == pytest.approx(0.13025)  # not Stable Diffusion 1's
+    mean, std = ours.moments(image)
+    torch.testing.assert_close(mean, posterior.mean * factor, rtol=0, atol=1e-5)
+    torch.testing.assert_close(std, posterior.std * factor, rtol=0, atol=1e-5)
+    assert torch.equal(ours.encode(image), mean)
+    decoded = theirs.vae.decode(mean / factor).sample
+    torch.testing.assert_close(ours.decode(mean), decoded, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 def test_one_step_sees_the_network_given_what_the_pipeline_gives_it(ours, theirs, guidance):
     """The inputs that the pipeline hands to its UNet, recorded, are ours at the same latent."""

@@ -2,21 +2,14 @@
 
 import pytest
 import torch
-from reduced import reduced_configs
+from families import EVERY
 
 from featurekit.attention_maps import attention_maps
 from featurekit.backbone import Backbone
-from featurekit.backbones import load, sd, sdxl
 from featurekit.capture import capture
+from featurekit.errors import ShapeError
 from featurekit.tokens import as_map
 
-EVERY = {
-    "embedded": lambda: load("embedded", "cpu"),
-    "random": lambda: load("random", "cpu"),
-    "sd15": lambda: sd.build("sd15", reduced_configs("sd15"), device="cpu"),
-    "sd21": lambda: sd.build("sd21", reduced_configs("sd21"), device="cpu"),
-    "sdxl": lambda: sdxl.build("sdxl", reduced_configs("sdxl"), device="cpu"),
-}
 LEVELS = {"sdxl": 3}  # all others have four
 
 
@@ -113,6 +106,30 @@ def test_the_timestep_given_is_the_one_the_network_saw(backbone, latent):
             backbone.predictor(backbone.embed("a face"), guidance)(latent, 261)
     hook.remove()
     assert [(type(t), t) for t in seen] == [(int, 261)] * 2
+
+
+def test_a_predictor_names_its_backbone_conditioning_and_guidance(backbone):
+    face = backbone.embed("a face")
+    one = backbone.predictor(face).fingerprint
+    assert one.startswith(f"{backbone.name}, ")
+    assert face.fingerprint in one
+    assert one == backbone.predictor(backbone.embed("a face"), 1.0).fingerprint
+    others = {backbone.predictor(backbone.embed("a cat")).fingerprint}
+    others.add(backbone.predictor(face, 7.5).fingerprint)
+    assert len({one, *others}) == 3
+
+
+def test_it_prints_one_line_and_never_the_networks(backbone):
+    line = repr(backbone)
+    assert line.startswith(f"{type(backbone).__name__}('{backbone.name}', float32 on cpu, latents ")
+    for shown in (line, repr(backbone.noise), repr(backbone.embed("a face\n"))):
+        assert len(shown) < 200
+        assert "\n" not in shown
+
+
+def test_a_latent_of_whole_numbers_is_refused(backbone, latent):
+    with pytest.raises(ShapeError, match=r"must be of a floating dtype, got torch\.int64"):
+        backbone.predictor(backbone.embed("a face"))(latent.long(), 261)
 
 
 def test_strides_fall_on_the_way_up_to_that_of_the_latent(backbone):

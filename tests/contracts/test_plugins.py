@@ -2,8 +2,8 @@
 
 import pytest
 
-from featurekit.conformance import check_plugin
 from featurekit.registry import load_plugin, plugins
+from featurekit.testing import check_plugin
 
 SHORT = {  # settings that make the default task a matter of seconds
     "drag": [

@@ -36,7 +36,7 @@ def test_features_that_know_the_foreground_beat_every_control(model, monkeypatch
         truth[float(image.sum())] = foreground(one, size)
         return image
 
-    def read(backbone, image, *, taps, timesteps, seed):
+    def read(backbone, image, *, taps, timesteps, ensemble, seed):
         mask = truth[float(image.sum())] if backbone is model else torch.ones_like(image[:, :1])
         return [FeatureMap(torch.cat((mask, 1 - mask), dim=1), taps[0], timesteps[0], 1)]
 
@@ -61,8 +61,8 @@ def test_raw_patches_see_brightness_and_not_its_direction_alone():
     dark, bright = (torch.full((1, 3, 4, 4), value) for value in (0.1, 0.9))
     here = torch.cat((dark, bright), dim=3)
     mask = torch.cat((torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)), dim=3)
-    field = measure._patches(here)
-    there = measure._patches(bright)
+    field = measure.raw_patches(here)
+    there = measure.raw_patches(bright)
     assert float(measure.propagate(field, mask, there, neighbours=1).mean()) == 1
 
 

@@ -7,6 +7,7 @@ from featurekit.artefacts import places
 from featurekit.backbones import random
 from featurekit.errors import ConfigError
 from featurekit.measures import norms, positions, timesteps
+from featurekit.measures.timesteps import Asked
 from featurekit.types import FeatureMap
 
 
@@ -96,6 +97,17 @@ def test_tokens_and_channels_that_were_planted_are_reported(model, images, monke
     assert set(found.pictures) == {"norms"}
 
 
+def test_counts_of_high_tokens_are_scaled_to_their_largest():
+    field = torch.ones(4, 3, 4, 4)
+    field[:2, :, 1, 2] = 100
+    high = norms.high_norms(field)
+    *_, counts = norms._shown(high, 1)
+    tile = counts.crop((0, 0, 256, 256))
+    bright, dark = tile.getpixel((2 * 64 + 32, 64 + 32)), tile.getpixel((32, 32))
+    assert bright == norms.heat_scale(2, 1).getpixel((1, 0))
+    assert dark == norms.heat_scale(2, 1).getpixel((0, 0))
+
+
 def test_a_grid_without_an_inside_has_no_corners_to_compare(model, images, monkeypatch):
     def read(backbone, image, *, taps, timesteps, seed):
         return [FeatureMap(features(image, side=2), "a", timesteps[0], 16)]
@@ -110,9 +122,7 @@ def test_timesteps_are_chosen_from_what_the_network_computes(model, images):
     found = timesteps.measure_timesteps(
         model,
         images[:3],
-        taps=["mid"],
-        steps=5,
-        count=2,
+        Asked(("mid",), 5, 2),
         progress=lambda *both: told.append(both),
     )
     assert len(found.figures["timesteps"]) == 2
@@ -122,9 +132,31 @@ def test_timesteps_are_chosen_from_what_the_network_computes(model, images):
     assert found.pictures["timesteps"].width > 1000
 
 
+def test_a_seed_is_of_the_noise_of_pictures(model, images):
+    asked = (Asked(("mid",), 5, 2, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (timesteps.measure_timesteps(model, images[:1], one) for one in asked)
+    assert first.figures == again.figures
+    assert first.figures["distances"] != other.figures["distances"]
+
+
+def test_runs_are_sampled_from_seeds_or_inverted_from_pictures(model, images):
+    told, asked = [], Asked(("mid",), 5, 2)
+    kept = timesteps.SHOWN + 1
+    found = timesteps.measure_runs(
+        model, range(kept), asked, progress=lambda *both: told.append(both)
+    )
+    assert found.figures["images"] == kept
+    assert told[-1] == (kept, kept)
+    inverted = timesteps.measure_runs(model, images[:2], asked).figures
+    assert inverted["distances"] != found.figures["distances"]
+    assert set(inverted["segment_timesteps"]) <= {1, 201, 401, 601, 801}
+    again = timesteps.measure_runs(model, range(kept), asked)
+    assert again.figures == found.figures
+
+
 def test_pictures_of_two_sizes_are_read_each_as_it_is(model, images):
     wide = torch.zeros(1, 3, 32, 64)
-    found = timesteps.measure_timesteps(model, [images[0], wide], taps=["mid"], steps=5, count=2)
+    found = timesteps.measure_timesteps(model, [images[0], wide], Asked(("mid",), 5, 2))
     assert found.figures["images"] == 2
     with pytest.raises(ConfigError, match="norms need pictures of one size to be compared"):
         norms.measure_norms(model, [images[0], wide], taps=["mid"], timestep=1)
@@ -135,5 +167,7 @@ def test_too_few_pictures_are_refused(model, images):
         positions.measure_positions(model, images[:3], taps=["mid"], timestep=1)
     with pytest.raises(ConfigError, match="timesteps must be chosen on an image, got none"):
         timesteps.measure_timesteps(model, [])
-    with pytest.raises(ConfigError, match="norms need pictures of one size"):
+    with pytest.raises(ConfigError, match=r"norms need pictures of one size.* got none"):
         norms.measure_norms(model, [], taps=["mid"], timestep=1)
+    with pytest.raises(ConfigError, match="timesteps must be chosen on a run, got none"):
+        timesteps.measure_runs(model, [])

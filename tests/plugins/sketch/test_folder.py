@@ -47,6 +47,13 @@ def test_names_that_count_as_equal_are_in_one_order_only(tmp_path):
     ]
 
 
+def test_the_record_of_a_run_is_no_picture_that_was_left_out(tmp_path):
+    fill(tmp_path, "a.png", "run.json", "other.json")
+    found, skipped = pictures_in(tmp_path)
+    assert names(found) == ["a.png"]
+    assert [one.path.name for one in skipped] == ["other.json"]
+
+
 def test_every_file_is_taken_or_reported_but_hidden_ones_and_folders(tmp_path):
     fill(tmp_path, "a.png", "notes.txt", "paper.pdf", "noend", ".DS_Store", ".b.png", "c.webp")
     (tmp_path / "inner.png").mkdir()

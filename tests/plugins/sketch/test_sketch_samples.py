@@ -7,6 +7,7 @@ import torch
 
 import featurekit as fk
 from featurekit.io import read_metadata, read_tensors, write_tensors
+from featurekit_sketch import samples as samples_module
 from featurekit_sketch.anatomy import Anatomy
 from featurekit_sketch.prior import fit_prior
 from featurekit_sketch.reading import read
@@ -63,8 +64,8 @@ def changed(before, folder):
     return sorted(name for name, at in stamps(folder).items() if before.get(name) != at)
 
 
-def alike(a, b, tolerance=1e-4):
-    """Whether two samples are one but for the rounding of other batches."""
+def alike(a, b, tolerance=0.0):
+    """Whether two samples are one, by default bit for bit."""
     pairs = ((a.way.latents, b.way.latents), (a.way.clean, b.way.clean), (a.states, b.states))
     return a.way.timesteps == b.way.timesteps and all(
         (one - other).norm() <= tolerance * other.norm() for one, other in pairs
@@ -123,7 +124,7 @@ def test_a_cut_file_alone_is_made_anew(folder, made, sampler, rows, kept):
     before = stamps(folder)
     again = sampler(folder, key="a")
     assert changed(before, folder) == [cut.name]
-    assert sum(rows) == STEPS
+    assert sum(rows) == COUNT * STEPS  # with the others of its batch, which are thrown away
     assert alike(again[1], made[1][1])
 
 
@@ -134,6 +135,37 @@ def test_a_sample_depends_on_its_number_and_not_on_what_is_sampled_with_it(folde
     assert all(alike(one, other) for one, other in zip(again, made[1], strict=True))
     other = replace(sampler, seed=6)(folder, key="b")
     assert not alike(other[1], made[1][1], tolerance=0.1)
+
+
+@pytest.mark.parametrize(("lost", "drawn"), [(0, 2), (1, 2), (2, 1)])
+def test_a_batch_is_always_of_the_same_samples(sampler, tmp_path, rows, monkeypatch, lost, drawn):
+    monkeypatch.setattr(samples_module, "TOGETHER", 2)
+    whole = sampler(tmp_path, key="a")
+    (tmp_path / name_of(lost)).unlink()
+    rows.clear()
+    again = sampler(tmp_path, key="a")
+    assert rows == [drawn] * STEPS
+    assert all(alike(one, other) for one, other in zip(again, whole, strict=True))
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_sampling_that_broke_off_while_writing_ends_like_one_that_did_not(
+    sampler, made, tmp_path, monkeypatch, last
+):
+    written = []
+
+    def full(tensors, path, words):
+        if len(written) == last:
+            raise KeyboardInterrupt
+        written.append(write_tensors(tensors, path, words))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(samples_module, "write_tensors", full)
+        with pytest.raises(KeyboardInterrupt):
+            sampler(tmp_path, key="a")
+    assert len(list(tmp_path.iterdir())) == last
+    again = sampler(tmp_path, key="a")
+    assert all(alike(one, other) for one, other in zip(again, made[1], strict=True))
 
 
 def test_a_kept_picture_costs_26_rows_of_the_unet_to_read(backbone, folder, sampler, rows):

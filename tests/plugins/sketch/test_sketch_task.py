@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 import featurekit as fk
+from featurekit.cli import main
 from featurekit.errors import ConfigError, ImageError, UnknownNameError
 from featurekit.io import read_json, read_tensors
 from featurekit.scenes import scene
@@ -53,6 +54,12 @@ def test_the_default_run_writes_a_style_a_sheet_a_curve_and_figures(learnt):
     assert set(table["sketch"]["face"]) == {"ssim", "f1", "l1", "pearson"}
     assert "open_clip" in found["metrics"]["perceptual"]
     assert "F1" in found["summary"]
+    lost, *_, controls = found["summary"].splitlines()
+    assert lost.startswith(f"perceptual loss: {found['metrics']['perceptual']}, since no plugin.lp")
+    assert controls.endswith("on VAE features alone and on a random UNet: see task=evaluate")
+    mixing = found["metrics"]["mixing"]
+    assert len(mixing["low"]["timesteps"]) == len(mixing["top"]["timesteps"]) == 13
+    assert 0 < mixing["top"]["first_level"] < 1
 
 
 def test_the_same_run_again_samples_and_learns_nothing_anew(learnt):
@@ -112,16 +119,20 @@ def test_a_folder_goes_on_past_broken_files_and_ends_with_code_3(learnt, tmp_pat
 
 
 def test_the_users_own_pair_is_learnt_and_the_targets_are_sketched(picture, drawing, tmp_path):
-    out = tmp_path / "out"
+    out, other = tmp_path / "out", tmp_path / "other" / picture.name
+    other.parent.mkdir()
+    scene(6, "vehicle").image(64).save(other)
     record = run(
         *FAST,
         f"image={picture}",
         f"plugin.drawing={drawing}",
-        f"plugin.targets=[{picture}]",
+        f"plugin.targets=[{picture},{other}]",
         "prompt=a face",
         f"out={out}",
     )
     assert "held_out" not in record["metrics"]
+    stages = [stage["name"] for stage in record["stages"]]
+    assert stages[-2:] == ["sketching picture", "sketching picture_png"]  # none is lost
     assert (out / "targets.png").exists()
     assert (out / "pair.png").exists()
 
@@ -144,6 +155,8 @@ def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
         (["plugin.drawing=x.png"], r"got plugin\.drawing alone; give image=FILE"),
         (["plugin.iterations=0"], r"plugin\.iterations must lie in 1 to 1e\+06, got 0"),
         (["plugin.overlap_px=64", "plugin.tile_px=64"], r"overlap_px must be less than"),
+        (["plugin.steps=15"], r"plugin\.steps must lie in 16 to 1000, got 15"),
+        (["plugin.style=x.st"], r"plugin\.style must be left as it is, .* task=train does not use"),
         (["task=extract", "image=x.png"], r"needs image and plugin\.style, got no plugin\.style"),
         (["task=evaluate", "image=x.png"], r"task=evaluate sketches bundled scenes"),
     ],
@@ -151,6 +164,59 @@ def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
 def test_settings_that_cannot_work_are_refused_before_any_work(words, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         run(*words, f"out={tmp_path / 'out'}")
+
+
+def test_extract_writes_no_sketch_over_a_picture_nor_beside_it(tmp_path, monkeypatch, capsys):
+    scene(1, "face").image(32).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    told = r"out must be another folder than the one of the image, .*; choose another out"
+    for image, out in (
+        ("a.png", "."),
+        (".", "."),
+        (str(tmp_path), "."),
+        ("a.png", str(tmp_path)),
+        ("../" + tmp_path.name, "./"),
+    ):
+        words = ["task=extract", f"image={image}", "plugin.style=none.safetensors", f"out={out}"]
+        with pytest.raises(ConfigError, match=told):
+            run("backbone=random", *words)
+    assert main(["run", "plugin=sketch", "backbone=random", *words]) == 2
+    assert "choose another out" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert {one.name for one in tmp_path.iterdir()} == {"a.png"}
+
+
+def test_a_picture_that_a_link_leads_to_is_not_replaced_either(tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "photos"
+    out.mkdir()
+    folder.mkdir()
+    scene(1, "face").image(32).save(out / "a.png")
+    (folder / "a.png").symlink_to(out / "a.png")
+    words = ["task=extract", f"image={folder}", "plugin.style=none.safetensors", f"out={out}"]
+    with pytest.raises(ConfigError, match=r"a\.png' is one of the given files; choose another out"):
+        run("backbone=random", *words)
+
+
+@pytest.mark.parametrize("name", ["pair.png", "curve.png", "targets.png"])
+def test_learning_replaces_none_of_the_pictures_it_is_given(picture, drawing, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    given = {"pair.png": picture, "curve.png": drawing, "targets.png": picture}
+    given[name].rename(out / name)
+    given[name] = out / name
+    image, ink, target = given.values()
+    pair = [f"image={image}", f"plugin.drawing={ink}", f"plugin.targets=[{target}]"]
+    with pytest.raises(ConfigError, match=r"^out must be .* choose another out"):
+        run("backbone=random", *FAST, *pair, f"out={out}")
+
+
+def test_a_style_is_read_as_it_was_learnt(learnt, tmp_path):
+    style = learnt[0] / "style.safetensors"
+    scene(1, "face").image(32).save(tmp_path / "a.png")
+    words = [f"image={tmp_path / 'a.png'}", f"plugin.style={style}", f"out={tmp_path / 'out'}"]
+    with pytest.raises(ConfigError, match=r"with plugin\.features=noise, got inversion"):
+        run("task=extract", *words, "plugin.features=inversion")
 
 
 def test_an_unknown_hand_is_refused_with_the_known_ones(tmp_path):

@@ -91,3 +91,17 @@ def test_a_style_whose_weights_are_no_network_of_the_backbone_is_refused(single,
 def test_a_style_of_other_timesteps_than_its_steps_give_is_refused(single, style):
     with pytest.raises(ConfigError, match=r"must be read at the timesteps .* it says \(1, 2\)"):
         Sketcher.from_style(replace(style, timesteps=(1, 2)), single)
+
+
+def test_a_style_that_says_it_was_learnt_on_other_maps_is_refused(single, style):
+    channels = dict(style.channels)
+    name = min(channels)
+    rest = {other: count for other, count in channels.items() if other != name}
+    for said, told in (
+        ({name: 999}, rf"map {name} has {channels[name]} channels, but it says 999; learn"),
+        ({**channels, name: 999}, rf"map {name} has {channels[name]} channels, but it says 999;"),
+        (rest, rf"map {name} has {channels[name]} channels, but it says no;"),
+        ({**channels, "a9": 3}, r"map a9 has no channels, but it says 3;"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            Sketcher.from_style(replace(style, channels=said), single)

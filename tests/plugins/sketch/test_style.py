@@ -137,6 +137,13 @@ def test_another_version_is_refused(tmp_path):
         load_style(path, "embedded", WEIGHTS)
 
 
+def test_another_polarity_is_refused(tmp_path):
+    path = rewritten(tmp_path, polarity="light lines on black")
+    told = r"must draw dark lines on white paper, but .*b\.safetensors' draws 'light lines on bl"
+    with pytest.raises(ConfigError, match=told):
+        load_style(path, "embedded", WEIGHTS)
+
+
 @pytest.mark.parametrize("said", [None, "pt"])
 def test_other_tensors_are_refused(tmp_path, said):
     with pytest.raises(ConfigError, match=f"must say format=.* says format={said};"):

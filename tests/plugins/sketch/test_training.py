@@ -1,5 +1,9 @@
 """Learning a style: stopping and going on is the same as never stopping; bad numbers end it."""
 
+import os
+import random
+import subprocess
+import sys
 from dataclasses import replace
 
 import invented
@@ -7,6 +11,8 @@ import pytest
 import torch
 
 from featurekit.errors import ConfigError, TrainingError
+from featurekit.io import read_tensors
+from featurekit_sketch import training
 from featurekit_sketch.losses import SketchLoss
 from featurekit_sketch.network import SketchNetwork
 from featurekit_sketch.settings import Learning
@@ -16,6 +22,16 @@ from featurekit_sketch.training import Lessons, Trainer, rate_at
 ANATOMY = invented.anatomy("embedded")
 SIZE, TIMES = 32, 2
 LEARNING = Learning(iterations=20, learning_rate=1e-3)
+CHILD = """
+import sys
+from pathlib import Path
+
+from featurekit_sketch import training
+from test_training import trainer
+
+training.SAVE_SECONDS = 0.0
+trainer(Path(sys.argv[1]))(progress=lambda done, total: print(done, flush=True))
+"""
 
 
 class FakeClip:
@@ -56,6 +72,31 @@ def trainer(folder, *, learning=LEARNING, key="key", given=None):
     return Trainer(network, given or lessons(), learning, 0, folder / "training.safetensors", key)
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Weights after a training that nothing stopped."""
+    whole = trainer(tmp_path_factory.mktemp("straight"))
+    whole()
+    return whole.network.state_dict()
+
+
+def gap(folder, wanted):
+    """Farthest that any weight of the training that goes on in a folder ends from another's."""
+    resumed = trainer(folder)
+    assert len(resumed()) == 20
+    found = resumed.network.state_dict()
+    return max(float((found[name] - one).abs().max()) for name, one in wanted.items())
+
+
+def kept_iterations(folder):
+    return len(read_tensors(folder / "training.safetensors")["trace"])
+
+
+def all_finite(folder):
+    kept = read_tensors(folder / "training.safetensors")
+    return all(bool(one.isfinite().all()) for one in kept.values())
+
+
 def test_the_loss_falls_and_every_iteration_is_told(tmp_path):
     told = []
     trace = trainer(tmp_path)(progress=lambda done, total: told.append((done, total)))
@@ -75,6 +116,39 @@ def test_a_training_that_was_stopped_ends_with_the_very_weights_of_one_that_was_
     assert resumed() == trace
     ends = resumed.network.state_dict()
     assert all(torch.equal(ends[name], one) for name, one in straight.network.state_dict().items())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_training_that_broke_off_anywhere_ends_like_one_that_did_not(
+    straight, tmp_path, monkeypatch, seed
+):
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    last = random.Random(seed).randrange(2, 20)
+
+    def broken_off(done, _):
+        if done == last:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path)(progress=broken_off)
+    assert kept_iterations(tmp_path) == last - 1  # its state was seen to be good, the next not yet
+    assert gap(tmp_path, straight) <= 1e-6
+
+
+def test_a_training_whose_process_was_killed_ends_like_one_that_was_not(straight, tmp_path):
+    last = random.Random(7).randrange(3, 12)
+    paths = os.pathsep.join(filter(None, sys.path))
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        next(line for line in child.stdout if int(line) == last)
+        child.kill()
+    assert child.returncode < 0  # by the signal, and not because it was done
+    assert last - 1 <= kept_iterations(tmp_path) < 20
+    assert gap(tmp_path, straight) <= 1e-6
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path):
@@ -115,6 +189,43 @@ def test_nan_ends_the_training_and_the_last_good_state_is_kept(tmp_path):
     kept = trainer(tmp_path)
     assert len(kept(until=first)) == first
     assert all(bool(one.isfinite().all()) for one in kept.network.parameters())
+
+
+def test_a_gradient_of_nan_ends_the_training_though_its_loss_is_finite(straight, tmp_path):
+    sick, calls = trainer(tmp_path), []
+
+    def at_the_sixth(gradient):
+        calls.append(1)
+        return gradient * float("nan") if len(calls) == 6 else gradient
+
+    next(sick.network.parameters()).register_hook(at_the_sixth)
+    with pytest.raises(TrainingError, match=r"its gradient .* got NaN or infinity at iteration 5;"):
+        sick()
+    assert all_finite(tmp_path)
+    assert kept_iterations(tmp_path) == 4  # the fifth state gave the bad gradient
+    assert gap(tmp_path, straight) == 0
+
+
+@pytest.mark.parametrize("last", [6, 20])
+def test_weights_that_a_step_made_infinite_are_never_kept(straight, tmp_path, monkeypatch, last):
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "SAVE_SECONDS", 0.0)
+        far = {last - 1: float("inf")}
+        patched.setattr(training, "rate_at", lambda at, _: far.get(at, 1e-3))
+        message = rf"NaN or infinity at iteration {last}; the state before it is kept"
+        with pytest.raises(TrainingError, match=message):
+            trainer(tmp_path)()
+    assert all_finite(tmp_path)
+    assert kept_iterations(tmp_path) == last - 1
+    assert gap(tmp_path, straight) == 0
+
+
+def test_a_training_that_is_bad_from_the_start_keeps_nothing(tmp_path):
+    poisoned = replace(features(0), image=features(0).image * float("nan"))
+    sick = replace(lessons(), views=lambda _: poisoned)
+    with pytest.raises(TrainingError, match=r"at iteration 0; .* so that nothing is kept"):
+        trainer(tmp_path, given=sick)()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):

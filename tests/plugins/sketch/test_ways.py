@@ -9,6 +9,10 @@ from featurekit.errors import ConfigError, NoiseLevelError, ShapeError
 from featurekit.noise import Schedule
 from featurekit.sample import sample
 from featurekit.scenes import held_out_scenes
+from featurekit_sketch import ways
+from featurekit_sketch.anatomy import Anatomy
+from featurekit_sketch.network import SketchNetwork
+from featurekit_sketch.reading import read
 from featurekit_sketch.timesteps import levels_of, timesteps_of
 from featurekit_sketch.ways import Way, generated_ways, inverted_way, noised_way
 
@@ -153,25 +157,55 @@ def test_noise_depends_on_seed_and_size_alone(backbone):
     assert not torch.equal(one.latents, noised_way(backbone, first, (941,), seed=1).latents)
 
 
-def test_inversion_then_sampling_returns_and_more_steps_return_nearer():
+@torch.no_grad()
+def error_of_return(steps):
+    """How far from its latent a face comes back that was inverted and sampled again."""
     backbone = fk.load_backbone("embedded")
     (scene,) = held_out_scenes(1, ("face",))
-    errors = []
-    with torch.no_grad():
-        clean = backbone.encode(fk.load_image(scene.image(64)))
-        conditioning = backbone.embed(scene.caption())
-        for steps in (14, 28):
-            schedule = Schedule.ddim(backbone.noise, steps)
-            way = inverted_way(backbone, clean, schedule, conditioning.states)
-            assert way.timesteps == timesteps_of(schedule)
-            assert way.latents.shape == (13, *clean.shape[1:])
-            assert way.clean is clean
-            top = levels_of(steps)[-1]
-            predict = backbone.predictor(conditioning)
-            back = sample(predict, way.latents[-1:], schedule, start=top)
-            errors.append(relative(back, clean))
+    clean = backbone.encode(fk.load_image(scene.image(64)))
+    conditioning = backbone.embed(scene.caption())
+    schedule = Schedule.ddim(backbone.noise, steps)
+    way = inverted_way(backbone, clean, schedule, conditioning.states)
+    assert way.timesteps == timesteps_of(schedule)
+    assert way.latents.shape == (13, *clean.shape[1:])
+    assert way.clean is clean
+    top = levels_of(steps)[-1]
+    predict = backbone.predictor(conditioning)
+    return relative(sample(predict, way.latents[-1:], schedule, start=top), clean)
+
+
+def test_inversion_then_sampling_returns_and_more_steps_return_nearer():
+    errors = [error_of_return(steps) for steps in (14, 28)]
     assert errors[1] < 0.75 * errors[0]
     assert errors[1] < 0.1
+
+
+def test_a_face_comes_back_within_2_percent_in_200_steps():
+    assert error_of_return(200) < 0.02
+
+
+def test_a_sketch_sees_nothing_of_the_levels_that_are_not_listed(backbone, states, monkeypatch):
+    anatomy = Anatomy.of(backbone.unet.config, backbone.vae.config)
+    network, listed = SketchNetwork(anatomy), levels_of(16)
+
+    @torch.no_grad()
+    def drawn(disturbed):
+        def along(predict, start, schedule, *, on_step, progress):
+            def keep(level, z):
+                on_step(level, z + (level in disturbed))
+
+            return sample(predict, start, schedule, on_step=keep, progress=progress)
+
+        monkeypatch.setattr(ways, "sample", along)
+        (way,) = generated_ways(backbone, states[:1], guidance=1, steps=16, seeds=(0,))
+        return network(read(backbone, anatomy, way, states[:1]))
+
+    as_it_is = drawn(())
+    unlisted = set(range(16)) - set(listed)
+    assert len(unlisted) == 16 - 13 + 1  # with the clean end, which no network sees
+    assert float((drawn(unlisted) - as_it_is).abs().max()) == 0.0
+    for level in (listed[0], listed[6], listed[-2]):
+        assert float((drawn({level}) - as_it_is).abs().max()) > 1e-6
 
 
 def test_inversion_calls_the_network_once_a_level_and_says_so(backbone, states):
