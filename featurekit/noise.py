@@ -102,7 +102,7 @@ class NoiseTable:
         Only what the network was trained with is read, never how the scheduler would step: PNDM
         and Euler schedulers serve as well as DDIM ones. An object's own levels are taken as they
         are; a config's levels are computed in float64. A setting that is left out has the default
-        of its class (``_class_name`` in a mapping; without one of DDIM, but for clipping).
+        of its class (``_class_name`` in a mapping, else DDIM but for clipping), spacing of DDIM.
 
         Args:
             scheduler: any diffusers scheduler, its ``config``, or the mapping of its JSON file.
