@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def train_decoder(worker: Worker, workshop: Workshop, show: Show | None = None) 
     network = _read(AutoencoderKL, workshop.vae)
     task = DecoderTask(network.to(worker.device), workshop.album(), held_out_pictures(recipe.size))
     fit = Fit(task, recipe.decoder, recipe, worker, workshop.folder)
-    progress = fit(show, begin=workshop.begin("decoder"))
+    begin = replace(workshop.begin("decoder"), started="the finished autoencoder")
+    progress = fit(show, begin=begin)
     complete = progress.samples >= recipe.decoder.samples
     if complete and worker.leads:
         _keep(network, workshop.vae)

@@ -92,6 +92,10 @@ def test_a_decoder_trained_on_reaches_the_model_and_leaves_its_latents_alone(tmp
     shipped = load_file(tmp_path / "embedded" / "vae" / "diffusion_pytorch_model.safetensors")
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder", "post_quant_conv"}
+    progress, _ = checkpoints.load(
+        tmp_path / "decoder.ckpt.safetensors", recipe=TINY, stage="decoder"
+    )
+    assert (progress.samples, progress.started) == (16, "the finished autoencoder")
     assert all(torch.equal(shipped[name], after[name].half()) for name in after)
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("latents-*.npy")} == stamps
 
