@@ -38,15 +38,18 @@ def main(words: Sequence[str] | None = None) -> None:
         _batched_network(small, cells, asked)
         _whole_way(small, cells, asked)
     large = small if asked.shape == "embedded" else sd.from_config(asked.shape, device=asked.device)
-    for cells in asked.cells:
+    for cells in asked.exit_cells:
         _early_exit(large, cells, asked)
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, nargs="+", default=[16, 32], help="side of a latent")
+    parser.add_argument(
+        "--exit-cells", type=int, nargs="*", default=[16, 32, 64], help="the same of the early exit"
+    )
     parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shape", default="sd15", help="of the early exit: sd15, sd21, embedded")
     parser.add_argument("--device", default="cpu")
