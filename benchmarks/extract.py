@@ -1,7 +1,7 @@
 """What batching, caching and early exit save, each pair timed side by side in one run.
 
 python benchmarks/extract.py                    # all of it, a few minutes on one core
-python benchmarks/extract.py --cells 16 --images 2 --batch 2 --repeats 1 --shape embedded
+python benchmarks/extract.py --cells 16 --batch 2 --images 2 --repeats 1 --shape embedded
 
 Networks have random weights: the time does not depend on them. Ratios are of the medians of
 alternating runs; above 1, the first of the two is slower. Nothing is downloaded or written.
@@ -34,9 +34,9 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_grad_enabled(False)
     small = load("random", device=asked.device)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {small.device}")
-    for cells in asked.cells:
-        _batched_network(small, cells, asked)
-        _whole_way(small, cells, asked)
+    for cells, batch in zip(asked.cells, asked.batch, strict=True):
+        _batched_network(small, cells, batch, asked)
+        _whole_way(small, cells, batch, asked)
     large = small if asked.shape == "embedded" else sd.from_config(asked.shape, device=asked.device)
     for cells in asked.exit_cells:
         _early_exit(large, cells, asked)
@@ -49,14 +49,16 @@ def _arguments() -> argparse.ArgumentParser:
         "--exit-cells", type=int, nargs="*", default=[16, 32, 64], help="the same of the early exit"
     )
     parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 8], help="one for each side")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shape", default="sd15", help="of the early exit: sd15, sd21, embedded")
     parser.add_argument("--device", default="cpu")
     return parser
 
 
-def _batched_network(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namespace) -> None:
+def _batched_network(
+    backbone: sd.StableDiffusion, cells: int, batch: int, asked: argparse.Namespace
+) -> None:
     """The bare UNet, row by row and in batches."""
     z = _normal(asked.images, backbone.latent_channels, cells, cells).to(backbone.device)
     predict = backbone.predictor(backbone.embed(""))
@@ -68,11 +70,13 @@ def _batched_network(backbone: sd.StableDiffusion, cells: int, asked: argparse.N
 
         return run
 
-    title = f"bare UNet, {cells}x{cells}, one row : {asked.batch} rows a call"
-    _compared(title, rows(1), rows(asked.batch), asked)
+    title = f"bare UNet, {cells}x{cells}, one row : {batch} rows a call"
+    _compared(title, rows(1), rows(batch), asked)
 
 
-def _whole_way(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namespace) -> None:
+def _whole_way(
+    backbone: sd.StableDiffusion, cells: int, batch: int, asked: argparse.Namespace
+) -> None:
     """Pictures to features: against one at a time, and against encoding and running all anew."""
     side = cells * backbone.stride
     images = [_normal(1, 3, side, side, seed=i).clamp(-1, 1) for i in range(asked.images)]
@@ -93,8 +97,8 @@ def _whole_way(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namespa
                     predict(z, t)
 
     size = f"{cells}x{cells}, {TAP} at {len(TIMESTEPS)} timesteps"
-    _compared(f"engine, {size}, batch 1 : {asked.batch}", engine(1), engine(asked.batch), asked)
-    _compared(f"full forward, all encoded anew : engine, {size}", naive, engine(asked.batch), asked)
+    _compared(f"engine, {size}, batch 1 : {batch}", engine(1), engine(batch), asked)
+    _compared(f"full forward, all encoded anew : engine, {size}", naive, engine(batch), asked)
 
 
 def _early_exit(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namespace) -> None:
