@@ -66,9 +66,6 @@ def test_a_shifted_picture_has_its_handle_at_the_target(backbone, canvas, shift)
 
 
 # strict: as soon as better weights pass, the mark has to go
-@pytest.mark.xfail(
-    strict=True, reason="the UNet has seen 280 thousand samples; docs/embedded-model.md"
-)
 def test_a_judge_says_where_a_handle_is_and_not_where_it_should_be(backbone, canvas):
     judge = judge_for(backbone, cut(canvas), [*HANDLE, HANDLE[0] - 8, HANDLE[1]])
     found = judge.find(cut(canvas, 4, 4))

@@ -25,7 +25,7 @@ from featurekit_sketch.ways import generated_ways
 from featurekit_sketch.xdog import xdog
 
 SEED, STEPS, UNSEEN = 0, 16, 20
-LEARNING = Learning(iterations=60, learning_rate=1e-3, cool_down=0.5)
+LEARNING = Learning(iterations=100, learning_rate=1e-3, cool_down=0.5)
 
 
 @dataclass
