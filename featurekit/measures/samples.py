@@ -25,6 +25,7 @@ from featurekit.noise import Schedule
 from featurekit.pictures import contact_sheet
 from featurekit.sample import sample
 from featurekit.scenes import TRAINED_KINDS, Scene
+from featurekit.scenes.wording import subject
 from featurekit.types import Progress, silent
 
 STEPS = 25  # half the usual number: the sheets look the same
@@ -181,14 +182,6 @@ def prefers(clip: Clip, picture: Image.Image, text: str, others: Sequence[str]) 
     image = clip.embed_image(load_image(picture))
     scores = (image @ clip.embed_text([text, *others]).T)[0]
     return bool((scores[0] > scores[1:]).all())
-
-
-def subject(caption: str) -> str:
-    """What a caption is about: the last word of its first phrase."""
-    words = caption.split()
-    links = ("with", "and", "on", "under", "in")
-    end = next((place for place, word in enumerate(words) if word in links), len(words))
-    return words[end - 1]
 
 
 def subjects(kinds: Sequence[str], count: int = 40) -> dict[str, str]:

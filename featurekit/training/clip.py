@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from transformers import CLIPTokenizer
 
 from featurekit.atomic import replacing_folder
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, standardised
+from featurekit.errors import ConfigError
+from featurekit.io import read_tensors
 from featurekit.scenes.colours import COLOURS
+from featurekit.scenes.wording import subject
 from featurekit.training.album import Album, scaled
+from featurekit.training.almost_right import borrowed, exchanged
 from featurekit.training.drawings_album import DrawingAlbum, drawn_caption, style_of
 from featurekit.training.recipe import Recipe
 from featurekit.training.words import numbered
@@ -69,6 +73,31 @@ def build(config: Mapping[str, Any], *, seed: int) -> nn.Module:
         return network
 
 
+def take_up(network: nn.Module, folder: Path, *, config: Mapping[str, Any]) -> None:
+    """Go on with the weights of a folder that ``save_clip`` wrote.
+
+    Args:
+        network: that ``build`` made; it gets the weights.
+        folder: with the model's configuration and weights.
+        config: what the network was built from.
+
+    Raises:
+        ConfigError: the folder's model has another shape, or cannot be read.
+    """
+    try:
+        said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"a CLIP to go on with must have a {CONFIG} that can be read, got {str(folder)!r}"
+        ) from error
+    if said != json.loads(json.dumps(config)):
+        raise ConfigError(
+            f"a CLIP to go on with must have the recipe's shape, got another one in "
+            f"{str(folder)!r}; choose its recipe, or leave start out"
+        )
+    network.load_state_dict(read_tensors(folder / WEIGHTS))
+
+
 class ClipTask:
     """Tell which caption is whose picture's."""
 
@@ -104,7 +133,8 @@ class ClipTask:
         ]
         self._texts = torch.stack([numbered(tokenizer, texts) for texts in album.captions])
         self._drawn_texts = torch.stack([numbered(tokenizer, texts) for texts in drawn])
-        self._colours = _colour_tokens(tokenizer)
+        named = {subject(text) for texts in album.captions for text in texts}
+        self._colours, self._subjects = _tokens(tokenizer, COLOURS), _tokens(tokenizer, named)
         pictures, sheets, captions = held_out
         titles = [drawn_caption(text, style=style_of(i)) for i, text in enumerate(captions)]
         self._held_out = {
@@ -115,7 +145,7 @@ class ClipTask:
     def loss(self, count: int, draw: torch.Generator) -> Tensor:
         """Cross-entropy of finding captions by pictures and pictures by captions."""
         image, texts = self._batch(count, draw)
-        texts = torch.cat((texts, recoloured(texts, self._colours, draw)))
+        texts = torch.cat((texts, *self._almost_right(texts, draw)))
         scale = self.network.logit_scale.exp().clamp(max=SHARPEST)
         return contrast(
             self._images(image), self._words(texts), scale, alike=_alike(texts[:count], texts)
@@ -166,6 +196,14 @@ class ClipTask:
         texts = (_one_each(self._texts[chosen], draw), _one_each(self._drawn_texts[sketched], draw))
         return image, torch.cat(texts)
 
+    def _almost_right(self, texts: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+        """Captions of no picture: another colour, subject, or picture."""
+        return (
+            exchanged(texts, self._colours, draw),
+            exchanged(texts, self._subjects, draw),
+            borrowed(texts, self._colours, draw),
+        )
+
     def _images(self, image: Tensor) -> Tensor:
         pixels = standardised(image, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         pixels = pixels.to(self._device, memory_format=torch.channels_last)
@@ -197,28 +235,6 @@ def contrast(images: Tensor, words: Tensor, scale: Tensor, *, alike: Tensor) -> 
     by_picture = functional.cross_entropy(logits, own)
     by_caption = functional.cross_entropy(logits[:, : len(images)].T, own)
     return (by_picture + by_caption) / 2
-
-
-def recoloured(texts: Tensor, colours: Tensor, draw: torch.Generator) -> Tensor:
-    """The same captions, each with one colour word exchanged for another by chance.
-
-    Args:
-        texts: token numbers, (b n).
-        colours: token numbers of the colours, (c), or none.
-        draw: generator on the CPU.
-
-    Returns:
-        Token numbers, (b n); captions without a colour stay as they are.
-    """
-    named = torch.isin(texts, colours)
-    if not bool(named.any()):
-        return texts.clone()
-    place = (torch.rand(texts.shape, generator=draw) * named).argmax(1)
-    rows = torch.arange(len(texts))
-    other = colours[torch.randint(len(colours), (len(texts),), generator=draw)]
-    changed = texts.clone()
-    changed[rows, place] = torch.where(named[rows, place], other, texts[rows, place])
-    return changed
 
 
 def save_clip(
@@ -256,9 +272,9 @@ def save_clip(
     return folder
 
 
-def _colour_tokens(tokenizer: CLIPTokenizer) -> Tensor:
-    """Token numbers of the colours that are one token each."""
-    found = [tokenizer(colour, add_special_tokens=False).input_ids for colour in COLOURS]
+def _tokens(tokenizer: CLIPTokenizer, words: Iterable[str]) -> Tensor:
+    """Token numbers of those words that are one token each, in the order of the alphabet."""
+    found = [tokenizer(word, add_special_tokens=False).input_ids for word in sorted(words)]
     return torch.tensor([numbers[0] for numbers in found if len(numbers) == 1], dtype=torch.long)
 
 

@@ -68,8 +68,8 @@ class Recipe:
 SMALL = Recipe(
     name="64px",
     size=64,
-    scenes=30_000,
-    drawings=10_000,
+    scenes=60_000,
+    drawings=30_000,
     stride=4,
     latent_channels=8,
     vae_channels=(32, 64, 64),

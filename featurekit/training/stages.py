@@ -48,6 +48,13 @@ class Workshop:
         return self.folder / "open_clip"
 
     @property
+    def clip_start(self) -> Path | None:
+        """The open_clip folder beside the model that it starts from, if there is one."""
+        if self.start is None or not (self.start.parent / self.clip.name).is_dir():
+            return None
+        return self.start.parent / self.clip.name
+
+    @property
     def vae(self) -> Path:
         """The finished autoencoder in float32."""
         return self.folder / "vae"
@@ -175,7 +182,10 @@ def train_clip(worker: Worker, workshop: Workshop, show: Show | None = None) -> 
     recipe = workshop.recipe
     tokenizer = CLIPTokenizer.from_pretrained(workshop.tokenizer)
     config = clip.configuration(recipe, tokenizer)
-    network = clip.build(config, seed=recipe.seed + 3)
+    network, begin = clip.build(config, seed=recipe.seed + 3), Progress()
+    if workshop.clip_start is not None:
+        clip.take_up(network, workshop.clip_start, config=config)
+        begin = workshop.begin("clip")
     network = network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     paths = album.pieces(workshop.folder, size=recipe.size, count=recipe.drawings, what="drawings")
     task = clip.ClipTask(
@@ -185,7 +195,7 @@ def train_clip(worker: Worker, workshop: Workshop, show: Show | None = None) -> 
         tokenizer=tokenizer,
         held_out=held_out_drawings(recipe.size),
     )
-    progress = Fit(task, recipe.clip, recipe, worker, workshop.folder)(show)
+    progress = Fit(task, recipe.clip, recipe, worker, workshop.folder)(show, begin=begin)
     if worker.leads:
         task.settle()
         clip.save_clip(workshop.clip, network=network, tokenizer=tokenizer, config=config)

@@ -17,7 +17,7 @@ from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES
 from featurekit.training import album, clip, drawings_album, words
 from featurekit.training.album import Album
-from featurekit.training.clip import ClipTask, build, configuration, contrast, recoloured, save_clip
+from featurekit.training.clip import ClipTask, build, configuration, contrast, save_clip
 from featurekit.training.drawings_album import DrawingAlbum, drawn_caption, pixels_of, style_of
 from featurekit.training.recipe import SMALL
 from featurekit.training.words import numbered
@@ -107,26 +107,6 @@ def test_captions_of_no_picture_are_only_mistakes():
     near = torch.cat((images, functional.normalize(images + 0.1, dim=-1)))
     scale = torch.tensor(20.0)
     assert contrast(images, near, scale, alike=alike) > contrast(images, wrong, scale, alike=alike)
-
-
-def test_one_colour_word_of_a_caption_is_exchanged(tokenizer):
-    captions = ["a red house with a yellow roof and a green door"] * 40
-    texts = numbered(tokenizer, captions)
-    colours = torch.tensor([tokenizer(c, add_special_tokens=False).input_ids[0] for c in COLOURS])
-    changed = recoloured(texts, colours, draw())
-    different = changed != texts
-    assert different.sum(1).max() == 1
-    assert different.sum() > 30  # a colour may be drawn for itself
-    assert torch.isin(changed[different], colours).all()
-    assert torch.isin(texts[different], colours).all()
-    assert len(different.nonzero()[:, 1].unique()) == 3
-
-
-def test_captions_without_colours_stay_as_they_are(tokenizer):
-    texts = numbered(tokenizer, ["a dog with a collar", "a blue dog"])
-    blue = torch.tensor([tokenizer("blue", add_special_tokens=False).input_ids[0]])
-    assert torch.equal(recoloured(texts, blue + 1, draw()), texts)
-    assert torch.equal(recoloured(texts, blue, draw())[0], texts[0])
 
 
 @pytest.mark.parametrize(
