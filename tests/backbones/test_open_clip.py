@@ -243,6 +243,19 @@ def test_a_hub_id_without_network_is_one_sentence(monkeypatch, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_hub_id_that_was_downloaded_before_loads_without_network(monkeypatch, tmp_path):
+    repository = tmp_path / "models--somebody--small"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0123abc")
+    shutil.copytree(family.shipped_folder(), repository / "snapshots" / "0123abc")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    found, shipped = load("somebody/small", "cpu"), load(device="cpu")
+    assert found.name == "somebody/small"
+    texts = ["a red house", "a drawing of a face"]
+    torch.testing.assert_close(found.embed_text(texts), shipped.embed_text(texts), rtol=0, atol=0)
+
+
 def test_a_package_without_the_shipped_model_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(family, "files", lambda _package: tmp_path)
     with pytest.raises(BackboneError, match=r"found no folder .*weights.open_clip"):
