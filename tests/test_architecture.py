@@ -86,7 +86,7 @@ LAYERS = """
     measures.card
     measures
     training
-    training.recipe training.workers
+    training.recipe training.workers training.almost_right
     training.checkpoints training.album training.words training.state
     training.loop training.latents training.drawings_album
     training.models training.vae training.denoiser training.clip training.showing

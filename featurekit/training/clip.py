@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from featurekit.training.album import Album, scaled
 from featurekit.training.almost_right import borrowed, exchanged
 from featurekit.training.drawings_album import DrawingAlbum, drawn_caption, style_of
 from featurekit.training.recipe import Recipe
-from featurekit.training.words import numbered
+from featurekit.training.words import numbered, single
 
 WIDTH = 128  # of the embeddings
 STAGES = [1, 1, 1, 1]  # blocks of the image tower
@@ -134,7 +134,7 @@ class ClipTask:
         self._texts = torch.stack([numbered(tokenizer, texts) for texts in album.captions])
         self._drawn_texts = torch.stack([numbered(tokenizer, texts) for texts in drawn])
         named = {subject(text) for texts in album.captions for text in texts}
-        self._colours, self._subjects = _tokens(tokenizer, COLOURS), _tokens(tokenizer, named)
+        self._colours, self._subjects = single(tokenizer, COLOURS), single(tokenizer, named)
         pictures, sheets, captions = held_out
         titles = [drawn_caption(text, style=style_of(i)) for i, text in enumerate(captions)]
         self._held_out = {
@@ -270,12 +270,6 @@ def save_clip(
         (fresh / CONFIG).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         tokenizer.save_pretrained(fresh)
     return folder
-
-
-def _tokens(tokenizer: CLIPTokenizer, words: Iterable[str]) -> Tensor:
-    """Token numbers of those words that are one token each, in the order of the alphabet."""
-    found = [tokenizer(word, add_special_tokens=False).input_ids for word in sorted(words)]
-    return torch.tensor([numbers[0] for numbers in found if len(numbers) == 1], dtype=torch.long)
 
 
 def _alike(texts: Tensor, others: Tensor) -> Tensor:

@@ -65,3 +65,9 @@ def numbered(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
     """Token numbers of texts, padded to the tokenizer's length, (b n) int64."""
     words = tokenizer(list(texts), padding="max_length", truncation=True)
     return torch.tensor(words.input_ids)
+
+
+def single(tokenizer: CLIPTokenizer, words: Iterable[str]) -> Tensor:
+    """Token numbers of those words that are one token each, in the order of the alphabet, (n)."""
+    found = [tokenizer(word, add_special_tokens=False).input_ids for word in sorted(words)]
+    return torch.tensor([numbers[0] for numbers in found if len(numbers) == 1], dtype=torch.long)
