@@ -128,6 +128,7 @@ def _unet(order: Order) -> bool:
 
 def _clip(order: Order) -> bool:
     recipe, workshop = order.workshop.recipe, order.workshop
+    _needs(order, "clip", workshop.pieces(), "scenes")  # before minutes go into drawings
     with bar("drawings", recipe.drawings) as advance:
         drawings_album.render(
             workshop.folder,

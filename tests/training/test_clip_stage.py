@@ -88,3 +88,9 @@ def test_a_clip_of_another_shape_is_not_gone_on_with(tmp_path, start, capsys, ol
     assert train(tmp_path / "b", STAGES, f"start={start}") == 2
     assert "a CLIP to go on with must have" in capsys.readouterr().err
     assert not (tmp_path / "b" / "clip.ckpt.safetensors").exists()
+
+
+def test_without_scenes_nothing_is_drawn(tmp_path, capsys):
+    assert train(tmp_path / "b", "stages=[clip]") == 2
+    assert "stage 'clip' needs what stage 'scenes' makes" in capsys.readouterr().err
+    assert not list((tmp_path / "b").glob("*"))
