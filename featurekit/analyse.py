@@ -227,6 +227,8 @@ def _own_labels(options: LabelsOptions, asked: Recipe, given: Mapping[str, str])
             f"image, mask and images must go together, but {' and '.join(missing)} is missing; "
             f"give all three, or none for scenes"
         )
+    if options.kinds or options.pairs != LabelsOptions().pairs:
+        raise ConfigError("kinds and pairs are of scenes; leave them out where image is given")
     picture = load_image(options.image)
     classes = load_classes(options.mask, *picture.shape[2:])
     gallery = read_gallery(options.images)

@@ -166,9 +166,11 @@ def read_header(root: Path) -> Header:
     """
     path = root / HEADER
     if not path.is_file():
-        advice = f"; it has shards, so {repair_with(root)}" if is_begun(root) else ""
+        advice = "give the folder that featurekit extract wrote as store=..."
+        if is_begun(root):
+            advice = f"it has shards, so {repair_with(root)}"
         raise ConfigError(
-            f"a store must be a folder with {HEADER}, found none in {str(root)!r}{advice}"
+            f"a store must be a folder with {HEADER}, found none in {str(root)!r}; {advice}"
         )
     try:
         record = read_json(path)

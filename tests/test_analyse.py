@@ -166,6 +166,8 @@ def test_what_can_be_known_is_refused_before_a_model_is_loaded(tmp_path, monkeyp
         "analyse timesteps source=sampled images=.": "images must be left out for source=sampled",
         "analyse labels image=a.png": "must go together, but mask and images is missing",
         "analyse labels image=a.png mask=b.png images=.": "mask must have the size of its picture",
+        "analyse labels image=a.png mask=b.png images=. pairs=2": "leave them out where image is",
+        "analyse labels image=a.png mask=b.png images=. kinds=[face]": "kinds and pairs are of scenes",
         "analyse labels side=64": "side must be left out for scenes, got 64",
         "pck alpha=0": "alpha must be above 0, got 0.0",
         "pck side=5": "side must be 8 px or more, or 0 for what the model knows, got 5",

@@ -144,9 +144,9 @@ def test_help_lists_what_can_be_done(words, capsys):
     [
         ([], "featurekit store takes verify, repair, stat, compact and a folder, got 0 words"),
         (["verfy", "x"], "no action on a store named 'verfy'; did you mean verify?"),
-        (["stat", "nowhere"], "a store must be a folder with store.json, found none in 'nowhere'"),
+        (["stat", "nowhere"], "must be a folder with store.json, found none in 'nowhere'; give the"),
         (["verify", "nowhere"], "found none in 'nowhere'"),
-        (["repair", "nowhere"], "found none in 'nowhere'"),
+        (["repair", "nowhere"], "found none in 'nowhere'; give the folder that featurekit"),
         (["compact", "nowhere"], "found none in 'nowhere'"),
     ],
 )

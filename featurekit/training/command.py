@@ -72,7 +72,7 @@ def _order(options: TrainOptions) -> Order:
         samples = getattr(options, f"{name}_samples")
         recipe = recipe.running(name, samples=samples, batch=options.batch)
     device = place(options.device, "float32")[0]
-    workshop = Workshop(recipe, make_folder(options.folder), _start(options.start))
+    workshop = Workshop(recipe, Path(options.folder), _start(options.start))
     count = (options.workers or min(2, cores())) if device.type == "cpu" else 1
     return Order(workshop, Path(options.docs or options.folder), count, device)
 
@@ -91,6 +91,7 @@ def _start(folder: str) -> Path | None:
 
 def _scenes(order: Order) -> bool:
     recipe, workshop = order.workshop.recipe, order.workshop
+    make_folder(workshop.folder)  # all other stages begin with what this one leaves there
     with bar("scenes", recipe.scenes) as advance:
         album.render(
             workshop.folder,

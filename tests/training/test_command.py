@@ -187,7 +187,7 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(tmp_path, capsys, words, s
     err = capsys.readouterr().err
     assert sentence in err
     assert err.count("\n") == 1
-    assert not list(folder.glob("*")) if folder.exists() else True
+    assert not folder.exists()
 
 
 def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on(tmp_path):

@@ -285,11 +285,10 @@ def keypoints(scene: Flowers) -> dict[str, Point]:
     """Where blossoms, leaf and the vase's corners are; "near" ones lie on the leaf's side."""
     towards, (x, y) = -1 if scene.mirrored else 1, _mouth(scene)
     side, angle = _side(scene), math.radians(scene.leaf_deg)
-    widest = max(side)
     start = x + towards * scene.mouth * 0.5
     points = {
         "rim": (x - towards * side[-1][0], y),
-        "belly": (x - towards * widest[0], scene.y - widest[1]),
+        "belly": (x - towards * max(side)[0], scene.y - max(side)[1]),
         "foot": (x - towards * side[0][0], scene.y),
         "near_foot": (x + towards * side[0][0], scene.y),
         "leaf_tip": (
