@@ -144,7 +144,7 @@ def test_help_lists_what_can_be_done(words, capsys):
     [
         ([], "featurekit store takes verify, repair, stat, compact and a folder, got 0 words"),
         (["verfy", "x"], "no action on a store named 'verfy'; did you mean verify?"),
-        (["stat", "nowhere"], "must be a folder with store.json, found none in 'nowhere'; give the"),
+        (["stat", "nowhere"], "must be a folder with store.json, found none in 'nowhere'; give"),
         (["verify", "nowhere"], "found none in 'nowhere'"),
         (["repair", "nowhere"], "found none in 'nowhere'; give the folder that featurekit"),
         (["compact", "nowhere"], "found none in 'nowhere'"),
