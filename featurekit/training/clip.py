@@ -18,6 +18,7 @@ from featurekit.atomic import replacing_folder
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, standardised
 from featurekit.errors import ConfigError
 from featurekit.io import read_tensors
+from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.wording import subject
 from featurekit.training.album import Album, scaled
@@ -35,6 +36,7 @@ SHARPEST = 100.0  # the logit scale's limit; Radford et al. 2021, arXiv:2103.000
 BRIGHTNESS, CONTRAST = 0.1, 0.15  # how far pictures are jittered
 SOFTENED = 0.25  # share of pictures shown at half their resolution, as generated ones are softer
 SETTLED = 8  # batches of 128 over which the normalisations' statistics are taken
+NAMED = 1000  # scenes whose captions have every subject
 CANDIDATES = 64  # captions from which a held-out picture's own is to be found
 
 
@@ -133,8 +135,8 @@ class ClipTask:
         ]
         self._texts = torch.stack([numbered(tokenizer, texts) for texts in album.captions])
         self._drawn_texts = torch.stack([numbered(tokenizer, texts) for texts in drawn])
-        named = {subject(text) for texts in album.captions for text in texts}
-        self._colours, self._subjects = single(tokenizer, COLOURS), single(tokenizer, named)
+        self._colours = single(tokenizer, COLOURS)
+        self._kin = [single(tokenizer, names) for names in kindred(album.captions[:NAMED])]
         pictures, sheets, captions = held_out
         titles = [drawn_caption(text, style=style_of(i)) for i, text in enumerate(captions)]
         self._held_out = {
@@ -197,12 +199,12 @@ class ClipTask:
         return image, torch.cat(texts)
 
     def _almost_right(self, texts: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
-        """Captions of no picture: another colour, subject, or picture."""
-        return (
-            exchanged(texts, self._colours, draw),
-            exchanged(texts, self._subjects, draw),
-            borrowed(texts, self._colours, draw),
-        )
+        """Captions of no picture: another colour, a subject's kin, or another picture's."""
+        renamed = texts
+        for names in self._kin:
+            renamed = exchanged(renamed, names, draw)
+        recoloured = exchanged(texts, self._colours, draw)
+        return recoloured, renamed, borrowed(texts, self._colours, draw)
 
     def _images(self, image: Tensor) -> Tensor:
         pixels = standardised(image, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
@@ -212,6 +214,18 @@ class ClipTask:
     def _words(self, texts: Tensor) -> Tensor:
         found = self.network.encode_text(texts.to(self._device))
         return functional.normalize(found.float(), dim=-1)
+
+
+def kindred(captions: Sequence[Sequence[str]]) -> list[set[str]]:
+    """Subjects that are hardest to tell apart: those of scenes of one kind, as a barn of a church.
+
+    Args:
+        captions: of the first scenes of the training seeds.
+    """
+    named: dict[str, set[str]] = {}
+    for seed, texts in zip(TRAIN_SEEDS, captions, strict=False):
+        named.setdefault(scene(seed).kind, set()).update(map(subject, texts))
+    return list(named.values())
 
 
 def contrast(images: Tensor, words: Tensor, scale: Tensor, *, alike: Tensor) -> Tensor:
