@@ -1,7 +1,24 @@
 """Captions that are almost right: what a CLIP must learn to tell from the right ones."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from featurekit.scenes import TRAIN_SEEDS, scene
+from featurekit.scenes.wording import subject
+
+
+def kindred(captions: Sequence[Sequence[str]]) -> list[set[str]]:
+    """Subjects that are hardest to tell apart: those of scenes of one kind, as a barn of a church.
+
+    Args:
+        captions: of the first scenes of the training seeds.
+    """
+    named: dict[str, set[str]] = {}
+    for seed, texts in zip(TRAIN_SEEDS, captions, strict=False):
+        named.setdefault(scene(seed).kind, set()).update(map(subject, texts))
+    return list(named.values())
 
 
 def exchanged(texts: Tensor, group: Tensor, draw: torch.Generator) -> Tensor:

@@ -18,11 +18,9 @@ from featurekit.atomic import replacing_folder
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, standardised
 from featurekit.errors import ConfigError
 from featurekit.io import read_tensors
-from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit.scenes.colours import COLOURS
-from featurekit.scenes.wording import subject
 from featurekit.training.album import Album, scaled
-from featurekit.training.almost_right import borrowed, exchanged
+from featurekit.training.almost_right import borrowed, exchanged, kindred
 from featurekit.training.drawings_album import DrawingAlbum, drawn_caption, style_of
 from featurekit.training.recipe import Recipe
 from featurekit.training.words import numbered, single
@@ -214,18 +212,6 @@ class ClipTask:
     def _words(self, texts: Tensor) -> Tensor:
         found = self.network.encode_text(texts.to(self._device))
         return functional.normalize(found.float(), dim=-1)
-
-
-def kindred(captions: Sequence[Sequence[str]]) -> list[set[str]]:
-    """Subjects that are hardest to tell apart: those of scenes of one kind, as a barn of a church.
-
-    Args:
-        captions: of the first scenes of the training seeds.
-    """
-    named: dict[str, set[str]] = {}
-    for seed, texts in zip(TRAIN_SEEDS, captions, strict=False):
-        named.setdefault(scene(seed).kind, set()).update(map(subject, texts))
-    return list(named.values())
 
 
 def contrast(images: Tensor, words: Tensor, scale: Tensor, *, alike: Tensor) -> Tensor:

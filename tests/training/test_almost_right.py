@@ -2,7 +2,8 @@
 
 import torch
 
-from featurekit.training.almost_right import borrowed, exchanged
+from featurekit.scenes import TRAIN_SEEDS, scene
+from featurekit.training.almost_right import borrowed, exchanged, kindred
 
 RED, BLUE, GREEN, PINK = 10, 11, 12, 13
 COLOURS = torch.tensor([RED, BLUE, GREEN, PINK])
@@ -48,3 +49,15 @@ def test_a_caption_without_colours_borrows_another_as_it_is():
     found = [borrowed(texts, COLOURS, draw(seed)).tolist() for seed in range(6)]
     assert [[A, RED, HOUSE], [A, DOG, 0]] in found
     assert all(sorted(each) == sorted(texts.tolist()) for each in found)
+
+
+def test_subjects_that_are_exchanged_are_of_one_kind():
+    scenes = [scene(seed) for seed in TRAIN_SEEDS[:70]]
+    groups = kindred([[one.caption(i) for i in range(3)] for one in scenes])
+    assert sorted(map(sorted, groups)) == [
+        ["barn", "house", "skyscraper", "tower"],
+        ["bird", "cat", "dog", "rabbit"],
+        ["crescent", "heart", "square", "star", "triangle"],
+        ["face"],
+        ["landscape"],
+    ]

@@ -17,14 +17,7 @@ from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES
 from featurekit.training import album, clip, drawings_album, words
 from featurekit.training.album import Album
-from featurekit.training.clip import (
-    ClipTask,
-    build,
-    configuration,
-    contrast,
-    kindred,
-    save_clip,
-)
+from featurekit.training.clip import ClipTask, build, configuration, contrast, save_clip
 from featurekit.training.drawings_album import DrawingAlbum, drawn_caption, pixels_of, style_of
 from featurekit.training.recipe import SMALL
 from featurekit.training.words import numbered
@@ -263,14 +256,3 @@ def test_random_weights_come_from_the_seed_alone(tokenizer):
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
-
-
-def test_subjects_that_are_exchanged_are_of_one_kind(scenes):
-    groups = kindred([[one.caption(i) for i in range(3)] for one in scenes])
-    assert sorted(map(sorted, groups)) == [
-        ["barn", "house", "skyscraper", "tower"],
-        ["bird", "cat", "dog", "rabbit"],
-        ["crescent", "heart", "square", "star", "triangle"],
-        ["face"],
-        ["landscape"],
-    ]
