@@ -30,6 +30,7 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/extract.py
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/inversion.py
+	@$(BIN)/python benchmarks/threads.py
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \

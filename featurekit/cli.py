@@ -14,6 +14,11 @@ from featurekit.registry import resolve
 DONE, MISTAKE, INTERRUPTED = 0, 2, 130
 HELP = ("-h", "--help")
 
+# how torch's threads wait for each other: awake for some microseconds, which most of their waits
+# take, then asleep. Spinning for longer makes a run on a machine that is busy otherwise sixteen
+# times slower; sleeping at once makes every run slower. See benchmarks/threads.py
+AWAKE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -92,9 +97,8 @@ def main(words: Sequence[str] | None = None) -> int:
         Exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C. Other errors are our own and
         leave with their traceback.
     """
-    # before torch is imported: its threads else wait for each other by spinning, which on a machine
-    # that is busy otherwise made a run sixteen times slower
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if os.environ.keys().isdisjoint(AWAKE):  # nobody chose; read when torch is imported
+        os.environ.update(AWAKE)
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
     try:

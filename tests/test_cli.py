@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 from specimen import SPEC
 
-from featurekit.cli import COMMANDS, main
+from featurekit.cli import AWAKE, COMMANDS, main
 
 
 def one_sentence(capfd):
@@ -154,13 +154,17 @@ def test_debug_lets_the_error_through(third_party):
         main(["plugn", "--debug"])
 
 
-@pytest.mark.parametrize(("chosen", "kept"), [(None, "passive"), ("active", "active")])
-def test_threads_wait_asleep_unless_somebody_chose_otherwise(monkeypatch, chosen, kept):
-    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+@pytest.mark.parametrize(
+    "chosen", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "infinity"}]
+)
+def test_threads_soon_sleep_while_they_wait_unless_somebody_chose_otherwise(monkeypatch, chosen):
+    for name in AWAKE:
+        monkeypatch.setenv(name, "")  # so that what main sets is undone
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
     main(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == kept
+    assert {name: os.environ[name] for name in AWAKE if name in os.environ} == (chosen or AWAKE)
 
 
 # start-up
