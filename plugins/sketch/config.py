@@ -48,6 +48,7 @@ class SketchConfig(PluginConfig):
     within: float = Weights.within
     lines: float = II("backbone.sketch.lines")
     alike: float = II("backbone.sketch.alike")
+    contrast: float = II("backbone.sketch.contrast")
     clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
     lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
 
@@ -75,6 +76,7 @@ RANGES = {  # lowest and highest value that makes sense
     "within": (0.0, 1e4),
     "lines": (0.0, 1e4),
     "alike": (0.0, 1e4),
+    "contrast": (0.1, 10.0),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
 }

@@ -9,6 +9,7 @@ from .anatomy import Anatomy
 
 GROUPS, FUSED_GROUPS = 4, 16  # of group normalisation
 RGB = 3
+PIVOT = 0.75  # ink that more contrast leaves as it is: nearer to white paper than to a line
 
 
 class Decoder(nn.Module):
@@ -61,6 +62,13 @@ class Decoder(nn.Module):
             running.append(picture)
         drawn: Tensor = self.out(torch.cat(running, dim=1))
         return drawn
+
+    @torch.no_grad()
+    def sharpen(self, contrast: float) -> None:
+        """Draw ``PIVOT + contrast * (ink - PIVOT)`` from now on; the last layer is changed."""
+        weight, bias = self.out[-1].parameters()
+        weight.mul_(contrast)
+        bias.mul_(contrast).add_(PIVOT * (1 - contrast))
 
     def _reduced(self, stage: int, maps: Sequence[Tensor]) -> list[Tensor]:
         """The autoencoder's maps of one stage with few channels."""

@@ -109,8 +109,9 @@ class Course:
     ) -> Mapping[str, Tensor]:
         """Ink of all scenes by kind, (n 1 h w); taken from the folder if an earlier run left it."""
         key = f"{self.study.key(subject)} {self.sources} {self.job.settings.tests}"
+        look = f"{key} {self.study.contrast}"  # of what is learnt, contrast is no part
         path = make_folder(folder) / "drawn.safetensors"
-        if path.exists() and read_metadata(path).get("key") == key:
+        if path.exists() and read_metadata(path).get("key") == look:
             return read_tensors(path)
         stage = self.job.stage
         lessons = self.study.lessons(subject, samples, stage)
@@ -122,7 +123,7 @@ class Course:
                 found[kind] = torch.cat(inks)
                 count += len(scenes)
                 progress(len(found), len(self.exam.scenes))
-        write_tensors(found, path, {"key": key})
+        write_tensors(found, path, {"key": look})
         return found
 
     @torch.no_grad()

@@ -47,6 +47,7 @@ class Study:
     perceptual: Perceptual
     prior: Prior
     seed: int
+    contrast: float = 1.0  # of the ink, raised when all is learnt
 
     @property
     def backbone(self) -> Backbone:
@@ -137,6 +138,7 @@ class Study:
         )
         with stage("learning the style") as progress:
             trace = trainer(progress=progress)
+        network.sharpen(self.contrast)
         return Sketcher(self.reader, network.eval()), trace
 
     def key(self, subject: Subject) -> str:
@@ -200,6 +202,7 @@ def study_of(job: Job) -> Study:
         perceptual=perceptual,
         prior=prior,
         seed=job.seed,
+        contrast=config.contrast,
     )
 
 

@@ -210,10 +210,10 @@ def test_the_published_settings_know_nothing_of_this():
         ["plugin=sketch", "experiment=sketch_diffsketch"],
     ):
         found = compose(words).plugin
-        assert (found.lines, found.alike, found.mixing) == (0, 0, 1)
+        assert (found.lines, found.alike, found.mixing, found.contrast) == (0, 0, 1, 1)
     own = compose(["plugin=sketch"]).plugin
     assert min(own.lines, own.alike) > 0
-    assert own.mixing > 1
+    assert min(own.mixing, own.contrast) > 1
 
 
 def test_a_view_whose_two_sketches_differ_in_size_is_refused():

@@ -155,6 +155,19 @@ def test_first_weights_come_from_the_seed_alone_and_leave_the_random_state_as_it
     assert changed <= set(drawn) | {name for name in first if "decoder" in name}
 
 
+@pytest.mark.parametrize("contrast", [1.0, 1.5, 4.0])
+def test_contrast_is_about_a_light_grey_and_stays_in_the_weights(contrast):
+    maps = anatomy("embedded")
+    plain, sharp, loaded = (SketchNetwork(maps) for _ in range(3))
+    sharp.sharpen(contrast)
+    loaded.load_state_dict(sharp.state_dict())
+    given = features(maps, 32, 32)
+    with torch.no_grad():
+        wanted = 0.75 + contrast * (plain(given) - 0.75)
+        torch.testing.assert_close(loaded(given), wanted, rtol=0, atol=1e-5)
+    assert all(parameter.requires_grad for parameter in sharp.parameters())
+
+
 def test_computing_again_trains_the_same():
     maps = anatomy("narrow")
     given, grads = features(maps, 64, 64), []

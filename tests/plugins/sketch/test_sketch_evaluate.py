@@ -1,5 +1,7 @@
 """``task=evaluate``: every style beside its controls, kept from run to run."""
 
+from shutil import copytree
+
 import pytest
 
 import featurekit as fk
@@ -10,6 +12,7 @@ from featurekit.scenes.drawings import STYLES
 from featurekit_sketch import evaluate
 from featurekit_sketch.judging import FIGURES
 from featurekit_sketch.study import Study
+from featurekit_sketch.training import Trainer
 
 FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tests=1")
 
@@ -55,6 +58,20 @@ def test_the_same_command_again_learns_nothing_anew(evaluated, monkeypatch):
     monkeypatch.setattr(Study, "learn", never)
     again = fk.run(fk.compose(words(out)))
     assert again["metrics"]["held_out"] == record["metrics"]["held_out"]
+
+
+def test_more_contrast_is_no_other_training(evaluated, monkeypatch, tmp_path):
+    out, record = evaluated
+    folder = tmp_path / "again"
+    copytree(out, folder)
+    slopes = []
+    monkeypatch.setattr(Trainer, "_slope", lambda *_: slopes.append(_))
+    again = fk.run(fk.compose([*words(folder), "plugin.contrast=4"]))
+    assert not slopes
+    for hand, rows in record["metrics"]["held_out"].items():
+        found = again["metrics"]["held_out"][hand]
+        assert found["edges"] == rows["edges"]
+        assert all(found[row] != rows[row] for row in rows if row != "edges")
 
 
 def test_the_summary_names_each_style_with_its_rows(evaluated):
