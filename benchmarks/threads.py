@@ -27,12 +27,13 @@ CHILD = """
 import sys, time
 import torch
 import featurekit as fk
+from featurekit.types import Conditioning
 backbone = fk.load_backbone("random")
 draw = torch.Generator().manual_seed(0)
 side = backbone.unet.config.sample_size
 z = torch.randn(13, backbone.latent_channels, side, side, generator=draw)
 states = backbone.embed("").states.detach().expand(13, -1, -1)
-predict = backbone.predictor(fk.Conditioning(states=states, prompt=""))
+predict = backbone.predictor(Conditioning(states=states, prompt=""))
 timesteps = torch.arange(1, 980, 75)[:13]
 def once():
     given = z.clone().requires_grad_()
@@ -78,7 +79,7 @@ def timed(policy: dict[str, str], calls: int) -> float:
         [sys.executable, "-c", CHILD, str(calls)],
         env=clean | policy,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     return float(done.stdout.split()[-1])
