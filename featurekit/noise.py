@@ -146,12 +146,10 @@ class NoiseTable:
             raise NoiseLevelError(f"t must be an integer, got {asked.dtype}; round it yourself")
         if asked.ndim:
             expect(asked, "b", of="t")
-        index = asked.detach().cpu().long()
-        outside = index[(index < 0) | (index >= len(self.alpha_bars))]
+        index, last = asked.detach().cpu().long(), len(self.alpha_bars) - 1
+        outside = index[(index < 0) | (index > last)].flatten()
         if outside.numel():
-            raise NoiseLevelError(
-                f"t must lie in [0, {len(self.alpha_bars) - 1}], got {outside.flatten()[0].item()}"
-            )
+            raise NoiseLevelError(f"t must lie in [0, {last}], got {outside[0].item()}")
         found = self.alpha_bars[index]
         return found.reshape(-1, 1, 1, 1).to(asked.device) if index.ndim else found
 
