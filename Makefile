@@ -8,6 +8,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := -m pip --quiet --quiet --disable-pip-version-check
 
+# type checkers follow folders on the path but no import hook, which is all that pip leaves for packages whose folders have
+# other names than they are imported by: so the environment gets a folder of links under the names of the packages
+SOURCES := $(VENV)/src
+LINK = mkdir -p $(SOURCES) && ln -sfn '$(CURDIR)/featurekit' $(SOURCES)/featurekit && \
+	for plugin in drag sketch; do ln -sfn "$(CURDIR)/plugins/$$plugin" "$(SOURCES)/featurekit_$$plugin"; done && \
+	$(BIN)/python -c 'import pathlib, sysconfig; \
+	pathlib.Path(sysconfig.get_path("purelib"), "featurekit_links.pth").write_text("$(abspath $(SOURCES))\n")'
+
 .PHONY: demo test bench lock clean
 
 demo: $(STAMP)
@@ -39,6 +47,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -x $(BIN)/pip || $(PY) -m venv $(VENV) || { rm -rf $(VENV); echo \
 		"$(PY) must be able to make virtual environments; on Debian: apt install python3-venv"; exit 1; }
 	@$(BIN)/python $(PIP) install --constraint $(CONSTRAINTS) --editable '.[dev]'
+	@$(LINK)
 	@touch $@
 
 # the newest versions that the ranges of pyproject.toml allow, without the local tags of builds

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from PIL import Image
 
-from featurekit.cli import main
+from featurekit.cli.router import main
 from featurekit.scenes import scene
 
 ROOT = Path(__file__).parents[1]

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import load, sd
-from featurekit.batches import Extractor, Sample
-from featurekit.capture import capture
-from featurekit.recipes import Recipe
-from featurekit.steps import noised
+from featurekit.diffusion.steps import noised
+from featurekit.features.extractor import Extractor, Sample
+from featurekit.features.recipes import Recipe
+from featurekit.taps.capture import capture
 
 TAP, TIMESTEPS = "up1", (261, 101)
 

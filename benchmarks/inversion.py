@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 import featurekit as fk
-from featurekit.backbone import guided
-from featurekit.grid import crop
-from featurekit.metrics import psnr
+from featurekit.core.metrics import psnr
+from featurekit.core.types import Predict
+from featurekit.diffusion.backbone import guided
+from featurekit.images.grid import crop
 from featurekit.scenes import scene
 from featurekit.testing import MixtureDenoiser
-from featurekit.types import Predict
 
 STEPS = 50
 WAYS = (  # name, method, refine, whether residuals are kept

@@ -26,8 +26,8 @@ COMMANDS = {
 }
 SOUND = """
 from dataclasses import dataclass
-from featurekit.config import PluginConfig
-from featurekit.registry import Plugin
+from featurekit.pipeline.config import PluginConfig
+from featurekit.pipeline.registry import Plugin
 
 @dataclass
 class Config(PluginConfig):

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import load
-from featurekit.batches import Extractor, Sample
-from featurekit.recipes import Recipe
-from featurekit.store import Layout, Provenance, SampleRef, StoreSpec
-from featurekit.store_read import StoredFeatures
-from featurekit.store_write import write_store
+from featurekit.features.extractor import Extractor, Sample
+from featurekit.features.recipes import Recipe
+from featurekit.store.read import StoredFeatures
+from featurekit.store.records import Layout, Provenance, SampleRef, StoreSpec
+from featurekit.store.write import write_store
 
 TAPS, TIMESTEPS = ("up0", "up1", "up2"), (101, 261)
 RECIPES: Mapping[str, tuple[str, ...]] = {

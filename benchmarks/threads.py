@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-from featurekit.cli import AWAKE
+from featurekit.cli.router import AWAKE
 
 POLICIES = {
     "sleep at once": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
@@ -27,7 +27,7 @@ CHILD = """
 import sys, time
 import torch
 import featurekit as fk
-from featurekit.types import Conditioning
+from featurekit.core.types import Conditioning
 backbone = fk.load_backbone("random")
 draw = torch.Generator().manual_seed(0)
 side = backbone.unet.config.sample_size

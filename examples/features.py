@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 import featurekit as fk
-from featurekit.export_store import plan_pictures, store_pictures
-from featurekit.features import Features
-from featurekit.picture_reader import PictureReader
+from featurekit.features.feature_maps import Features
 from featurekit.scenes import scene
-from featurekit.store_read import StoredFeatures
+from featurekit.store.export import plan_pictures, store_pictures
+from featurekit.store.picture_reader import PictureReader
+from featurekit.store.read import StoredFeatures
 
 TIMESTEP, PROMPT = 101, "a face"
 torch.set_grad_enabled(False)

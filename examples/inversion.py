@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 import featurekit as fk
-from featurekit.grid import crop
-from featurekit.metrics import psnr
+from featurekit.core.metrics import psnr
+from featurekit.images.grid import crop
 from featurekit.scenes import scene
 
 STEPS, LEVEL = 10, 6

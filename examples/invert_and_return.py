@@ -8,8 +8,8 @@
 import torch
 
 import featurekit as fk
-from featurekit.grid import crop
-from featurekit.metrics import psnr
+from featurekit.core.metrics import psnr
+from featurekit.images.grid import crop
 from featurekit.scenes import scene
 
 torch.set_grad_enabled(False)

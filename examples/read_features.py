@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 import featurekit as fk
-from featurekit.io import write_image
-from featurekit.matching import match_feature
-from featurekit.pictures import before_after, feature_picture
+from featurekit.features.matching import match_feature
+from featurekit.images.io import write_image
+from featurekit.images.pictures import before_after, feature_picture
 from featurekit.scenes import scene
 
 torch.set_grad_enabled(False)

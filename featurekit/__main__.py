@@ -2,6 +2,6 @@
 
 import sys
 
-from featurekit.cli import main
+from featurekit.cli.router import main
 
 sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from specimen import FAST, PIPELINE, SPEC
+from specimen import FAST, ON_SD, PIPELINE, SPEC
 
 MakePlugin = Callable[..., Path]
 
@@ -27,6 +27,8 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
         (site / package / "pipeline.py").write_text(dedent(PIPELINE).format())
         (site / package / "conf" / "__init__.py").touch()
         (site / package / "conf" / "experiment" / "blur_fast.yaml").write_text(dedent(FAST))
+        (site / package / "conf" / "backbone_defaults").mkdir()
+        (site / package / "conf" / "backbone_defaults" / "blur_sd.yaml").write_text(dedent(ON_SD))
         info = site / f"{owner}-0.3.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {owner}\nVersion: 0.3\n")

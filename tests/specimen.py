@@ -3,14 +3,13 @@
 SPEC = """
     from dataclasses import dataclass
     from omegaconf import II
-    from featurekit.config import PluginConfig
-    from featurekit.registry import Plugin
+    from featurekit.plugin import Plugin, PluginConfig
 
     @dataclass
     class Config(PluginConfig):
         name: str = "blur"
         radius: float = 1.0
-        updates: int = II("backbone.drag.updates")
+        updates: int = II("backbone.lora.steps")
 
     PLUGIN = Plugin(
         name="blur",
@@ -29,9 +28,7 @@ PIPELINE = """
     import time
     import sys
     import torch
-    from featurekit.errors import PointsError
-    from featurekit.io import write_image, write_tensors
-    from featurekit.types import Result
+    from featurekit.plugin import PointsError, Result, write_image, write_tensors
 
     def run(job):
         with job.stage(job.task) as progress:
@@ -53,6 +50,11 @@ PIPELINE = """
     def bench(words):
         sys.stdout.write(f"bench {{words}}\\n")
         return len(words)
+"""
+
+ON_SD = """
+    # @package plugin
+    radius: 4.0
 """
 
 FAST = """

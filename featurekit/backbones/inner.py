@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from featurekit.errors import BackboneError
-from featurekit.types import Tap
+from featurekit.core.errors import BackboneError
+from featurekit.core.types import Tap
 
 _WIDER = 4  # the hidden layer of a feed-forward, times the width: fixed in diffusers
 _PROJECTIONS = ("q", "k", "v")

@@ -15,21 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit import grid
-from featurekit.addresses import addressed
-from featurekit.backbone import Predictor
 from featurekit.backbones import describe
-from featurekit.errors import ShapeError, UnknownNameError
-from featurekit.finite import check_floating
-from featurekit.noise import NoiseTable
-from featurekit.shapes import expect
-from featurekit.steps import eps_from_v
-from featurekit.types import Conditioning, Tap
+from featurekit.core.errors import ShapeError, UnknownNameError
+from featurekit.core.finite import check_floating
+from featurekit.core.shapes import expect
+from featurekit.core.types import Conditioning, Tap
+from featurekit.diffusion.backbone import Predictor
+from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.steps import eps_from_v
+from featurekit.images import grid
+from featurekit.taps.addresses import addressed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LatentDiffusion:
-    """A frozen backbone but for its conditioning; ``featurekit.backbone.Backbone`` says more."""
+    """A frozen backbone without conditioning; see ``featurekit.diffusion.backbone.Backbone``."""
 
     name: str
     noise: NoiseTable

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from featurekit.backbones.folder import is_hub_id
 from featurekit.backbones.placement import place
-from featurekit.errors import BackboneError
-from featurekit.shapes import expect
+from featurekit.core.errors import BackboneError
+from featurekit.core.shapes import expect
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 _TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "vocab.json", "merges.txt")

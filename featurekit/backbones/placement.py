@@ -2,7 +2,7 @@
 
 import torch
 
-from featurekit.errors import BackboneError, UnknownNameError
+from featurekit.core.errors import BackboneError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

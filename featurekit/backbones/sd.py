@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbone import Predictor
 from featurekit.backbones import describe
 from featurekit.backbones.folder import (
     WEIGHTS,
@@ -27,13 +26,14 @@ from featurekit.backbones.stock import (
     read_networks,
     read_tokenizer,
 )
-from featurekit.noise import NoiseTable
-from featurekit.types import Conditioning
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.backbone import Predictor
+from featurekit.diffusion.noise import NoiseTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StableDiffusion(LatentDiffusion):
-    """A frozen model that text states alone condition; see ``featurekit.backbone.Backbone``."""
+    """A frozen model conditioned on text alone; see ``featurekit.diffusion.backbone.Backbone``."""
 
     def embed(self, prompt: str) -> Conditioning:
         """Turn a prompt into conditioning; words beyond the encoder's length warn and go."""

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbone import Predictor
 from featurekit.backbones import describe
 from featurekit.backbones.folder import (
     SECOND_CONFIG,
@@ -32,9 +31,10 @@ from featurekit.backbones.stock import (
     read_networks,
     read_tokenizer,
 )
-from featurekit.errors import BackboneError, ShapeError
-from featurekit.noise import NoiseTable
-from featurekit.types import Conditioning
+from featurekit.core.errors import BackboneError, ShapeError
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.backbone import Predictor
+from featurekit.diffusion.noise import NoiseTable
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
 _POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``
@@ -43,7 +43,7 @@ _SIZE_COUNT = 6  # original height, width; top, left of the crop; target height,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StableDiffusionXL(LatentDiffusion):
-    """A frozen model of two text encoders; see ``featurekit.backbone.Backbone``."""
+    """A frozen model of two text encoders; see ``featurekit.diffusion.backbone.Backbone``."""
 
     text_encoder_2: Any = None  # CLIPTextModelWithProjection
     tokenizer_2: Any = None  # CLIPTokenizer

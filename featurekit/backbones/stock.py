@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from featurekit.backbones.folder import SECOND_WEIGHTS, WEIGHTS, weight_file
-from featurekit.errors import BackboneError
+from featurekit.core.errors import BackboneError
 
 Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from featurekit.types import Tap
+from featurekit.core.types import Tap
 
 _ENCODER, _DECODER = "vae_encoder", "vae_decoder"
 

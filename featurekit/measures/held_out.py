@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featurekit.backbone import Backbone
-from featurekit.io import load_image
-from featurekit.metrics import psnr
+from featurekit.core.metrics import psnr
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.backbone import Backbone
+from featurekit.images.io import load_image
 from featurekit.scenes import HELD_OUT_KINDS, TRAINED_KINDS, WATCHED, Scene, held_out_scenes
-from featurekit.types import Conditioning
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"trained": TRAINED_KINDS, "held_out": HELD_OUT_KINDS}

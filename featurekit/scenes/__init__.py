@@ -1,6 +1,7 @@
 """A procedural, captioned world with exact truth: pictures, line drawings, named points, moves.
 
-Importing it does not import torch; ``featurekit.scenes.controls``, which works on tensors, does.
+Rendering, captions, truth and controls live here, and no network. Importing it does not import
+torch; ``featurekit.scenes.controls``, which works on tensors, does. Read ``world.py`` first.
 """
 
 from featurekit.scenes.kind import Kind, Mover

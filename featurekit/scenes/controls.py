@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from featurekit.errors import MaskError, PointsError
-from featurekit.fields import sample
-from featurekit.metrics import mse
+from featurekit.core.errors import MaskError, PointsError
+from featurekit.core.fields import sample
+from featurekit.core.metrics import mse
+from featurekit.core.shapes import expect
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.harmonic import fill
-from featurekit.shapes import expect
 
 Drags: TypeAlias = Sequence[tuple[Point, Point]]
 """Handles and targets ``(x, y)`` in px of the image, as ``Move.drags_px`` gives them."""

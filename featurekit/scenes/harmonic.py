@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from featurekit.errors import MaskError
-from featurekit.shapes import expect
+from featurekit.core.errors import MaskError
+from featurekit.core.shapes import expect
 
 RESIDUAL = 1e-7  # of the right-hand side's length, where the solver stops; far below a grey level
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind, Mover
 from featurekit.scenes.world import HELD_OUT_SEEDS, TRAINED_KINDS, Scene, generator, known_kind

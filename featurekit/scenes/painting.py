@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from featurekit.errors import UnknownNameError
+from featurekit.core.errors import UnknownNameError
 from featurekit.scenes.canvas import Ink, Paint, Pattern
 from featurekit.scenes.colours import Colour
 from featurekit.scenes.geometry import Point

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from featurekit.errors import ShapeError
+from featurekit.core.errors import ShapeError
 from featurekit.scenes.geometry import Point, ellipse
 
 SUPERSAMPLING = 4  # drawn pixels per pixel and axis of drawings; 8 costs four times as much

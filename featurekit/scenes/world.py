@@ -8,17 +8,17 @@ from typing import Any
 
 from PIL import Image
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.scenes.drawings import STYLES, Drawing
 from featurekit.scenes.geometry import Point
 from featurekit.scenes.kind import Kind
-from featurekit.scenes.kinds.animal_moves import ANIMAL
-from featurekit.scenes.kinds.building_moves import BUILDING
-from featurekit.scenes.kinds.face_moves import FACE
-from featurekit.scenes.kinds.flower_moves import FLOWERS
-from featurekit.scenes.kinds.landscape_moves import LANDSCAPE
-from featurekit.scenes.kinds.shape_moves import SHAPES
-from featurekit.scenes.kinds.vehicle_moves import VEHICLE
+from featurekit.scenes.kinds.animals.moves import ANIMAL
+from featurekit.scenes.kinds.buildings.moves import BUILDING
+from featurekit.scenes.kinds.faces.moves import FACE
+from featurekit.scenes.kinds.flowers.moves import FLOWERS
+from featurekit.scenes.kinds.landscapes.moves import LANDSCAPE
+from featurekit.scenes.kinds.shapes.moves import SHAPES
+from featurekit.scenes.kinds.vehicles.moves import VEHICLE
 from featurekit.scenes.painting import Matte, Painting
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType(

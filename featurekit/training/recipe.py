@@ -7,7 +7,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from featurekit.errors import UnknownNameError
+from featurekit.core.errors import UnknownNameError
 
 VERSION = 1  # of the checkpoints; raised when an old one can no longer be read
 RUNS = ("vae", "decoder", "unet", "clip")  # fields of a recipe, and stages

@@ -13,7 +13,7 @@ from featurekit.backbones.folder import embedded_folder
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.backbones.open_clip import shipped_folder
 from featurekit.backbones.sd import load_folder
-from featurekit.errors import TrainingError
+from featurekit.core.errors import TrainingError
 from featurekit.measures import (
     Measured,
     measure_correspondence,
@@ -23,7 +23,7 @@ from featurekit.measures import (
     measure_samples,
     write_card,
 )
-from featurekit.measures.card import folder_mb
+from featurekit.measures.model.card import folder_mb
 from featurekit.training.recipe import RUNS
 from featurekit.training.retrieval import measure_retrieval
 from featurekit.training.stages import RECORD, Workshop

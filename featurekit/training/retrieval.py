@@ -7,9 +7,9 @@ import torch
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.measures import Measured
 from featurekit.scenes import WATCHED
-from featurekit.training import drawings_album
-from featurekit.training.album import scaled
-from featurekit.training.clip import CANDIDATES, inked
+from featurekit.training.data import drawings_album
+from featurekit.training.data.album import scaled
+from featurekit.training.networks.clip import CANDIDATES, inked
 from featurekit.training.stages import held_out_drawings
 
 

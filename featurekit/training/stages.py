@@ -13,17 +13,18 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from featurekit.atomic import replacing_folder
+from featurekit.core.atomic import replacing_folder
 from featurekit.scenes import WATCHED, held_out_scenes
-from featurekit.training import album, clip, drawings_album, latents, models, words
-from featurekit.training.album import Album
-from featurekit.training.checkpoints import Progress
-from featurekit.training.denoiser import DenoiserTask, Networks
-from featurekit.training.drawings_album import DrawingAlbum
-from featurekit.training.loop import Fit, Show
+from featurekit.training.data import album, drawings_album, latents, words
+from featurekit.training.data.album import Album
+from featurekit.training.data.drawings_album import DrawingAlbum
+from featurekit.training.loop.checkpoints import Progress
+from featurekit.training.loop.loop import Fit, Show
+from featurekit.training.loop.workers import Worker
+from featurekit.training.networks import clip, models
+from featurekit.training.networks.denoiser import DenoiserTask, Networks
+from featurekit.training.networks.vae import DecoderTask, VaeTask, fold, latent_statistics
 from featurekit.training.recipe import Recipe
-from featurekit.training.vae import DecoderTask, VaeTask, fold, latent_statistics
-from featurekit.training.workers import Worker
 
 FOLDED = 4000  # pictures over which the latents' mean and variance are taken
 RECORD = "training.json"  # beside a model's parts: how it was made

@@ -1,8 +1,7 @@
 """Drag points of an image to where they should be (DragDiffusion, arXiv 2306.14435)."""
 
-from featurekit.registry import Plugin
-
-from .config import DragConfig
+from featurekit.pipeline.registry import Plugin
+from featurekit_drag.config import DragConfig
 
 PLUGIN = Plugin(
     name="drag",
@@ -10,10 +9,10 @@ PLUGIN = Plugin(
     api_version=1,
     schema=DragConfig,
     tasks=("edit", "evaluate"),
-    target="featurekit_drag.task:run",
+    target="featurekit_drag.tasks.edit:run",
     presets="pkg://featurekit_drag.conf",
     benches={
-        "drag-scenes": "featurekit_drag.evaluate:bench",
-        "sd-shape": "featurekit_drag.sd_shape:bench",
+        "drag-scenes": "featurekit_drag.tasks.evaluate:bench",
+        "sd-shape": "featurekit_drag.tasks.sd_shape:bench",
     },
 )

@@ -1,7 +1,7 @@
 """The schema of ``plugin.*``: every setting of a drag run, typed. No torch.
 
-Settings that depend on the backbone are read from ``backbone.drag`` and ``backbone.lora``, where
-``conf/backbone/*.yaml`` keeps what was measured on each; the rest default to the method's own.
+The defaults here are those of Stable Diffusion 1.x and 2.x, the method's own where it names one.
+What is better on other backbones lies in ``conf/backbone_defaults/``; LoRA's are ``backbone.lora``.
 """
 
 from dataclasses import dataclass, field
@@ -9,10 +9,9 @@ from typing import Any
 
 from omegaconf import II
 
-from featurekit.config import PluginConfig
-from featurekit.errors import ConfigError, UnknownNameError
-
-from .settings import DragSettings, Rule
+from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.pipeline.config import PluginConfig
+from featurekit_drag.engine.settings import DragSettings, Rule
 
 
 @dataclass
@@ -26,27 +25,27 @@ class DragConfig(PluginConfig):
     scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
 
-    updates: int = II("backbone.drag.updates")
-    learning_rate: float = II("backbone.drag.learning_rate")
-    patch_radius: int = II("backbone.drag.patch_radius")
-    track_radius: int = II("backbone.drag.track_radius")
-    step: float = II("backbone.drag.step")
-    stop_distance: float = II("backbone.drag.stop_distance")
-    reference: str = II("backbone.drag.reference")  # current | initial
+    updates: int = Rule.updates
+    learning_rate: float = Rule.learning_rate
+    patch_radius: int = Rule.patch_radius
+    track_radius: int = Rule.track_radius
+    step: float = Rule.step
+    stop_distance: float = Rule.stop_distance
+    reference: str = Rule.reference  # current | initial
     reduction: str = Rule.reduction  # code | paper
-    mask_weight: float = II("backbone.drag.mask_weight")
-    freeze_outside: bool = II("backbone.drag.freeze_outside")
-    snap: bool = II("backbone.drag.snap")
+    mask_weight: float = Rule.mask_weight
+    freeze_outside: bool = DragSettings.freeze_outside
+    snap: bool = False
 
-    tap: str = II("backbone.drag.tap")
+    tap: str = DragSettings.tap
     steps: int = DragSettings.steps
-    strength: float = II("backbone.drag.strength")
+    strength: float = DragSettings.strength
     guidance: float = DragSettings.guidance
-    attention: list[str] = field(default_factory=lambda: II("backbone.drag.attention"))
-    residuals: bool = II("backbone.drag.residuals")
+    attention: list[str] = field(default_factory=lambda: list(DragSettings.attention))
+    residuals: bool = True
     composite: bool = True
-    feather_px: int = II("backbone.drag.feather_px")
-    way_frames: int = II("backbone.drag.way_frames")
+    feather_px: int = 8
+    way_frames: int = 4
 
     lora_steps: int = II("backbone.lora.steps")
     lora_rank: int = II("backbone.lora.rank")
@@ -54,8 +53,8 @@ class DragConfig(PluginConfig):
     lora_learning_rate: float = II("backbone.lora.learning_rate")
     lora_batch: int = II("backbone.lora.batch")
 
-    judge_tap: str = II("backbone.drag.judge_tap")  # features of the second judge
-    judge_timestep: int = II("backbone.drag.judge_timestep")
+    judge_tap: str = "up1"  # features of the second judge
+    judge_timestep: int = 261
 
 
 WORDS = {"reference": ("current", "initial"), "reduction": ("code", "paper")}

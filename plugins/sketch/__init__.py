@@ -1,8 +1,7 @@
 """From one drawing, sketch any image in its style (DiffSketch, arXiv 2401.04362)."""
 
-from featurekit.registry import Plugin
-
-from .config import SketchConfig
+from featurekit.pipeline.registry import Plugin
+from featurekit_sketch.config import SketchConfig
 
 PLUGIN = Plugin(
     name="sketch",
@@ -10,8 +9,8 @@ PLUGIN = Plugin(
     api_version=1,
     schema=SketchConfig,
     tasks=("train", "extract", "evaluate"),
-    target="featurekit_sketch.task:run",
+    target="featurekit_sketch.tasks.train:run",
     presets="pkg://featurekit_sketch.conf",
-    commands={"fit-prior": "featurekit_sketch.fit_prior:main"},
-    benches={"sketch-scenes": "featurekit_sketch.evaluate:bench"},
+    commands={"fit-prior": "featurekit_sketch.tasks.fit_prior:main"},
+    benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},
 )

@@ -1,17 +1,14 @@
 """The schema of ``plugin.*``: every setting of a sketch run, typed. No torch.
 
-Settings that depend on the backbone are read from ``backbone.sketch``, where
-``conf/backbone/*.yaml`` keeps what was measured on each; the rest default to the method's own.
+The defaults here are the published amounts, and those of Stable Diffusion 1.x and 2.x. What is
+better on other backbones lies in ``conf/backbone_defaults/``.
 """
 
 from dataclasses import dataclass, field
 
-from omegaconf import II
-
-from featurekit.config import PluginConfig
-from featurekit.errors import ConfigError, UnknownNameError
-
-from .settings import ENOUGH, Learning, Reading, Sampling, Tiling, Weights
+from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.pipeline.config import PluginConfig
+from featurekit_sketch.settings import ENOUGH, Learning, Reading, Sampling, Tiling, Weights
 
 
 @dataclass
@@ -29,31 +26,31 @@ class SketchConfig(PluginConfig):
     tests: int = 16  # held-out scenes of each kind that are drawn and compared
 
     features: str = Reading.kind  # noise | inversion
-    steps: int = II("backbone.sketch.steps")
-    samples: int = II("backbone.sketch.samples")
+    steps: int = Reading.steps
+    samples: int = 1200
     guidance: float = Sampling.guidance
     fade: float = Sampling.fade
     prior: str | None = None  # file of ``featurekit fit-prior``; none: the world's captions
 
-    iterations: int = II("backbone.sketch.iterations")
-    learning_rate: float = II("backbone.sketch.learning_rate")
-    cool_down: float = II("backbone.sketch.cool_down")
-    mixing: float = II("backbone.sketch.mixing")
-    views: int = II("backbone.sketch.views")
-    checkpointed: bool = II("backbone.sketch.checkpointed")
+    iterations: int = Learning.iterations
+    learning_rate: float = Learning.learning_rate
+    cool_down: float = Learning.cool_down
+    mixing: float = Learning.mixing
+    views: int = Learning.views
+    checkpointed: bool = True  # a few GB less
     l1: float = Weights.l1
     perceptual: float = Weights.perceptual
     clip: float = Weights.clip
     across: float = Weights.across
     within: float = Weights.within
-    lines: float = II("backbone.sketch.lines")
-    alike: float = II("backbone.sketch.alike")
-    contrast: float = II("backbone.sketch.contrast")
+    lines: float = Weights.lines
+    alike: float = Weights.alike
+    contrast: float = 1.0
     clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
     lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
 
-    tile_px: int = II("backbone.sketch.tile_px")
-    overlap_px: int = II("backbone.sketch.overlap_px")
+    tile_px: int = Tiling.side_px
+    overlap_px: int = Tiling.overlap_px
 
 
 FEATURES = ("noise", "inversion")

@@ -16,9 +16,9 @@ from featurekit.backbones.describe import activations, describe_backbone
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_configs
 from featurekit.backbones.inner import inner_taps
 from featurekit.backbones.vae_taps import vae_taps
-from featurekit.capture import capture
-from featurekit.errors import BackboneError
-from featurekit.types import Conditioning, Tap
+from featurekit.core.errors import BackboneError
+from featurekit.core.types import Conditioning, Tap
+from featurekit.taps.capture import capture
 
 MODELS = {
     "embedded": lambda: sd.build("embedded", read_configs(embedded_folder()), device="meta"),

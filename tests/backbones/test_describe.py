@@ -11,9 +11,9 @@ import torch
 from featurekit.backbones import sd
 from featurekit.backbones.describe import describe_backbone, taps, vae_stride
 from featurekit.backbones.folder import bundled_configs, embedded_folder
-from featurekit.capture import capture
-from featurekit.errors import BackboneError, UnknownNameError
-from featurekit.types import Tap
+from featurekit.core.errors import BackboneError, UnknownNameError
+from featurekit.core.types import Tap
+from featurekit.taps.capture import capture
 
 
 def by_name(name):

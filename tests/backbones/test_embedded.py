@@ -4,10 +4,10 @@ import torch
 
 from featurekit.backbones import embedded, random
 from featurekit.backbones.folder import embedded_folder
-from featurekit.io import load_image
-from featurekit.metrics import psnr
+from featurekit.core.metrics import psnr
+from featurekit.diffusion.steps import noised
+from featurekit.images.io import load_image
 from featurekit.scenes import HELD_OUT_SEEDS, scene
-from featurekit.steps import noised
 
 
 def picture(place):

@@ -12,7 +12,7 @@ import sys
 import torch
 from reduced import reduced_configs
 from featurekit.backbones import sd
-from featurekit.extract import extract, extract_latents
+from featurekit.features.extract import extract, extract_latents
 
 image = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 single, half = (

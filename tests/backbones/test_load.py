@@ -10,7 +10,7 @@ import torch
 
 from featurekit.backbones import HUB_IDS, load
 from featurekit.backbones.folder import is_hub_id
-from featurekit.errors import BackboneError, UnknownNameError
+from featurekit.core.errors import BackboneError, UnknownNameError
 
 
 @pytest.fixture

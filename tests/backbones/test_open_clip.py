@@ -12,9 +12,9 @@ from PIL import Image
 
 from featurekit.backbones import open_clip as family
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, load
-from featurekit.errors import BackboneError, ShapeError
-from featurekit.training import words
-from featurekit.training.clip import build, save_clip
+from featurekit.core.errors import BackboneError, ShapeError
+from featurekit.training.data import words
+from featurekit.training.networks.clip import build, save_clip
 
 SIDE = 32
 TEXTS = ["a red house", "a blue dog on a green background"]

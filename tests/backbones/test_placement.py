@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.backbones.placement import place
-from featurekit.errors import BackboneError, UnknownNameError
+from featurekit.core.errors import BackboneError, UnknownNameError
 
 
 def test_auto_is_single_precision_on_a_machine_without_cuda(monkeypatch):

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from featurekit.backbones import sd
 from featurekit.backbones.folder import embedded_folder
-from featurekit.capture import capture
-from featurekit.errors import BackboneError, NoiseLevelError, ScheduleError, ShapeError
-from featurekit.noise import Schedule
-from featurekit.steps import ddim_step, eps_from_v
-from featurekit.types import Conditioning
+from featurekit.core.errors import BackboneError, NoiseLevelError, ScheduleError, ShapeError
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.steps import ddim_step, eps_from_v
+from featurekit.taps.capture import capture
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 VAE = "vae/diffusion_pytorch_model.safetensors"

@@ -9,8 +9,8 @@ from reduced import reduced_configs
 from safetensors.torch import load_file, save_file
 
 from featurekit.backbones import load, sd, sdxl
-from featurekit.errors import BackboneError, ShapeError
-from featurekit.types import Conditioning
+from featurekit.core.errors import BackboneError, ShapeError
+from featurekit.core.types import Conditioning
 
 
 def normal(*shape, seed=0):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from families import EVERY
 
-from featurekit.attention_maps import attention_maps
-from featurekit.backbone import Backbone
-from featurekit.capture import capture
-from featurekit.errors import ShapeError
-from featurekit.tokens import as_map
+from featurekit.core.errors import ShapeError
+from featurekit.diffusion.backbone import Backbone
+from featurekit.taps.attention_maps import attention_maps
+from featurekit.taps.capture import capture
+from featurekit.taps.tokens import as_map
 
 LEVELS = {"sdxl": 3}  # all others have four
 

@@ -5,13 +5,13 @@ import torch
 from families import EVERY
 from fuzz import fuzzed
 
-from featurekit.attention_maps import attention_maps, to_tokens
-from featurekit.batches import Extractor, Sample
-from featurekit.capture import capture
-from featurekit.errors import CaptureError, UnknownNameError
-from featurekit.extract import extract
-from featurekit.inject import inject
-from featurekit.recipes import Recipe
+from featurekit.core.errors import CaptureError, UnknownNameError
+from featurekit.features.extract import extract
+from featurekit.features.extractor import Extractor, Sample
+from featurekit.features.recipes import Recipe
+from featurekit.taps.attention_maps import attention_maps, to_tokens
+from featurekit.taps.capture import capture
+from featurekit.taps.inject import inject
 
 
 @pytest.fixture(scope="module", params=list(EVERY))

@@ -2,8 +2,9 @@
 
 import pytest
 
-from featurekit.registry import load_plugin, plugins
+from featurekit.pipeline.registry import load_plugin, plugins
 from featurekit.testing import check_plugin
+from featurekit.testing.imports import inner_imports
 
 SHORT = {  # settings that make the default task a matter of seconds
     "drag": [
@@ -20,13 +21,26 @@ SHORT = {  # settings that make the default task a matter of seconds
         "plugin.tests=1",
     ],
 }
+ROOMS = {  # what the bundled plugins stand on beside public names; they are released together
+    "drag": {
+        "backbones", "core", "diffusion", "features", "images", "pipeline", "taps",
+    },
+    "sketch": {
+        "backbones", "core", "diffusion", "images", "measures", "pipeline", "taps", "training",
+    },
+}  # fmt: skip
 BUNDLED = sorted(info.name for info in plugins() if info.distribution == "featurekit")
 
 
 def test_every_bundled_plugin_is_asked():
-    assert sorted(SHORT) == BUNDLED
+    assert sorted(SHORT) == sorted(ROOMS) == BUNDLED
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_plugin_keeps_the_contract(name):
-    check_plugin(load_plugin(name), overrides=SHORT[name])
+    check_plugin(load_plugin(name), overrides=SHORT[name], rooms=ROOMS[name])
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_table_of_rooms_names_what_is_imported_and_no_more(name):
+    assert set(inner_imports(load_plugin(name))) == ROOMS[name]

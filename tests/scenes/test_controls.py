@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from featurekit.errors import MaskError, PointsError, ShapeError
+from featurekit.core.errors import MaskError, PointsError, ShapeError
 from featurekit.scenes import held_out_moves
 from featurekit.scenes.controls import CONTROLS, blur, erase, mse_ratio, noop, shifted_copy
 

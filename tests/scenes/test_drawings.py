@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from featurekit.errors import ShapeError
+from featurekit.core.errors import ShapeError
 from featurekit.scenes.canvas import Ink, Paint, Pattern
 from featurekit.scenes.drawings import BROAD, FINE, INSET, INSET_BOX, STYLES, Drawing
 from featurekit.scenes.geometry import ellipse, rectangle

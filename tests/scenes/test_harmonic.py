@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.errors import MaskError, ShapeError
+from featurekit.core.errors import MaskError, ShapeError
 from featurekit.scenes.harmonic import fill
 
 

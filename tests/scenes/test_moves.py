@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.scenes import (
     HELD_OUT_KINDS,
     HELD_OUT_SEEDS,

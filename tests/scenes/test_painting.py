@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from featurekit.errors import ShapeError, UnknownNameError
+from featurekit.core.errors import ShapeError, UnknownNameError
 from featurekit.scenes.canvas import Ink, Paint, Pattern
 from featurekit.scenes.geometry import ellipse, rectangle
 from featurekit.scenes.painting import Matte, Painting

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from featurekit.errors import ShapeError
+from featurekit.core.errors import ShapeError
 from featurekit.scenes.geometry import arc, curve, ellipse, rectangle
 from featurekit.scenes.stencil import check_size, drawn, filled
 

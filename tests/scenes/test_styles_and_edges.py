@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from featurekit.metrics import line_f1
+from featurekit.core.metrics import line_f1
 from featurekit.scenes import HELD_OUT_SEEDS, TRAIN_SEEDS, TRAINED_KINDS, scene
 from featurekit.scenes.drawings import STYLES
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from recorded import marks_of
 
-from featurekit.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.scenes import (
     HELD_OUT_KINDS,
     HELD_OUT_SEEDS,

@@ -8,8 +8,10 @@ import pytest
 from safetensors.torch import load_file
 
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, load
-from featurekit.cli import main
-from featurekit.training import checkpoints, clip, recipe, stages
+from featurekit.cli.router import main
+from featurekit.training import recipe, stages
+from featurekit.training.loop import checkpoints
+from featurekit.training.networks import clip
 from featurekit.training.recipe import SMALL, Run
 
 STAGES = "stages=[scenes,clip]"

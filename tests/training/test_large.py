@@ -7,16 +7,18 @@ import torch
 
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.backbones.sd import load_folder
-from featurekit.cli import main
+from featurekit.cli.router import main
 from featurekit.measures import (
     measure_correspondence,
     measure_inversion,
     measure_reconstruction,
     measure_samples,
-    samples,
 )
-from featurekit.measures.card import folder_mb
-from featurekit.training import clip, loop, recipe, stages
+from featurekit.measures.model import samples
+from featurekit.measures.model.card import folder_mb
+from featurekit.training import recipe, stages
+from featurekit.training.loop import loop
+from featurekit.training.networks import clip
 from featurekit.training.recipe import LARGE, RUNS
 from featurekit.training.retrieval import measure_retrieval
 

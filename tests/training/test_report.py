@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from featurekit.backbones import open_clip
-from featurekit.errors import TrainingError
+from featurekit.core.errors import TrainingError
 from featurekit.scenes import WATCHED
-from featurekit.training import checkpoints, retrieval
-from featurekit.training.checkpoints import Progress
+from featurekit.training import retrieval
+from featurekit.training.loop import checkpoints
+from featurekit.training.loop.checkpoints import Progress
 from featurekit.training.recipe import RUNS, SMALL
 from featurekit.training.report import _known, _stages
 from featurekit.training.stages import RECORD, Workshop

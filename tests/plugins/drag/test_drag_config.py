@@ -7,12 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from featurekit.backbones import load
-from featurekit.config import compose
-from featurekit.errors import ConfigError, NoiseLevelError, UnknownNameError
-from featurekit.types import Job, silent
+from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameError
+from featurekit.core.types import Job, silent
+from featurekit.pipeline.config import compose
 from featurekit_drag.config import RANGES, DragConfig, settings_of
-from featurekit_drag.engine import drag_of
-from featurekit_drag.settings import DragSettings, Rule
+from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.tasks.setup import drag_of
 
 BACKBONES = ["embedded", "random", "sd15", "sd21"]
 PUBLISHED = {  # Shi et al. 2024, the numbers of the published code

@@ -7,8 +7,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from featurekit.scenes.kinds.animal_moves import ANIMAL
-from featurekit.scenes.kinds.animals import RANGES, SPECIES, extent
+from featurekit.scenes.kinds.animals.animal import RANGES, SPECIES, extent
+from featurekit.scenes.kinds.animals.moves import ANIMAL
 from featurekit.scenes.painting import Matte, Painting
 
 SIZE = 64

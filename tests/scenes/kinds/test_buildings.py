@@ -10,8 +10,7 @@ import pytest
 
 from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES, Drawing
-from featurekit.scenes.kinds.building_moves import BUILDING, FLAG_REACH
-from featurekit.scenes.kinds.buildings import (
+from featurekit.scenes.kinds.buildings.building import (
     ALIKE,
     CHOICES,
     FORMS,
@@ -24,6 +23,7 @@ from featurekit.scenes.kinds.buildings import (
     on_leaf,
     tip,
 )
+from featurekit.scenes.kinds.buildings.moves import BUILDING, FLAG_REACH
 from featurekit.scenes.painting import Matte, Painting
 
 COLOUR = f"({'|'.join(COLOURS)})"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featurekit.scenes import KINDS, Scene, move, scene
-from featurekit.scenes.kinds.faces import RANGES, SMILES, TEXTURES
+from featurekit.scenes.kinds.faces.face import RANGES, SMILES, TEXTURES
 
 SIZE = 64
 SEEDS = range(20)

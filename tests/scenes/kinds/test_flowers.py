@@ -10,8 +10,8 @@ import pytest
 
 from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES, Drawing
-from featurekit.scenes.kinds.flower_moves import FLOWERS
-from featurekit.scenes.kinds.flowers import CHOICES, FLOWER_RANGES, RANGES
+from featurekit.scenes.kinds.flowers.flower import CHOICES, FLOWER_RANGES, RANGES
+from featurekit.scenes.kinds.flowers.moves import FLOWERS
 from featurekit.scenes.painting import Matte, Painting
 
 SIZE = 64

@@ -8,9 +8,16 @@ from random import Random
 import numpy as np
 import pytest
 
-from featurekit.scenes.kinds.landscape_moves import LANDSCAPE
-from featurekit.scenes.kinds.landscape_parts import door_corners, keypoints, window
-from featurekit.scenes.kinds.landscapes import CHOICES, RANGES, WORDS, caption, fits, sample
+from featurekit.scenes.kinds.landscapes.landscape import (
+    CHOICES,
+    RANGES,
+    WORDS,
+    caption,
+    fits,
+    sample,
+)
+from featurekit.scenes.kinds.landscapes.moves import LANDSCAPE
+from featurekit.scenes.kinds.landscapes.parts import door_corners, keypoints, window
 from featurekit.scenes.painting import Matte, Painting
 
 SIZE = 64

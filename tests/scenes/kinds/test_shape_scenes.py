@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from featurekit.scenes.colours import COLOURS
-from featurekit.scenes.kinds.shape_moves import SHAPES
-from featurekit.scenes.kinds.shapes import (
+from featurekit.scenes.kinds.shapes.moves import SHAPES
+from featurekit.scenes.kinds.shapes.shape import (
     ALONE,
     CORNERS,
     FORMS,

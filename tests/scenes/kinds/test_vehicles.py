@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from featurekit.scenes.colours import COLOURS
-from featurekit.scenes.kinds.vehicle_moves import VEHICLE
-from featurekit.scenes.kinds.vehicles import CHOICES, MARGIN, RANGES
+from featurekit.scenes.kinds.vehicles.moves import VEHICLE
+from featurekit.scenes.kinds.vehicles.vehicle import CHOICES, MARGIN, RANGES
 from featurekit.scenes.painting import Matte, Painting
 
 SIZE = 64

@@ -1,0 +1,108 @@
+"""How an analysis runs: the model and the pictures, the folder, what is written, shown and told."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from torch import Tensor
+
+from featurekit import backbones
+from featurekit.cli.analysis_tables import show_figures
+from featurekit.cli.options import AnalyseOptions
+from featurekit.core.atomic import make_folder
+from featurekit.core.types import Progress
+from featurekit.images.gallery import Gallery
+from featurekit.images.io import write_image, write_json
+from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
+from featurekit.scenes import TRAINED_KINDS
+
+DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
+
+Work: TypeAlias = Callable[[Any, Progress], Measured]
+"""``(backbone, progress)``: what came out."""
+
+
+def gallery_images(
+    gallery: Gallery,
+    count: int,
+    backbone: Any,  # noqa: ANN401  # any family
+) -> list[Tensor]:
+    """Take the pictures given or, where there are none, held-out scenes of the trained kinds.
+
+    Args:
+        gallery: pictures; may be empty.
+        count: of scenes, the kinds in turn.
+        backbone: a loaded model, whose device they go to.
+
+    Returns:
+        Images (1 3 h w) in [-1, 1].
+    """
+    if gallery.images:
+        return [image.to(backbone.device) for image in gallery.images.values()]
+    size, kinds = side_px(backbone), TRAINED_KINDS
+    each = -(-count // len(kinds))
+    rows = zip(*(scenes_of(kind, each) for kind in kinds), strict=True)
+    scenes = [scene for row in rows for scene in row][:count]
+    return [image_of(scene, size).to(backbone.device) for scene in scenes]
+
+
+def done(
+    name: str, options: AnalyseOptions, work: Work, skipped: Mapping[Path, str] | None = None
+) -> int:
+    """Load the model, do the work, write and show what came out, say what was passed over.
+
+    Args:
+        name: of the analysis, and of its file of figures.
+        options: what was asked for; kept with the figures.
+        work: the analysis.
+        skipped: pictures that were passed over beforehand, with the reason.
+
+    Returns:
+        The exit code: 0, or 3 if anything was passed over.
+
+    Raises:
+        FeatureKitError: the model cannot be loaded, the work refuses, or nothing can be written;
+            then no new folder stays behind.
+    """
+    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    with _results(options.out) as out:
+        measured = work(backbone, _told(name))
+        made = {"settings": asdict(options), "weights": dict(backbone.weights)}
+        written = [write_json({**measured.figures, **made}, out / f"{name}.json")]
+        for stem, picture in measured.pictures.items():
+            make_folder((out / stem).parent)
+            written.append(write_image(picture, out / f"{stem}.png"))
+    show_figures(name, measured.figures)
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    over = {path.name: reason for path, reason in (skipped or {}).items()}
+    over |= measured.figures.get("skipped", {})
+    sys.stderr.write("".join(f"skipped {one}: {reason}\n" for one, reason in over.items()))
+    return SKIPPED if over else DONE
+
+
+@contextmanager
+def _results(out: str) -> Iterator[Path]:
+    """A folder for results, refused before the work; gone again if nothing comes to lie in it."""
+    folder = Path(out)
+    fresh = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield make_folder(folder)
+    finally:
+        with suppress(OSError):
+            for one in fresh:
+                one.rmdir()  # refuses a folder that holds something
+
+
+def _told(title: str) -> Progress:
+    """Say on a terminal how far it is; nothing elsewhere."""
+    console = Console(stderr=True)
+
+    def tell(done: int, total: int) -> None:
+        if console.is_terminal:
+            console.print(f"{title} {done}/{total}", end="\n" if done == total else "\r")
+
+    return tell

@@ -1,0 +1,254 @@
+"""``featurekit extract``: features of a picture or a folder of them, as tensors and pictures."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from featurekit import backbones
+from featurekit.cli.options import ExtractOptions
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.sharding import Share, group_of, launched_share, parse_share
+from featurekit.core.types import Progress
+from featurekit.features.extractor import Extractor, Sample
+from featurekit.features.feature_maps import FeatureMaps
+from featurekit.features.recipes import Ensemble, Recipe, recipe
+from featurekit.images.folders import pictures_in
+from featurekit.images.io import load_image, write_image, write_tensors
+from featurekit.pipeline.overrides import check_seed, fill, split
+from featurekit.store.export import Reader, plan_pictures, store_pictures
+from featurekit.store.picture_reader import PictureReader
+from featurekit.store.reduction import parse_recipe
+from featurekit.store.trajectory_reader import Inversion, TrajectoryReader
+
+DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
+
+
+class Sink(Protocol):
+    """Where features go: files beside each other, or a store."""
+
+    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
+        """Keep the maps (1 c h w) of one picture and say which files are whole now."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Extract what the words say into a folder, or with ``store=`` into a store.
+
+    Writes ``features.safetensors`` with one tensor (1 c h w) per tap and timestep, named
+    ``tap/timestep``, and one picture of its principal components for each; for a folder of
+    pictures in a folder for each of them. The noise of a picture depends on the seed and its file
+    name, whether it is read alone, in a folder or into a store. With ``trajectories=`` the store
+    holds inversions, of which ``trajectory_reader.recomputed`` makes features.
+
+    Args:
+        words: overrides of ``ExtractOptions``; ``recipe=`` stands for those that it names, which
+            may be given besides. ``--dry-run`` is ``dry_run=true``.
+
+    Returns:
+        The exit code: 0, or 3 if files were passed over.
+
+    Raises:
+        FeatureKitError: the words are wrong, no picture can be read, a tap or timestep does
+            not exist, or the results cannot be written.
+    """
+    options = _options(words)
+    check_seed(options.seed)
+    asked = _recipe(options)
+    if options.store:
+        return _store(asked, options)
+    sink = FolderSink(make_folder(options.out), asdict(options))
+    paths, skipped = pictures_in(options.image)
+    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    batch = min(options.batch, len(paths))
+    extractor = Extractor(backbone, asked, seed=options.seed, batch=batch, rows=options.rows)
+    if not Path(options.image).expanduser().is_dir():
+        ((_, maps),) = extractor([Sample(paths[0].name, paths[0], options.prompt)])
+        sys.stdout.write("".join(f"{one}\n" for one in maps))
+        sys.stdout.write("".join(f"{path}\n" for path in sink("", maps)))
+        return DONE
+    written = _of_many(extractor, _Pictures(paths, skipped, options.prompt), sink)
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    code = _told(skipped)
+    if not written:
+        raise ImageError(
+            f"a folder must hold a picture that can be read, {options.image!r} has none"
+        )
+    return code
+
+
+class FolderSink:
+    """Writes each picture's features into a folder of its own, as tensors and as pictures."""
+
+    def __init__(self, out: Path, settings: Mapping[str, object]) -> None:
+        """Remember where to.
+
+        Args:
+            out: existing folder.
+            settings: what is noted in each file of tensors.
+        """
+        self._out = out
+        self._record = {name: json.dumps(value) for name, value in settings.items()}
+
+    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
+        """Write the maps of one picture.
+
+        Args:
+            name: folder below the one given; empty for that one itself.
+            maps: maps (1 c h w).
+
+        Returns:
+            The files.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        folder = make_folder(self._out / name)
+        tensors = {f"{one.tap}/{one.timestep}": one.tensor for one in maps}
+        written = [write_tensors(tensors, folder / "features.safetensors", metadata=self._record)]
+        for one in maps:
+            written.append(write_image(one.to_pil(), folder / f"{one.tap}_{one.timestep}.png"))
+        return written
+
+
+class _Pictures:
+    """The pictures of a folder as samples; those that turn out broken are noted."""
+
+    def __init__(self, paths: Sequence[Path], skipped: dict[Path, str], prompt: str) -> None:
+        self._paths, self._skipped, self._prompt = paths, skipped, prompt
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for path in self._paths:
+            try:
+                image = load_image(path)
+            except ImageError as error:
+                self._skipped[path] = str(error)
+                continue
+            yield Sample(path.name, image, self._prompt)
+
+
+def _store(asked: Recipe, options: ExtractOptions) -> int:
+    """Bring the pictures into a store, or say what that will cost."""
+    share = parse_share(options.shard) if options.shard else launched_share(os.environ)
+    parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
+    paths, others = pictures_in(options.image)
+    reader = _reader(asked, options)
+    if options.dry_run:
+        plan, broken = plan_pictures(
+            options.store, paths, reader=reader, reduce=options.reduce, share=share
+        )
+        sys.stdout.write(f"{plan}{_by(share)}\n")
+    else:
+        with _shown("storing") as progress:
+            written, broken = store_pictures(
+                options.store, paths, reader=reader, reduce=options.reduce, share=share,
+                progress=progress,
+            )  # fmt: skip
+        sys.stdout.write(f"{options.store}: {written}{_by(share)}\n")
+    mine = {
+        path: reason
+        for path, reason in others.items()
+        if share.owns(group_of(path.name, share.count))
+    }
+    return _told(mine | broken)
+
+
+def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
+    """What is stored of each picture: the latents of an inversion, or features."""
+    inversion = Inversion.named(options.trajectories) if options.trajectories else None
+    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    if inversion:
+        return TrajectoryReader(backbone, inversion, prompt=options.prompt, batch=options.batch)
+    return PictureReader(
+        backbone,
+        asked,
+        prompt=options.prompt,
+        seed=options.seed,
+        batch=options.batch,
+        rows=options.rows,
+    )
+
+
+def _by(share: Share) -> str:
+    return f"; {share.told}" if share.told else ""
+
+
+def _told(skipped: Mapping[Path, str]) -> int:
+    """Name what was passed over; the exit code that says so."""
+    for path, reason in skipped.items():
+        sys.stderr.write(f"skipped {path.name}: {reason}\n")
+    return SKIPPED if skipped else DONE
+
+
+def _options(words: Sequence[str]) -> ExtractOptions:
+    """Settings, with those of a recipe below what the words say themselves."""
+    words = ["dry_run=true" if word == "--dry-run" else word for word in words]
+    options = fill(ExtractOptions, words)
+    if options.store and any(word.startswith("out=") for word in words):
+        raise ConfigError(
+            f"results must go to one place, got out={options.out} and store={options.store}; "
+            f"leave one out"
+        )
+    if options.recipe:
+        options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
+    if not options.store and (options.reduce or options.shard or options.dry_run):
+        raise ConfigError("reduce, shard and dry_run must go with a store, got none; add store=...")
+    if options.trajectories:
+        _refuse_unread(options, words)
+    return options
+
+
+def _refuse_unread(options: ExtractOptions, words: Sequence[str]) -> None:
+    """Refuse what would say nothing about the latents of an inversion."""
+    if not options.store:
+        raise ConfigError("trajectories must go with a store, got none; add store=...")
+    keys = ("taps", "timesteps", "ensemble", "recipe", "seed", "rows")
+    given = [word for word in words if split(word)[0] in keys]
+    if given:
+        raise ConfigError(
+            f"{', '.join(keys)} must be left out with trajectories, of which features are made "
+            f"later, got {' '.join(given)}"
+        )
+
+
+def _recipe(options: ExtractOptions) -> Recipe:
+    """What is read of each picture."""
+    if not options.taps or not options.timesteps:
+        raise ConfigError(
+            f"taps, timesteps and ensemble must ask for something, got taps {options.taps}, "
+            f"timesteps {options.timesteps}, ensemble {options.ensemble}"
+        )
+    return Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
+
+
+def _of_many(extractor: Extractor, pictures: _Pictures, sink: Sink) -> list[Path]:
+    """Read and keep every picture; list the files, after the bar is gone."""
+    written: list[Path] = []
+    with _shown("extracting") as progress:
+        for done, (name, maps) in enumerate(extractor(pictures), start=1):
+            written += sink(name, maps)
+            progress(done, len(pictures))
+    return written
+
+
+@contextmanager
+def _shown(title: str) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)

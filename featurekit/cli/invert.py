@@ -1,0 +1,177 @@
+"""``featurekit invert``: the noise of a picture, the way back from it, and what that way misses."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from featurekit import backbones
+from featurekit.cli.options import InvertOptions
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.core.metrics import psnr
+from featurekit.diffusion.backbone import Backbone, Predictor
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.sample import sample
+from featurekit.diffusion.trajectory import METHODS, Trajectory
+from featurekit.diffusion.trajectory_file import save_trajectory
+from featurekit.images.grid import crop
+from featurekit.images.io import load_image, write_image
+from featurekit.images.pictures import contact_sheet
+from featurekit.pipeline.overrides import check_seed, fill
+from featurekit.pipeline.run import Stage, recorded, timed_stages, versions
+
+ALONE = ("ddim", "anderson")  # methods that come back from the noise alone, without residuals
+MAGNIFIED = 10  # times that the picture of the difference shows it
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """A picture and what came back of it, each (1 3 h w) in [-1, 1], and the way."""
+
+    picture: Tensor
+    decoded: Tensor  # the autoencoder's own round trip: the most that can come back
+    back: Tensor
+    trajectory: Trajectory
+    latent_rms: float  # between the picture's latent and the one that came back
+    calls: int  # of the network, there and back
+
+
+def main(words: Sequence[str]) -> int:
+    """Invert a picture, come back, and keep both.
+
+    Writes ``trajectory.safetensors``, ``reconstruction.png``, ``round_trip.png`` (the picture, what
+    the autoencoder makes of it, what came back, and their difference magnified) and ``run.json``.
+
+    Args:
+        words: overrides of ``InvertOptions``.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        FeatureKitError: the words are wrong, the picture cannot be read, the model cannot be
+            inverted as asked, or the results cannot be written.
+    """
+    options = _checked(fill(InvertOptions, words))
+    picture = load_image(options.image)
+    out = make_folder(options.out)
+    record: dict[str, Any] = {
+        "command": "invert",
+        "status": "running",
+        "config": asdict(options),
+        "seed": options.seed,
+        "versions": versions(),
+        "weights": {},
+        "stages": [],
+        "metrics": {},
+        "outputs": {},
+    }
+    with recorded(record, out), timed_stages(record["stages"]) as stage:
+        with stage("load the backbone"):
+            backbone = backbones.load(options.backbone, options.device, options.dtype)
+        record["weights"] = dict(backbone.weights)
+        found = _round_trip(backbone, picture, options, stage)
+        record["metrics"] = _figures(found)
+        record["outputs"] = {name: path.name for name, path in _written(found, out).items()}
+    sys.stdout.write(f"{out}: {_told(found)}\n")
+    return 0
+
+
+def _checked(options: InvertOptions) -> InvertOptions:
+    """The options, refused before a model is loaded where they are wrong by themselves."""
+    check_seed(options.seed)
+    if options.method not in METHODS:
+        raise UnknownNameError("inversion method", options.method, METHODS)
+    if not math.isfinite(options.guidance):
+        raise ConfigError(f"guidance must be a finite number, got {options.guidance}")
+    return options
+
+
+@torch.no_grad()
+def _round_trip(
+    backbone: Backbone, picture: Tensor, options: InvertOptions, stage: Stage
+) -> RoundTrip:
+    schedule = Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
+    predict, calls = _counting(backbone.predictor(backbone.embed(options.prompt), options.guidance))
+    latent = backbone.encode(picture)
+    draws = torch.Generator().manual_seed(options.seed)
+    with stage("inversion") as progress:
+        way = invert(
+            predict,
+            latent,
+            schedule,
+            method=options.method,
+            refine=options.refine,
+            tol=options.tol,
+            keep_residuals=False if options.method in ALONE else None,
+            generator=draws if options.method == "edit_friendly" else None,
+            progress=progress,
+        )
+    leads = None if options.method in ALONE else way
+    with stage("sampling") as progress:
+        back = sample(predict, way.at(way.until), schedule, trajectory=leads, progress=progress)
+    height, width = picture.shape[2:]
+    decoded, came = (
+        crop(backbone.decode(z), height, width).to(picture).clamp(-1, 1) for z in (latent, back)
+    )
+    rms = float((back - latent).float().square().mean().sqrt())
+    return RoundTrip(picture, decoded, came, way, rms, calls())
+
+
+def _counting(predict: Predictor) -> tuple[Predictor, Callable[[], int]]:
+    """The same predictor, and what tells how often it was called."""
+    calls = 0
+
+    def counting(z: Tensor, t: int | Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return predict(z, t)
+
+    return Predictor(counting, lambda: predict.fingerprint), lambda: calls
+
+
+def _figures(found: RoundTrip) -> dict[str, Any]:
+    way = found.trajectory
+    return {
+        "psnr_to_autoencoder": float(psnr(found.back, found.decoded)),  # null where they are equal
+        "psnr_to_picture": float(psnr(found.back, found.picture)),
+        "autoencoder_psnr_to_picture": float(psnr(found.decoded, found.picture)),
+        "latent_rms": found.latent_rms,
+        "network_calls": found.calls,
+        "calls_over_ddim": found.calls / (2 * way.schedule.steps),
+        "terminal_snr": way.schedule.terminal_snr,
+        "fixed_point_rms": list(way.fixed_point_rms or ()),
+    }
+
+
+def _written(found: RoundTrip, out: Path) -> dict[str, Path]:
+    return {
+        "trajectory": save_trajectory(found.trajectory, out / "trajectory.safetensors"),
+        "reconstruction": write_image(found.back, out / "reconstruction.png"),
+        "round_trip": write_image(_sheet(found), out / "round_trip.png"),
+    }
+
+
+def _sheet(found: RoundTrip) -> Image.Image:
+    difference = (found.back - found.decoded).abs() / 2 * MAGNIFIED  # 1 is the whole range
+    titles = ["picture", "autoencoder alone", "there and back", f"difference x {MAGNIFIED}"]
+    panels = [found.picture, found.decoded, found.back, difference.clamp(0, 1) * 2 - 1]
+    return contact_sheet({"": panels}, titles)
+
+
+def _told(found: RoundTrip) -> str:
+    """One line: how much came back, and at what cost."""
+    ratio = float(psnr(found.back, found.decoded))
+    likeness = "equal to" if math.isinf(ratio) else f"{ratio:.1f} dB against"
+    return (
+        f"{found.trajectory.method}, {found.trajectory.schedule.steps} steps: {likeness} the "
+        f"autoencoder's round trip, in {found.calls} calls of the network"
+    )

@@ -1,0 +1,150 @@
+"""Frozen records that cross stages. Importing them does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Predict: TypeAlias = Callable[["Tensor", "int | Tensor"], "Tensor"]
+"""``(z, t) -> eps``: latent (b c h w) and train timestep (one int, or (b,)) to predicted noise."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""``(done, total)``, called after each unit of long work."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+class Stop(Enum):
+    """Why a loop ended; the value is the sentence a person reads."""
+
+    REACHED = "every handle is at its target"
+    MAX_UPDATES = "the allowed number of updates is used up"
+    DIVERGED = "the loss left the finite numbers; the last good latent is kept"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One readable activation of a network, known before the network is run."""
+
+    name: str
+    path: str  # module path inside the network, as in ``named_modules``
+    role: str  # "block", "mid", ...: what the activation is in the architecture
+    channels: int  # of a "heads" activation the number of heads
+    stride: int  # pixels of the input image per cell; of "words" 0, since they have no place
+    side: str = "out"  # of the module: "out", "in", "skip0", ..., or "map" (attention, computed)
+    form: str = "map"  # (b c h w); "tokens" (b h*w c); "words" (b n c); "heads" (b heads q k)
+    network: str = "unet"  # which of the backbone's networks the path lies in, or "vae"
+
+    @property
+    def address(self) -> str:
+        """Path and side as ``capture`` and ``inject`` take them."""
+        return self.path if self.side == "out" else f"{self.path}:{self.side}"
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a prompt becomes for one backbone."""
+
+    states: Tensor  # (1 n d) hidden states of the text encoder
+    prompt: str
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # e.g. pooled embeddings
+
+    def __repr__(self) -> str:
+        """One line, never the numbers."""
+        prompt = shorten(self.prompt, 60, placeholder="...")
+        extra = "".join(f", {key} {tuple(one.shape)}" for key, one in sorted(self.extra.items()))
+        return f"Conditioning({prompt!r}, states {tuple(self.states.shape)}{extra})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of prompt and numbers: equal for equal conditionings, for provenance."""
+        digest = sha256(self.prompt.encode())
+        for name, tensor in (("states", self.states), *sorted(self.extra.items())):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """An activation together with what it is an activation of."""
+
+    tensor: Tensor  # (b c h w)
+    tap: str
+    timestep: int
+    stride: int  # pixels of the input image per cell
+    picture_px: tuple[int, int] | None = None  # rows and columns of the picture; None: all cells
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Rows and columns of the picture in px, without what it was padded with."""
+        rows, columns = self.grid
+        return self.picture_px or (rows * self.stride, columns * self.stride)
+
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Rows and columns of the cells whose centres lie in the picture; 1 at least."""
+        least, twice = self.stride - 1, 2 * self.stride
+        rows, columns = (max((2 * side + least) // twice, 1) for side in self.size_px)
+        return rows, columns
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return self.tensor.shape[2], self.tensor.shape[3]
+
+    def __repr__(self) -> str:
+        """One line, never the numbers."""
+        shape, dtype = tuple(self.tensor.shape), str(self.tensor.dtype).removeprefix("torch.")
+        kind = type(self).__name__
+        return f"{kind}({self.tap} t={self.timestep} {shape} {dtype} stride={self.stride}px)"
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """A latent after gradient updates, and how it came about."""
+
+    latent: Tensor
+    stop: Stop
+    trace: tuple[float, ...]  # loss before each update
+
+    @property
+    def updates(self) -> int:
+        """How many gradient updates were made."""
+        return len(self.trace)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What ``run`` hands to a plugin: everything it may use, nothing it must look up."""
+
+    backbone: Any  # featurekit.diffusion.backbone.Backbone
+    settings: Any  # the plugin's schema dataclass, filled
+    task: str
+    image: str | None
+    prompt: str
+    seed: int
+    out: Path  # existing, writable folder
+    stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a plugin hands back; ``run`` turns it into run.json."""
+
+    stop: str  # the sentence of why it ended
+    metrics: Mapping[str, Any]  # JSON-able
+    outputs: Mapping[str, Path]  # name -> file inside ``Job.out``
+    summary: str = ""  # a few lines for the terminal: what was made, how far it came
+    skipped: tuple[str, ...] = ()  # inputs that could not be used, each with its reason

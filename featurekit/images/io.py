@@ -1,0 +1,253 @@
+"""Files: pictures, masks, tensors and records, each read with care and written as a whole."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from featurekit.core.atomic import replacing
+from featurekit.core.errors import ConfigError, ImageError, MaskError, OutputError
+from featurekit.core.shapes import expect
+from featurekit.images.photo import Source, open_photo
+
+
+def load_image(source: Source) -> Tensor:
+    """Read a picture as the toolkit sees it: upright, RGB, over white where it is transparent.
+
+    Args:
+        source: file, Pillow image (any mode but float), or uint8 array (h w) or (h w 3).
+
+    Returns:
+        Image (1 3 h w) in [-1, 1], float32 on the CPU.
+
+    Raises:
+        ImageError: the file is missing, empty, damaged, animated, larger than 64 megapixels or
+            smaller than 8 px, or an array has another shape or dtype.
+    """
+    picture = open_photo(source, of="image", background="white")
+    pixels = torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1)[None]
+    return pixels.contiguous() / 127.5 - 1
+
+
+def load_mask(source: Source, height: int, width: int) -> Tensor:
+    """Read a mask: whatever is not black may change.
+
+    Args:
+        source: as in ``load_image``; black under full transparency.
+        height: rows of the image the mask belongs to, pixels.
+        width: columns, likewise.
+
+    Returns:
+        Mask (1 1 h w) of 0 and 1, float32 on the CPU.
+
+    Raises:
+        ImageError: the file cannot be read; see ``load_image``.
+        MaskError: the mask has another size than its image, or is black everywhere.
+    """
+    picture = open_photo(source, of="mask", background="black")
+    if picture.size != (width, height):
+        raise MaskError(
+            f"a mask must have the size of its image, {width}x{height} px, "
+            f"got {picture.width}x{picture.height} px; redraw or resize it"
+        )
+    editable = np.array(picture).any(axis=2)
+    if not editable.any():
+        raise MaskError(
+            "a mask must be white where the image may change, got black everywhere, "
+            "so nothing may move; paint the editable part white or leave the mask out"
+        )
+    return torch.from_numpy(editable)[None, None].float()
+
+
+def image_to_pil(image: Tensor) -> Image.Image:
+    """Convert to 8 bits by rounding; what a decoder puts outside [-1, 1] becomes black or white.
+
+    Args:
+        image: (1 3 h w) or (3 h w), nominally in [-1, 1], any device and float dtype.
+
+    Raises:
+        ShapeError: another shape.
+        ImageError: the image holds NaN or infinities.
+    """
+    single = image[0] if image.ndim == 4 and len(image) == 1 else image
+    expect(single, "c h w", of="image", c=3)
+    pixels = single.detach().to("cpu", torch.float32)
+    if not pixels.isfinite().all():
+        raise ImageError("a picture must hold finite numbers, got NaN or infinity")
+    levels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:
+    """Write a picture in the format of the file's ending.
+
+    Args:
+        image: Pillow image, or (1 3 h w) in [-1, 1].
+        path: target; its folder must exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: the ending is no picture format, or the file cannot be written.
+    """
+    picture = image if isinstance(image, Image.Image) else image_to_pil(image)
+    ending = Path(path).suffix.lower()
+    kind = Image.registered_extensions().get(ending)
+    if kind not in Image.SAVE:
+        raise OutputError(f"a picture's name must end in a format, such as .png, got {str(path)!r}")
+    with replacing(path) as temporary:
+        picture.save(temporary, format=kind)
+    return Path(path)
+
+
+def write_gif(frames: Sequence[Image.Image], path: Path | str, frame_ms: int) -> Path:
+    """Write frames as an endless animation.
+
+    Args:
+        frames: at least one, all of one size.
+        path: target; its folder must exist.
+        frame_ms: milliseconds a frame stays; GIF counts in steps of 10.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: there is no frame, or the file cannot be written.
+    """
+    if not frames:
+        raise OutputError(f"an animation needs at least one frame, got none for {str(path)!r}")
+    first, *rest = (frame.convert("RGB").quantize(dither=Image.Dither.NONE) for frame in frames)
+    with replacing(path) as temporary:
+        first.save(
+            temporary, format="GIF", save_all=True, append_images=rest, duration=frame_ms, loop=0
+        )
+    return Path(path)
+
+
+def write_json(record: Mapping[str, Any], path: Path | str) -> Path:
+    """Write a record as indented JSON; see ``plain`` for what it may hold.
+
+    Raises:
+        OutputError: a value has no JSON form, or the file cannot be written.
+    """
+    text = json.dumps(plain(record, of=Path(path).name), indent=2, ensure_ascii=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: Path | str, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write tensors by name as a safetensors file.
+
+    Args:
+        tensors: any shapes; written from the CPU, contiguous.
+        path: target; its folder must exist.
+        metadata: words to store beside them.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as umask has it; safetensors makes files 0600
+        try:
+            save_file(ready, temporary, metadata=dict(metadata) if metadata else None)
+        except SafetensorError as error:
+            raise OutputError(f"tensors must be writable to {str(path)!r}, but {error}") from error
+        temporary.chmod(mode)
+    return Path(path)
+
+
+def read_tensors(path: Path | str) -> dict[str, Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises:
+        ConfigError: there is no such file, or it is no whole safetensors file.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
+        ) from error
+    return tensors
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """Read the words that ``write_tensors`` stored beside the tensors.
+
+    Raises:
+        ConfigError: there is no such file, or it is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
+        ) from error
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a record that ``write_json`` wrote.
+
+    Raises:
+        ConfigError: there is no such file, or it holds no JSON mapping.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"a record must be a JSON file, but {str(path)!r}: {error}") from error
+    if not isinstance(record, dict):
+        raise ConfigError(f"a record must be a JSON mapping, got a {type(record).__name__}")
+    return record
+
+
+def sha256_of(path: Path | str) -> str:
+    """Hash a file's bytes, in hexadecimal."""
+    digest = sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def plain(value: Any, *, of: str) -> Any:  # noqa: ANN401  # JSON has no static type
+    """Convert to what JSON can hold: numbers without finite value become null, paths text.
+
+    Args:
+        value: mappings, sequences, words, numbers, None, paths, and scalars of numpy or torch.
+        of: what the value is, for the message.
+
+    Raises:
+        OutputError: something else is inside; names where.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry, of=f"{of}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry, of=f"{of}[{index}]") for index, entry in enumerate(value)]
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise OutputError(f"{of} must be a number, text, list or mapping, got {type(value).__name__}")

@@ -1,0 +1,146 @@
+"""Opening a picture that somebody else made: upright, 8-bit RGB, or refused with the reason."""
+
+import struct
+import warnings
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from featurekit.core.errors import ImageError
+
+Source: TypeAlias = str | Path | Image.Image | NDArray[Any]
+"""A picture on disk, in Pillow, or as uint8 (h w) or (h w 3)."""
+
+MAX_PIXELS = 64_000_000  # a 64 megapixel photograph; more is a mistake or a decompression bomb
+MIN_SIDE_PX = 8  # one latent cell of a Stable Diffusion VAE
+_SECOND_VIEW = "MPO"  # phone photographs carry further views behind the first
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # Pillow's own
+
+
+def open_photo(source: Source, *, of: str, background: str) -> Image.Image:
+    """Decode a picture completely.
+
+    Args:
+        source: see ``Source``.
+        of: what the picture is, for the messages.
+        background: colour that shows through transparency, ``"white"`` or ``"black"``.
+
+    Returns:
+        Pillow image in mode RGB, turned as its EXIF orientation says.
+
+    Raises:
+        ImageError: the source is missing, no file, empty, damaged, animated, larger than 64
+            megapixels, smaller than 8 px, of float pixels, or an array of another shape or dtype.
+    """
+    if isinstance(source, np.ndarray):
+        return _checked(_from_array(source, of), of)
+    if isinstance(source, Image.Image):
+        return _decoded(source, of, background)
+    if "://" in str(source):
+        raise ImageError(f"{of} must be a file here, got the address {source!r}; download it first")
+    path = Path(source).expanduser()
+    _check_file(path, of)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
+            with Image.open(path) as picture:
+                return _decoded(picture, f"{of} {str(source)!r}", background)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{of} must be a picture in a known format, but {str(source)!r} is none; "
+            f"save it as PNG or JPEG"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{of} {str(source)!r} must have at most {MAX_PIXELS / 1e6:g} megapixels, "
+            f"got far more; make it smaller"
+        ) from error
+    except _DAMAGE as error:
+        raise ImageError(
+            f"{of} must be a whole picture, but {str(source)!r} is damaged ({error}); "
+            f"fetch or save it again"
+        ) from error
+
+
+def _check_file(path: Path, of: str) -> None:
+    try:
+        found = (
+            "no such file"
+            if not path.exists()
+            else "a folder"
+            if path.is_dir()
+            else "no ordinary file"
+            if not path.is_file()
+            else "an empty file"
+            if path.stat().st_size == 0
+            else None
+        )
+    except OSError as error:
+        found = error.strerror
+    if found:
+        raise ImageError(f"{of} must be a picture file, but {str(path)!r} is {found}; check it")
+
+
+def _from_array(array: NDArray[Any], of: str) -> Image.Image:
+    if array.dtype == np.bool_ and array.ndim == 2:
+        array = array.astype(np.uint8) * 255
+    if array.dtype != np.uint8 or not (
+        array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    ):
+        raise ImageError(
+            f"{of} must be a uint8 array (h w) or (h w 3), got {array.dtype} {array.shape}"
+        )
+    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+
+def _decoded(picture: Image.Image, of: str, background: str) -> Image.Image:
+    """Check by the header, then decode, turn and convert."""
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != _SECOND_VIEW:
+        raise ImageError(f"{of} must be one still picture, got {frames} frames; save one of them")
+    _checked(picture, of)
+    upright = ImageOps.exif_transpose(picture)
+    return _rgb(upright, of, background)
+
+
+def _checked(picture: Image.Image, of: str) -> Image.Image:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{of} must have at most {MAX_PIXELS / 1e6:g} megapixels, got {width}x{height} px; "
+            f"make it smaller"
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise ImageError(
+            f"{of} must be at least {MIN_SIDE_PX} px on each side, got {width}x{height} px; "
+            f"use a larger picture"
+        )
+    return picture
+
+
+def _rgb(picture: Image.Image, of: str, background: str) -> Image.Image:
+    if picture.mode == "F":
+        raise ImageError(f"{of} must have whole-number pixels, got float ones; save it as 8 bit")
+    if picture.mode.startswith("I"):
+        return _from_sixteen_bits(picture, of)
+    if picture.has_transparency_data:
+        coloured = picture.convert("RGBA")
+        paper = Image.new("RGBA", coloured.size, background)
+        return Image.alpha_composite(paper, coloured).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_sixteen_bits(picture: Image.Image, of: str) -> Image.Image:
+    """Scale 0..65535 to 0..255; Pillow's own conversion cuts everything above 255 off."""
+    levels = np.asarray(picture).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ImageError(
+            f"{of} must have 8 or 16 bits a pixel, got values {levels.min()} to {levels.max()}; "
+            f"save it as 8 bit"
+        )
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")

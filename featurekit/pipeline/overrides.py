@@ -1,0 +1,163 @@
+"""Overrides: the ``key=value`` words of a command line, and what is wrong with them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import Field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
+
+CONFIG_MODULE = "featurekit.conf"
+NEEDED: Any = MISSING  # default of a key that must be given
+CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from
+LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+
+Schema = TypeVar("Schema")
+
+
+def split(override: str) -> tuple[str, str, str]:
+    """Cut an override into its key without a leading ``+``, the equals sign, and its value."""
+    key, equals, value = override.partition("=")
+    return key.strip().lstrip("+"), equals, value.strip()
+
+
+def named_plugins(overrides: Sequence[str]) -> tuple[str, ...]:
+    """List the plugins that overrides choose by ``plugin=``, in order."""
+    chosen = [value for key, _, value in map(split, overrides) if key == "plugin"]
+    return tuple(name.strip() for value in chosen for name in value.split(",") if name.strip())
+
+
+def route_backbone(overrides: Sequence[str]) -> list[str]:
+    """Rewrite ``backbone=FOLDER_OR_HUB_ID`` into a family's settings and a source.
+
+    Args:
+        overrides: as on the command line.
+
+    Returns:
+        The overrides, with a value of ``backbone`` that is no config choice but an existing
+        folder, or holds a slash, as ``backbone.source`` of the settings of sd15.
+    """
+    routed: list[str] = []
+    for override in overrides:
+        key, _, value = split(override)
+        if key == "backbone" and _is_source(value):
+            source = str(Path(value).expanduser()) if value.startswith("~") else value
+            routed += [f"backbone={CUSTOM_BACKBONE}", f"backbone.source={_quoted(source)}"]
+        else:
+            routed.append(override)
+    return routed
+
+
+def fill(schema: type[Schema], overrides: Sequence[str]) -> Schema:
+    """Fill a dataclass from ``key=value`` words, in the grammar of ``featurekit run``.
+
+    Args:
+        schema: dataclass whose fields are the keys.
+        overrides: words of the command line.
+
+    Raises:
+        ConfigError: a word is malformed, a value has the wrong type or a needed one is missing.
+        UnknownNameError: a key does not exist.
+    """
+    config = OmegaConf.structured(schema)
+    try:
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            OmegaConf.update(config, override.key_or_group, override.value())
+        return OmegaConf.to_object(config)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from error
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator takes.
+
+    Raises:
+        ConfigError: it is negative or larger than 63 bits.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(
+            f"seed must lie in 0 to {LARGEST_SEED}, got {seed}; choose another whole number"
+        )
+
+
+def usage(schema: type[Any]) -> str:
+    """List a dataclass's keys with their defaults and what the ``help`` of their metadata says."""
+    rows = [
+        (f"{entry.name}={_shown(entry)}", str(entry.metadata.get("help", "")))
+        for entry in fields(schema)
+    ]
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"  {key:<{width}}  {words}".rstrip() for key, words in rows)
+
+
+def explain(error: Exception) -> FeatureKitError:
+    """Turn what Hydra or OmegaConf raised into one sentence with the known options.
+
+    Args:
+        error: raised while a configuration was composed or read.
+
+    Returns:
+        The error to raise instead.
+    """
+    if isinstance(error, FeatureKitError):
+        return error
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return UnknownNameError(group, name, error.options)
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"a setting must be written key=value, got {error.override!r}; a value with spaces, "
+            f"brackets or commas needs quotes of its own, such as 'image=\"my photo (1).png\"'"
+        )
+    cause = error.__cause__ or error.__context__  # Hydra names no cause for a file's own mistake
+    inner = error if isinstance(error, OmegaConfBaseException) else cause
+    if isinstance(inner, OmegaConfBaseException) and inner.full_key:
+        return _explain_key(inner, inner.full_key)
+    return ConfigError(f"the settings must fit together, but {_first_line(error)}")
+
+
+def _explain_key(error: OmegaConfBaseException, key: str) -> FeatureKitError:
+    if isinstance(error, MissingMandatoryValue):
+        return ConfigError(f"{key} must be given, found nothing; add {key}=...")
+    if isinstance(error, ConfigKeyError | AttributeError) and error.parent_node is not None:
+        parent = key.rpartition(".")[0]
+        siblings = (str(name) for name in error.parent_node if name != "hydra")
+        return UnknownNameError(
+            "setting", key, (f"{parent}.{name}" if parent else name for name in siblings)
+        )
+    misfit = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(error))
+    if misfit:
+        value, kind = misfit.groups()
+        return ConfigError(f"{key} must be {_KINDS.get(kind, kind)}, got {value!r}")
+    return ConfigError(f"{key} must fit its type, but {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return line[:1].lower() + line[1:]
+
+
+def _is_source(value: str) -> bool:
+    choices = {entry.name for entry in files(CONFIG_MODULE).joinpath("backbone").iterdir()}
+    if f"{value}.yaml" in choices or "," in value:
+        return False
+    return "/" in value or Path(value).is_dir()
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", r"\'") + "'"
+
+
+def _shown(entry: Field[Any]) -> str:
+    if entry.default_factory is not NO_DEFAULT:
+        return str(entry.default_factory()).replace("'", "").replace(" ", "")
+    return "..." if entry.default == NEEDED else str(entry.default)

@@ -1,0 +1,250 @@
+"""One run: a backbone, a plugin and a configuration become a folder of results with its record."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from featurekit import backbones
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
+from featurekit.core.types import Job, Result, silent
+from featurekit.core.types import Progress as Report
+from featurekit.images.io import plain, write_json
+from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
+from featurekit.pipeline.overrides import check_seed, explain
+from featurekit.pipeline.registry import Plugin, load_plugin, resolve
+
+RECORD = "run.json"
+PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
+
+Stage = Callable[[str], AbstractContextManager[Report]]
+
+
+def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
+    """Run the task of one plugin and write its results into ``cfg.out``.
+
+    The folder gets a ``run.json`` at once, with the status ``running``; it ends as ``done``,
+    ``failed`` (with the error) or ``interrupted``. Each file in it is replaced as a whole, so a
+    run into a folder that has results never leaves half of one.
+
+    Args:
+        cfg: from ``compose`` or from ``featurekit run``.
+        progress: told ``(0, 1)`` as each stage begins, and whatever a stage reports; what it raises
+            ends the run as an error of the run would.
+
+    Returns:
+        The record that was written: plugin, task, status, stop, config, seed, versions, weights,
+        stages with seconds, metrics, outputs with paths relative to ``cfg.out``, inputs that were
+        skipped, and summary.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+        ConfigError: a setting is missing or has the wrong type, the seed is out of range, no
+            plugin is chosen, or the results would lie among the pictures that they are made of.
+        UnknownNameError: the plugin, its task or the backbone does not exist.
+        PluginError: the plugin is broken or answers with something else than a ``Result``.
+        FeatureKitError: whatever the plugin refuses.
+    """
+    config = resolved(cfg)
+    check_seed(config["seed"])
+    plugin, task = _choice(config)
+    _check_apart(config["image"], config["out"])
+    out = make_folder(config["out"])
+    record = _new_record(plugin, task, config)
+    with recorded(record, out), timed_stages(record["stages"], progress) as stage:
+        _perform(record, plugin, cfg, out, stage)
+    return record
+
+
+@contextmanager
+def recorded(record: dict[str, Any], out: Path) -> Iterator[None]:
+    """Keep a record on disk while the block runs, and enter how the block ended.
+
+    Args:
+        record: whatever is known already; gets ``status`` (``done``, ``failed`` or
+            ``interrupted``) and the ``error`` of a failure.
+        out: existing folder.
+
+    Raises:
+        OutputError: the record cannot be written.
+    """
+    try:
+        write_json(record, out / RECORD)
+        yield
+        record["status"] = "done"
+    except KeyboardInterrupt:
+        record["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        write_json(record, out / RECORD)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a figure depends on; None of a package that is not installed."""
+    return {"python": python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Fill in what the settings of a run read from one another, and refuse what is missing.
+
+    Args:
+        cfg: from ``compose``.
+
+    Returns:
+        The settings by root key, plain values inside.
+
+    Raises:
+        ConfigError: a setting has no value, or a root key is missing or too many.
+        UnknownNameError: a setting reads another one that does not exist.
+    """
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    found = config if isinstance(config, dict) else {}
+    if sorted(map(str, found)) != sorted(ROOT_KEYS):
+        raise ConfigError(
+            f"a run has the keys {', '.join(ROOT_KEYS)}, got {', '.join(map(str, found))}; "
+            f"what only a plugin knows belongs under plugin."
+        )
+    return {str(key): value for key, value in found.items()}
+
+
+def _choice(config: Mapping[str, Any]) -> tuple[Plugin, str]:
+    name = config["plugin"]["name"]
+    if name == NO_PLUGIN:
+        raise no_plugin()
+    plugin = load_plugin(name)
+    task = config["task"] if config["task"] is not None else plugin.tasks[0]
+    if task not in plugin.tasks:
+        raise UnknownNameError("task", task, plugin.tasks)
+    return plugin, task
+
+
+def _check_apart(image: str | None, out: str) -> None:
+    """Refuse results beside the picture, which one of the same name would replace."""
+    if image is None:
+        return
+    given, folder = Path(image).expanduser(), Path(out).expanduser()
+    pictures = given if given.is_dir() else given.parent
+    if pictures.is_dir() and folder.is_dir() and pictures.samefile(folder):
+        raise ConfigError(
+            f"out must be another folder than the one of the image, whose files results of the "
+            f"same name would replace, got out={out!r} for image={image!r}; choose another out"
+        )
+
+
+def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plugin": plugin.name,
+        "task": task,
+        "status": "running",
+        "stop": None,
+        "summary": "",
+        "config": {**config, "task": task},
+        "seed": config["seed"],
+        "versions": versions(),
+        "weights": {},
+        "stages": [],
+        "metrics": {},
+        "outputs": {},
+        "skipped": [],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _perform(
+    record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path, stage: Stage
+) -> None:
+    """Do the work between the first record and the last, and enter its results."""
+    try:
+        settings = OmegaConf.to_object(cfg.plugin)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(settings, plugin.schema):
+        raise ConfigError(f"the plugin must be chosen by plugin={plugin.name}, got plugin.name=")
+    with stage("load the backbone"):
+        backbone = backbones.load(
+            cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
+        )
+    record["weights"] = dict(backbone.weights)
+    pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
+    result = pipeline(
+        Job(
+            backbone=backbone,
+            settings=settings,
+            task=record["task"],
+            image=cfg.image,
+            prompt=cfg.prompt,
+            seed=cfg.seed,
+            out=out,
+            stage=stage,
+        )
+    )
+    if not isinstance(result, Result):
+        raise PluginError(
+            f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
+        )
+    record |= {
+        "stop": result.stop,
+        "summary": result.summary,
+        "metrics": plain(result.metrics, of="metrics"),
+        "outputs": {name: _inside(path, out) for name, path in result.outputs.items()},
+        "skipped": list(result.skipped),
+    }
+
+
+def _inside(path: Path, out: Path) -> str:
+    try:
+        return path.resolve(strict=True).relative_to(out.resolve()).as_posix()
+    except (OSError, ValueError) as error:
+        raise PluginError(f"an output must be a file inside {out}, got {path}") from error
+
+
+@contextmanager
+def timed_stages(finished: list[dict[str, Any]], heard: Report = silent) -> Iterator[Stage]:
+    """Give the factory of stages; on a terminal each shows a bar, elsewhere none does.
+
+    Args:
+        finished: gets the name and the seconds of each stage as it ends.
+        heard: told what a stage reports.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        @contextmanager
+        def stage(name: str) -> Iterator[Report]:
+            started = time.perf_counter()
+            bar = bars.add_task(name, total=None)
+
+            def report(done: int, total: int) -> None:
+                bars.update(bar, completed=done, total=total)
+                heard(done, total)
+
+            try:
+                heard(0, 1)
+                yield report
+            finally:
+                finished.append({"name": name, "seconds": round(time.perf_counter() - started, 3)})
+                bars.update(bar, completed=1, total=1)
+
+        yield stage

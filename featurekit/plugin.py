@@ -1,0 +1,90 @@
+"""All that a plugin's author imports, beside the public names of ``featurekit`` itself.
+
+Describing a plugin must import no torch: importing this module does not, and what works on tensors
+is fetched when it is first used. Whatever is neither here nor in ``featurekit.__all__`` may change
+with any release. docs/adding-a-plugin.md is the guide.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from featurekit.core.atomic import replacing
+from featurekit.core.errors import (
+    BackboneError,
+    CaptureError,
+    ConfigError,
+    FeatureKitError,
+    ImageError,
+    MaskError,
+    NoiseLevelError,
+    NotFiniteError,
+    OutputError,
+    PluginError,
+    PointsError,
+    ScheduleError,
+    ShapeError,
+    TrainingError,
+    UnknownNameError,
+)
+from featurekit.core.types import Job, Progress, Result, Stop, silent
+from featurekit.pipeline.config import PluginConfig
+from featurekit.pipeline.registry import API_VERSION, Plugin
+
+if TYPE_CHECKING:
+    from featurekit.images.io import (
+        load_mask,
+        read_json,
+        read_tensors,
+        write_gif,
+        write_image,
+        write_json,
+        write_tensors,
+    )
+
+__all__ = [
+    "API_VERSION",
+    "BackboneError",
+    "CaptureError",
+    "ConfigError",
+    "FeatureKitError",
+    "ImageError",
+    "Job",
+    "MaskError",
+    "NoiseLevelError",
+    "NotFiniteError",
+    "OutputError",
+    "Plugin",
+    "PluginConfig",
+    "PluginError",
+    "PointsError",
+    "Progress",
+    "Result",
+    "ScheduleError",
+    "ShapeError",
+    "Stop",
+    "TrainingError",
+    "UnknownNameError",
+    "load_mask",
+    "read_json",
+    "read_tensors",
+    "replacing",
+    "silent",
+    "write_gif",
+    "write_image",
+    "write_json",
+    "write_tensors",
+]
+
+_FILES = "featurekit.images.io"  # reads and writes tensors, hence imports torch
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # functions of several types
+    """Fetch a reader or writer when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_FILES), name)
+
+
+def __dir__() -> list[str]:
+    """List what an author would look for."""
+    return sorted(__all__)

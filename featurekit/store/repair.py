@@ -1,0 +1,101 @@
+"""Mending a store: what is damaged stops counting, so that the next run writes it again."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError
+from featurekit.core.locks import held, held_if_free
+from featurekit.images.io import read_json, write_json
+from featurekit.store.log import (
+    COMMITS,
+    group_folders,
+    read_commits,
+    replace_commits,
+    salvaged_commits,
+)
+from featurekit.store.loose import tidy
+from featurekit.store.records import FORMAT, HEADER, TENSORS, Header, read_header
+from featurekit.store.shards import said_by_shards
+from featurekit.store.upkeep import damage_of
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was mended."""
+
+    header: bool  # whether ``store.json`` was written again
+    restored: int  # shards that count again
+    dropped: int  # shards that are to be written again
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        header = f"{HEADER} written again, " if self.header else ""
+        return f"{header}{self.restored} shards restored, {self.dropped} shards dropped"
+
+
+def repair_store(folder: Path | str) -> Repair:
+    """Drop what is damaged and count whole shards again that lost their line in a log.
+
+    A lost or damaged header is written again from what the shards say of themselves, a log from
+    the manifests. Samples of a damaged shard or manifest are gone until they are written again.
+
+    Args:
+        folder: the store; nobody may be writing to it.
+
+    Returns:
+        What was mended; a whole store stays as it is.
+
+    Raises:
+        ConfigError: there is no store, it is of another format, its header is lost and its shards
+            do not agree on one, or shards of several makings are mixed.
+        OutputError: a group is being written to, or the disk is full.
+    """
+    root = make_folder(folder) if Path(folder).is_dir() else Path(folder)
+    header, changed = _mended_header(root)
+    restored = dropped = 0
+    for group in group_folders(root):
+        with held_if_free(group):
+            back, gone = _mended_group(root, header, group)
+        restored, dropped = restored + back, dropped + gone
+    return Repair(changed, restored, dropped)
+
+
+def _mended_header(root: Path) -> tuple[Header, bool]:
+    """The header, and whether it had to be taken from the shards."""
+    said = said_by_shards(root) if root.is_dir() else []
+    if not said or not _may_be_replaced(root):
+        return read_header(root), False
+    with suppress(ConfigError):
+        header = read_header(root)
+        if header in said:
+            return header, False
+    with held(root):
+        write_json(said[0].record(), root / HEADER)
+    return said[0], True
+
+
+def _may_be_replaced(root: Path) -> bool:
+    """Whether the header is lost or unreadable, not merely of another format."""
+    try:
+        return read_json(root / HEADER).get("format") == FORMAT
+    except ConfigError:
+        return True
+
+
+def _mended_group(root: Path, header: Header, folder: Path) -> tuple[int, int]:
+    """Shards restored and dropped."""
+    log = folder / COMMITS
+    named = salvaged_commits(folder)
+    good = [one for one in named.values() if damage_of(root, one) is None]
+    before = named.keys() | {path.stem for path in folder.glob(f"[0-9]*{TENSORS}")}
+    try:
+        sound = list(read_commits(folder)[0].values()) == good
+    except ConfigError:
+        sound = False
+    if not sound and (good or log.exists()):
+        replace_commits(folder, good)
+    tidy(root, header, folder)
+    after = read_commits(folder)[0].keys()
+    return len(after - {one.shard for one in good}), len(before - after)

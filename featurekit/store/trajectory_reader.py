@@ -1,0 +1,275 @@
+"""Inversions of pictures for a store, and features made of them when they are asked for."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.noise import Schedule
+from featurekit.features.extract import extract_latents
+from featurekit.features.reading import encoded, reading
+from featurekit.features.recipes import Ensemble, Recipe
+from featurekit.images import grid
+from featurekit.images.io import load_image, sha256_of
+from featurekit.store.picture_reader import weights_of
+from featurekit.store.plan import Cost
+from featurekit.store.read import Recomputed, StoredFeatures
+from featurekit.store.records import TRAJECTORIES, Header, Provenance, SampleRef, read_header
+
+METHODS = ("ddim", "anderson")  # whose latents, one state each, are all there is to keep
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """How pictures are inverted for a store."""
+
+    method: str = "ddim"
+    steps: int = 50
+
+    @classmethod
+    def named(cls, word: str) -> "Inversion":
+        """Read an inversion from a word of a command line.
+
+        Args:
+            word: steps, such as ``50``; a method, such as ``anderson``; or ``anderson-50``.
+
+        Returns:
+            The inversion.
+
+        Raises:
+            ConfigError: the word is no such thing, or the method's latents are not all it needs.
+        """
+        method, _, number = f"{cls.method}-{word}".partition("-") if word.isdigit() else (
+            word.partition("-")
+        )  # fmt: skip
+        fits = not number or (number.isascii() and number.isdigit() and int(number) > 0)
+        if method not in METHODS or not fits:
+            raise ConfigError(
+                f"trajectories must be steps or one of {', '.join(METHODS)}, whose latents are all "
+                f"there is to keep, such as 50 or anderson-50, got {word!r}"
+            )
+        return cls(method, int(number or cls.steps))
+
+    def __str__(self) -> str:
+        """The word that ``named`` reads."""
+        return f"{self.method}-{self.steps}"
+
+
+class TrajectoryReader:
+    """Inverts pictures for a store: latents ``latent/<t>`` in place of features.
+
+    A call of the network always has the rows of a whole batch. Pictures that the network is told
+    the size of are batched by that; else by their padded size.
+    """
+
+    kind = TRAJECTORIES
+
+    def __init__(
+        self, backbone: Backbone, inversion: Inversion, *, prompt: str = "", batch: int = 8
+    ) -> None:
+        """Choose the levels.
+
+        Args:
+            backbone: a loaded model.
+            inversion: method and steps.
+            prompt: what the network is conditioned on, with no guidance.
+            batch: pictures in a call of the network, >= 1.
+
+        Raises:
+            ConfigError: ``batch`` is below 1.
+            ScheduleError: the model's table has no such schedule.
+        """
+        if batch < 1:
+            raise ConfigError(f"batch must be at least 1, got {batch}")
+        self.batch = batch
+        self._backbone, self._inversion = backbone, inversion
+        self._conditioning = backbone.embed(prompt)
+        self._schedule = Schedule.ddim(backbone.noise, inversion.steps)
+        self.cost = Cost(_calls(inversion.method, self._schedule), batch=batch)
+
+    def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Say what is stored of a picture of a size."""
+        model = self._backbone
+        cells = [grid.padded(side, model.multiple) // model.stride for side in size]
+        names = (f"latent/{t}" for t in self._schedule.timesteps)
+        return dict.fromkeys(names, (model.latent_channels, *cells))
+
+    @torch.no_grad()
+    def __call__(self, refs: Sequence[SampleRef]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        """Invert pictures of one size.
+
+        Args:
+            refs: pictures, from ``ref``.
+
+        Yields:
+            Id and latents (c h w) by ``latent/<t>``.
+
+        Raises:
+            FeatureKitError: a picture cannot be read any more, or the network gives no numbers.
+        """
+        for start in range(0, len(refs), self.batch):
+            some = refs[start : start + self.batch]
+            latents = self._inverted(some)
+            for row, ref in enumerate(some):
+                yield ref.id, {f"latent/{t}": z[row].clone() for t, z in latents.items()}
+
+    def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
+        """Say what a picture is for a store.
+
+        Args:
+            path: of its file.
+            size: what this said before, where that is known; else the picture is decoded.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        if size is None:
+            height, width = load_image(path).shape[2:]
+            told = self._backbone.sized(self._conditioning, (height, width))
+            own = told is not self._conditioning
+            multiple = 1 if own else self._backbone.multiple
+            size = (grid.padded(height, multiple), grid.padded(width, multiple))
+        return SampleRef(path.name, sha256_of(path), size, path=path)
+
+    def provenance(self) -> Provenance:
+        """Say what makes the latents, apart from the pictures."""
+        model = self._backbone
+        return Provenance(
+            backbone=Path(model.name).name,
+            weights=weights_of(model),
+            taps={},
+            timesteps=tuple(sorted(self._schedule.timesteps)),
+            levels=tuple(range(1, self._schedule.steps + 1)),
+            schedule=self._schedule.fingerprint,
+            conditioning=self._conditioning.fingerprint,
+            preprocessing=(
+                f"reflected to a multiple of {model.multiple} px; inverted in {model.dtype} on "
+                f"{model.device.type}"
+            ),
+            seeds=f"none, inverted by {self._inversion}",
+        )
+
+    @torch.no_grad()
+    def timed(self, ref: SampleRef) -> Cost:
+        """Measure what a picture costs: its encoding, and a forward as one of a whole batch.
+
+        Args:
+            ref: a picture, from ``ref``.
+        """
+        seconds = [0.0, 0.0]
+        for _ in range(2):  # the first is warming up
+            start = perf_counter()
+            z = self._encoded(ref)
+            z.sum().item()  # waits for the device
+            between = perf_counter()
+            predict = self._backbone.predictor(self._told(ref))
+            predict(z.repeat(self.batch, 1, 1, 1), self._schedule.timestep(1)).sum().item()
+            seconds = [between - start, perf_counter() - between]
+        return replace(self.cost, forward_s=seconds[1] / self.batch, encode_s=seconds[0])
+
+    def _told(self, ref: SampleRef) -> Conditioning:
+        height, width = ref.size
+        return self._backbone.sized(self._conditioning, (height, width))
+
+    def _encoded(self, ref: SampleRef) -> Tensor:
+        if ref.path is None:
+            raise ConfigError(f"a picture must have a file to be read, got none for {ref.id!r}")
+        return encoded(self._backbone, ref.path, of=f"image {ref.id!r}")
+
+    def _inverted(self, refs: Sequence[SampleRef]) -> dict[int, Tensor]:
+        """Latents by timestep, of a batch that is filled up with the last picture."""
+        found = [self._encoded(ref) for ref in refs]
+        z0 = torch.cat(found + found[-1:] * (self.batch - len(found)))
+        trajectory = invert(
+            self._backbone.predictor(self._told(refs[0])),
+            z0,
+            self._schedule,
+            method=self._inversion.method,
+            keep_residuals=False,
+        )
+        return {t: trajectory.at_timestep(t) for t in self._schedule.timesteps}
+
+
+def recomputed(
+    folder: Path | str,
+    backbone: Backbone,
+    recipe: Recipe,
+    *,
+    prompt: str = "",
+    ids: Collection[str] | None = None,
+) -> Recomputed:
+    """Open a store of trajectories as one of features, which are made when they are asked for.
+
+    Each is what ``extract_latents`` gives of the stored latents, read as float32.
+
+    Args:
+        folder: the store.
+        backbone: the model that the pictures were inverted with.
+        recipe: what to read; its timesteps are among those of the store.
+        prompt: that of the inversion.
+        ids: samples to show, in this order; none shows all.
+
+    Returns:
+        A data set of (id, features (c h w) by ``tap/t``).
+
+    Raises:
+        ConfigError: the store holds no trajectories, or those of another model or prompt; the
+            recipe wants a mean over noises.
+        UnknownNameError: a timestep or a sample is not in the store.
+        FeatureKitError: the recipe cannot be read from the backbone.
+    """
+    header, conditioning = read_header(Path(folder)), backbone.embed(prompt)
+    asked = reading(backbone, recipe)
+    if recipe.ensemble != Ensemble():
+        raise ConfigError(
+            f"stored latents must be read as they are, in an ensemble of 1, got {recipe.ensemble}"
+        )
+    names = None  # of a store of features, which ``Recomputed`` refuses
+    if header.kind == TRAJECTORIES:
+        _refuse_other(header, backbone, conditioning)
+        names = [f"latent/{t}" for t in asked.levels]
+    latents = StoredFeatures(folder, names=names, ids=ids)
+    sizes = {row.id: (row.size[0], row.size[1]) for row in latents.rows}
+
+    @torch.no_grad()
+    def features(name: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        z = {t: stored[f"latent/{t}"][None].float().to(backbone.device) for t in asked.levels}
+        told = backbone.sized(conditioning, sizes[name])
+        maps = extract_latents(backbone, z, taps=recipe.taps, conditioning=told)
+        return {f"{one.tap}/{one.timestep}": one.tensor[0] for one in maps}
+
+    return Recomputed(latents, features)
+
+
+def _refuse_other(header: Header, backbone: Backbone, conditioning: Conditioning) -> None:
+    """Refuse a model or a prompt that the latents were not made with."""
+    made = header.provenance
+    pairs = {
+        "weights": (made.weights, weights_of(backbone)),
+        "conditioning": (made.conditioning, conditioning.fingerprint),
+    }
+    for name, (found, wanted) in pairs.items():
+        if found != wanted:
+            raise ConfigError(
+                f"features must be made with the model and prompt of the inversion, whose {name} "
+                f"is {found!r}, got {wanted!r}"
+            )
+
+
+def _calls(method: str, schedule: Schedule) -> int:
+    """Calls of the network for an inversion, counted with a network that says nothing."""
+    calls = []
+
+    def count(z: Tensor, t: int | Tensor) -> Tensor:
+        calls.append(t)
+        return torch.zeros_like(z)
+
+    invert(count, torch.ones(1, 1, 1, 1), schedule, method=method, keep_residuals=False)
+    return len(calls)

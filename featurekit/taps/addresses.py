@@ -1,0 +1,201 @@
+"""Names of activations: what an address says, and which taps a person's words mean. No torch."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
+from featurekit.core.types import Tap
+
+_ADVICE = (
+    "a role, a module path or a glob may be given as well: * stands for any text within a part, "
+    "** for any number of parts"
+)
+_LEVEL = re.compile(
+    r"(?:(?P<side>down|up)-level(?P<level>\d+)|(?P<mid>mid))(?:-repeat(?P<repeat>\d+))?-(?P<what>.+)"
+)
+_PARTS = {  # what a peer calls a part: what the part is called here, repeat and block filled in
+    r"res-out": "resnet{repeat}",
+    r"res-increment": "resnet{repeat}.conv2",
+    r"vit-out": "attention{repeat}",
+    r"vit-block(\d+)-out": "attention{repeat}.block{0}",
+    r"vit-block(\d+)-self-(q|k|v|map)": "attention{repeat}.block{0}.attn1.{1}",
+    r"vit-block(\d+)-cross-(q|k|v|map)": "attention{repeat}.block{0}.attn2.{1}",
+    r"vit-block(\d+)-self-out": "attention{repeat}.block{0}.attn1",
+    r"vit-block(\d+)-cross-out": "attention{repeat}.block{0}.attn2",
+    r"vit-block(\d+)-ffn-inner": "attention{repeat}.block{0}.ff.inner",
+    r"(?:down|up)sampler-out": "sampler",
+}
+
+
+def is_glob(word: str) -> bool:
+    """Tell whether a word stands for all that it fits.
+
+    Args:
+        word: as ``resolve`` takes it.
+
+    Returns:
+        Whether it has one of ``*``, ``?`` and ``[``.
+    """
+    return any(sign in word for sign in "*?[")
+
+
+def addressed(words: Sequence[str], taps: Iterable[Tap], *, network: str) -> dict[str, str]:
+    """Find the addresses of what a person's words mean, as the doors of a network take them.
+
+    Args:
+        words: as ``resolve`` reads them. A glob that fits attention maps and other things means
+            the other things: maps are computed by a door of their own.
+        taps: what can be read.
+        network: which network of the backbone the addresses are for.
+
+    Returns:
+        Address by name, in the order of the words; each tap once.
+
+    Raises:
+        UnknownNameError: a word means nothing here.
+        CaptureError: a word means something in another network alone.
+        ConfigError: no word is given.
+    """
+    if not words:
+        raise ConfigError("addresses must be asked for something, got no word")
+    listed = tuple(taps)
+    found: dict[str, str] = {}
+    for word in words:
+        fits = resolve([word], listed)
+        here = [tap for tap in fits if tap.network == network]
+        if not here:
+            raise CaptureError(
+                f"{word!r} must lie in the {network} to be read there, but it lies in the "
+                f"{fits[0].network}; ask for it with network={fits[0].network!r}"
+            )
+        computed = [tap for tap in here if tap.side == "map"]
+        if is_glob(word) and len(computed) < len(here):
+            here = [tap for tap in here if tap.side != "map"]
+        found |= {tap.name: tap.address for tap in here}
+    return found
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Read an address: a module path, and which side of the module is meant.
+
+    Args:
+        address: ``path`` for the output of a submodule, ``path:in`` for its first input,
+            ``path:skip0``, ``path:skip1``, ... for what its resnets get from the way down, in the
+            order in which they take it.
+
+    Returns:
+        Path and side; the side is ``out`` where none is written.
+    """
+    path, _, side = address.partition(":")
+    return path, side or "out"
+
+
+def resolve(names: Sequence[str], taps: Iterable[Tap]) -> tuple[Tap, ...]:
+    """Find the taps that a person's words mean.
+
+    A word is read as the first of these that fits: a name, the name that a published extractor
+    has for it (``dift1``, ``up-level1-repeat1-vit-block0-cross-q``), an address, a role; then as a
+    glob over names, over addresses, over roles. In a glob ``*`` and ``?`` stay within one part
+    between dots and ``**`` crosses any number of parts: ``up*.resnet*`` are the outputs of resnets,
+    ``**.conv2`` the branches in all of them, ``up1.**`` is ``up1`` with all that is in it.
+
+    Args:
+        names: words, in any order.
+        taps: what can be read, e.g. what ``describe_backbone`` lists.
+
+    Returns:
+        Taps in the order of the words and, within a glob or a role, of the listing; each once.
+
+    Raises:
+        UnknownNameError: a word means nothing here; no word is passed over.
+        ConfigError: one text is given instead of a sequence of them.
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"taps must be a list of names, got the text {names!r}; write [{names}]")
+    listed = tuple(taps)
+    found: dict[str, Tap] = {}
+    for name in names:
+        for tap in _meant(name, listed):
+            found.setdefault(tap.name, tap)
+    return tuple(found.values())
+
+
+def alias(name: str, taps: Sequence[Tap] = ()) -> str | None:
+    """Translate the name that a published extractor has for an activation.
+
+    Args:
+        name: ``dift1`` (Tang et al. 2023: the up block of that index); ``(1, 2)`` (Luo et al. 2023,
+            arXiv:2305.14334: the branch of a resnet, by up block and resnet); ``us6`` (Stracke et
+            al. 2024, arXiv:2412.03439: layers of the way up, counted from 1); or a name in the
+            words of Meng et al. 2024, arXiv:2410.03558.
+        taps: what can be read, which alone tells how many layers there are.
+
+    Returns:
+        The tap's name here, whether a network has it or not; None for what is no such name.
+    """
+    if re.fullmatch(r"dift\d", name):
+        return f"up{name[-1]}"
+    pair = re.fullmatch(r"\((\d+), ?(\d+)\)", name)
+    if pair is not None:
+        return f"up{pair[1]}.resnet{pair[2]}.conv2"
+    if re.fullmatch(r"us\d+", name):
+        return _layer(int(name.removeprefix("us")), taps)
+    words = _LEVEL.fullmatch(name)
+    if words is None:
+        return "conv_in" if name == "unet-after-conv-in" else None
+    block = words["mid"] or f"{words['side']}{words['level']}"
+    for pattern, part in _PARTS.items():
+        found = re.fullmatch(pattern, words["what"])
+        if found is not None:
+            return f"{block}.{part.format(*found.groups(), repeat=words['repeat'] or '0')}"
+    return None
+
+
+def _layer(number: int, taps: Sequence[Tap]) -> str | None:
+    """A layer of the way up, from 1: the last of a block is the block, hence after its sampler."""
+    layers = [tap.name for tap in taps if re.fullmatch(r"up\d+\.resnet\d+", tap.name)]
+    if not 1 <= number <= len(layers):
+        return None
+    block = layers[number - 1].partition(".")[0]
+    if not any(name.startswith(f"{block}.") for name in layers[number:]):
+        return block
+    attention = layers[number - 1].replace("resnet", "attention")
+    return attention if any(tap.name == attention for tap in taps) else layers[number - 1]
+
+
+def _meant(name: str, taps: tuple[Tap, ...]) -> list[Tap]:
+    """The taps that one word means, at least one."""
+    other = alias(name, taps)
+    exact: tuple[Callable[[Tap], bool], ...] = (
+        lambda tap: tap.name == name,
+        lambda tap: tap.name == other,
+        lambda tap: tap.address == name,
+    )
+    for fits in exact:
+        for tap in taps:
+            if fits(tap):  # an address may have two names, of which the first listed is meant
+                return [tap]
+    pattern = name.split(".")
+    many: tuple[Callable[[Tap], bool], ...] = (
+        lambda tap: tap.role == name,
+        lambda tap: _fits(tap.name.split("."), pattern),
+        lambda tap: _fits(tap.address.split("."), pattern),
+        lambda tap: fnmatchcase(tap.role, name),
+    )
+    for fits in many:
+        found = [tap for tap in taps if fits(tap)]
+        if found:
+            return found
+    raise UnknownNameError("tap", name, {word for tap in taps for word in (tap.name, tap.role)},
+                           _ADVICE)  # fmt: skip
+
+
+def _fits(parts: list[str], pattern: list[str]) -> bool:
+    """Match a dotted name part by part."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        rest = pattern[1:]
+        return any(_fits(parts[skipped:], rest) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])

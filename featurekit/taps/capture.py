@@ -1,0 +1,205 @@
+"""Read activations of a network while a block runs; leave nothing behind."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from featurekit.core.errors import CaptureError, UnknownNameError
+from featurekit.taps.hooks import Visit, attach, opened
+
+Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
+"""``(name, activation)`` to what is kept of it, in memory of its own."""
+
+
+TAPS = "taps must be addresses by name"
+
+
+class _Left(BaseException):  # no Exception: foreign code must not catch this way out
+    """Carries control out of a forward to the ``capture`` that asked for it."""
+
+
+class Captured(Mapping[str, Tensor]):
+    """What the taps returned, by tap name, in the order of the calls."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """Start empty.
+
+        Args:
+            names: module path by tap name; the values are not read here.
+        """
+        self._calls: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return the one output of a tap.
+
+        Args:
+            name: a tap name.
+
+        Returns:
+            The activation as the module returned it, graph attached; or what was kept of it.
+
+        Raises:
+            UnknownNameError: no such tap was asked for.
+            CaptureError: the tap fired more often than once, or not yet.
+        """
+        calls = self.all(name)
+        if len(calls) != 1:
+            raise CaptureError(
+                f"tap {name!r} must fire exactly once to be read by name, "
+                f"it fired {len(calls)} times; use .all({name!r})"
+            )
+        return calls[0]
+
+    def __repr__(self) -> str:
+        """One line: each tap with the shape of what it gave, never the numbers."""
+        shapes = {
+            name: [str(tuple(one.shape)) for one in calls] for name, calls in self._calls.items()
+        }
+        given = (f"{name} {' '.join(some) or 'not yet'}" for name, some in shapes.items())
+        return f"Captured({', '.join(given)})"
+
+    def __iter__(self) -> Iterator[str]:
+        """Walk the tap names, whether they have fired or not."""
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        """Count the taps."""
+        return len(self._calls)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a tap of that name was asked for."""
+        return name in self._calls
+
+    def all(self, name: str) -> tuple[Tensor, ...]:
+        """Return every output of a tap.
+
+        Args:
+            name: a tap name.
+
+        Returns:
+            Activations in the order of the calls; empty if the module never ran.
+
+        Raises:
+            UnknownNameError: no such tap was asked for.
+        """
+        if name not in self._calls:
+            raise UnknownNameError("tap", name, self._calls)
+        return tuple(self._calls[name])
+
+    def _keep(self, name: str, output: Tensor) -> None:
+        self._calls[name].append(output)
+
+    def _complete(self) -> bool:
+        return all(self._calls.values())
+
+
+@contextmanager
+def capture(
+    module: nn.Module,
+    taps: Mapping[str, str],
+    stop_after: bool = False,
+    *,
+    reduce: Reduce | None = None,
+) -> Iterator[Captured]:
+    """Collect the activations at named addresses while the block runs.
+
+    Outputs keep their graph, so a loss on them reaches the latent. With ``stop_after`` the forward
+    is left as soon as every tap has fired; the ``with`` block ends at that statement, so the call
+    of the network must be its last one, and what the network would have returned is not computed.
+
+    Args:
+        module: any network; it runs as it would without this block, bit for bit.
+        taps: address of an activation by the name it is to be read under, as
+            ``backbone.addresses`` finds them: the path of a submodule, as in ``named_modules``, for
+            its output; ``path:in`` for its first input; ``path:skip0`` for a skip that an up block
+            is given.
+        stop_after: leave the forward once every tap has fired.
+        reduce: what to keep of an activation, asked as its tap fires, so that the network's own
+            is never held longer than the network needs it; None keeps all of it.
+
+    Yields:
+        The outputs, filled while the block runs and readable after it.
+
+    Raises:
+        UnknownNameError: a path names no submodule.
+        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; a part of
+            the network may be passed over, so that what is read would be stale; a module around a
+            tap is compiled; ``reduce`` gave no tensor, or a view of the activation; nothing is to
+            be captured though the forward is to be left; or the network ran and a tap never fired.
+        ConfigError: the taps are no mapping.
+    """
+    modules = opened(module, taps, of=TAPS)
+    captured = Captured(taps)
+    with collecting(module, captured, stop_after=stop_after) as keep, ExitStack() as hooks:
+        for name, address in taps.items():
+            reduced = partial(_reduced, reduce, name) if reduce is not None else None
+            hooks.callback(attach(modules, address, _keeper(keep, name, reduced)).remove)
+        yield captured
+
+
+@contextmanager
+def collecting(
+    network: nn.Module, captured: Captured, *, stop_after: bool
+) -> Iterator[Callable[[str, Tensor], None]]:
+    """Fill what was captured, leave the forward if asked, and miss nothing in silence.
+
+    Args:
+        network: what is run inside the block.
+        captured: what is to be filled.
+        stop_after: leave the forward once every tap has fired.
+
+    Yields:
+        What keeps an activation under the name of its tap.
+
+    Raises:
+        CaptureError: there is no tap to stop after; or the network was run, the block ended
+            without an exception and a tap never fired.
+    """
+    if stop_after and not captured:
+        raise CaptureError("stop_after must have a tap to stop after, got none")
+    left, began = _Left(), list[bool]()
+
+    def keep(name: str, activation: Tensor) -> None:
+        captured._keep(name, activation)
+        if stop_after and captured._complete():
+            raise left
+
+    with network.register_forward_pre_hook(lambda module, given: began.append(True)):
+        try:
+            yield keep
+        except _Left as signal:
+            if signal is not left:  # it belongs to a capture around this one
+                raise
+    missed = [name for name in captured if not captured.all(name)]
+    if began and missed:
+        raise CaptureError(
+            f"every tap must fire when the network is run, {missed[0]!r} never did; run it to that "
+            f"module, uncompiled, and do not leave it earlier"
+        )
+
+
+def _keeper(
+    keep: Callable[[str, Tensor], None], name: str, reduced: Callable[[Tensor], Tensor] | None
+) -> Visit:
+    """Make the visitor that keeps an activation or what is left of it."""
+
+    def visit(activation: Tensor) -> None:
+        keep(name, activation if reduced is None else reduced(activation))
+
+    return visit
+
+
+def _reduced(reduce: Reduce, name: str, activation: Tensor) -> Tensor:
+    """What is kept; a view would hold the whole activation, unseen."""
+    found: object = reduce(name, activation)
+    if not isinstance(found, Tensor):
+        raise CaptureError(f"reduce must give a tensor for {name!r}, got {type(found).__name__}")
+    if found.untyped_storage()._cdata == activation.untyped_storage()._cdata:
+        raise CaptureError(
+            f"reduce must give a tensor with memory of its own for {name!r}, got a view of the "
+            f"activation, which would hold all of it; add .clone()"
+        )
+    return found

@@ -1,0 +1,72 @@
+"""What is dragged: a user's picture, or a bundled scene whose true answer is known."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Job
+from featurekit.diffusion.backbone import Backbone
+from featurekit.images.io import load_image, load_mask
+from featurekit.scenes import Move, held_out_moves
+from featurekit_drag.config import DragConfig
+from featurekit_drag.engine.dragdiffusion import Request
+from featurekit_drag.engine.points import read_points
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A request together with the answer, where the world knows it."""
+
+    request: Request
+    name: str
+    truth: Tensor | None = None  # (1 3 h w) the image after the move
+    changed: Tensor | None = None  # (1 1 h w) bool, where truth and source differ visibly
+
+
+def from_picture(job: Job) -> Subject:
+    """Read the user's image, points and mask.
+
+    Raises:
+        ConfigError: points or a mask are given without an image.
+        ImageError, MaskError, PointsError: see their readers.
+    """
+    settings: DragConfig = job.settings
+    if job.image is None:
+        raise ConfigError(
+            "plugin.points and plugin.mask need the picture they belong to; give image=FILE"
+        )
+    image = load_image(job.image)
+    height, width = image.shape[-2:]
+    points = read_points(settings.points, height=height, width=width)
+    mask = None if settings.mask is None else load_mask(settings.mask, height, width)
+    return Subject(Request(image, points, mask, job.prompt, job.seed), name=job.image)
+
+
+def from_move(move: Move, *, size: int, seed: int) -> Subject:
+    """Turn a move of the procedural world into a subject of ``size`` px."""
+    image, truth = load_image(move.before.image(size)), load_image(move.after.image(size))
+    rows = [[*handle, *target] for handle, target in move.drags_px(size)]
+    points = read_points(rows, height=size, width=size)
+    mask = load_mask(move.mask(size), size, size)
+    request = Request(image, points, mask, move.before.caption(), seed)
+    changed = torch.from_numpy(move.changed(size))[None, None]
+    return Subject(request, f"{move.kind}: {move.name}", truth, changed)
+
+
+def native_size(backbone: Backbone) -> int:
+    """Side in px of the images a backbone was trained on."""
+    return int(backbone.unet.config.sample_size) * backbone.stride
+
+
+def subject_of(job: Job) -> Subject:
+    """The user's picture if there is one, else the bundled scene ``plugin.scene``."""
+    settings: DragConfig = job.settings
+    if job.image is not None or settings.points or settings.mask is not None:
+        return from_picture(job)
+    move = held_out_moves(settings.scene + 1, deforms=False)[settings.scene]
+    subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
+    if not job.prompt:
+        return subject
+    return replace(subject, request=replace(subject.request, prompt=job.prompt))

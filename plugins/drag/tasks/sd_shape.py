@@ -1,0 +1,75 @@
+"""Bench: one drag update on the full Stable Diffusion 1.5 shape, random weights."""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from featurekit.backbones.sd import from_config
+from featurekit.diffusion.backbone import Backbone
+from featurekit_drag.engine.latent_optimisation import Hold, pull
+from featurekit_drag.engine.points import read_points, to_units
+from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.engine.unet_features import glimpser, onlooker
+
+KILOBYTES_PER_GIB = 1024**2
+
+
+def _at_least(low: int) -> Callable[[str], int]:
+    """Read a whole number that a bench can use."""
+
+    def number(word: str) -> int:
+        if int(word) < low:
+            raise argparse.ArgumentTypeError(f"must be at least {low}, got {word}")
+        return int(word)
+
+    return number
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="featurekit bench sd-shape", description=__doc__)
+    parser.add_argument("--side", type=_at_least(64), default=256, help="image side in px")
+    parser.add_argument(
+        "--updates", type=_at_least(1), default=3, help="updates to take the mean of"
+    )
+    parser.add_argument("--backbone", default="sd15", help="which published shape")
+    return parser.parse_args(argv)
+
+
+def bench(argv: Sequence[str]) -> int:
+    """Time updates with and without the mask term; print seconds and peak memory."""
+    wanted = _arguments(argv)
+    backbone = from_config(wanted.backbone, device="cpu", dtype=torch.float32, seed=0)
+    table = Table(title=f"one drag update, {wanted.backbone} shape, {wanted.side} px, CPU float32")
+    for heading in ("features", "seconds per update", "peak memory of the process, GiB"):
+        table.add_column(heading, justify="right")
+    for name, priced in (("early exit (no mask term)", False), ("whole network (mask term)", True)):
+        seconds = _seconds_per_update(backbone, wanted.side, wanted.updates, priced=priced)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_GIB
+        table.add_row(name, f"{seconds:.2f}", f"{peak:.2f}")
+    Console().print(table)
+    return 0
+
+
+def _seconds_per_update(backbone: Backbone, side: int, updates: int, *, priced: bool) -> float:
+    settings = DragSettings(rule=Rule(updates=updates))
+    generator = torch.Generator().manual_seed(0)
+    cells = side // backbone.stride
+    z = torch.randn(1, backbone.latent_channels, cells, cells, generator=generator)
+    predict = backbone.predictor(backbone.embed("a photograph"))
+    rows = [[side * 0.3, side * 0.5, side * 0.7, side * 0.5]]
+    points = read_points(rows, height=side, width=side)
+    stride = backbone.taps[settings.tap].stride
+    units = [to_units(xy, stride, snap=True) for xy in (points.handles, points.targets)]
+    hold = Hold(torch.ones(1, 1, cells, cells), freeze=False) if priced else None
+    look = (onlooker if priced else glimpser)(backbone, settings, predict)
+    once = replace(settings.rule, updates=1)
+    pull(look, z, (units[0], units[1]), rule=once, hold=hold)  # the first touch of memory is slow
+    start = time.perf_counter()
+    pull(look, z, (units[0], units[1]), rule=settings.rule, hold=hold)
+    return (time.perf_counter() - start) / updates

@@ -1,0 +1,47 @@
+"""From a job's settings to the engine and the judge that it describes."""
+
+from featurekit.backbones.lora import LoraRecipe
+from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.core.types import Job
+from featurekit.taps.attention import self_attention_paths
+from featurekit_drag.config import DragConfig, settings_of
+from featurekit_drag.engine.dragdiffusion import Drag
+from featurekit_drag.inputs import Subject
+from featurekit_drag.metrics.judges import Judge, Sight
+
+
+def drag_of(job: Job) -> Drag:
+    """Build the engine of a job; whatever cannot work is refused here, before any work.
+
+    Raises:
+        ConfigError: a setting is out of range.
+        NoiseLevelError: the strength does not come to a step.
+        UnknownNameError: the backbone has no such tap, or no self-attention there.
+    """
+    config: DragConfig = job.settings
+    settings = settings_of(config)
+    for tap in (config.tap, config.judge_tap):
+        if tap not in job.backbone.taps:
+            raise UnknownNameError("tap", tap, job.backbone.taps)
+    last = len(job.backbone.noise.alpha_bars) - 1
+    if not 0 <= config.judge_timestep <= last:
+        raise ConfigError(
+            f"plugin.judge_timestep must lie in 0 to {last}, got {config.judge_timestep}"
+        )
+    self_attention_paths(job.backbone.unet, config.attention)
+    recipe = LoraRecipe(
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        learning_rate=config.lora_learning_rate,
+        steps=config.lora_steps,
+        batch=config.lora_batch,
+    )
+    return Drag(job.backbone, settings, recipe)
+
+
+def judge_of(job: Job, subject: Subject) -> Judge:
+    """Build the judge of a job: it looks with the frozen backbone, not with the drag's LoRA."""
+    config: DragConfig = job.settings
+    request = subject.request
+    sight = Sight(config.judge_tap, config.judge_timestep, request.prompt)
+    return Judge(job.backbone, request.image, request.points, sight)

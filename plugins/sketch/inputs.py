@@ -1,0 +1,94 @@
+"""What is learnt from: the user's picture with its drawing, or a bundled scene."""
+
+from dataclasses import dataclass
+from warnings import warn
+
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
+from featurekit.core.types import Job
+from featurekit.images.io import load_image
+from featurekit.measures.held_out import image_of, side_px
+from featurekit.measures.model.lines import drawing_of
+from featurekit.scenes import Scene, scene
+from featurekit.scenes.drawings import STYLES
+from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.drawing.read_drawing import fit_drawing, read_drawing
+
+SCENE_KIND = "face"
+LARGEST = 4  # sides of the model that a picture to learn from may have
+FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A drawn picture."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1]
+    ink: Tensor  # (1 1 h w) in [0, 1], white paper is 1
+    prompt: str  # what it shows
+    name: str
+    mended: tuple[str, ...] = ()  # what had to be done to the drawing
+
+
+def subject_of(job: Job) -> Subject:
+    """The user's pair if there is one, else the bundled scene ``plugin.scene``.
+
+    Raises:
+        ConfigError: a picture without its drawing, or a drawing without its picture.
+        UnknownNameError: the world has no such drawing style.
+        ImageError: the picture is too large to be learnt from; and see the readers of pictures
+            and drawings.
+
+    Warns:
+        UserWarning: the picture is larger than the model's own, which takes longer.
+    """
+    config: SketchConfig = job.settings
+    if (job.image is None) != (config.drawing is None):
+        given, missing = ("image", "plugin.drawing") if job.image else ("plugin.drawing", "image")
+        raise ConfigError(
+            f"a style is learnt from a picture and its drawing, got {given} alone; "
+            f"give {missing}=FILE too, or neither to learn from a bundled scene"
+        )
+    if job.image is None or config.drawing is None:
+        return from_scene(bundled(config.scene), config.hand, side_px(job.backbone))
+    image = load_image(job.image)
+    _check_size(image, side_px(job.backbone))
+    if config.fit:
+        drawing = fit_drawing(config.drawing, image=image)
+    else:
+        drawing = read_drawing(config.drawing, height=image.shape[-2], width=image.shape[-1])
+    return Subject(image, drawing.ink, job.prompt, job.image, drawing.mended)
+
+
+def _check_size(image: Tensor, own: int) -> None:
+    """A picture that is learnt from is read whole, at every view of it."""
+    height, width = image.shape[-2:]
+    most = LARGEST * own
+    if max(height, width) > most:
+        raise ImageError(
+            f"a picture to learn from must have at most {most} px a side, {LARGEST} times the "
+            f"model's own {own} px, got {width}x{height} px; give a smaller picture and drawing "
+            f"(the style then sketches pictures of any size with task=extract)"
+        )
+    if max(height, width) > own:
+        times = height * width / own**2
+        warn(
+            f"the picture has {width}x{height} px, the model's own have {own} px a side: it is "
+            f"read whole, and learning takes about {max(times, 1):.1f} times as long as at "
+            f"{own} px; a smaller picture and drawing are faster",
+            stacklevel=3,
+        )
+
+
+def bundled(number: int) -> Scene:
+    """A scene to learn from: of the seeds for training, so that every held-out one can be asked."""
+    return scene(FIRST_SEED + number, SCENE_KIND)
+
+
+def from_scene(scene: Scene, hand: str, size: int) -> Subject:
+    """A scene of the world as one of its hands draws it."""
+    if hand not in STYLES:
+        raise UnknownNameError("plugin.hand", hand, STYLES)
+    ink = (drawing_of(scene, hand, size) + 1) / 2
+    return Subject(image_of(scene, size), ink, scene.caption(), f"{scene.kind} {scene.seed}")

@@ -1,0 +1,74 @@
+"""How well held-out pictures are sketched, beside what a tuned edge map reaches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from featurekit.core.metrics import line_f1, pearson, ssim
+from featurekit.measures.held_out import image_of, scenes_of
+from featurekit.measures.model.lines import DARK, drawing_of, gradient, tuned_strength
+from featurekit.scenes import KINDS, TRAINED_KINDS, Scene
+
+Draw: TypeAlias = Callable[[Tensor], Tensor]
+"""A picture (1 3 h w) in [-1, 1] to its ink (1 1 h w) in [0, 1], white paper is 1."""
+Row: TypeAlias = Mapping[str, float]
+
+FIGURES = ("ssim", "f1", "l1", "pearson")
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """Held-out scenes of every kind with their true drawings in one style."""
+
+    hand: str
+    size: int
+    scenes: Mapping[str, Sequence[Scene]]  # by kind
+    strength: float  # gradient at which an edge is a line, tuned on scenes for training
+
+    @classmethod
+    def of(cls, hand: str, size: int, *, tests: int) -> "Exam":
+        """Set an exam.
+
+        Args:
+            hand: drawing style of the world.
+            size: side of the pictures, px.
+            tests: scenes of each kind.
+        """
+        scenes = {kind: scenes_of(kind, tests) for kind in KINDS}
+        return cls(hand, size, scenes, tuned_strength(TRAINED_KINDS, hand, size))
+
+    def images(self, kind: str) -> list[Tensor]:
+        """Pictures of a kind, (1 3 size size) each."""
+        return [image_of(one, self.size) for one in self.scenes[kind]]
+
+    def truths(self, kind: str) -> Tensor:
+        """True drawings of a kind as ink, (n 1 size size)."""
+        drawn = torch.cat([drawing_of(one, self.hand, self.size) for one in self.scenes[kind]])
+        return (drawn + 1) / 2
+
+    def edges(self, image: Tensor) -> Tensor:
+        """The tuned edge map of a picture as ink."""
+        return (gradient(image) <= self.strength).float()
+
+    def marks(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
+        """Mean figures by kind of drawn ink (n 1 size size) by kind."""
+        return {kind: scores(ink, self.truths(kind)) for kind, ink in drawn.items()}
+
+
+def scores(drawn: Tensor, truths: Tensor) -> Row:
+    """Mean SSIM, F1 of lines (1 px of tolerance), absolute difference and correlation of ink."""
+    a, b = 2 * drawn - 1, 2 * truths - 1
+    return {
+        "ssim": float(ssim(a, b).mean()),
+        "f1": float(line_f1(a, b, threshold=DARK).mean()),
+        "l1": float((drawn - truths).abs().mean()),
+        "pearson": float(pearson(a, b).mean()),
+    }
+
+
+def means(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row:
+    """Mean figures over some kinds."""
+    return {name: sum(rows[kind][name] for kind in kinds) / len(kinds) for name in FIGURES}

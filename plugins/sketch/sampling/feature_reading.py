@@ -1,0 +1,72 @@
+"""Read the maps of a picture's way: the UNet's at each timestep, the decoder's once."""
+
+import torch
+from torch import Tensor
+
+from featurekit.core.shapes import expect
+from featurekit.core.types import Conditioning
+from featurekit.diffusion.backbone import Backbone
+from featurekit.taps.capture import capture
+from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.features import Features
+from featurekit_sketch.sampling.noising_paths import Way
+
+# rows in one call of the UNet: a pair at 13 timesteps is two equal calls. From 4 to 26 rows a call
+# make no difference to the time on a CPU, and memory for activations grows with them
+CHUNK = 13
+
+
+@torch.no_grad()
+def read(backbone: Backbone, anatomy: Anatomy, way: Way, states: Tensor) -> Features:
+    """Compute the features of one picture, without gradient.
+
+    The UNet sees each latent for the empty prompt and for ``states``, and is left after its last
+    map. Where the states are those of the empty prompt it sees each latent once, and the pair is
+    one map twice, without a copy.
+
+    Args:
+        backbone: a loaded model.
+        anatomy: which of its maps to read.
+        way: latents of the picture, on any device, in any dtype.
+        states: what the picture is conditioned on, (1 n d), likewise.
+
+    Returns:
+        Features of one picture, (1 t 2 ...) and (1 ...), on the device and in the dtype of the
+        backbone.
+
+    Raises:
+        ShapeError: ``states`` is not (1 n d) with the backbone's n and d.
+    """
+    without = backbone.embed("").states
+    expect(states, "1 n d", of="states", n=without.shape[1], d=without.shape[2])
+    pair = [without, states.to(backbone.device, backbone.dtype)]
+    if torch.equal(*pair):
+        del pair[1]
+    unet = {}
+    for name, rows in _unet_maps(backbone, anatomy, way, torch.cat(pair)).items():
+        maps = rows.view(1, len(way.timesteps), len(pair), *rows.shape[1:])
+        unet[name] = maps.expand(-1, -1, 2, -1, -1, -1)
+    with capture(backbone.vae, {tap.name: tap.path for tap in anatomy.vae}) as captured:
+        image = backbone.decode(way.clean.to(backbone.device))
+    return Features(unet=unet, vae=dict(captured), image=image.to(backbone.dtype))
+
+
+def _unet_maps(
+    backbone: Backbone, anatomy: Anatomy, way: Way, conditions: Tensor
+) -> dict[str, Tensor]:
+    """Maps by name, (rows c h w): each timestep in turn, and within it each condition."""
+    count, steps = len(conditions), len(way.timesteps)
+    latents = way.latents.to(backbone.device).repeat_interleave(count, dim=0)
+    timesteps = torch.tensor(way.timesteps, device=backbone.device).repeat_interleave(count)
+    states = conditions.repeat(steps, 1, 1)
+    paths = {tap.name: tap.path for tap in anatomy.unet}
+    parts: dict[str, list[Tensor]] = {name: [] for name in paths}
+    for first in range(0, count * steps, CHUNK):
+        rows = slice(first, first + CHUNK)
+        predict = backbone.predictor(Conditioning(states=states[rows], prompt=""))
+        with capture(backbone.unet, paths, stop_after=True) as captured:
+            predict(latents[rows], timesteps[rows])
+        for name in paths:
+            parts[name].append(captured[name])
+    # pop: what is joined is given back at once, so that the maps are never all there twice
+    return {name: torch.cat(parts.pop(name)) for name in paths}

@@ -1,0 +1,172 @@
+"""The way of a picture into noise, at the timesteps that are read, and how one is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featurekit.core.shapes import expect
+from featurekit.core.types import Conditioning, Predict, Progress, silent
+from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.sample import sample
+from featurekit.diffusion.steps import noised
+from featurekit_sketch.sampling.representative_timesteps import levels_of, timesteps_of
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """Latents of one picture, from which its features can be read again at any time."""
+
+    latents: Tensor  # (t c h w), cleanest first
+    timesteps: tuple[int, ...]  # train timestep of each latent
+    clean: Tensor  # latent that is decoded into the picture, (1 c h w)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not belong together.
+
+        Raises:
+            ShapeError: there is not one latent for each timestep, or the clean latent has
+                another size.
+        """
+        found = expect(self.latents, "t c h w", of="latents of a way", t=len(self.timesteps))
+        sizes = {axis: found[axis] for axis in "chw"}
+        expect(self.clean, "1 c h w", of="clean latent of a way", **sizes)
+
+    def to(self, device: torch.device) -> "Way":
+        """The same on another device."""
+        return Way(self.latents.to(device), self.timesteps, self.clean.to(device))
+
+
+@torch.no_grad()
+def noised_way(backbone: Backbone, clean: Tensor, timesteps: Sequence[int], *, seed: int) -> Way:
+    """Carry a clean latent to each timestep with one and the same noise.
+
+    Args:
+        backbone: whose noise levels are meant.
+        clean: latent of one picture, (1 c h w), VAE-scaled.
+        timesteps: train timesteps, cleanest first.
+        seed: of the noise, which depends on it and on the latent's size alone.
+
+    Returns:
+        Way with the dtype and device of ``clean``.
+
+    Raises:
+        ShapeError: ``clean`` is not (1 c h w).
+        NoiseLevelError: a timestep is outside the backbone's table.
+    """
+    expect(clean, "1 c h w", of="clean latent")
+    eps = _noise(clean.shape[1:], (seed,)).to(clean)
+    levels = [backbone.noise.level(t) for t in timesteps]
+    latents = torch.cat([noised(clean, eps, alpha_bar=level) for level in levels])
+    return Way(latents, tuple(timesteps), clean)
+
+
+@torch.no_grad()
+def inverted_way(
+    backbone: Backbone,
+    clean: Tensor,
+    schedule: Schedule,
+    states: Tensor,
+    *,
+    progress: Progress = silent,
+) -> Way:
+    """Climb from a clean latent with DDIM inversion, without guidance.
+
+    Args:
+        backbone: a loaded model.
+        clean: latent of one picture, (1 c h w), VAE-scaled, on the backbone's device.
+        schedule: levels to climb; of these the representative ones are kept.
+        states: what the network is conditioned on, (1 n d).
+        progress: called after each step.
+
+    Returns:
+        Way with the dtype of ``clean``.
+
+    Raises:
+        ConfigError: the schedule has too few steps, as ``levels_of`` finds.
+        ShapeError: ``clean`` or ``states`` is not of one picture.
+    """
+    expect(clean, "1 c h w", of="clean latent")
+    expect(states, "1 n d", of="states")
+    levels = levels_of(schedule.steps)
+    trajectory = invert(
+        _predictor(backbone, states),
+        clean,
+        schedule,
+        keep_residuals=False,
+        until=levels[-1],
+        progress=progress,
+    )
+    latents = torch.cat([trajectory.at(level) for level in levels])
+    return Way(latents, timesteps_of(schedule), clean)
+
+
+@torch.no_grad()
+def generated_ways(
+    backbone: Backbone,
+    states: Tensor,
+    *,
+    guidance: float,
+    steps: int,
+    seeds: Sequence[int],
+    progress: Progress = silent,
+) -> list[Way]:
+    """Let the model draw pictures of its own size, all in one batch, with DDIM steps.
+
+    A picture depends on its states and its seed, not on the batch it is drawn in. The network is
+    called once a step: with two rows a picture, and with one where ``guidance`` is 1.
+
+    Args:
+        backbone: a loaded model.
+        states: what each picture is conditioned on, (b n d).
+        guidance: scale of classifier-free guidance against the empty prompt; 1 is without.
+        steps: DDIM steps; of their levels the representative ones are kept.
+        seeds: of each picture's first noise, drawn on the CPU.
+        progress: called after each step.
+
+    Returns:
+        One way for each seed, float32. Its clean latent is the one that the last step predicts:
+        no noise of the schedule's clean end is left in it.
+
+    Raises:
+        ConfigError: there are too few steps, as ``levels_of`` finds.
+        ShapeError: there is not one row of states for each seed.
+    """
+    expect(states, "b n d", of="states, one row a seed,", b=len(seeds))
+    levels = levels_of(steps)
+    schedule = _to_clean(Schedule.ddim(backbone.noise, steps))
+    side = int(backbone.unet.config.sample_size)
+    start = _noise((backbone.latent_channels, side, side), seeds).to(backbone.device)
+    kept = {steps: start}
+
+    def keep(level: int, z: Tensor) -> None:
+        if level in levels:
+            kept[level] = z
+
+    predict = _predictor(backbone, states, guidance)
+    clean = sample(predict, start, schedule, on_step=keep, progress=progress)
+    latents = torch.stack([kept[level] for level in levels], dim=1)
+    timesteps = timesteps_of(schedule)
+    rows = zip(latents, clean[:, None], strict=True)
+    return [Way(row.clone(), timesteps, end.clone()) for row, end in rows]
+
+
+def _noise(size: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    """Standard normal noise, (b c h w): a row for each seed, each from its own generator."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.randn(*size, generator=one) for one in generators])
+
+
+def _predictor(backbone: Backbone, states: Tensor, guidance: float = 1.0) -> Predict:
+    """Predict for states that need not come from a prompt; they are fitted to the backbone."""
+    fitted = states.to(backbone.device, backbone.dtype)
+    return backbone.predictor(Conditioning(states=fitted, prompt=""), guidance)
+
+
+def _to_clean(schedule: Schedule) -> Schedule:
+    """The same levels with a clean end without noise: the last step then ends at its x0."""
+    noiseless = torch.ones_like(schedule.alpha_bars[:1])
+    return Schedule(schedule.timesteps, torch.cat([noiseless, schedule.alpha_bars[1:]]))

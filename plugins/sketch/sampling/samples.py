@@ -1,0 +1,123 @@
+"""Pictures without a drawing: sampled once, ever further from the drawn one, and kept on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Progress, silent
+from featurekit.diffusion.backbone import Backbone
+from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit_sketch.sampling.cdst import mixed, source_weight
+from featurekit_sketch.sampling.noising_paths import Way, generated_ways
+from featurekit_sketch.sampling.prior import Prior
+from featurekit_sketch.settings import Sampling
+
+TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sampled picture: its latents at the representative timesteps, and its condition."""
+
+    way: Way
+    states: Tensor  # (1 n d)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Samples pictures whose condition fades from the source's text to the prior."""
+
+    backbone: Backbone
+    prior: Prior
+    source: Tensor  # (1 n d) states of the source's text
+    sampling: Sampling
+    steps: int
+    seed: int
+
+    def condition(self, number: int) -> Tensor:
+        """Condition of one sample, (1 n d); the same whatever else is sampled.
+
+        Source: Yun et al. 2024, arXiv:2401.04362, condition diffusion sampling for training.
+        """
+        # the last samples, a share of 1 - fade, have nothing of the source's text
+        span = max(1, round(self.sampling.fade * self.sampling.count))
+        drawn = self.prior.draw(_generator(self.seed, number, 0)).to(self.source)
+        return mixed(self.source, drawn, source_weight(number, span))
+
+    def __call__(
+        self, folder: Path, *, key: str, progress: Progress = silent
+    ) -> tuple[Sample, ...]:
+        """Sample all pictures; those that the folder holds from an earlier run are read.
+
+        A batch of which one sample is missing is sampled as a whole: in another batch a sample
+        would be rounded otherwise, and a run that was stopped would end elsewhere.
+
+        Args:
+            folder: for one file per sample; made if it does not exist.
+            key: what decides the samples; files of another key are made anew.
+            progress: told the number of samples there are.
+
+        Returns:
+            Samples in order.
+        """
+        make_folder(folder)
+        count = self.sampling.count
+        paths = [folder / f"{i:04d}.safetensors" for i in range(count)]
+        missing = {i for i, path in enumerate(paths) if not _is_kept(path, key)}
+        progress(count - len(missing), count)
+        for start in range(0, count, TOGETHER):
+            batch = range(start, min(count, start + TOGETHER))
+            if missing.isdisjoint(batch):
+                continue
+            for i, sample in zip(batch, self._sampled(batch), strict=True):
+                if i in missing:
+                    _write(sample, paths[i], key)
+            missing -= set(batch)
+            progress(count - len(missing), count)
+        return tuple(_read(path) for path in paths)
+
+    def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
+        states = torch.cat([self.condition(i) for i in numbers])
+        ways = generated_ways(
+            self.backbone,
+            states,
+            guidance=self.sampling.guidance,
+            steps=self.steps,
+            seeds=[_seed(self.seed, i, 1) for i in numbers],
+        )
+        return [Sample(way, own[None]) for way, own in zip(ways, states, strict=True)]
+
+
+def _is_kept(path: Path, key: str) -> bool:
+    try:
+        return path.exists() and read_metadata(path).get("key") == key
+    except ConfigError:  # it was cut; it is made anew
+        return False
+
+
+def _write(sample: Sample, path: Path, key: str) -> None:
+    tensors = {"latents": sample.way.latents, "clean": sample.way.clean, "states": sample.states}
+    tensors["timesteps"] = torch.tensor(sample.way.timesteps)
+    write_tensors(tensors, path, {"key": key})
+
+
+def _read(path: Path) -> Sample:
+    tensors = read_tensors(path)
+    timesteps = tuple(tensors["timesteps"].tolist())
+    return Sample(Way(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
+
+
+def _seed(*numbers: int) -> int:
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (2**63 - 1)
+    return seed
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_seed(*numbers))

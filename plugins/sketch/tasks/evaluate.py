@@ -1,0 +1,158 @@
+"""``task=evaluate``: every style of the world, learnt from one drawing, beside its controls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from featurekit.core.atomic import make_folder
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Job, Result
+from featurekit.images.io import read_metadata, read_tensors, write_image, write_json, write_tensors
+from featurekit.measures.held_out import side_px
+from featurekit.measures.untrained import untrained
+from featurekit.pipeline.config import compose
+from featurekit.pipeline.run import run
+from featurekit.scenes import KINDS
+from featurekit.scenes.drawings import STYLES
+from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene
+from featurekit_sketch.metrics.held_out import Exam, Row, means
+from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.sampling.samples import Sample
+from featurekit_sketch.tasks.sheets import exam_sheet
+from featurekit_sketch.training.sketcher import Sketcher
+from featurekit_sketch.training.style_training import Study, study_of
+
+HEADLINE = "sketch"
+ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    HEADLINE: ("trained", ("unet", "vae")),
+    "vae alone": ("trained", ("vae",)),
+    "random unet": ("random", ("unet", "vae")),
+}
+"""UNet's weights and what the network sees, by the name of the row."""
+EDGES = "edges"
+
+HANDS = tuple(STYLES)
+
+Table = dict[str, dict[str, Row]]
+"""Figures by row, then kind."""
+
+
+def bench(words: Sequence[str]) -> int:
+    """``featurekit bench sketch-scenes``: the task ``evaluate`` with overrides, from the shell."""
+    record = run(compose(["plugin=sketch", "task=evaluate", *words]))
+    Console().print(record["summary"])
+    return 0
+
+
+def evaluate(job: Job) -> Result:
+    """Learn every style of the world from one drawing, and sketch held-out scenes of all kinds.
+
+    Each row learns from the same pictures: ours, the network on the autoencoder's maps alone, and
+    on a UNet of random weights; the edge map has its threshold tuned on many drawings. What is
+    finished stays in ``out``: the same command with the same ``out`` goes on from there.
+
+    Raises:
+        ConfigError: a picture or a drawing is given; the truth of other pictures is not known.
+    """
+    config: SketchConfig = job.settings
+    if job.image is not None or config.drawing is not None:
+        raise ConfigError(
+            "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
+            "plugin.drawing, or use task=train"
+        )
+    trained = study_of(job)
+    twin = replace(trained.reader, backbone=untrained(job.backbone))
+    studies = {"trained": trained, "random": replace(trained, reader=twin)}
+    tables: dict[str, Table] = {}
+    outputs = {"table": job.out / "table.json"}
+    shelves = {name: _shelf(study, _exam(job, HANDS[0])) for name, study in studies.items()}
+    for hand in HANDS:
+        exam, subject = _exam(job, hand), _subject(job, hand)
+        samples = trained.sampled(subject, job.out / "samples", job.stage)
+        drawn: dict[str, Mapping[str, Tensor]] = {}
+        for row, (weights, sources) in ROWS.items():
+            course = Course(job, studies[weights], shelves[weights], exam, sources)
+            drawn[row] = course.drawn(subject, samples, job.out / f"{hand}-{row}".replace(" ", "-"))
+        drawn[EDGES] = {kind: _edges(exam, kind) for kind in exam.scenes}
+        tables[hand] = {row: exam.marks(inks) for row, inks in drawn.items()}
+        outputs[f"sheet_{hand}"] = write_image(
+            exam_sheet(exam, drawn[HEADLINE], exam.edges, shown=config.tests),
+            job.out / f"sheet_{hand}.png",
+        )
+    write_json({"held_out": tables}, outputs["table"])
+    return Result(
+        stop=f"{len(tables)} styles are learnt and drawn",
+        metrics={"held_out": tables, "tests": config.tests, "perceptual": trained.perceptual.name},
+        outputs=outputs,
+        summary="\n".join(line(hand, table) for hand, table in tables.items()),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One network: what it learns from, and the scenes that it is asked to draw."""
+
+    job: Job
+    study: Study
+    scenes: Shelf  # features of the exam's scenes, kind by kind
+    exam: Exam
+    sources: tuple[str, ...]
+
+    def drawn(
+        self, subject: Subject, samples: Sequence[Sample], folder: Path
+    ) -> Mapping[str, Tensor]:
+        """Ink of all scenes by kind, (n 1 h w); taken from the folder if an earlier run left it."""
+        key = f"{self.study.key(subject)} {self.sources} {self.job.settings.tests}"
+        look = f"{key} {self.study.contrast}"  # of what is learnt, contrast is no part
+        path = make_folder(folder) / "drawn.safetensors"
+        if path.exists() and read_metadata(path).get("key") == look:
+            return read_tensors(path)
+        stage = self.job.stage
+        lessons = self.study.lessons(subject, samples, stage)
+        sketcher, _ = self.study.learn(lessons, folder, sources=self.sources, key=key, stage=stage)
+        found, count = {}, 0
+        with stage("sketching held-out scenes") as progress:
+            for kind, scenes in self.exam.scenes.items():
+                inks = [self._ink(sketcher, count + i) for i in range(len(scenes))]
+                found[kind] = torch.cat(inks)
+                count += len(scenes)
+                progress(len(found), len(self.exam.scenes))
+        write_tensors(found, path, {"key": look})
+        return found
+
+    @torch.no_grad()
+    def _ink(self, sketcher: Sketcher, number: int) -> Tensor:
+        return sketcher.draw(self.scenes(number), self.exam.size, self.exam.size)
+
+
+def _shelf(study: Study, exam: Exam) -> Shelf:
+    images = [image for kind in exam.scenes for image in exam.images(kind)]
+    return Shelf(lambda i: study.reader.features(images[i]))
+
+
+def _exam(job: Job, hand: str) -> Exam:
+    config: SketchConfig = job.settings
+    return Exam.of(hand, side_px(job.backbone), tests=config.tests)
+
+
+def _subject(job: Job, hand: str) -> Subject:
+    return from_scene(bundled(job.settings.scene), hand, side_px(job.backbone))
+
+
+def _edges(exam: Exam, kind: str) -> Tensor:
+    return torch.cat([exam.edges(image) for image in exam.images(kind)])
+
+
+def line(hand: str, table: Table) -> str:
+    """One line per style: F1 of the same kind and of the others, for every row."""
+    others = [kind for kind in KINDS if kind != SCENE_KIND]
+    parts = []
+    for row, kinds in table.items():
+        same, other = means(kinds, [SCENE_KIND])["f1"], means(kinds, others)["f1"]
+        parts.append(f"{row} {same:.3f} / {other:.3f}")
+    return f"{hand}, F1 of {SCENE_KIND}s / other kinds: {'; '.join(parts)}"

@@ -1,0 +1,88 @@
+"""``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.types import Job, Progress, Result, silent
+from featurekit.images.io import load_image, write_image
+from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.drawing.tiles import tiled
+from featurekit_sketch.settings import Tiling
+from featurekit_sketch.tasks.output_names import free_names, keep_apart
+from featurekit_sketch.tasks.picture_folder import Skipped, pictures_in, report
+from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
+from featurekit_sketch.tasks.unused_settings import check_reading
+from featurekit_sketch.training.sketcher import Sketcher
+from featurekit_sketch.training.style import digest, load_style
+
+SHEET = "sheet.png"
+SHOWN = 8  # pictures on the sheet of a folder
+
+
+def extract(job: Job) -> Result:
+    """Sketch a picture, or every picture of a folder, at its own size.
+
+    Raises:
+        ConfigError: image or style is missing, a result would replace a picture, or the style is
+            of another backbone or damaged.
+        ImageError: the picture cannot be read, or a folder has no picture that can.
+    """
+    config: SketchConfig = job.settings
+    if job.image is None or config.style is None:
+        missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
+        raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
+    given = Path(job.image).expanduser()
+    paths, skipped = pictures_in(given)
+    targets = _targets(paths, job.out)
+    keep_apart([*paths, Path(config.style).expanduser()], [*targets.values(), job.out / SHEET])
+    style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
+    check_reading(config, style, backbone=job.backbone.name)
+    sketcher = Sketcher.from_style(style, job.backbone)
+    outputs: dict[str, Path] = {}
+    shown: dict[str, tuple[Tensor, Tensor]] = {}
+    for path, target in targets.items():
+        try:
+            image = load_image(path)
+        except ImageError as error:
+            if paths == [given]:
+                raise
+            skipped.append(Skipped(path, str(error)))
+            continue
+        with job.stage(f"sketching {path.name}") as progress:
+            ink = draw_large(sketcher, image, tiling_of(config), progress)
+        outputs[target.stem] = write_image(ink_picture(ink), target)
+        if len(shown) < SHOWN:
+            shown[path.name] = (image, ink)
+    if not outputs:
+        raise ImageError(
+            f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
+        )
+    outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
+    return _result(outputs, skipped)
+
+
+def draw_large(
+    sketcher: Sketcher, image: Tensor, tiling: Tiling, progress: Progress = silent
+) -> Tensor:
+    """Sketch a picture (1 3 h w) of any size by overlapping tiles, (1 1 h w) in [0, 1]."""
+    return tiled(sketcher, image, tile=tiling.side_px, overlap=tiling.overlap_px, progress=progress)
+
+
+def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where the sketch of each picture goes."""
+    names = free_names(paths, taken=("sheet", "run"))
+    return {path: out / f"{name}.png" for path, name in zip(paths, names, strict=True)}
+
+
+def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped]) -> Result:
+    count = len(outputs) - 1
+    return Result(
+        stop=f"{count} picture{'s' * (count != 1)} sketched",
+        metrics={"pictures": count},
+        outputs=outputs,
+        summary=report(skipped),
+        skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
+    )

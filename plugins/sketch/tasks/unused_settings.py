@@ -1,0 +1,78 @@
+"""Settings that a task would not look at: refused where they were changed, never passed over."""
+
+from collections.abc import Collection
+from dataclasses import fields
+
+from featurekit.core.errors import ConfigError
+from featurekit.pipeline.config import compose
+from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.settings import Weights
+from featurekit_sketch.training.style import Style
+
+# of those settings only whose defaults are the same on every backbone: presets of an experiment
+# change the others for all tasks
+OF_LEARNING = (
+    *("drawing", "fit", "targets", "scene", "hand", "tests", "guidance", "fade", "prior"),
+    *("clip_model", "lpips", *(one.name for one in fields(Weights))),
+)
+UNUSED = {  # settings by the task that does not use them, and which to choose instead
+    "train": (("style",), "task=extract draws in a style"),
+    "extract": (OF_LEARNING, "task=train learns a style"),
+    "evaluate": (("style", "targets", "fit", "hand"), "task=train and task=extract use it"),
+}
+
+
+def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
+    """Refuse settings that the task would not use.
+
+    Args:
+        config: all settings.
+        task: of the run.
+        own: whether a picture of the user's own is given.
+
+    Raises:
+        ConfigError: a setting is not the default and would change nothing.
+    """
+    names, advice = UNUSED[task]
+    _refuse(config, names, f"task={task} does not use it; leave it out: {advice}")
+    if task == "train" and own:
+        _refuse(
+            config,
+            ("hand", "scene"),
+            "the bundled scenes have it, not a picture of your own; leave out it or image",
+        )
+    if task == "train" and config.drawing is None:
+        _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+
+
+def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:
+    """Refuse another way of reading pictures than the one that a style was learnt with.
+
+    Args:
+        config: all settings.
+        style: that is to be drawn in.
+        backbone: what the settings call the model.
+
+    Raises:
+        ConfigError: ``plugin.features`` or ``plugin.steps`` was changed, and not to the style's.
+    """
+    wanted = {"features": style.features, "steps": style.steps}
+    other = [name for name, value in wanted.items() if getattr(config, name) != value]
+    if not other:
+        return
+    usual = compose(["plugin=sketch", f"backbone={backbone}"]).plugin
+    for name in other:
+        if getattr(config, name) != usual[name]:
+            raise ConfigError(
+                f"a style must be drawn in as it was learnt, with plugin.{name}={wanted[name]}, "
+                f"got {getattr(config, name)}; leave it out, or learn a style with it"
+            )
+
+
+def _refuse(config: SketchConfig, names: Collection[str], why: str) -> None:
+    usual = SketchConfig()
+    for name in names:
+        default, found = getattr(usual, name), getattr(config, name)
+        told = isinstance(default, str) and default.startswith("${")  # the backbone's: not known
+        if not told and found != default:
+            raise ConfigError(f"plugin.{name} must be left as it is, got {found!r}: {why}")

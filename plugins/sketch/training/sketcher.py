@@ -1,0 +1,142 @@
+"""From a picture to its features, and to its sketch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError
+from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.noise import Schedule
+from featurekit.images import grid
+from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.features import Features
+from featurekit_sketch.network.sketch_network import SketchNetwork
+from featurekit_sketch.sampling.feature_reading import read
+from featurekit_sketch.sampling.noising_paths import Way, inverted_way, noised_way
+from featurekit_sketch.sampling.representative_timesteps import timesteps_of
+from featurekit_sketch.settings import Reading
+from featurekit_sketch.training.style import Style, digest
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads pictures as one style's network wants them read."""
+
+    backbone: Backbone
+    reading: Reading
+    states: Tensor  # (1 n d), what photographs are read with
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The maps that are read."""
+        return Anatomy.of(self.backbone.unet.config, self.backbone.vae.config)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The path that timesteps are levels of."""
+        return Schedule.ddim(self.backbone.noise, self.reading.steps)
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """Train timesteps that are read, rising."""
+        return timesteps_of(self.schedule)
+
+    def way(self, clean: Tensor) -> Way:
+        """Latents of a clean latent (1 c h w) at the timesteps."""
+        if self.reading.kind == "inversion":
+            return inverted_way(self.backbone, clean, self.schedule, self.states)
+        return noised_way(self.backbone, clean, self.timesteps, seed=self.reading.seed)
+
+    @torch.no_grad()
+    def features(self, image: Tensor) -> Features:
+        """Features of a picture (1 3 h w) in [-1, 1], of its padded size."""
+        way = self.way(self.backbone.encode(image))
+        return read(self.backbone, self.anatomy, way, self.states)
+
+
+@dataclass(frozen=True, eq=False)
+class Sketcher:
+    """Draws pictures in one style."""
+
+    reader: Reader
+    network: SketchNetwork
+
+    @classmethod
+    def from_style(cls, style: Style, backbone: Backbone) -> "Sketcher":
+        """Take up a style that was learnt on this backbone.
+
+        Raises:
+            ConfigError: its timesteps, channels or weights are not those that it says it was
+                learnt with.
+            UnknownNameError: it reads maps of an unknown source.
+        """
+        reading = Reading(style.features, style.steps, style.seed)
+        reader = Reader(backbone, reading, backbone.embed("").states.detach())
+        network = SketchNetwork(
+            reader.anatomy, timesteps=len(style.timesteps), sources=style.sources
+        )
+        if style.timesteps != reader.timesteps:
+            raise ConfigError(
+                f"a style of {style.steps} steps must be read at the timesteps {reader.timesteps}, "
+                f"but it says {style.timesteps}; learn the style again"
+            )
+        _check_channels(style.channels, _channels(reader.anatomy))
+        try:
+            network.load_state_dict(dict(style.state))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"a style must hold the weights of a sketch network for {backbone.name!r}, but it "
+                f"lacks some or has others; learn the style again"
+            ) from error
+        return cls(reader, network.to(backbone.device).eval())
+
+    def style(self, size: tuple[int, int], *, prompt: str) -> Style:
+        """What a file must hold to draw so again; ``size`` is what it was learnt on, (h, w) px."""
+        reader = self.reader
+        return Style(
+            state=self.network.state_dict(),
+            backbone=reader.backbone.name,
+            weights=digest(reader.backbone.weights),
+            timesteps=reader.timesteps,
+            channels=_channels(reader.anatomy),
+            sources=tuple(sorted(self.network.sources)),
+            image_size=size,
+            features=reader.reading.kind,
+            steps=reader.reading.steps,
+            seed=reader.reading.seed,
+            prompt=prompt,
+        )
+
+    def draw(self, features: Features, height: int, width: int) -> Tensor:
+        """Ink of pictures whose features were read, (b 1 height width) in [0, 1] on the CPU."""
+        return grid.crop(self.network(features).clamp(0, 1), height, width).float().cpu()
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Sketch a picture in one go.
+
+        Args:
+            image: (1 3 h w) in [-1, 1], any size.
+
+        Returns:
+            Ink, (1 1 h w) in [0, 1] on the CPU, white paper is 1.
+        """
+        return self.draw(self.reader.features(image), image.shape[-2], image.shape[-1])
+
+
+def _channels(anatomy: Anatomy) -> dict[str, int]:
+    return {tap.name: tap.channels for tap in (*anatomy.unet, *anatomy.vae)}
+
+
+def _check_channels(said: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    """Refuse a style that was learnt on other maps than the backbone offers."""
+    other = sorted(name for name in {*said, *wanted} if said.get(name) != wanted.get(name))
+    if other:
+        name = other[0]
+        raise ConfigError(
+            f"a style must be learnt on the maps of the backbone, whose map {name} has "
+            f"{wanted.get(name, 'no')} channels, but it says {said.get(name, 'no')}; "
+            f"learn the style again"
+        )

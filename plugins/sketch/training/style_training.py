@@ -1,0 +1,210 @@
+"""Learning one style from one subject: sampled pictures, features, losses, training."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from featurekit.backbones.open_clip import OpenClip
+from featurekit.backbones.open_clip import load as load_clip
+from featurekit.core.types import Conditioning, Job, Progress
+from featurekit.diffusion.backbone import Backbone
+from featurekit.measures.views import View, views_of
+from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
+from featurekit_sketch.inputs import Subject
+from featurekit_sketch.losses.perceptual import ClipPerceptual, Lpips, Perceptual
+from featurekit_sketch.losses.sketch_loss import SketchLoss
+from featurekit_sketch.network.features import Features
+from featurekit_sketch.network.sketch_network import SketchNetwork
+from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.sampling.feature_reading import read
+from featurekit_sketch.sampling.noising_paths import noised_way
+from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
+from featurekit_sketch.sampling.samples import Sample, Sampler
+from featurekit_sketch.settings import Learning, Sampling
+from featurekit_sketch.training.sketcher import Reader, Sketcher
+from featurekit_sketch.training.trainer import Again, Lessons, Trainer
+
+CHECKPOINT = "training.safetensors"
+
+Stages = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Everything that several styles and networks can share."""
+
+    reader: Reader
+    sampling: Sampling
+    learning: Learning
+    clip: OpenClip
+    perceptual: Perceptual
+    prior: Prior
+    seed: int
+    contrast: float = 1.0  # of the ink, raised when all is learnt
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model that features are read from."""
+        return self.reader.backbone
+
+    def sampled(self, subject: Subject, folder: Path, stage: Stages) -> tuple[Sample, ...]:
+        """Pictures without a drawing, sampled now or in an earlier run."""
+        source = self.backbone.embed(subject.prompt)
+        sampler = Sampler(
+            self.backbone,
+            self.prior,
+            source.states.detach(),
+            self.sampling,
+            self.reader.reading.steps,
+            self.seed,
+        )
+        with stage("sampling pictures") as progress:
+            return sampler(folder, key=self.sampling_key(source), progress=progress)
+
+    def sampling_key(self, source: Conditioning) -> str:
+        """What decides the sampled pictures."""
+        prior = sha256()
+        for part in (self.prior.mean, self.prior.deviations, self.prior.axes):
+            prior.update(part.numpy().tobytes())
+        facts = [asdict(self.sampling), self.reader.reading.steps, self.seed, source.fingerprint]
+        return _digest([*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name])
+
+    def lessons(self, subject: Subject, samples: Sequence[Sample], stage: Stages) -> Lessons:
+        """Read what is learnt from; losses and embeddings are computed once."""
+        views = views_of(subject.image, subject.ink, count=self.learning.views, seed=self.seed)
+        with stage("preparing losses") as progress:
+            image, ink = self._placed(subject.image), self._placed(subject.ink)
+            losses = [SketchLoss(self.clip, self.perceptual, source_image=image, drawing=ink)]
+            for view in views[1:]:
+                losses.append(losses[0].of_view(self._placed(view.ink)))
+                progress(len(losses), len(views) + len(samples))
+            pictures, embeddings = [self._decoded(sample) for sample in samples], []
+            for picture in pictures:
+                embeddings.append(losses[0].embed(picture))
+                progress(len(views) + len(embeddings), len(views) + len(samples))
+        return Lessons(
+            views=Shelf(lambda i: self._of_view(views[i].image, i)),
+            losses=losses,
+            samples=Shelf(lambda i: self._of_sample(samples[i])),
+            embeddings=embeddings,
+            again=self._again(pictures),
+        )
+
+    def _again(self, pictures: Sequence[Tensor]) -> Again:
+        """One view of each sampled picture, numbered after those of the drawn one."""
+        first = self.learning.views
+
+        def view(number: int, ink: Tensor) -> View:
+            return views_of(pictures[number], ink, count=2, seed=self.seed + first + number)[1]
+
+        def features(number: int) -> Features:
+            white = torch.ones_like(pictures[number][:, :1])
+            return self._of_view(view(number, white).image, first + number)
+
+        return Again(Shelf(features), lambda number, ink: view(number, ink).ink)
+
+    def learn(
+        self, lessons: Lessons, folder: Path, *, sources: tuple[str, ...], key: str, stage: Stages
+    ) -> tuple[Sketcher, list[dict[str, float]]]:
+        """Train a sketch network, or go on training it.
+
+        Args:
+            lessons: what it is learnt from.
+            folder: of the checkpoint.
+            sources: what it sees, of ``unet`` and ``vae``.
+            key: what a checkpoint must agree with.
+            stage: for the progress.
+
+        Returns:
+            What draws, and the terms of the loss of every iteration.
+        """
+        network = SketchNetwork(
+            self.reader.anatomy,
+            timesteps=len(self.reader.timesteps),
+            sources=sources,
+            checkpointed=self.learning.checkpointed,
+            seed=self.seed,
+        )
+        network = network.to(self.backbone.device)
+        trainer = Trainer(
+            network, lessons, self.learning, self.seed, folder / CHECKPOINT, f"{key} {sources}"
+        )
+        with stage("learning the style") as progress:
+            trace = trainer(progress=progress)
+        network.sharpen(self.contrast)
+        return Sketcher(self.reader, network.eval()), trace
+
+    def key(self, subject: Subject) -> str:
+        """What decides a training on a subject."""
+        learning = replace(self.learning, checkpointed=False)  # it changes no result
+        facts = [asdict(learning), asdict(self.reader.reading), self.seed]
+        facts += [self.perceptual.name, self.clip.name, dict(self.backbone.weights)]
+        for picture in (subject.image, subject.ink):
+            facts.append(sha256(picture.numpy().tobytes()).hexdigest())
+        source = self.backbone.embed(subject.prompt)
+        return _digest([*facts, self.sampling_key(source)])
+
+    def _of_view(self, image: Tensor, number: int) -> Features:
+        if self.reader.reading.kind == "inversion" or number == 0:
+            return self.reader.features(image)
+        # every view has noise of its own, so that no pattern of it can be learnt by heart
+        with torch.no_grad():
+            clean = self.backbone.encode(image)
+            seed = self.reader.reading.seed + number
+            way = noised_way(self.backbone, clean, self.reader.timesteps, seed=seed)
+            return read(self.backbone, self.reader.anatomy, way, self.reader.states)
+
+    def _of_sample(self, sample: Sample) -> Features:
+        anatomy, place = self.reader.anatomy, self.backbone.device
+        if self.reader.reading.kind == "inversion":
+            return read(self.backbone, anatomy, sample.way.to(place), sample.states.to(place))
+        way = self.reader.way(sample.way.clean.to(place))
+        return read(self.backbone, anatomy, way, self.reader.states)
+
+    @torch.no_grad()
+    def _decoded(self, sample: Sample) -> Tensor:
+        return self.backbone.decode(sample.way.clean.to(self.backbone.device)).clamp(-1, 1)
+
+    def _placed(self, picture: Tensor) -> Tensor:
+        return picture.to(self.backbone.device)
+
+
+def study_of(job: Job) -> Study:
+    """Gather what a job's settings name.
+
+    Raises:
+        ConfigError, BackboneError: a file that is named cannot be used.
+    """
+    config: SketchConfig = job.settings
+    backbone = job.backbone
+    clip = load_clip(config.clip_model, backbone.device, torch.float32)
+    perceptual: Perceptual
+    if config.lpips is None:
+        perceptual = ClipPerceptual(clip)
+    else:
+        perceptual = Lpips.load(config.lpips, backbone.device)
+    if config.prior is None:
+        prior = fit_prior(backbone, world_captions())
+    else:
+        prior = load_prior(config.prior, backbone)
+    return Study(
+        reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
+        sampling=sampling_of(config),
+        learning=learning_of(config),
+        clip=clip,
+        perceptual=perceptual,
+        prior=prior,
+        seed=job.seed,
+        contrast=config.contrast,
+    )
+
+
+def _digest(facts: Sequence[object]) -> str:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]

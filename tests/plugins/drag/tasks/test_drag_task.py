@@ -1,0 +1,321 @@
+"""A whole run of ``plugin=drag``: its pictures, its record, its sentences, and pixels that stay."""
+
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+import featurekit as fk
+from featurekit.backbones import load
+from featurekit.core.errors import (
+    ConfigError,
+    ImageError,
+    MaskError,
+    NoiseLevelError,
+    PointsError,
+    UnknownNameError,
+)
+from featurekit.core.types import Job, Stop, silent
+from featurekit_drag.engine.settings import DragSettings
+from featurekit_drag.engine.unet_features import glimpser, onlooker
+from featurekit_drag.inputs import from_picture
+from featurekit_drag.metrics.judges import Judge, Sight
+from featurekit_drag.tasks.edit import ADVICE
+
+WIDTH, HEIGHT = 97, 61
+SMALL = [
+    "plugin=drag",
+    "backbone=random",
+    "device=cpu",
+    "plugin.steps=4",
+    "plugin.updates=2",
+    "plugin.lora_steps=1",
+    "plugin.lora_batch=1",
+    "plugin.way_frames=2",
+]
+POINTS = "plugin.points=[[20,30,41,30],[30.5,40,30.5,22]]"
+BOX, FEATHER = (10, 16, 60, 50), 3
+POINT = ["handle", "target", "reached_px", "final_px_error", "reached", "judges"]
+STAGES = [
+    "load the backbone",
+    "LoRA on the image",
+    "inversion",
+    "motion supervision",
+    "denoising",
+    "judging",
+]
+
+
+def run(out, *words):
+    return fk.run(fk.compose([*SMALL, f"out={out}", *words]))
+
+
+def quiet(name):
+    return nullcontext(silent)
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundled")
+    return run(out), out
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A picture nobody asked for: odd sides, transparency, noise."""
+    levels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("desk") / "my photo.png"
+    Image.fromarray(levels, "RGBA").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mask(photo):
+    path = photo.with_name("mask.png")
+    picture = Image.new("L", (WIDTH, HEIGHT), 0)
+    picture.paste(255, BOX)
+    picture.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def own(photo, tmp_path_factory):
+    out = tmp_path_factory.mktemp("own")
+    return run(out, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.way_frames=0"), out
+
+
+@pytest.fixture(scope="module")
+def masked(photo, mask, tmp_path_factory):
+    out = tmp_path_factory.mktemp("masked")
+    words = [f"plugin.mask='{mask}'", f"plugin.feather_px={FEATHER}", "plugin.learning_rate=1"]
+    return run(out, f"image='{photo}'", POINTS, "plugin.lora_steps=0", *words), out
+
+
+def test_the_record_on_disk_is_the_one_that_is_returned(bundled):
+    record, out = bundled
+    assert json.loads((out / "run.json").read_text()) == record
+    assert (record["plugin"], record["task"], record["status"]) == ("drag", "edit", "done")
+    assert record["stop"] == "the allowed number of updates is used up"
+
+
+def test_every_stage_is_timed_in_order(bundled, own):
+    assert [stage["name"] for stage in bundled[0]["stages"]] == STAGES
+    without_lora = [name for name in STAGES if name != "LoRA on the image"]
+    assert [stage["name"] for stage in own[0]["stages"]] == without_lora
+
+
+def test_the_pictures_of_a_run_are_there_and_listed(bundled):
+    record, out = bundled
+    assert record["outputs"] == {
+        "edit": "edit.png",
+        "before_after": "before_after.png",
+        "way": "way.gif",
+    }
+    for name in record["outputs"].values():
+        with Image.open(out / name) as picture:
+            picture.verify()
+    with Image.open(out / "way.gif") as way:
+        assert way.n_frames > 1
+        assert min(way.size) >= 256
+    with Image.open(out / "before_after.png") as panels:
+        assert panels.width > 3 * 256  # before, after, truth
+
+
+def test_without_way_frames_there_is_no_animation(own):
+    record, out = own
+    assert list(record["outputs"]) == ["edit", "before_after"]
+    assert not (out / "way.gif").exists()
+
+
+def test_the_edit_has_the_size_of_its_input(bundled, own, masked):
+    for (_, out), size in ((bundled, (64, 64)), (own, (97, 61)), (masked, (97, 61))):
+        with Image.open(out / "edit.png") as edit:
+            assert (edit.size, edit.mode) == (size, "RGB")
+
+
+def test_every_drag_has_one_record_of_the_agreed_form(bundled, own):
+    for record, _ in (bundled, own):
+        for point in record["metrics"]["points"]:
+            assert list(point) == POINT
+            assert set(point["judges"]) == {"patch", "feature"}
+            ends = [point["handle"], point["target"], point["reached_px"]]
+            assert all(len(end) == 2 for end in [*ends, *point["judges"].values()])
+            assert isinstance(point["reached"], bool)
+            seen = np.array(list(point["judges"].values()))
+            assert point["reached_px"] == pytest.approx(seen.mean(axis=0).tolist())
+            left = np.linalg.norm(seen - point["target"], axis=1)
+            assert point["final_px_error"] == pytest.approx(left.mean())
+            assert point["reached"] == bool((left <= 4).all())
+    assert len(bundled[0]["metrics"]["points"]) == 1
+    rows = [[*p["handle"], *p["target"]] for p in own[0]["metrics"]["points"]]
+    assert rows == [[20, 30, 41, 30], [30.5, 40, 30.5, 22]]
+
+
+def test_where_a_handle_ended_is_read_off_the_picture_that_was_written(masked, photo, tmp_path):
+    """A tracker's word could not be told from edit.png alone."""
+    record, out = masked
+    backbone = load("random", device="cpu")
+    cfg = fk.compose([*SMALL, f"image='{photo}'", POINTS])
+    settings = OmegaConf.to_object(cfg.plugin)
+    job = Job(backbone, settings, "edit", cfg.image, "", 0, tmp_path, quiet)
+    request = from_picture(job).request
+    judge = Judge(backbone, request.image, request.points, Sight("up2", 101))
+    for kept, seen in zip(
+        record["metrics"]["points"], judge.report(fk.load_image(out / "edit.png")), strict=True
+    ):
+        assert seen["judges"]["patch"] == pytest.approx(kept["judges"]["patch"], abs=0.1)
+        assert seen["judges"]["feature"] == pytest.approx(kept["judges"]["feature"], abs=1.5)
+
+
+def test_the_controls_stand_beside_the_edit(bundled):
+    controls = bundled[0]["metrics"]["controls"]
+    assert list(controls) == ["noop", "erase", "blur", "shifted_copy"]
+    assert controls["noop"]["mse_ratio"] == 1
+    (point,) = bundled[0]["metrics"]["points"]
+    length = float(np.linalg.norm(np.subtract(point["target"], point["handle"])))
+    assert controls["noop"]["error_px"] == pytest.approx({"patch": length, "feature": length})
+    assert all(row["mse_ratio"] is not None for row in controls.values())
+
+
+def test_a_scene_is_measured_against_its_truth_and_the_floor_of_the_vae(bundled):
+    truth = bundled[0]["metrics"]["truth"]
+    assert list(truth) == ["edit", "truth", "vae_floor"]
+    assert truth["truth"]["mse_ratio"] == 0
+    assert truth["edit"]["mse_ratio"] > 0
+    assert truth["vae_floor"]["mse_ratio"] > 0
+
+
+def test_a_users_picture_has_controls_and_no_truth(own, masked):
+    for record, _ in (own, masked):
+        assert "truth" not in record["metrics"]
+        rows = record["metrics"]["controls"]
+        assert set(rows) == {"noop", "erase", "blur", "shifted_copy"}
+        assert all(row["mse_ratio"] is None for row in rows.values())
+
+
+def test_the_losses_and_the_number_of_updates_are_kept(bundled, own):
+    metrics = bundled[0]["metrics"]
+    assert (metrics["updates"], len(metrics["loss"]), len(metrics["lora_loss"])) == (2, 2, 1)
+    assert all(np.isfinite([*metrics["loss"], *metrics["lora_loss"]]))
+    assert own[0]["metrics"]["lora_loss"] == []
+
+
+def test_without_a_mask_the_run_says_that_everything_may_move(own, masked, bundled):
+    said = "no mask: everything may move; give plugin.mask=FILE to hold the rest still"
+    assert said in own[0]["summary"].splitlines()
+    assert own[0]["metrics"]["mask"] == "everything may move"
+    for record, _ in (masked, bundled):
+        assert "no mask" not in record["summary"]
+        assert record["metrics"]["mask"] == "given"
+
+
+def test_a_drag_that_falls_short_says_how_far_it_came_and_what_to_try(own):
+    record, _ = own
+    lines = record["summary"].splitlines()
+    for number, (point, length) in enumerate(
+        zip(record["metrics"]["points"], (21.0, 18.0), strict=True), start=1
+    ):
+        assert not point["reached"]
+        left = f"{point['final_px_error']:.1f}"
+        assert lines[number - 1] == (
+            f"drag {number}: fell short, {left} px from its target, which was {length} px away"
+        )
+    assert lines[-1] == "to try: raise plugin.updates, or drag in two shorter pieces"
+
+
+def test_outside_mask_and_seam_every_pixel_is_the_inputs(masked, photo):
+    _, out = masked
+    shown = Image.open(photo)
+    paper = Image.new("RGBA", shown.size, "white")
+    before = np.asarray(Image.alpha_composite(paper, shown).convert("RGB"))
+    after = pixels(out / "edit.png")
+    left, top, right, bottom = BOX
+    near = np.zeros((HEIGHT, WIDTH), bool)
+    near[top - FEATHER : bottom + FEATHER, left - FEATHER : right + FEATHER] = True
+    assert (after[~near] == before[~near]).all()
+    inside = np.zeros((HEIGHT, WIDTH), bool)
+    inside[top:bottom, left:right] = True
+    assert (after[inside] != before[inside]).any(axis=1).mean() > 0.9
+
+
+def test_without_a_mask_the_whole_picture_passes_through_the_model(own, photo):
+    shown = Image.open(photo)
+    paper = Image.new("RGBA", shown.size, "white")
+    before = np.asarray(Image.alpha_composite(paper, shown).convert("RGB"))
+    assert (pixels(own[1] / "edit.png") != before).any(axis=2).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        ([], PointsError, "at least one drag is needed, got none"),
+        (["plugin.points=[[20,30,41]]"], PointsError, "four numbers .*, row 1 has 3"),
+        (["plugin.points=[20,30,41,30]"], PointsError, r"row 1 is 20; give plugin.points=\[\["),
+        (["plugin.points=[[20,30,98,30]]"], PointsError, r"the target of row 1 is \(98, 30\)"),
+        ([POINTS, "plugin.mask=nowhere.png"], ImageError, "'nowhere.png' is no such file"),
+        (["plugin.points=[[70,30,80,30]]", "MASK"], MaskError, r"the one at \(70, 30\) does not"),
+        ([POINTS, "plugin.updates=-1"], ConfigError, "plugin.updates must lie in 0 to 10000"),
+        ([POINTS, "plugin.reference=first"], UnknownNameError, "plugin.reference named 'first'"),
+        ([POINTS, "plugin.tap=up7"], UnknownNameError, "no tap named 'up7'"),
+        ([POINTS, "plugin.attention=[up7]"], UnknownNameError, "self-attentions named 'up7'"),
+        ([POINTS, "plugin.strength=0.1"], NoiseLevelError, "strength must reach the first of 4"),
+        ([POINTS, "plugin.judge_timestep=1000"], ConfigError, "must lie in 0 to 999, got 1000"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_any_stage_of_the_method(
+    photo, mask, tmp_path, words, kind, message
+):
+    words = [f"plugin.mask='{mask}'" if word == "MASK" else word for word in words]
+    with pytest.raises(kind, match=message) as refusal:
+        run(tmp_path, f"image='{photo}'", *words)
+    assert "\n" not in str(refusal.value)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert [stage["name"] for stage in record["stages"]] == STAGES[:1]
+
+
+def test_equal_runs_write_equal_pictures(own, photo, tmp_path):
+    again = run(tmp_path, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.way_frames=0")
+    assert (pixels(tmp_path / "edit.png") == pixels(own[1] / "edit.png")).all()
+    assert again["metrics"] == own[0]["metrics"]
+
+
+def test_a_run_leaves_no_gradient_mode_and_no_random_state_behind(tmp_path, photo):
+    state = torch.random.get_rng_state()
+    run(tmp_path, f"image='{photo}'", "plugin.points=[[20,30,41,30]]", "plugin.updates=1")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tmp_path, freeze):
+    words = [f"image='{photo}'", POINTS, f"plugin.mask='{mask}'", f"plugin.freeze_outside={freeze}"]
+    record = run(tmp_path, *words, "dtype=bfloat16", "plugin.way_frames=0")
+    metrics = record["metrics"]
+    assert (metrics["updates"], len(metrics["lora_loss"])) == (2, 1)
+    assert all(np.isfinite([*metrics["loss"], *metrics["lora_loss"]]))
+    noop = metrics["controls"]["noop"]["error_px"]
+    assert noop == pytest.approx({"patch": 19.5, "feature": 19.5})
+
+
+@pytest.mark.parametrize("look", [glimpser, onlooker])
+def test_features_of_half_precision_are_compared_in_float32(look):
+    backbone = load("random", device="cpu", dtype="bfloat16")
+    z = torch.zeros(1, backbone.latent_channels, 16, 16)
+    with torch.no_grad():
+        predict = backbone.predictor(backbone.embed(""))
+        glance = look(backbone, DragSettings(steps=4), predict)(z)
+    assert glance.field.dtype is torch.float32
+    assert glance.onward is None or glance.onward.dtype is torch.float32
+
+
+def test_there_is_advice_for_every_end_of_a_drag():
+    assert set(ADVICE) == set(Stop)

@@ -1,0 +1,59 @@
+"""A study: what decides its samples, and how often it asks the UNet for one of them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import featurekit as fk
+from featurekit_sketch.sampling.noising_paths import generated_ways
+from featurekit_sketch.sampling.prior import fit_prior
+from featurekit_sketch.sampling.samples import Sample
+from featurekit_sketch.settings import Learning, Reading, Sampling
+from featurekit_sketch.training.sketcher import Reader
+from featurekit_sketch.training.style_training import Study
+
+STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def study():
+    backbone = fk.load_backbone("random", device="cpu")
+    prior = fit_prior(backbone, ("a red circle", "two blue houses", "a face"))
+    reader = Reader(backbone, Reading(steps=STEPS), backbone.embed("").states.detach())
+    return Study(reader, Sampling(), Learning(), None, None, prior, seed=0)
+
+
+@pytest.fixture(scope="module")
+def sample(study):
+    with torch.no_grad():
+        states = study.backbone.embed("a face").states
+    (way,) = generated_ways(study.backbone, states, guidance=1, steps=STEPS, seeds=(0,))
+    return Sample(way, states)
+
+
+def changed(study, kind):
+    return replace(study, reader=replace(study.reader, reading=Reading(kind, STEPS)))
+
+
+@pytest.mark.parametrize(("kind", "calls", "one"), [("noise", [13], 1), ("inversion", [13, 13], 0)])
+def test_a_sample_costs_13_rows_by_noise_and_26_by_its_own_path(study, sample, kind, calls, one):
+    rows, unet = [], study.backbone.unet
+    hook = unet.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    features = changed(study, kind)._of_sample(sample)
+    hook.remove()
+    assert rows == calls
+    for maps in features.unet.values():
+        assert maps.shape[1:3] == (13, 2)
+        assert (maps.stride(2) == 0) == bool(one)  # by noise the pair is one map twice
+        assert torch.equal(maps[:, :, 0], maps[:, :, 1]) == bool(one)
+
+
+def test_every_part_of_the_prior_decides_the_samples(study):
+    source, prior = study.backbone.embed("a face"), study.prior
+    keys = [study.sampling_key(source)]
+    for name in ("mean", "axes", "deviations"):
+        other = replace(prior, **{name: getattr(prior, name).flip(0)})
+        keys.append(replace(study, prior=other).sampling_key(source))
+    assert len(set(keys)) == 4
+    assert study.sampling_key(source) == keys[0]
