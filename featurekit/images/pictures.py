@@ -35,7 +35,7 @@ __all__ = [
     "contact_sheet",
     "curve",
     "feature_picture",
-    "way_frames",
+    "animation_frames",
 ]
 
 Picture: TypeAlias = Tensor | Image.Image
@@ -82,7 +82,7 @@ def before_after(
     return _with_legend(sheet, ended=ends is not None)
 
 
-def way_frames(
+def animation_frames(
     images: Sequence[Picture], moves: Moves, ways: Sequence[Points]
 ) -> list[Image.Image]:
     """Draw the frames of an animation of an edit.

@@ -45,7 +45,7 @@ class DragConfig(PluginConfig):
     residuals: bool = True
     composite: bool = True
     feather_px: int = 8
-    way_frames: int = 4
+    animation_frames: int = 4
 
     lora_steps: int = II("backbone.lora.steps")
     lora_rank: int = II("backbone.lora.rank")
@@ -70,7 +70,7 @@ RANGES = {  # lowest and highest value that makes sense
     "strength": (1e-3, 1.0),
     "guidance": (1.0, 50.0),
     "feather_px": (0, 512),
-    "way_frames": (0, 64),
+    "animation_frames": (0, 64),
     "lora_steps": (0, 100_000),
     "lora_rank": (1, 1024),
     "lora_alpha": (1e-3, 1e4),
@@ -121,5 +121,5 @@ def settings_of(config: DragConfig) -> DragSettings:
         residuals=config.residuals,
         feather_px=config.feather_px,
         composite=config.composite,
-        way_frames=config.way_frames,
+        animation_frames=config.animation_frames,
     )

@@ -11,7 +11,7 @@ SHORT = {  # settings that make the default task a matter of seconds
         "plugin.updates=1",
         "plugin.lora_steps=1",
         "plugin.steps=3",
-        "plugin.way_frames=1",
+        "plugin.animation_frames=1",
     ],
     "sketch": [
         "plugin.iterations=1",

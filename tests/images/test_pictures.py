@@ -12,7 +12,7 @@ from featurekit.images.pictures import (
     contact_sheet,
     curve,
     feature_picture,
-    way_frames,
+    animation_frames,
 )
 
 GREY = torch.full((1, 3, 64, 48), 0.0)
@@ -117,7 +117,7 @@ def test_a_narrow_picture_cuts_neither_its_title_nor_its_legend_off():
 
 def test_each_moment_of_the_way_is_a_frame_that_shows_where_the_handle_is():
     ways = [[(10.5, 20.5)], [(20.5, 30.5)], [(40.5, 50.5)]]
-    frames = way_frames([GREY] * 3, MOVES, ways)
+    frames = animation_frames([GREY] * 3, MOVES, ways)
     assert len(frames) == 3
     for frame, ((x, y),) in zip(frames, ways, strict=True):
         assert near(colour_at(frame, 4 * x - 0.5, 4 * y - 0.5), HANDLE)

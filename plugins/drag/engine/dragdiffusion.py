@@ -17,11 +17,11 @@ from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.images.grid import crop
 from featurekit.taps.attention import self_attention_paths, share_attention
-from featurekit_drag.engine.latent_optimisation import Hold, Pulled, pull
+from featurekit_drag.engine.latent_optimisation import DraggedLatent, LatentMask, drag_latent
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
 from featurekit_drag.engine.points import Points, to_px, to_units
 from featurekit_drag.engine.settings import UNITS_PER_CELL, DragSettings
-from featurekit_drag.engine.unet_features import glimpser, level_of, onlooker
+from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader, level_of
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
@@ -43,8 +43,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Station:
-    """The edit as it would be if the drag had ended at some look."""
+class Frame:
+    """The edit as it would be if the drag had ended after some update."""
 
     image: Tensor  # (1 3 h w) in [-1, 1], size of the input
     handles: Tensor  # (n 2) where the tracker saw the handles, px of the input image
@@ -55,8 +55,8 @@ class Edit:
     """What came of it."""
 
     image: Tensor  # (1 3 h w) in [-1, 1], size of the input
-    pulled: Pulled
-    stations: tuple[Station, ...]  # along the way, the last is the end; empty unless asked for
+    dragged: DraggedLatent
+    frames: tuple[Frame, ...]  # of the animation, the last is the end; empty unless asked for
     lora_losses: tuple[float, ...]
 
 
@@ -94,17 +94,17 @@ class Drag:
         with adapted:
             predict = self.backbone.predictor(conditioning, guidance=self.settings.guidance)
             path = self._invert(request.image, predict, stage)
-            pulled = self._pull(request, predict, path, stage)
-            looks = self._stations(pulled)
-            rows = torch.cat([*(pulled.stations[i] for i in looks[:-1]), pulled.latent])
+            dragged = self._optimise(request, predict, path, stage)
+            shown = self._shown(dragged)
+            rows = torch.cat([*(dragged.latents[i] for i in shown[:-1]), dragged.latent])
             decoded = self._denoise(rows, predict, path, stage)
         pictures = [self._finish(picture, request) for picture in decoded.chunk(len(decoded))]
         stride = self.backbone.taps[self.settings.tap].stride
-        stations = [
-            Station(picture, to_px(pulled.way[i], stride))
-            for i, picture in zip(looks, pictures, strict=bool(looks))
+        frames = [
+            Frame(picture, to_px(dragged.handle_path[i], stride))
+            for i, picture in zip(shown, pictures, strict=bool(shown))
         ]
-        return Edit(pictures[-1], pulled, tuple(stations), losses)
+        return Edit(pictures[-1], dragged, tuple(frames), losses)
 
     def _check_lengths(self, points: Points) -> None:
         unit = self.backbone.taps[self.settings.tap].stride / UNITS_PER_CELL
@@ -145,35 +145,36 @@ class Drag:
                 progress=progress,
             )
 
-    def _pull(self, request: Request, predict: Predict, path: Trajectory, stage: Stage) -> Pulled:
+    def _optimise(
+        self, request: Request, predict: Predict, path: Trajectory, stage: Stage
+    ) -> DraggedLatent:
         stride = self.backbone.taps[self.settings.tap].stride
         points = (
             to_units(request.points.handles, stride, snap=self.settings.snap),
             to_units(request.points.targets, stride, snap=self.settings.snap),
         )
-        hold = self._hold(request.mask)
-        look = (onlooker if hold is not None and not hold.freeze else glimpser)(
-            self.backbone, self.settings, predict
-        )
+        mask = self._latent_mask(request.mask)
+        priced = mask is not None and not mask.freeze  # change outside is a term of the loss
+        reader = feature_and_step_reader if priced else feature_reader
         with stage("motion supervision") as progress:
-            return pull(
-                look,
+            return drag_latent(
+                reader(self.backbone, self.settings, predict),
                 path.at(self.level),
                 points,
                 rule=self.settings.rule,
-                hold=hold,
+                mask=mask,
                 progress=progress,
             )
 
-    def _hold(self, mask: Tensor | None) -> Hold | None:
+    def _latent_mask(self, mask: Tensor | None) -> LatentMask | None:
         if mask is None:
             return None
         editable = latent_mask(mask, stride=self.backbone.stride, multiple=self.backbone.multiple)
-        return Hold(editable.to(self.backbone.device), freeze=self.settings.freeze_outside)
+        return LatentMask(editable.to(self.backbone.device), freeze=self.settings.freeze_outside)
 
-    def _stations(self, pulled: Pulled) -> list[int]:
-        """Looks, evenly spread from the first to the last, that are denoised too."""
-        count, last = self.settings.way_frames, len(pulled.stations) - 1
+    def _shown(self, dragged: DraggedLatent) -> list[int]:
+        """Forwards, evenly spread from the first to the last, whose latents are denoised too."""
+        count, last = self.settings.animation_frames, len(dragged.latents) - 1
         if count == 0 or last < 0:
             return []
         return sorted({round(i * last / max(count - 1, 1)) for i in range(count)})

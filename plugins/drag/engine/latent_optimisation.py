@@ -1,4 +1,4 @@
-"""The loop of DragDiffusion on any model that can be looked at: supervise, update, track."""
+"""Latent optimisation: motion supervision, an update and point tracking, over and over."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,118 +14,124 @@ from featurekit_drag.engine.settings import Rule
 
 
 @dataclass(frozen=True)
-class Glance:
-    """What one look at a latent shows."""
+class Readout:
+    """What one forward of the network says of a latent."""
 
     field: Tensor  # feature map (1 c h w), with its graph
-    onward: Tensor | None  # the latent one DDIM step less noisy; None where nobody asks
+    next_latent: Tensor | None  # one DDIM step less noisy; None where the mask term is not asked
 
 
 @dataclass(frozen=True)
-class Hold:
-    """What must stay where it is."""
+class LatentMask:
+    """What of the latent may change, and how the rest is kept."""
 
     editable: Tensor  # (1 1 h w) at latent resolution, 1 where the latent may change
     freeze: bool  # True: no update outside at all; False: change there costs mask_weight
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """A moved latent and the way its handles went."""
+class DraggedLatent:
+    """An optimised latent, and where its handles were on the way."""
 
     latent: Tensor
     stop: Stop
     trace: tuple[float, ...]  # loss before each update
-    way: tuple[Tensor, ...]  # tracked handles (n 2) in units: at the start, then at every look
-    stations: tuple[Tensor, ...]  # the latent at every look
+    handle_path: tuple[Tensor, ...]  # tracked handles (n 2) in units: at first, then each forward
+    latents: tuple[Tensor, ...]  # the latent of every forward
 
 
-class _Pull:
+class _Drag:
     """State of one drag: the unmoved features and where the handles are now."""
 
-    def __init__(self, look: Callable[[Tensor], Glance], rule: Rule, hold: Hold | None) -> None:
-        self.look, self.rule, self.hold = look, rule, hold
-        self.way: list[Tensor] = []
-        self.stations: list[Tensor] = []
+    def __init__(
+        self, read: Callable[[Tensor], Readout], rule: Rule, mask: LatentMask | None
+    ) -> None:
+        self.read, self.rule, self.mask = read, rule, mask
+        self.handle_path: list[Tensor] = []
+        self.latents: list[Tensor] = []
 
     def start(self, z: Tensor, handles: Tensor, targets: Tensor) -> None:
-        """Remember the unmoved latent: its templates, anchors and onward latent."""
+        """Remember the unmoved latent: its templates, its anchors, and where it goes next."""
         self.z0, self.targets = z.detach(), targets
         with torch.no_grad():
-            glance = self.look(self.z0)
-        self.onward0 = glance.onward
-        self.templates = patches(glance.field, handles, radius=0)[:, 0]
+            readout = self.read(self.z0)
+        self.next_latent0 = readout.next_latent
+        self.templates = patches(readout.field, handles, radius=0)[:, 0]
         self.anchors = (
-            patches(glance.field, handles, radius=self.rule.patch_radius)
+            patches(readout.field, handles, radius=self.rule.patch_radius)
             if self.rule.reference == "initial"
             else None
         )
-        self.way.append(handles)
+        self.handle_path.append(handles)
 
     def loss(self, z: Tensor, update: int) -> Tensor | Stop:
-        """One look: follow the handles, then ask them onward."""
-        if self.hold is not None and self.hold.freeze:
-            z = torch.where(self.hold.editable > 0, z, self.z0)
-        glance = self.look(z)
-        if not glance.field.isfinite().all():
-            return glance.field.sum()  # not finite either: the loop ends as diverged
-        self.stations.append(z.detach().clone())  # Adam changes z in place
+        """One forward: track the points, then supervise their motion."""
+        if self.mask is not None and self.mask.freeze:
+            z = torch.where(self.mask.editable > 0, z, self.z0)
+        readout = self.read(z)
+        if not readout.field.isfinite().all():
+            return readout.field.sum()  # not finite either: the loop ends as diverged
+        self.latents.append(z.detach().clone())  # Adam changes z in place
         if update > 0:
-            self.way.append(
+            self.handle_path.append(
                 track(
-                    glance.field.detach(),
-                    self.way[-1],
+                    readout.field.detach(),
+                    self.handle_path[-1],
                     self.templates,
                     radius=self.rule.track_radius,
                 )
             )
-        handles = self.way[-1]
+        handles = self.handle_path[-1]
         if ((self.targets - handles).norm(dim=1) < self.rule.stop_distance).all():
             return Stop.REACHED
         moved = motion_loss(
-            glance.field, handles, self.targets, rule=self.rule, anchors=self.anchors
+            readout.field, handles, self.targets, rule=self.rule, anchors=self.anchors
         )
-        return moved + self.rule.mask_weight * self._change_outside(glance)
+        return moved + self.rule.mask_weight * self._change_outside(readout)
 
-    def _change_outside(self, glance: Glance) -> Tensor:
-        if self.hold is None or glance.onward is None or self.onward0 is None:
-            return glance.field.new_zeros(())
-        return ((glance.onward - self.onward0).abs() * (1 - self.hold.editable)).sum()
+    def _change_outside(self, readout: Readout) -> Tensor:
+        if self.mask is None or readout.next_latent is None or self.next_latent0 is None:
+            return readout.field.new_zeros(())
+        change = (readout.next_latent - self.next_latent0).abs()
+        return (change * (1 - self.mask.editable)).sum()
 
 
-def pull(
-    look: Callable[[Tensor], Glance],
+def drag_latent(
+    read: Callable[[Tensor], Readout],
     z: Tensor,
     points: tuple[Tensor, Tensor],
     *,
     rule: Rule,
-    hold: Hold | None = None,
+    mask: LatentMask | None = None,
     progress: Progress = silent,
-) -> Pulled:
+) -> DraggedLatent:
     """Optimise a latent until its features show every handle at its target.
 
-    Each update looks once: the same features serve tracking and supervision. The look that
-    finds every handle within ``rule.stop_distance`` ends the loop before any update.
+    Each update takes one forward: the same features serve point tracking and motion supervision.
+    The forward that finds every handle within ``rule.stop_distance`` ends the loop before any
+    update.
 
     Args:
-        look: latent (1 c h w) to features and, where a mask is priced, the onward latent.
+        read: latent (1 c h w) to features and, for the mask term, the next latent.
         z: the latent to move, not changed in place.
         points: handles and targets in unit coordinates, (n 2) each.
         rule: radii, step, stop distance, reference, mask weight, and Adam's settings.
-        hold: mask; None lets everything move.
+        mask: None lets everything move.
         progress: called after every update.
 
     Returns:
-        The moved latent, why the loop ended, losses, and the way of the handles.
+        The optimised latent, why the loop ended, losses, and the path of the handles.
 
     Source: Shi et al. 2024, arXiv:2306.14435, section 3.3; mask term eq. 3 as a sum over the
     latent, as in the published code.
     """
-    run = _Pull(look, rule, hold)
+    run = _Drag(read, rule, mask)
     run.start(z, *points)
     limits = Limits(updates=rule.updates, learning_rate=rule.learning_rate)
     moved = optimise(z, run.loss, limits=limits, progress=progress)
     latent = moved.latent
-    if hold is not None and hold.freeze:
-        latent = torch.where(hold.editable > 0, latent, run.z0)
-    return Pulled(latent, moved.stop, moved.trace, tuple(run.way), tuple(run.stations))
+    if mask is not None and mask.freeze:
+        latent = torch.where(mask.editable > 0, latent, run.z0)
+    return DraggedLatent(
+        latent, moved.stop, moved.trace, tuple(run.handle_path), tuple(run.latents)
+    )

@@ -35,10 +35,13 @@ class DragSettings:
     steps: int = 50  # DDIM steps of a full run
     strength: float = 0.7  # share of them that is inverted; the latent there is optimised
     guidance: float = 1.0
-    attention: tuple[str, ...] = ("up_blocks.2", "up_blocks.3")  # self-attention that looks back
+    attention: tuple[str, ...] = (
+        "up_blocks.2",
+        "up_blocks.3",
+    )  # self-attention that reads the unmoved latent
     snap: bool = True  # round points to whole units
     freeze_outside: bool = False  # the latent outside the mask takes no update at all
     residuals: bool = False  # carry the inversion's residuals: an unmoved latent gives the input
     feather_px: int = 0  # width of the seam around the mask, px of the input image
     composite: bool = False  # outside mask and seam the input's own pixels
-    way_frames: int = 0  # how many stations of the way are denoised too, for the animation
+    animation_frames: int = 0  # how many latents on the way are denoised too

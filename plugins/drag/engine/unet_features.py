@@ -1,4 +1,4 @@
-"""Looking at a latent through the UNet: the features that drag, and the step they imply."""
+"""UNet features of a latent at the dragged timestep, and the DDIM step that follows from them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise import Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit.taps.capture import capture
-from featurekit_drag.engine.latent_optimisation import Glance
+from featurekit_drag.engine.latent_optimisation import Readout
 from featurekit_drag.engine.settings import DragSettings
 
 
@@ -20,40 +20,40 @@ def level_of(backbone: Backbone, settings: DragSettings) -> tuple[Schedule, int]
     return schedule, schedule.level_for(settings.strength)
 
 
-def glimpser(
+def feature_reader(
     backbone: Backbone, settings: DragSettings, predict: Predict
-) -> Callable[[Tensor], Glance]:
-    """Look at the features only; the network is left right after them."""
+) -> Callable[[Tensor], Readout]:
+    """Make a reader of the features alone; the network is left right after them."""
     schedule, level = level_of(backbone, settings)
     taps = {"field": backbone.taps[settings.tap].path}
 
-    def look(z: Tensor) -> Glance:
-        with capture(backbone.unet, taps, stop_after=True) as seen:
+    def read(z: Tensor) -> Readout:
+        with capture(backbone.unet, taps, stop_after=True) as captured:
             predict(z, schedule.timestep(level))
-        return Glance(fused(seen["field"].float(), settings.guidance), None)
+        return Readout(fused(captured["field"].float(), settings.guidance), None)
 
-    return look
+    return read
 
 
-def onlooker(
+def feature_and_step_reader(
     backbone: Backbone, settings: DragSettings, predict: Predict
-) -> Callable[[Tensor], Glance]:
-    """Look at the features and at the latent one DDIM step on; costs the whole network."""
+) -> Callable[[Tensor], Readout]:
+    """Make a reader of the features and the latent one DDIM step on; takes the whole network."""
     schedule, level = level_of(backbone, settings)
     taps = {"field": backbone.taps[settings.tap].path}
 
-    def look(z: Tensor) -> Glance:
-        with capture(backbone.unet, taps) as seen:
+    def read(z: Tensor) -> Readout:
+        with capture(backbone.unet, taps) as captured:
             eps = predict(z, schedule.timestep(level))
-        onward = ddim_step(
+        next_latent = ddim_step(
             z,
             eps,
             alpha_bar_from=schedule.alpha_bars[level],
             alpha_bar_to=schedule.alpha_bars[level - 1],
         )
-        return Glance(fused(seen["field"].float(), settings.guidance), onward)
+        return Readout(fused(captured["field"].float(), settings.guidance), next_latent)
 
-    return look
+    return read
 
 
 def fused(field: Tensor, guidance: float) -> Tensor:

@@ -18,8 +18,8 @@ JUDGES = ("patch", "feature")
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How the feature judge looks: which tap, at which train timestep, for which prompt."""
+class JudgeFeatures:
+    """What the feature judge reads: which tap, at which train timestep, for which prompt."""
 
     tap: str
     timestep: int
@@ -34,9 +34,16 @@ class Judge:
     and the target alike, so neither is told which one is right.
     """
 
-    def __init__(self, backbone: Backbone, source: Tensor, points: Points, sight: Sight) -> None:
+    def __init__(
+        self, backbone: Backbone, source: Tensor, points: Points, asked: JudgeFeatures
+    ) -> None:
         """Look at the source (1 3 h w) in [-1, 1] once."""
-        self.backbone, self.source, self.points, self.sight = backbone, source, points, sight
+        self.backbone, self.source, self.points, self.asked = (
+            backbone,
+            source,
+            points,
+            asked,
+        )
         self.features = self._features(source)
 
     @torch.no_grad()
@@ -44,12 +51,12 @@ class Judge:
         maps = extract(
             self.backbone,
             image,
-            taps=[self.sight.tap],
-            timesteps=[self.sight.timestep],
-            prompt=self.sight.prompt,
+            taps=[self.asked.tap],
+            timesteps=[self.asked.timestep],
+            prompt=self.asked.prompt,
             ensemble=ENSEMBLE,
         )
-        seen = maps[self.sight.tap, self.sight.timestep]
+        seen = maps[self.asked.tap, self.asked.timestep]
         # in bfloat16 whole regions would tie for the best cosine
         return replace(seen, tensor=seen.tensor.to("cpu", torch.float32))
 

@@ -6,7 +6,7 @@ from typing import Any
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.types import Job, Result, Stop
 from featurekit.images.io import write_gif, write_image
-from featurekit.images.pictures import before_after, way_frames
+from featurekit.images.pictures import animation_frames, before_after
 from featurekit_drag.engine.dragdiffusion import Edit
 from featurekit_drag.inputs import Subject, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
@@ -14,7 +14,7 @@ from featurekit_drag.tasks.evaluate import evaluate
 from featurekit_drag.tasks.setup import drag_of, judge_of
 
 FRAME_MS = 250
-LAST_FRAME_TIMES = 4  # the result stays a second before the way begins again
+LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins again
 ADVICE = {
     Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
     Stop.DIVERGED: "lower plugin.learning_rate",
@@ -48,14 +48,14 @@ def edit(job: Job) -> Result:
         "points": points,
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
         "mask": "everything may move" if subject.request.mask is None else "given",
-        "updates": len(done.pulled.trace),
-        "loss": list(done.pulled.trace),
+        "updates": len(done.dragged.trace),
+        "loss": list(done.dragged.trace),
         "lora_loss": list(done.lora_losses),
     }
     if subject.truth is not None:
         metrics["truth"] = {name: row for name, row in table.items() if name not in CONTROLS}
     return Result(
-        stop=done.pulled.stop.value,
+        stop=done.dragged.stop.value,
         metrics=metrics,
         outputs=_pictures(job, subject, done, points),
         summary=_summary(subject, done, points),
@@ -74,14 +74,14 @@ def _pictures(
             job.out / "before_after.png",
         ),
     }
-    if done.stations:
-        frames = way_frames(
-            [request.image, *(station.image for station in done.stations)],
+    if done.frames:
+        frames = animation_frames(
+            [request.image, *(frame.image for frame in done.frames)],
             moves,
-            [request.points.handles.tolist(), *(s.handles.tolist() for s in done.stations)],
+            [request.points.handles.tolist(), *(s.handles.tolist() for s in done.frames)],
         )
         frames += frames[-1:] * LAST_FRAME_TIMES
-        outputs["way"] = write_gif(frames, job.out / "way.gif", FRAME_MS)
+        outputs["animation"] = write_gif(frames, job.out / "animation.gif", FRAME_MS)
     return outputs
 
 
@@ -95,7 +95,7 @@ def _summary(subject: Subject, done: Edit, points: list[dict[str, Any]]) -> str:
     if subject.request.mask is None:
         lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
     if not all(point["reached"] for point in points):
-        lines.append(f"to try: {ADVICE[done.pulled.stop]}")
+        lines.append(f"to try: {ADVICE[done.dragged.stop]}")
     return "\n".join(lines)
 
 

@@ -118,14 +118,14 @@ def _scene(job: Job, move: Move, folder: Path) -> Record:
         if record.get("key") == key:
             return record
     subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
-    still = replace(job, settings=replace(job.settings, way_frames=0))  # nobody sees the way
+    still = replace(job, settings=replace(job.settings, animation_frames=0))  # nobody sees it
     done = drag_of(still)(subject.request)
     record = {
         "key": key,
         "name": subject.name,
         "length_px": float(subject.request.points.lengths.mean()),
-        "stop": done.pulled.stop.name,
-        "updates": len(done.pulled.trace),
+        "stop": done.dragged.stop.name,
+        "updates": len(done.dragged.trace),
         "scores": scores(done.image, subject, judge_of(job, subject)),
     }
     folder.parent.mkdir(exist_ok=True)

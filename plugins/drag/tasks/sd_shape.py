@@ -12,10 +12,10 @@ from rich.table import Table
 
 from featurekit.backbones.sd import from_config
 from featurekit.diffusion.backbone import Backbone
-from featurekit_drag.engine.latent_optimisation import Hold, pull
+from featurekit_drag.engine.latent_optimisation import LatentMask, drag_latent
 from featurekit_drag.engine.points import read_points, to_units
 from featurekit_drag.engine.settings import DragSettings, Rule
-from featurekit_drag.engine.unet_features import glimpser, onlooker
+from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
 
 KILOBYTES_PER_GIB = 1024**2
 
@@ -66,10 +66,12 @@ def _seconds_per_update(backbone: Backbone, side: int, updates: int, *, priced: 
     points = read_points(rows, height=side, width=side)
     stride = backbone.taps[settings.tap].stride
     units = [to_units(xy, stride, snap=True) for xy in (points.handles, points.targets)]
-    hold = Hold(torch.ones(1, 1, cells, cells), freeze=False) if priced else None
-    look = (onlooker if priced else glimpser)(backbone, settings, predict)
+    mask = LatentMask(torch.ones(1, 1, cells, cells), freeze=False) if priced else None
+    read = (feature_and_step_reader if priced else feature_reader)(backbone, settings, predict)
     once = replace(settings.rule, updates=1)
-    pull(look, z, (units[0], units[1]), rule=once, hold=hold)  # the first touch of memory is slow
+    drag_latent(
+        read, z, (units[0], units[1]), rule=once, mask=mask
+    )  # the first touch of memory is slow
     start = time.perf_counter()
-    pull(look, z, (units[0], units[1]), rule=settings.rule, hold=hold)
+    drag_latent(read, z, (units[0], units[1]), rule=settings.rule, mask=mask)
     return (time.perf_counter() - start) / updates

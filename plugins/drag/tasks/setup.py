@@ -7,7 +7,7 @@ from featurekit.taps.attention import self_attention_paths
 from featurekit_drag.config import DragConfig, settings_of
 from featurekit_drag.engine.dragdiffusion import Drag
 from featurekit_drag.inputs import Subject
-from featurekit_drag.metrics.judges import Judge, Sight
+from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 
 
 def drag_of(job: Job) -> Drag:
@@ -40,8 +40,8 @@ def drag_of(job: Job) -> Drag:
 
 
 def judge_of(job: Job, subject: Subject) -> Judge:
-    """Build the judge of a job: it looks with the frozen backbone, not with the drag's LoRA."""
+    """Build the judge of a job: it reads the frozen backbone, not with the drag's LoRA."""
     config: DragConfig = job.settings
     request = subject.request
-    sight = Sight(config.judge_tap, config.judge_timestep, request.prompt)
-    return Judge(job.backbone, request.image, request.points, sight)
+    asked = JudgeFeatures(config.judge_tap, config.judge_timestep, request.prompt)
+    return Judge(job.backbone, request.image, request.points, asked)

@@ -55,7 +55,7 @@ OTHERS = {  # one value for each setting that no backbone has as its default
     "guidance": 3.5,
     "attention": ["up_blocks.1"],
     "feather_px": 11,
-    "way_frames": 3,
+    "animation_frames": 3,
 }
 FLAGS = ("freeze_outside", "snap", "residuals", "composite")
 
@@ -92,7 +92,7 @@ def flat(settings):
 def test_the_preset_is_the_published_method_on_every_backbone(backbone_name):
     config = filled("experiment=drag_dragdiffusion", backbone=backbone_name)
     assert {name: getattr(config, name) for name in PUBLISHED} == PUBLISHED
-    settings = replace(settings_of(config), way_frames=0, feather_px=0)
+    settings = replace(settings_of(config), animation_frames=0, feather_px=0)
     assert settings == DragSettings()
 
 

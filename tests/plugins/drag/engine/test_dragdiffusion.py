@@ -67,7 +67,7 @@ def test_the_result_has_the_size_of_the_input(backbone, size):
     assert edit.image.dtype == torch.float32
     assert edit.image.isfinite().all()
     assert edit.image.abs().max() <= 1
-    assert edit.pulled.stop is Stop.MAX_UPDATES
+    assert edit.dragged.stop is Stop.MAX_UPDATES
     assert len(edit.lora_losses) == 2
 
 
@@ -109,7 +109,7 @@ def test_an_update_changes_the_picture(exact):
 
 def test_a_point_within_the_stop_distance_beside_a_longer_one_is_allowed(exact):
     request = in_float64(request_for(32, 32, [20, 20, 21, 20], [10, 12, 10, 18]))
-    assert Drag(exact, SETTINGS, NO_LORA)(request).pulled.trace
+    assert Drag(exact, SETTINGS, NO_LORA)(request).dragged.trace
 
 
 def test_drags_that_have_arrived_before_they_begin_are_refused(exact):
@@ -121,15 +121,15 @@ def test_drags_that_have_arrived_before_they_begin_are_refused(exact):
 def test_an_update_out_of_the_numbers_ends_as_diverged_with_the_last_good_latent(backbone):
     settings = replace(SETTINGS, rule=Rule(updates=5, learning_rate=1e30))
     edit = Drag(backbone, settings, NO_LORA)(request_for(32, 32))
-    assert edit.pulled.stop is Stop.DIVERGED
+    assert edit.dragged.stop is Stop.DIVERGED
     assert edit.image.isfinite().all()
 
 
 def test_the_last_station_is_the_edit_itself(backbone):
-    edit = Drag(backbone, replace(SETTINGS, way_frames=3), NO_LORA)(request_for(32, 32))
-    assert edit.pulled.stop is Stop.MAX_UPDATES
-    assert torch.equal(edit.stations[-1].image, edit.image)
-    assert not torch.equal(edit.stations[0].image, edit.image)
+    edit = Drag(backbone, replace(SETTINGS, animation_frames=3), NO_LORA)(request_for(32, 32))
+    assert edit.dragged.stop is Stop.MAX_UPDATES
+    assert torch.equal(edit.frames[-1].image, edit.image)
+    assert not torch.equal(edit.frames[0].image, edit.image)
 
 
 def test_equal_seeds_give_equal_images_and_others_do_not(backbone):
@@ -160,9 +160,9 @@ def test_the_edit_is_denoised_reading_the_unmoved_latent(exact, guidance):
         path = invert(predict, exact.encode(request.image), drag.schedule, until=drag.level)
         with record_attention(exact.unet, paths) as record:
             sample(predict, path.at(drag.level), drag.schedule, start=drag.level)
-        alone = sample(predict, edit.pulled.latent, drag.schedule, start=drag.level)
+        alone = sample(predict, edit.dragged.latent, drag.schedule, start=drag.level)
         with replay_attention(exact.unet, paths, record):
-            z0 = sample(predict, edit.pulled.latent, drag.schedule, start=drag.level)
+            z0 = sample(predict, edit.dragged.latent, drag.schedule, start=drag.level)
         expected, free = (exact.decode(z).clamp(-1, 1) for z in (z0, alone))
     assert (edit.image - expected).abs().max() <= 1e-10
     assert (edit.image - free).abs().max() > 1e-6
@@ -183,7 +183,7 @@ def test_guidance_of_two_runs_through_every_stage(backbone, masked):
     guided = Drag(backbone, settings, NO_LORA)(request)
     plain = Drag(backbone, SETTINGS, NO_LORA)(request)
     assert guided.image.isfinite().all()
-    assert guided.pulled.trace[0] > 0
+    assert guided.dragged.trace[0] > 0
     assert not torch.equal(guided.image, plain.image)
 
 
@@ -208,10 +208,10 @@ def test_outside_mask_and_seam_the_composite_is_the_input_bit_for_bit(
 def test_a_frozen_latent_is_bit_equal_outside_the_mask_at_every_look(backbone):
     settings = replace(SETTINGS, freeze_outside=True)
     request = request_for(64, 64, [20, 20, 40, 40], mask=box(64, 64))
-    pulled = Drag(backbone, settings, NO_LORA)(request).pulled
+    dragged = Drag(backbone, settings, NO_LORA)(request).dragged
     cells = box(64, 64)[..., ::4, ::4]
-    first = pulled.stations[0]
-    looks = (*pulled.stations, pulled.latent)
+    first = dragged.latents[0]
+    looks = (*dragged.latents, dragged.latent)
     changed = [(latent != first).any(dim=1, keepdim=True) for latent in looks]
     assert not any((change & (cells == 0)).any() for change in changed)
     assert changed[-1].any()
@@ -239,7 +239,7 @@ def test_handles_on_every_border_and_corner_run(backbone, snap):
     settings = replace(SETTINGS, snap=snap, rule=replace(RULE, patch_radius=4, step=4.0))
     edit = Drag(backbone, settings, NO_LORA)(request_for(50, 71, *corners))
     assert edit.image.shape == (1, 3, 50, 71)
-    assert len(edit.pulled.way) == 2
+    assert len(edit.dragged.handle_path) == 2
 
 
 def test_a_prompt_longer_than_the_encoder_reads_warns_and_runs(backbone):
@@ -251,11 +251,11 @@ def test_a_prompt_longer_than_the_encoder_reads_warns_and_runs(backbone):
 
 def test_stations_show_the_way_from_the_unmoved_picture_to_the_end(exact):
     rule = replace(RULE, updates=5)
-    settings = replace(SETTINGS, rule=rule, way_frames=3, residuals=True, snap=False)
+    settings = replace(SETTINGS, rule=rule, animation_frames=3, residuals=True, snap=False)
     request = in_float64(request_for(20, 31))
     edit = Drag(exact, settings, NO_LORA)(request)
-    assert len(edit.stations) == 3
-    assert all(station.image.shape == (1, 3, 20, 31) for station in edit.stations)
-    first = edit.stations[0]
+    assert len(edit.frames) == 3
+    assert all(frame.image.shape == (1, 3, 20, 31) for frame in edit.frames)
+    first = edit.frames[0]
     torch.testing.assert_close(first.handles, request.points.handles)
     assert (first.image - vae_round_trip(exact, request.image)).abs().max() <= 1e-10

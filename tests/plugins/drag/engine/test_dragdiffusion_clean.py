@@ -82,7 +82,7 @@ def unchanged(backbone):
 @pytest.mark.usefixtures("unchanged")
 def test_a_whole_edit_leaves_the_networks_and_random_states_alone(backbone, guidance, masked):
     mask = torch.ones(1, 1, 20, 31) if masked else None
-    settings = replace(SETTINGS, guidance=guidance, residuals=True, way_frames=2)
+    settings = replace(SETTINGS, guidance=guidance, residuals=True, animation_frames=2)
     Drag(backbone, settings, RECIPE)(request_for(20, 31, mask=mask))
 
 

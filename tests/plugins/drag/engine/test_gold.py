@@ -21,7 +21,7 @@ from featurekit.testing import (
     line_centres,
     square_centres,
 )
-from featurekit_drag.engine.latent_optimisation import Glance, Hold, pull
+from featurekit_drag.engine.latent_optimisation import LatentMask, Readout, drag_latent
 from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.settings import Rule
 
@@ -57,16 +57,16 @@ class World:
         return path.at(LEVEL)
 
     def glimpse(self, z):
-        return Glance(self.denoiser.denoised(z, T), None)
+        return Readout(self.denoiser.denoised(z, T), None)
 
-    def onlook(self, z):
-        onward = ddim_step(
+    def read_all(self, z):
+        next_latent = ddim_step(
             z,
             self.denoiser(z, T),
             alpha_bar_from=SCHEDULE.alpha_bars[LEVEL],
             alpha_bar_to=SCHEDULE.alpha_bars[LEVEL - 1],
         )
-        return Glance(self.denoiser.denoised(z, T), onward)
+        return Readout(self.denoiser.denoised(z, T), next_latent)
 
     def answer(self, z):
         """Label that denoising leads to, and the rms error of its template per cell."""
@@ -95,15 +95,15 @@ def units(*cells):
 
 def drag(world, start, target, rule, *, seed=None):
     points = units(start), units(target)
-    return pull(world.glimpse, world.latent(start, seed=seed), points, rule=rule)
+    return drag_latent(world.glimpse, world.latent(start, seed=seed), points, rule=rule)
 
 
-def accept(world, pulled, target, figure):
-    label, error = world.answer(pulled.latent)
+def accept(world, dragged, target, figure):
+    label, error = world.answer(dragged.latent)
     assert label == list(target)
     assert error < 0.1
-    assert pulled.stop is Stop.REACHED
-    assert abs(len(pulled.trace) - figure) <= 0.2 * figure
+    assert dragged.stop is Stop.REACHED
+    assert abs(len(dragged.trace) - figure) <= 0.2 * figure
 
 
 LINE_FIGURES = [
@@ -152,8 +152,8 @@ def test_a_noisy_draw_in_the_plane_gives_the_independent_figures(square, target,
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_whatever_the_draw_the_blob_ends_within_a_cell_of_its_target(line, seed):
     # the loop stops within two units, half a cell, so a draw may decide for the neighbour
-    pulled = drag(line, (12, 16), (16, 16), DEFAULT, seed=seed)
-    (x, y), error = line.answer(pulled.latent)
+    dragged = drag(line, (12, 16), (16, 16), DEFAULT, seed=seed)
+    (x, y), error = line.answer(dragged.latent)
     assert abs(x - 16) <= 1
     assert y == 16
     assert error < 0.1
@@ -179,12 +179,14 @@ def box(rows, columns):
 
 def test_pricing_every_cell_stalls_the_drag_and_no_mask_lets_it_arrive(line):
     z, points = line.latent((12, 16)), (units((12, 16)), units((16, 16)))
-    stalled = pull(line.onlook, z, points, rule=DEFAULT, hold=Hold(box((0, 0), (0, 0)), False))
+    stalled = drag_latent(
+        line.read_all, z, points, rule=DEFAULT, mask=LatentMask(box((0, 0), (0, 0)), False)
+    )
     assert stalled.stop is Stop.MAX_UPDATES
     label, _ = line.answer(stalled.latent)
     assert abs(label[0] - 12) <= 1
-    assert (stalled.way[-1] - points[0]).norm() * 2 <= 8  # a unit is 2 px, a cell 8
-    free = pull(line.onlook, z, points, rule=DEFAULT)
+    assert (stalled.handle_path[-1] - points[0]).norm() * 2 <= 8  # a unit is 2 px, a cell 8
+    free = drag_latent(line.read_all, z, points, rule=DEFAULT)
     assert line.answer(free.latent)[0] == [16, 16]
 
 
@@ -196,9 +198,11 @@ def priced(square):
 
     def run(weight, *, freeze=False):
         rule = replace(DEFAULT, mask_weight=weight)
-        pulled = pull(square.onlook, z, points, rule=rule, hold=Hold(editable, freeze))
-        change = (pulled.latent - z).abs() * (1 - editable)
-        return square.answer(pulled.latent)[0], len(pulled.trace), float(change.max())
+        dragged = drag_latent(
+            square.read_all, z, points, rule=rule, mask=LatentMask(editable, freeze)
+        )
+        change = (dragged.latent - z).abs() * (1 - editable)
+        return square.answer(dragged.latent)[0], len(dragged.trace), float(change.max())
 
     return {weight: run(weight) for weight in (0.0, 0.1, 1.0, 10.0)} | {
         "freeze": run(0.1, freeze=True)
@@ -234,15 +238,15 @@ def stretches():
 
 def stretch(world, rule):
     points = units((13, 16), (19, 16)), units((11, 16), (21, 16))
-    return pull(world.glimpse, world.latent((3.0,)), points, rule=rule)
+    return drag_latent(world.glimpse, world.latent((3.0,)), points, rule=rule)
 
 
 def test_two_opposed_handles_stretch_the_blob_to_the_scale_asked_for(stretches):
-    pulled = stretch(stretches, DEFAULT)
-    (scale,), _ = stretches.answer(pulled.latent)
+    dragged = stretch(stretches, DEFAULT)
+    (scale,), _ = stretches.answer(dragged.latent)
     assert scale == pytest.approx(5.0, abs=0.25)
-    assert pulled.stop is Stop.REACHED
-    assert abs(len(pulled.trace) - 12) <= 0.2 * 12
+    assert dragged.stop is Stop.REACHED
+    assert abs(len(dragged.trace) - 12) <= 0.2 * 12
 
 
 def test_a_large_learning_rate_overshoots_the_scale(stretches):
@@ -251,10 +255,10 @@ def test_a_large_learning_rate_overshoots_the_scale(stretches):
 
 
 def test_the_tracker_sees_what_the_template_says_at_the_end(line):
-    pulled = drag(line, (12, 16), (16, 16), DEFAULT)
-    field = line.glimpse(pulled.latent).field
+    dragged = drag(line, (12, 16), (16, 16), DEFAULT)
+    field = line.glimpse(dragged.latent).field
     before = line.glimpse(line.latent((12, 16))).field
     template = patches(before, units((12, 16)), radius=0)
-    there = patches(field, pulled.way[-1], radius=0)
+    there = patches(field, dragged.handle_path[-1], radius=0)
     here = patches(field, units((12, 16)), radius=0)
     assert (there - template).abs().sum() < 0.2 * (here - template).abs().sum()

@@ -8,7 +8,7 @@ import torch
 from featurekit.core.types import Stop
 from featurekit.diffusion.noise import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
-from featurekit_drag.engine.latent_optimisation import Glance, Hold, pull
+from featurekit_drag.engine.latent_optimisation import LatentMask, Readout, drag_latent
 from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.settings import Rule
 
@@ -30,38 +30,38 @@ def latent(seed=0):
 
 def glimpse(z):
     """The latent is its own feature map."""
-    return Glance(z, None)
+    return Readout(z, None)
 
 
-def onlook_without_noise(z):
+def read_without_noise(z):
     """Features that every element of the latent moves, and the step from 681 to 661 for eps 0."""
     ramp = torch.arange(CELLS, dtype=z.dtype).expand(CELLS, CELLS)
     weights = 1 + torch.arange(z.numel(), dtype=z.dtype).reshape(z.shape) / z.numel()
-    onward = ddim_step(
+    next_latent = ddim_step(
         z,
         torch.zeros_like(z),
         alpha_bar_from=SCHEDULE.alpha_bars[35],
         alpha_bar_to=SCHEDULE.alpha_bars[34],
     )
-    return Glance((1 + (z * weights).sum() ** 2) * ramp.expand(1, 1, CELLS, CELLS), onward)
+    return Readout((1 + (z * weights).sum() ** 2) * ramp.expand(1, 1, CELLS, CELLS), next_latent)
 
 
 def scripted(*shifts):
-    """Features that say where they are, seen moved by ``shifts[k]`` units at look k."""
-    looks = iter(shifts)
+    """Features that say where they are, seen moved by ``shifts[k]`` units at read k."""
+    forwards = iter(shifts)
 
-    def look(z):
-        moved = torch.tensor(next(looks), dtype=z.dtype)
+    def read(z):
+        moved = torch.tensor(next(forwards), dtype=z.dtype)
         axis = 4 * torch.arange(CELLS, dtype=z.dtype) + 1.5
         x = (axis - moved[0]).expand(CELLS, CELLS)
         y = (axis - moved[1]).expand(CELLS, CELLS).T
-        return Glance(torch.stack([x, y])[None] + 0 * z.sum(), None)
+        return Readout(torch.stack([x, y])[None] + 0 * z.sum(), None)
 
-    return look
+    return read
 
 
-def watched(look, record):
-    """The same look, keeping each latent it saw and the gradient that came back to it."""
+def watched(read, record):
+    """The same read, keeping each latent it saw and the gradient that came back to it."""
 
     def wrapped(z):
         seen = z * 1.0
@@ -69,7 +69,7 @@ def watched(look, record):
             gradient = {"z": z.detach().clone()}
             record.append(gradient)
             seen.register_hook(lambda g: gradient.update(gradient=g.clone()))
-        return look(seen)
+        return read(seen)
 
     return wrapped
 
@@ -86,100 +86,105 @@ def half():
 
 def test_with_every_handle_near_its_target_no_update_is_made():
     z = latent()
-    pulled = pull(glimpse, z, NEAR, rule=Rule())
-    assert pulled.stop is Stop.REACHED
-    assert pulled.trace == ()
-    assert torch.equal(pulled.latent, z)
-    assert [way.tolist() for way in pulled.way] == [NEAR[0].tolist()]
+    dragged = drag_latent(glimpse, z, NEAR, rule=Rule())
+    assert dragged.stop is Stop.REACHED
+    assert dragged.trace == ()
+    assert torch.equal(dragged.latent, z)
+    assert [way.tolist() for way in dragged.handle_path] == [NEAR[0].tolist()]
 
 
 def test_one_handle_that_is_far_keeps_the_loop_going():
     points = torch.cat([NEAR[0], FAR[0][:1] + 4]), torch.cat([NEAR[1], FAR[1][:1]])
-    pulled = pull(glimpse, latent(), points, rule=Rule(updates=3))
-    assert pulled.stop is Stop.MAX_UPDATES
-    assert len(pulled.trace) == 3
+    dragged = drag_latent(glimpse, latent(), points, rule=Rule(updates=3))
+    assert dragged.stop is Stop.MAX_UPDATES
+    assert len(dragged.trace) == 3
 
 
 def test_the_look_that_finds_every_handle_at_its_target_makes_no_update():
     handles, targets = at([8, 8], [12, 20]), at([14, 8], [18, 20])
-    look = scripted((0, 0), (0, 0), (2, 0), (4.5, 0), (5, 0))  # the first is the unmoved latent
+    read = scripted((0, 0), (0, 0), (2, 0), (4.5, 0), (5, 0))  # the first is the unmoved latent
     z = latent()
-    pulled = pull(look, z, (handles, targets), rule=Rule())
-    assert pulled.stop is Stop.REACHED
-    assert len(pulled.trace) == 3
-    assert [way[0, 0].item() for way in pulled.way] == [8, 10, 12, 13]
-    assert len(pulled.stations) == len(pulled.way)
+    dragged = drag_latent(read, z, (handles, targets), rule=Rule())
+    assert dragged.stop is Stop.REACHED
+    assert len(dragged.trace) == 3
+    assert [way[0, 0].item() for way in dragged.handle_path] == [8, 10, 12, 13]
+    assert len(dragged.latents) == len(dragged.handle_path)
 
 
 @pytest.mark.parametrize("updates", [0, 1, 5])
 def test_the_cap_counts_updates(updates):
     z = latent()
-    pulled = pull(glimpse, z, FAR, rule=Rule(updates=updates))
-    assert len(pulled.trace) == updates
-    assert torch.equal(pulled.latent, z) is (updates == 0)
+    dragged = drag_latent(glimpse, z, FAR, rule=Rule(updates=updates))
+    assert len(dragged.trace) == updates
+    assert torch.equal(dragged.latent, z) is (updates == 0)
 
 
 def test_latent_handles_and_targets_are_not_changed():
     z, points = latent(), tuple(xy.clone() for xy in FAR)
     copy = z.clone()
-    pulled = pull(glimpse, z, points, rule=Rule(updates=4))
+    dragged = drag_latent(glimpse, z, points, rule=Rule(updates=4))
     assert torch.equal(z, copy)
     assert torch.equal(points[0], FAR[0])
     assert torch.equal(points[1], FAR[1])
-    assert torch.equal(pulled.way[0], FAR[0])
-    assert not pulled.latent.requires_grad
+    assert torch.equal(dragged.handle_path[0], FAR[0])
+    assert not dragged.latent.requires_grad
 
 
-def test_stations_are_the_latents_of_the_looks_and_not_one_latent_many_times():
+def test_latents_are_those_of_the_forwards_and_not_one_latent_many_times():
     record = []
-    pulled = pull(watched(glimpse, record), latent(), FAR, rule=Rule(updates=4))
-    assert len(pulled.stations) == len(record) == len(pulled.way) == 4
-    for station, seen in zip(pulled.stations, record, strict=True):
-        assert torch.equal(station, seen["z"])
-    assert not torch.equal(pulled.stations[0], pulled.stations[1])
+    dragged = drag_latent(watched(glimpse, record), latent(), FAR, rule=Rule(updates=4))
+    assert len(dragged.latents) == len(record) == len(dragged.handle_path) == 4
+    for frame, seen in zip(dragged.latents, record, strict=True):
+        assert torch.equal(frame, seen["z"])
+    assert not torch.equal(dragged.latents[0], dragged.latents[1])
 
 
 def test_the_first_look_tracks_nothing():
-    look = scripted((0, 0), (3, 3), (0, 0))
-    pulled = pull(look, latent(), FAR, rule=Rule(updates=2))
-    assert torch.equal(pulled.way[0], FAR[0])
+    read = scripted((0, 0), (3, 3), (0, 0))
+    dragged = drag_latent(read, latent(), FAR, rule=Rule(updates=2))
+    assert torch.equal(dragged.handle_path[0], FAR[0])
 
 
 def test_a_handle_within_the_stop_distance_is_tracked_at_every_look():
     handles, targets = at([8, 8], [16, 16]), at([24, 8], [16, 17])
-    look = scripted((0, 0), (0, 0), (1, 0), (1, 2), (1, 4))
-    pulled = pull(look, latent(), (handles, targets), rule=Rule(updates=4))
-    assert [way[1].tolist() for way in pulled.way] == [[16, 16], [17, 16], [17, 18], [17, 20]]
+    read = scripted((0, 0), (0, 0), (1, 0), (1, 2), (1, 4))
+    dragged = drag_latent(read, latent(), (handles, targets), rule=Rule(updates=4))
+    assert [way[1].tolist() for way in dragged.handle_path] == [
+        [16, 16],
+        [17, 16],
+        [17, 18],
+        [17, 20],
+    ]
 
 
 def test_a_handle_that_drifts_off_its_target_pulls_again():
     handles, targets = at([16, 16], [16, 16]), at([18.5, 16], [26, 16])
-    look = scripted((0, 0), (0, 0), (1, 0), (-1, 0))  # the first target is near at look 1 alone
-    pulled = pull(look, latent(), (handles, targets), rule=Rule(updates=3))
-    assert pulled.trace == pytest.approx([2 * 4.5, 4.5, 2 * 4.5])
+    read = scripted((0, 0), (0, 0), (1, 0), (-1, 0))  # the first target is near at read 1 alone
+    dragged = drag_latent(read, latent(), (handles, targets), rule=Rule(updates=3))
+    assert dragged.trace == pytest.approx([2 * 4.5, 4.5, 2 * 4.5])
 
 
 def test_the_template_of_a_handle_stays_the_unmoved_feature():
     # the window ends at 11; a template renewed there would call the handle found
-    look = scripted((0, 0), (0, 0), (4, 0), (4, 0), (4, 0))
-    pulled = pull(look, latent(), (at([8, 8]), at([28, 8])), rule=Rule(updates=4))
-    assert [way[0, 0].item() for way in pulled.way] == [8, 11, 12, 12]
+    read = scripted((0, 0), (0, 0), (4, 0), (4, 0), (4, 0))
+    dragged = drag_latent(read, latent(), (at([8, 8]), at([28, 8])), rule=Rule(updates=4))
+    assert [way[0, 0].item() for way in dragged.handle_path] == [8, 11, 12, 12]
 
 
 def test_with_reference_initial_the_patch_ahead_is_asked_to_be_the_unmoved_one():
     z = latent()
     rule = Rule(updates=1, reference="initial", patch_radius=2)
-    pulled = pull(glimpse, z, FAR, rule=rule)
-    same = pull(glimpse, z, FAR, rule=replace(rule, reference="current"))
-    assert pulled.trace == pytest.approx(same.trace)  # nothing has moved yet
+    dragged = drag_latent(glimpse, z, FAR, rule=rule)
+    same = drag_latent(glimpse, z, FAR, rule=replace(rule, reference="current"))
+    assert dragged.trace == pytest.approx(same.trace)  # nothing has moved yet
     record = []
-    pulled = pull(watched(glimpse, record), z, FAR, rule=replace(rule, updates=3))
-    moved, handles = record[2]["z"], pulled.way[2]
+    dragged = drag_latent(watched(glimpse, record), z, FAR, rule=replace(rule, updates=3))
+    moved, handles = record[2]["z"], dragged.handle_path[2]
     ways = FAR[1] - handles
     ahead = patches(moved, handles + ways / ways.norm(dim=1, keepdim=True), radius=2)
     anchors = patches(z, FAR[0], radius=2)
     expected = 25 * (ahead - anchors).abs().mean(dim=(1, 2)).sum()
-    assert pulled.trace[2] == pytest.approx(float(expected))
+    assert dragged.trace[2] == pytest.approx(float(expected))
 
 
 def mask_gradient(weight, hold):
@@ -187,14 +192,14 @@ def mask_gradient(weight, hold):
     record = []
     points = at([8, 8]), at([20, 8])
     z = latent()
-    look = watched(onlook_without_noise, record)
-    pull(look, z, points, rule=Rule(updates=2, mask_weight=weight), hold=hold)
+    read = watched(read_without_noise, record)
+    drag_latent(read, z, points, rule=Rule(updates=2, mask_weight=weight), mask=hold)
     return record[1]["gradient"], record[1]["z"] - z
 
 
 def test_outside_the_mask_every_element_costs_its_sign_and_inside_nothing():
-    with_price, change = mask_gradient(0.1, Hold(half(), freeze=False))
-    without, same_change = mask_gradient(0.0, Hold(half(), freeze=False))
+    with_price, change = mask_gradient(0.1, LatentMask(half(), freeze=False))
+    without, same_change = mask_gradient(0.0, LatentMask(half(), freeze=False))
     assert torch.equal(change, same_change)
     assert (change != 0).all()
     term = with_price - without
@@ -207,41 +212,43 @@ def test_outside_the_mask_every_element_costs_its_sign_and_inside_nothing():
 
 def test_without_a_mask_nothing_is_priced():
     free, change = mask_gradient(0.1, None)
-    zero, same_change = mask_gradient(0.0, Hold(half(), freeze=False))
+    zero, same_change = mask_gradient(0.0, LatentMask(half(), freeze=False))
     assert torch.equal(change, same_change)
     assert torch.equal(free, zero)
 
 
 def test_a_mask_that_is_one_everywhere_prices_nothing():
-    everywhere = Hold(torch.ones_like(half()), freeze=False)
+    everywhere = LatentMask(torch.ones_like(half()), freeze=False)
     assert torch.equal(mask_gradient(0.1, everywhere)[0], mask_gradient(0.1, None)[0])
 
 
-def test_a_frozen_outside_is_bit_equal_at_every_look_and_the_inside_moves():
+def test_a_frozen_outside_is_bit_equal_at_every_forward_and_the_inside_moves():
     z = latent()
     rule = Rule(updates=6, learning_rate=0.1)
-    pulled = pull(onlook_without_noise, z, FAR, rule=rule, hold=Hold(half(), freeze=True))
-    for station in (*pulled.stations, pulled.latent):
-        assert torch.equal(station[..., 5:], z[..., 5:])
-    assert (pulled.latent[..., :5] != z[..., :5]).all()
+    dragged = drag_latent(
+        read_without_noise, z, FAR, rule=rule, mask=LatentMask(half(), freeze=True)
+    )
+    for frame in (*dragged.latents, dragged.latent):
+        assert torch.equal(frame[..., 5:], z[..., 5:])
+    assert (dragged.latent[..., :5] != z[..., :5]).all()
 
 
 def test_features_that_are_not_finite_end_the_loop_with_the_last_good_latent():
     z = latent()
 
-    def look(z_now):
+    def read(z_now):
         poison = 1.0 if torch.equal(z_now.detach(), z) else float("nan")
-        return Glance(z_now * poison, None)
+        return Readout(z_now * poison, None)
 
-    pulled = pull(look, z, FAR, rule=Rule())
-    assert pulled.stop is Stop.DIVERGED
-    assert torch.equal(pulled.latent, z)
-    assert len(pulled.stations) == len(pulled.way)
+    dragged = drag_latent(read, z, FAR, rule=Rule())
+    assert dragged.stop is Stop.DIVERGED
+    assert torch.equal(dragged.latent, z)
+    assert len(dragged.latents) == len(dragged.handle_path)
 
 
 def test_progress_is_told_after_every_update():
     told = []
-    pull(
+    drag_latent(
         glimpse,
         latent(),
         FAR,

@@ -107,7 +107,7 @@ def test_the_loss_counts_the_cells_of_the_patch(radius):
     ("step", "gap", "expected"),
     [(1.0, 10.0, 1.0), (4.0, 10.0, 4.0), (0.25, 10.0, 0.25), (4.0, 3.0, 3.0), (4.0, 2.0, 2.0)],
 )
-def test_it_looks_one_step_ahead_and_never_beyond_the_target(step, gap, expected):
+def test_it_supervises_one_step_ahead_and_never_beyond_the_target(step, gap, expected):
     loss = motion_loss(ramp(1.0), at([12, 16]), at([12 + gap, 16]), rule=Rule(step=step))
     assert loss.item() == pytest.approx(9 * expected, rel=1e-12)
 

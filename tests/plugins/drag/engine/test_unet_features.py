@@ -8,7 +8,12 @@ from featurekit.diffusion.noise import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit_drag.engine.motion_supervision import motion_loss
 from featurekit_drag.engine.settings import DragSettings, Rule
-from featurekit_drag.engine.unet_features import fused, glimpser, level_of, onlooker
+from featurekit_drag.engine.unet_features import (
+    feature_and_step_reader,
+    feature_reader,
+    fused,
+    level_of,
+)
 
 SETTINGS = DragSettings(steps=6)
 
@@ -29,7 +34,7 @@ def z(backbone):
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_published_run_looks_at_timestep_681_and_steps_on_to_661(backbone):
+def test_the_published_run_reads_timestep_681_and_steps_on_to_661(backbone):
     schedule, level = level_of(backbone, DragSettings())
     assert schedule.timesteps == tuple(range(981, 0, -20))
     assert level == 35
@@ -49,11 +54,11 @@ def test_leaving_early_gives_the_same_features_and_gradient(backbone, predict, z
     cell = backbone.taps[tap].stride / backbone.stride
     handles, targets = torch.tensor([[20.0, 24.0]]) / cell, torch.tensor([[44.0, 24.0]]) / cell
     found = []
-    for look in (glimpser, onlooker):
+    for read in (feature_reader, feature_and_step_reader):
         latent = z.clone().requires_grad_()
-        glance = look(backbone, settings, predict)(latent)
-        loss = motion_loss(glance.field, handles, targets, rule=Rule())
-        found.append((glance.field, torch.autograd.grad(loss, latent)[0]))
+        readout = read(backbone, settings, predict)(latent)
+        loss = motion_loss(readout.field, handles, targets, rule=Rule())
+        found.append((readout.field, torch.autograd.grad(loss, latent)[0]))
     (early, early_gradient), (late, late_gradient) = found
     assert torch.equal(early, late)
     assert (early_gradient - late_gradient).abs().max() <= 1e-6 * late_gradient.abs().max()
@@ -69,7 +74,7 @@ def test_the_glimpse_does_not_run_what_lies_behind_the_tap(backbone, predict, z)
         for path in ("up_blocks.2", "up_blocks.3", "conv_out")
     ]
     try:
-        glimpser(backbone, SETTINGS, predict)(z)
+        feature_reader(backbone, SETTINGS, predict)(z)
     finally:
         for handle in handles:
             handle.remove()
@@ -78,41 +83,41 @@ def test_the_glimpse_does_not_run_what_lies_behind_the_tap(backbone, predict, z)
 
 
 def test_the_features_are_those_of_the_tap(backbone, predict, z):
-    field = glimpser(backbone, SETTINGS, predict)(z).field
+    field = feature_reader(backbone, SETTINGS, predict)(z).field
     tap = backbone.taps["up2"]
     side = 16 * backbone.stride // tap.stride
     assert field.shape == (1, tap.channels, side, side)
 
 
-def test_only_the_onlooker_sees_the_latent_one_step_on(backbone, predict, z):
+def test_only_the_reader_of_the_step_gives_the_latent_one_step_on(backbone, predict, z):
     schedule, level = level_of(backbone, SETTINGS)
-    assert glimpser(backbone, SETTINGS, predict)(z).onward is None
+    assert feature_reader(backbone, SETTINGS, predict)(z).next_latent is None
     with torch.no_grad():
-        onward = onlooker(backbone, SETTINGS, predict)(z).onward
+        next_latent = feature_and_step_reader(backbone, SETTINGS, predict)(z).next_latent
         expected = ddim_step(
             z,
             predict(z, schedule.timestep(level)),
             alpha_bar_from=schedule.alpha_bars[level],
             alpha_bar_to=schedule.alpha_bars[level - 1],
         )
-    torch.testing.assert_close(onward, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(next_latent, expected, rtol=0, atol=1e-6)
 
 
 def test_from_the_last_level_it_steps_on_to_the_clean_end(backbone, predict, z):
     settings = DragSettings(steps=6, strength=0.1)
     assert level_of(backbone, settings)[1] == 1
-    assert onlooker(backbone, settings, predict)(z).onward.isfinite().all()
+    assert feature_and_step_reader(backbone, settings, predict)(z).next_latent.isfinite().all()
 
 
-@pytest.mark.parametrize("look", [glimpser, onlooker])
-def test_with_guidance_both_halves_are_joined(backbone, z, look):
+@pytest.mark.parametrize("read", [feature_reader, feature_and_step_reader])
+def test_with_guidance_both_halves_are_joined(backbone, z, read):
     settings = DragSettings(steps=6, guidance=2.0)
     channels = backbone.taps["up2"].channels
     with torch.no_grad():
         guided = backbone.predictor(backbone.embed("a disc"), guidance=2.0)
-        field = look(backbone, settings, guided)(z).field
+        field = read(backbone, settings, guided)(z).field
         halves = [
-            glimpser(backbone, SETTINGS, backbone.predictor(backbone.embed(prompt)))(z).field
+            feature_reader(backbone, SETTINGS, backbone.predictor(backbone.embed(prompt)))(z).field
             for prompt in ("", "a disc")
         ]
     assert field.shape[:2] == (1, 2 * channels)
@@ -131,10 +136,10 @@ def test_without_guidance_the_features_are_left_alone():
     assert fused(field, 1.0) is field
 
 
-def test_looking_leaves_no_hook_and_no_gradient(backbone, predict, z):
+def test_reading_leaves_no_hook_and_no_gradient(backbone, predict, z):
     latent = z.clone().requires_grad_()
-    for look in (glimpser, onlooker):
-        look(backbone, SETTINGS, predict)(latent).field.sum().backward()
+    for read in (feature_reader, feature_and_step_reader):
+        read(backbone, SETTINGS, predict)(latent).field.sum().backward()
     assert not any(module._forward_hooks for module in backbone.unet.modules())
     assert all(parameter.grad is None for parameter in backbone.unet.parameters())
 

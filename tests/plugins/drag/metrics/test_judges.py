@@ -12,9 +12,9 @@ from featurekit.scenes import move
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.inputs import from_move
 from featurekit_drag.metrics import judges as judging
-from featurekit_drag.metrics.judges import JUDGES, Judge, Sight
+from featurekit_drag.metrics.judges import JUDGES, Judge, JudgeFeatures
 
-SIGHT = Sight("up2", 51)
+SIGHT = JudgeFeatures("up2", 51)
 HANDLE = (30.0, 34.0)
 TRANSLATIONS = [("face", "slide"), ("landscape", "sun"), ("landscape", "house"), ("shapes", "move")]
 
@@ -44,8 +44,8 @@ def judge_for(backbone, source, *rows):
 def judge_of_move(backbone, kind, name, seed=1_000_003):
     subject = from_move(move(seed, kind, name=name), size=64, seed=0)
     request = subject.request
-    sight = Sight("up2", 51, request.prompt)
-    return Judge(backbone, request.image, request.points, sight), subject
+    asked = JudgeFeatures("up2", 51, request.prompt)
+    return Judge(backbone, request.image, request.points, asked), subject
 
 
 def test_in_an_unchanged_picture_every_judge_finds_every_handle_where_it_was(backbone, canvas):
@@ -133,7 +133,7 @@ def test_a_handle_that_one_judge_alone_sees_arrive_has_not_arrived(backbone, can
 def test_the_judges_do_not_know_the_tracker():
     tree = ast.parse(inspect.getsource(judging))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not modules & {"tracking", "pull", "motion", "edit", "look"}
+    assert not modules & {"tracking", "pull", "motion", "edit", "read"}
     assert list(inspect.signature(Judge.find).parameters) == ["self", "edit"]
 
 

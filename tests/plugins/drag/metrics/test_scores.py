@@ -10,7 +10,7 @@ from featurekit.scenes import controls, move
 from featurekit_drag.engine.dragdiffusion import Request
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.inputs import Subject, from_move
-from featurekit_drag.metrics.judges import Judge, Sight
+from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 from featurekit_drag.metrics.scores import (
     CONTROLS,
     autoencoded,
@@ -35,7 +35,7 @@ def subject():
 
 @pytest.fixture(scope="module")
 def judge(backbone, subject):
-    return Judge(backbone, subject.request.image, subject.request.points, Sight("up2", 101))
+    return Judge(backbone, subject.request.image, subject.request.points, JudgeFeatures("up2", 101))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,9 @@ def test_the_autoencoder_keeps_the_size_of_a_picture(backbone, size):
 
 def test_a_share_is_the_distance_left_over_the_length_of_each_drag(backbone):
     subject = users_own(64, 64, [20, 20, 26, 28], [40, 40, 40, 20])
-    judge = Judge(backbone, subject.request.image, subject.request.points, Sight("up2", 101))
+    judge = Judge(
+        backbone, subject.request.image, subject.request.points, JudgeFeatures("up2", 101)
+    )
     row = score(subject.request.image, subject, judge)
     assert row["mse_ratio"] is None
     assert row["error_px"] == pytest.approx({"patch": 15, "feature": 15})

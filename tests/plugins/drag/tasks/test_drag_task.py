@@ -21,9 +21,9 @@ from featurekit.core.errors import (
 )
 from featurekit.core.types import Job, Stop, silent
 from featurekit_drag.engine.settings import DragSettings
-from featurekit_drag.engine.unet_features import glimpser, onlooker
+from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
 from featurekit_drag.inputs import from_picture
-from featurekit_drag.metrics.judges import Judge, Sight
+from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 from featurekit_drag.tasks.edit import ADVICE
 
 WIDTH, HEIGHT = 97, 61
@@ -35,7 +35,7 @@ SMALL = [
     "plugin.updates=2",
     "plugin.lora_steps=1",
     "plugin.lora_batch=1",
-    "plugin.way_frames=2",
+    "plugin.animation_frames=2",
 ]
 POINTS = "plugin.points=[[20,30,41,30],[30.5,40,30.5,22]]"
 BOX, FEATHER = (10, 16, 60, 50), 3
@@ -89,7 +89,9 @@ def mask(photo):
 @pytest.fixture(scope="module")
 def own(photo, tmp_path_factory):
     out = tmp_path_factory.mktemp("own")
-    return run(out, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.way_frames=0"), out
+    return run(
+        out, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.animation_frames=0"
+    ), out
 
 
 @pytest.fixture(scope="module")
@@ -117,22 +119,22 @@ def test_the_pictures_of_a_run_are_there_and_listed(bundled):
     assert record["outputs"] == {
         "edit": "edit.png",
         "before_after": "before_after.png",
-        "way": "way.gif",
+        "animation": "animation.gif",
     }
     for name in record["outputs"].values():
         with Image.open(out / name) as picture:
             picture.verify()
-    with Image.open(out / "way.gif") as way:
+    with Image.open(out / "animation.gif") as way:
         assert way.n_frames > 1
         assert min(way.size) >= 256
     with Image.open(out / "before_after.png") as panels:
         assert panels.width > 3 * 256  # before, after, truth
 
 
-def test_without_way_frames_there_is_no_animation(own):
+def test_without_frames_there_is_no_animation(own):
     record, out = own
     assert list(record["outputs"]) == ["edit", "before_after"]
-    assert not (out / "way.gif").exists()
+    assert not (out / "animation.gif").exists()
 
 
 def test_the_edit_has_the_size_of_its_input(bundled, own, masked):
@@ -167,7 +169,7 @@ def test_where_a_handle_ended_is_read_off_the_picture_that_was_written(masked, p
     settings = OmegaConf.to_object(cfg.plugin)
     job = Job(backbone, settings, "edit", cfg.image, "", 0, tmp_path, quiet)
     request = from_picture(job).request
-    judge = Judge(backbone, request.image, request.points, Sight("up2", 101))
+    judge = Judge(backbone, request.image, request.points, JudgeFeatures("up2", 101))
     for kept, seen in zip(
         record["metrics"]["points"], judge.report(fk.load_image(out / "edit.png")), strict=True
     ):
@@ -283,7 +285,9 @@ def test_a_mistake_is_one_sentence_before_any_stage_of_the_method(
 
 
 def test_equal_runs_write_equal_pictures(own, photo, tmp_path):
-    again = run(tmp_path, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.way_frames=0")
+    again = run(
+        tmp_path, f"image='{photo}'", POINTS, "plugin.lora_steps=0", "plugin.animation_frames=0"
+    )
     assert (pixels(tmp_path / "edit.png") == pixels(own[1] / "edit.png")).all()
     assert again["metrics"] == own[0]["metrics"]
 
@@ -298,7 +302,7 @@ def test_a_run_leaves_no_gradient_mode_and_no_random_state_behind(tmp_path, phot
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tmp_path, freeze):
     words = [f"image='{photo}'", POINTS, f"plugin.mask='{mask}'", f"plugin.freeze_outside={freeze}"]
-    record = run(tmp_path, *words, "dtype=bfloat16", "plugin.way_frames=0")
+    record = run(tmp_path, *words, "dtype=bfloat16", "plugin.animation_frames=0")
     metrics = record["metrics"]
     assert (metrics["updates"], len(metrics["lora_loss"])) == (2, 1)
     assert all(np.isfinite([*metrics["loss"], *metrics["lora_loss"]]))
@@ -306,15 +310,15 @@ def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tm
     assert noop == pytest.approx({"patch": 19.5, "feature": 19.5})
 
 
-@pytest.mark.parametrize("look", [glimpser, onlooker])
-def test_features_of_half_precision_are_compared_in_float32(look):
+@pytest.mark.parametrize("read", [feature_reader, feature_and_step_reader])
+def test_features_of_half_precision_are_compared_in_float32(read):
     backbone = load("random", device="cpu", dtype="bfloat16")
     z = torch.zeros(1, backbone.latent_channels, 16, 16)
     with torch.no_grad():
         predict = backbone.predictor(backbone.embed(""))
-        glance = look(backbone, DragSettings(steps=4), predict)(z)
-    assert glance.field.dtype is torch.float32
-    assert glance.onward is None or glance.onward.dtype is torch.float32
+        readout = read(backbone, DragSettings(steps=4), predict)(z)
+    assert readout.field.dtype is torch.float32
+    assert readout.next_latent is None or readout.next_latent.dtype is torch.float32
 
 
 def test_there_is_advice_for_every_end_of_a_drag():
