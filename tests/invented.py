@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_configs
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 
 
@@ -23,10 +23,10 @@ def configs(name):
     return known[name]()
 
 
-def anatomy(name):
-    """Anatomy of the model of that name."""
+def feature_taps(name):
+    """FeatureTaps of the model of that name."""
     found = configs(name)
-    return Anatomy.of(found["unet"], found["vae"])
+    return FeatureTaps.of(found["unet"], found["vae"])
 
 
 def features(maps, height, width, *, rows=1, timesteps=13, seed=0, dtype=torch.float32):

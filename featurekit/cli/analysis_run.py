@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rich.console import Console
 from torch import Tensor
 
 from featurekit import backbones
 from featurekit.cli.analysis_tables import show_figures
+from featurekit.cli.bars import bar
 from featurekit.cli.options import AnalyseOptions
 from featurekit.core.atomic import make_folder
 from featurekit.core.types import Progress
@@ -70,7 +70,8 @@ def done(
     """
     backbone = backbones.load(options.backbone, options.device, options.dtype)
     with _results(options.out) as out:
-        measured = work(backbone, _told(name))
+        with bar(name) as progress:
+            measured = work(backbone, progress)
         made = {"settings": asdict(options), "weights": dict(backbone.weights)}
         written = [write_json({**measured.figures, **made}, out / f"{name}.json")]
         for stem, picture in measured.pictures.items():
@@ -95,14 +96,3 @@ def _results(out: str) -> Iterator[Path]:
         with suppress(OSError):
             for one in fresh:
                 one.rmdir()  # refuses a folder that holds something
-
-
-def _told(title: str) -> Progress:
-    """Say on a terminal how far it is; nothing elsewhere."""
-    console = Console(stderr=True)
-
-    def tell(done: int, total: int) -> None:
-        if console.is_terminal:
-            console.print(f"{title} {done}/{total}", end="\n" if done == total else "\r")
-
-    return tell

@@ -4,21 +4,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
 from featurekit import backbones
+from featurekit.cli.bars import bar
 from featurekit.cli.options import ExtractOptions
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
-from featurekit.core.types import Progress
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.feature_maps import FeatureMaps
 from featurekit.features.recipes import Ensemble, Recipe, recipe
@@ -150,7 +145,7 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
         )
         sys.stdout.write(f"{plan}{_by(share)}\n")
     else:
-        with _shown("storing") as progress:
+        with bar("storing") as progress:
             written, broken = store_pictures(
                 options.store, paths, reader=reader, reduce=options.reduce, share=share,
                 progress=progress,
@@ -235,20 +230,8 @@ def _recipe(options: ExtractOptions) -> Recipe:
 def _of_many(extractor: Extractor, pictures: _Pictures, sink: Sink) -> list[Path]:
     """Read and keep every picture; list the files, after the bar is gone."""
     written: list[Path] = []
-    with _shown("extracting") as progress:
+    with bar("extracting") as progress:
         for done, (name, maps) in enumerate(extractor(pictures), start=1):
             written += sink(name, maps)
             progress(done, len(pictures))
     return written
-
-
-@contextmanager
-def _shown(title: str) -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)

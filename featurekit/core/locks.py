@@ -1,31 +1,37 @@
-"""Keeping a folder to one process for the length of a block. POSIX only."""
+"""Keeping a folder to one process for the length of a block."""
 
-import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout, lock_descriptor
 
 from featurekit.core.atomic import unwritable
 from featurekit.core.errors import OutputError
 
 LOCK = ".lock"
+MOMENT_S = 0.1  # who asks ``is_held`` holds a free folder, but for less than this
+_ASKED = 3  # times within it
+_FOREVER_S = -1  # as filelock words it
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Wait until no other process holds the folder, then hold it.
 
-    The operating system ends the hold when its process ends, however that happens; the empty
-    file ``.lock`` stays.
+    The operating system ends the hold when its process ends, however that happens; processes
+    forked meanwhile have no part in it. The empty file ``.lock`` stays.
 
     Args:
         folder: an existing folder that may be written to.
 
     Raises:
         OutputError: the lock cannot be made there.
+        RuntimeError: this thread holds the folder already, so the wait would have no end.
     """
-    with _locked(folder, fcntl.LOCK_EX):
+    with _locked(folder, _FOREVER_S):
         yield
 
 
@@ -36,7 +42,7 @@ def held_if_free(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: another process holds it, or the lock cannot be made there.
     """
-    with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with _locked(folder, MOMENT_S):
         yield
 
 
@@ -45,36 +51,48 @@ def is_held(folder: Path) -> bool:
 
     Args:
         folder: an existing folder, also one that cannot be written to.
+
+    Returns:
+        True also where the file system does not let a reader find out.
     """
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # nobody ever held it
+    descriptor = _opened(folder / LOCK)
+    if descriptor is None:  # nobody ever held it
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        for _ in range(_ASKED):
+            if lock_descriptor(descriptor, blocking=False):
+                return False
+            time.sleep(MOMENT_S / _ASKED)  # it may have been another who asks
     except OSError:
         return True
     finally:
         os.close(descriptor)
-    return False
+    return True
+
+
+def _opened(path: Path) -> int | None:
+    """A descriptor of an existing file, for writing if that may be: NFS locks no other."""
+    for way in (os.O_RDWR, os.O_RDONLY):
+        with suppress(OSError):
+            return os.open(path, way)
+    return None
 
 
 @contextmanager
-def _locked(folder: Path, operation: int) -> Iterator[None]:
+def _locked(folder: Path, patience_s: float) -> Iterator[None]:
+    # kept as a file, the lock is the system's everywhere or refused, never a mark that outlives us
+    lock = FileLock(folder / LOCK, patience_s, thread_local=False, preserve_lock_file=True)
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        folder.stat()  # filelock would make what is missing
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"a store must not be in use, but another process writes to {str(folder)!r}; "
+            f"wait until it is done"
+        ) from error
     except OSError as error:
         raise unwritable(folder, error) from error
     try:
-        try:
-            fcntl.flock(descriptor, operation)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"a store must not be in use, but another process writes to {str(folder)!r}; "
-                f"wait until it is done"
-            ) from error
-        except OSError as error:
-            raise unwritable(folder, error) from error
         yield
     finally:
-        os.close(descriptor)
+        lock.release()

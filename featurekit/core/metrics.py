@@ -68,7 +68,8 @@ def psnr(a: Tensor, b: Tensor, *, mask: Tensor | None = None) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Measure the structural similarity of two images in [-1, 1].
 
-    Windows lie wholly inside the image, so nothing is invented at the border.
+    Windows lie wholly inside the image, so nothing is invented at the border, which torchmetrics
+    fills by reflection and counts.
 
     Args:
         a: image, (b c h w), in [-1, 1], at least 11 pixels high and wide.

@@ -11,7 +11,7 @@ from featurekit.diffusion.noise import Schedule
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 
-FORMAT = "featurekit.diffusion.trajectory"
+FORMAT = "featurekit.trajectory"
 VERSION = "2"  # of the file and of what its methods' steps compute
 
 _NEEDED = frozenset({"latents", "alpha_bars", "timesteps"})

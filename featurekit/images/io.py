@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +221,8 @@ def read_json(path: Path | str) -> dict[str, Any]:
 
 def sha256_of(path: Path | str) -> str:
     """Hash a file's bytes, in hexadecimal."""
-    digest = sha256()
     with Path(path).open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def plain(value: Any, *, of: str) -> Any:  # noqa: ANN401  # JSON has no static type

@@ -31,11 +31,11 @@ from featurekit.images.marks import (
 
 __all__ = [
     "Picture",
+    "animation_frames",
     "before_after",
     "contact_sheet",
     "curve",
     "feature_picture",
-    "animation_frames",
 ]
 
 Picture: TypeAlias = Tensor | Image.Image

@@ -1,6 +1,7 @@
 """Settings: the schema of a run and its composition by Hydra."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -188,6 +190,21 @@ def _lend_to_families(plugin: Plugin, backbones: Mapping[str, str]) -> None:
             )
 
 
+@contextmanager
+def _aside() -> Iterator[None]:
+    """Let a configuration be composed inside a run, whose own Hydra is then as it was before."""
+    hydra, store = GlobalHydra.instance(), ConfigStore.instance()
+    running, folders, lent = hydra.hydra, PresetPath.folders, store.repo.get(BY_BACKBONE)
+    hydra.clear()
+    try:
+        yield
+    finally:
+        hydra.hydra, PresetPath.folders = running, folders
+        store.repo.pop(BY_BACKBONE, None)
+        if lent is not None:
+            store.repo[BY_BACKBONE] = lent
+
+
 def no_plugin() -> ConfigError:
     """Word the error for a run that names no plugin."""
     known = ", ".join(sorted({info.name for info in plugins()})) or "none is installed"
@@ -209,9 +226,10 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         PluginError: the chosen plugin is broken.
     """
     routed = route_backbone(overrides)
-    register_for(routed)
     try:
-        with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
-            return hydra_compose(CONFIG_NAME, overrides=routed)  # type: ignore[no-any-return]
+        with _aside():
+            register_for(routed)
+            with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+                return hydra_compose(CONFIG_NAME, overrides=routed)  # type: ignore[no-any-return]
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
         raise explain(error) from error

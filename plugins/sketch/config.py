@@ -22,7 +22,7 @@ class SketchConfig(PluginConfig):
     style: str | None = None  # style file that ``task=extract`` draws in
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
-    hand: str = "brush"  # in which of the world's drawing styles
+    drawing_style: str = "brush"  # in which of the world's drawing styles
     tests: int = 16  # held-out scenes of each kind that are drawn and compared
 
     features: str = Reading.kind  # noise | inversion
@@ -44,7 +44,7 @@ class SketchConfig(PluginConfig):
     across: float = Weights.across
     within: float = Weights.within
     lines: float = Weights.lines
-    alike: float = Weights.alike
+    consistency: float = Weights.consistency
     contrast: float = 1.0
     clip_model: str | None = None  # open_clip folder or hub id; none: the shipped one
     lpips: str | None = None  # safetensors of LPIPS; none: features of the CLIP model
@@ -72,7 +72,7 @@ RANGES = {  # lowest and highest value that makes sense
     "across": (0.0, 1e4),
     "within": (0.0, 1e4),
     "lines": (0.0, 1e4),
-    "alike": (0.0, 1e4),
+    "consistency": (0.0, 1e4),
     "contrast": (0.1, 10.0),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
@@ -125,7 +125,7 @@ def learning_of(config: SketchConfig) -> Learning:
             across=config.across,
             within=config.within,
             lines=config.lines,
-            alike=config.alike,
+            consistency=config.consistency,
         ),
     )
 

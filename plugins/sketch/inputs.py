@@ -51,7 +51,7 @@ def subject_of(job: Job) -> Subject:
             f"give {missing}=FILE too, or neither to learn from a bundled scene"
         )
     if job.image is None or config.drawing is None:
-        return from_scene(bundled(config.scene), config.hand, side_px(job.backbone))
+        return from_scene(bundled(config.scene), config.drawing_style, side_px(job.backbone))
     image = load_image(job.image)
     _check_size(image, side_px(job.backbone))
     if config.fit:
@@ -86,9 +86,9 @@ def bundled(number: int) -> Scene:
     return scene(FIRST_SEED + number, SCENE_KIND)
 
 
-def from_scene(scene: Scene, hand: str, size: int) -> Subject:
-    """A scene of the world as one of its hands draws it."""
-    if hand not in STYLES:
-        raise UnknownNameError("plugin.hand", hand, STYLES)
-    ink = (drawing_of(scene, hand, size) + 1) / 2
+def from_scene(scene: Scene, drawing_style: str, size: int) -> Subject:
+    """A scene of the world with its drawing in one of the world's styles."""
+    if drawing_style not in STYLES:
+        raise UnknownNameError("plugin.drawing_style", drawing_style, STYLES)
+    ink = (drawing_of(scene, drawing_style, size) + 1) / 2
     return Subject(image_of(scene, size), ink, scene.caption(), f"{scene.kind} {scene.seed}")

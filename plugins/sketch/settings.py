@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+# what version 0.1 called a term of the loss, and keeps sessions of training by
+NAMED_BEFORE = {"consistency": "alike"}
 ENOUGH = 16  # this many steps and any larger number tell the representative timesteps apart
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of the loss counts; the published values, without ``lines`` and ``alike``."""
+    """What each term of the loss counts; as published, ``lines`` and ``consistency`` are 0."""
 
     l1: float = 30.0
     perceptual: float = 15.0
@@ -15,7 +17,7 @@ class Weights:
     across: float = 1.0
     within: float = 1.0
     lines: float = 0.0
-    alike: float = 0.0
+    consistency: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_command as tests\n"
+        "import test_train_embedded as tests\n"
         "from featurekit.training import loop, recipe, stages\n"
         "stages.WATCHED, loop.SAVE_SECONDS = 5, 1.0\n"
         "endless = tests.replace(tests.TINY, vae=tests.Run(10**6, 8, 1e-3, 0.9))\n"

@@ -80,7 +80,7 @@ def test_the_dtype_of_the_latents_is_kept(tmp_path, dtype):
 
 def test_the_file_says_what_it_is(saved):
     assert read_metadata(saved) == {
-        "format": "featurekit.diffusion.trajectory",
+        "format": "featurekit.trajectory",
         "version": "2",
         "method": "ddim",
         "fingerprint": "abc",

@@ -8,11 +8,11 @@ from PIL import Image, ImageChops
 from featurekit.core.errors import ShapeError
 from featurekit.images.marks import HANDLE, TARGET, arrows, handles, marked, rings, targets, trails
 from featurekit.images.pictures import (
+    animation_frames,
     before_after,
     contact_sheet,
     curve,
     feature_picture,
-    animation_frames,
 )
 
 GREY = torch.full((1, 3, 64, 48), 0.0)

@@ -138,9 +138,10 @@ def check_python() -> Iterator[Finding]:
     except PackageNotFoundError:
         yield Finding(OURS, FAIL, "has no metadata here", "install it: pip install featurekit")
         return
-    good = fits(python_version(), bounds)
+    found = python_version().rstrip("+")  # of a build between two releases
+    good = fits(found, bounds)
     mend = "" if good else f"make an environment with Python {bounds}"
-    yield Finding("python", OK if good else FAIL, f"{python_version()}, needs {bounds}", mend)
+    yield Finding("python", OK if good else FAIL, f"{found}, needs {bounds}", mend)
 
 
 def check_packages(asked: Sequence[Requirement], answers: Answers) -> Iterator[Finding]:

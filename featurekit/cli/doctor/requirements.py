@@ -1,18 +1,13 @@
 """What the installed distribution asks for, and whether it is there."""
 
-import re
-from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
-from itertools import zip_longest
-from operator import eq, ge, gt, le, lt, ne
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
-_OPERATORS: Mapping[str, Callable[[list[int], list[int]], bool]] = {
-    ">=": ge, "<=": le, "==": eq, "!=": ne, ">": gt, "<": lt,
-}  # fmt: skip
-_LINE = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?")
-_BOUND = re.compile(r"(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)")
-_EXTRA = re.compile(r"extra\s*==\s*['\"]([\w.-]+)['\"]")
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Line
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
 
 @dataclass(frozen=True)
@@ -20,7 +15,7 @@ class Requirement:
     """A package, the versions that fit, and the extra that asks for it."""
 
     package: str
-    bounds: str  # as written: ">=2.3,<2.4"; empty for any
+    bounds: str  # as pip words them: "<2.4,>=2.3"; empty for any
     extra: str | None = None
 
     def __str__(self) -> str:
@@ -29,17 +24,19 @@ class Requirement:
 
 
 def requirements(distribution: str) -> tuple[Requirement, ...]:
-    """Read what a distribution asks for, its extras included.
+    """Read what a distribution asks for on this machine, its extras included.
 
     Raises:
         PackageNotFoundError: it is not installed.
     """
+    extras = ["", *(metadata(distribution).get_all("Provides-Extra") or ())]
     found = []
-    for line in requires(distribution) or ():
-        parts = _LINE.match(line)
-        if parts is not None:
-            extra = _EXTRA.search(parts[3] or "")
-            found.append(Requirement(parts[1], parts[2].strip(), extra[1] if extra else None))
+    for text in requires(distribution) or ():
+        with suppress(InvalidRequirement):  # a line that pip cannot read asks for nothing
+            line = Line(text)
+            asking = [one for one in extras if _holds(line, one)]
+            if asking:  # else it is for another system or another Python
+                found.append(Requirement(line.name, str(line.specifier), asking[0] or None))
     return tuple(found)
 
 
@@ -52,20 +49,17 @@ def installed(package: str) -> str | None:
 
 
 def fits(found: str, bounds: str) -> bool:
-    """Compare the numbers of a version with bounds joined by commas; its local tag is ignored.
+    """Tell whether pip would take a version, or one made before its release, for the bounds.
 
-    Bounds with wildcards or other operators than those of numbers count as kept.
+    Args:
+        found: a version; one that pip cannot read fits nothing.
+        bounds: joined by commas.
     """
-    have = _numbers(found)
-    for bound in bounds.split(","):
-        parts = _BOUND.fullmatch(bound.strip())
-        if parts is not None:
-            pairs = list(zip_longest(have, _numbers(parts[2]), fillvalue=0))
-            if not _OPERATORS[parts[1]]([a for a, _ in pairs], [b for _, b in pairs]):
-                return False
-    return True
+    try:
+        return SpecifierSet(bounds).contains(found, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
-def _numbers(version_text: str) -> list[int]:
-    release = re.match(r"\d+(?:\.\d+)*", version_text)
-    return [int(part) for part in release[0].split(".")] if release else []
+def _holds(line: Line, extra: str) -> bool:
+    return line.marker is None or line.marker.evaluate({"extra": extra})

@@ -89,8 +89,8 @@ def fit_drawing(source: Source, *, image: Tensor) -> Drawing:
     if not _on_white(sheet):
         sheet = ImageOps.invert(sheet)
         mended += [] if hidden else [INVERTED]  # of transparency neither side is the light one
-    sheet, told = _placed(sheet, picture, (sizes["w"], sizes["h"]))
-    mended += told
+    sheet, notes = _placed(sheet, picture, (sizes["w"], sizes["h"]))
+    mended += notes
     ink = _ink(sheet)
     by = offset(ink, picture)
     if by != (0, 0):
@@ -164,28 +164,30 @@ def _placed(
         resized = sheet.resize(size, Image.Resampling.LANCZOS)
         return resized, [f"resized from {_px(sheet.size)} to {_px(size)}"]
     # whole inside the picture first, then covering the picture, then as large as it is
-    ways = [_centred(sheet, scale, size) for scale in (min(across, down), max(across, down), 1.0)]
-    scores = [agreement(_ink(way), picture) for way, _ in ways]
+    placings = [
+        _centred(sheet, scale, size) for scale in (min(across, down), max(across, down), 1.0)
+    ]
+    scores = [agreement(_ink(page), picture) for page, _ in placings]
     best = scores.index(max(scores))
-    return ways[best if scores[best] >= scores[0] + CLEARLY else 0]
+    return placings[best if scores[best] >= scores[0] + CLEARLY else 0]
 
 
 def _centred(
     sheet: Image.Image, scale: float, size: tuple[int, int]
 ) -> tuple[Image.Image, list[str]]:
-    told = []
+    notes = []
     inner = (max(1, round(sheet.width * scale)), max(1, round(sheet.height * scale)))
     if inner != sheet.size:
-        told.append(f"resized from {_px(sheet.size)} to {_px(inner)}")
+        notes.append(f"resized from {_px(sheet.size)} to {_px(inner)}")
         sheet = sheet.resize(inner, Image.Resampling.LANCZOS)
     page = Image.new("L", size, WHITE)
     page.paste(sheet, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     kept = (min(inner[0], size[0]), min(inner[1], size[1]))
     if kept != inner:
-        told.append(f"cropped from {_px(inner)} to {_px(kept)}")
+        notes.append(f"cropped from {_px(inner)} to {_px(kept)}")
     if kept != size:
-        told.append(f"padded with paper from {_px(kept)} to {_px(size)}")
-    return page, told
+        notes.append(f"padded with paper from {_px(kept)} to {_px(size)}")
+    return page, notes
 
 
 def _px(size: tuple[int, int]) -> str:

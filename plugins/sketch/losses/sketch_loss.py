@@ -1,4 +1,4 @@
-"""What a sketch network is asked: to redraw its one drawing, and to treat other pictures alike."""
+"""The loss of a sketch network: L1, perceptual, CLIP, directional CLIP, lines, consistency."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Terms:
     across: Tensor
     within: Tensor
     lines: Tensor
-    alike: Tensor
+    consistency: Tensor
 
     def total(self, weights: Weights) -> Tensor:
         """Add the terms up, each times its weight; 0-dim."""
@@ -48,7 +48,7 @@ class Terms:
             + weights.across * self.across
             + weights.within * self.within
             + weights.lines * self.lines
-            + weights.alike * self.alike
+            + weights.consistency * self.consistency
         )
 
     def as_floats(self) -> dict[str, float]:
@@ -62,11 +62,11 @@ class Sampled:
 
     drawn: Tensor  # (1 1 h w), white paper 1, with its graph; any size
     embedding: Tensor  # of the picture, (1 d), from SketchLoss.embed
-    view: "Seen | None" = None  # the picture once more, in other colours and bent
+    view: "SampleView | None" = None  # the picture once more, in other colours and bent
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SampleView:
     """A view of a picture without a drawing."""
 
     drawn: Tensor  # what the network drew of the view, (1 1 h w), with its graph
@@ -80,8 +80,8 @@ class SketchLoss:
     of one channel are shown to both networks as grey pictures; what a network draws beyond
     [0, 1] is not clamped.
 
-    Source: Yun et al. 2024, arXiv:2401.04362, but for ``lines`` and ``alike``; the directions are
-    those of Zhu et al. 2022, arXiv:2110.08398, of raw instead of unit embeddings.
+    Source: Yun et al. 2024, arXiv:2401.04362, but for ``lines`` and ``consistency``; the directions
+    are those of Zhu et al. 2022, arXiv:2110.08398, of raw instead of unit embeddings.
     """
 
     def __init__(
@@ -156,28 +156,28 @@ class SketchLoss:
         drawing) or of two directions (across: from picture to sketch; within: from source to
         sample). Where the wanted direction has no length, as within has for the source's own
         picture, nothing is asked and the term is 0. Where only the drawn one has none, the term
-        is 1. Both are without gradient. alike is 1 - F1 of the lines of the sample's view: all
-        that is drawn of the sample, however faintly, is a line there. It is 0 without a view.
+        is 1. Both are without gradient. consistency is 1 - F1 of the lines of the sample's view:
+        all that is drawn of the sample, however faintly, is a line there. It is 0 without a view.
 
         Args:
             drawn_source: what the network drew of the source image, (1 1 h w).
-            sample: another picture; None makes across, within and alike 0.
+            sample: another picture; None makes across, within and consistency 0.
 
         Raises:
             ShapeError: the sketch has another size than the drawing, or the sample another shape.
         """
         expect(drawn_source, "1 1 h w", of="sketch of the source", **self._size)
-        seen = self._clip.encode_image(_grey(drawn_source))
+        embedded = self._clip.encode_image(_grey(drawn_source))
         nothing = drawn_source.new_zeros(())
         across, within = (nothing, nothing) if sample is None else self._directions(sample)
         return Terms(
             l1=(drawn_source - self._wanted).abs().mean(),
             perceptual=self._distance(_grey(drawn_source)),
-            clip=_turn(seen, self._wanted_seen),
+            clip=_turn(embedded, self._wanted_seen),
             across=across,
             within=within,
             lines=1 - soft_f1(lined(drawn_source), self._lines),
-            alike=nothing if sample is None or sample.view is None else _unlike(sample.view),
+            consistency=nothing if sample is None or sample.view is None else _unlike(sample.view),
         )
 
     def _directions(self, sample: Sampled) -> tuple[Tensor, Tensor]:
@@ -210,7 +210,7 @@ def lined(ink: Tensor) -> Tensor:
     return ((torch.sigmoid(SURE * (LINE - ink)) - white) / (black - white)).clamp(0, 1)
 
 
-def _unlike(view: Seen) -> Tensor:
+def _unlike(view: SampleView) -> Tensor:
     """How far the lines of a view are from those that its picture has, 0-dim in [0, 1]."""
     sizes = expect(view.drawn, "1 1 h w", of="sketch of the view")
     size = {axis: sizes[axis] for axis in "hw"}
@@ -225,9 +225,11 @@ def _grey(sketch: Tensor) -> Tensor:
 
 def _way(origin: Tensor, end: Tensor) -> Tensor:
     """Direction between embeddings (b d), exactly 0 where only rounding tells them apart."""
-    way = end - origin
+    direction = end - origin
     reach = torch.maximum(_length(origin), _length(end))
-    return torch.where(_length(way) > ROUNDING * reach, way, torch.zeros_like(way))
+    return torch.where(
+        _length(direction) > ROUNDING * reach, direction, torch.zeros_like(direction)
+    )
 
 
 def _turn(found: Tensor, wanted: Tensor) -> Tensor:

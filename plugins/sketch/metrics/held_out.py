@@ -20,25 +20,25 @@ FIGURES = ("ssim", "f1", "l1", "pearson")
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class HeldOutDrawings:
     """Held-out scenes of every kind with their true drawings in one style."""
 
-    hand: str
+    drawing_style: str
     size: int
     scenes: Mapping[str, Sequence[Scene]]  # by kind
     strength: float  # gradient at which an edge is a line, tuned on scenes for training
 
     @classmethod
-    def of(cls, hand: str, size: int, *, tests: int) -> "Exam":
-        """Set an exam.
+    def of(cls, drawing_style: str, size: int, *, tests: int) -> "HeldOutDrawings":
+        """Take the first held-out scenes of every kind.
 
         Args:
-            hand: drawing style of the world.
+            drawing_style: one of the world's.
             size: side of the pictures, px.
             tests: scenes of each kind.
         """
         scenes = {kind: scenes_of(kind, tests) for kind in KINDS}
-        return cls(hand, size, scenes, tuned_strength(TRAINED_KINDS, hand, size))
+        return cls(drawing_style, size, scenes, tuned_strength(TRAINED_KINDS, drawing_style, size))
 
     def images(self, kind: str) -> list[Tensor]:
         """Pictures of a kind, (1 3 size size) each."""
@@ -46,14 +46,16 @@ class Exam:
 
     def truths(self, kind: str) -> Tensor:
         """True drawings of a kind as ink, (n 1 size size)."""
-        drawn = torch.cat([drawing_of(one, self.hand, self.size) for one in self.scenes[kind]])
+        drawn = torch.cat(
+            [drawing_of(one, self.drawing_style, self.size) for one in self.scenes[kind]]
+        )
         return (drawn + 1) / 2
 
     def edges(self, image: Tensor) -> Tensor:
         """The tuned edge map of a picture as ink."""
         return (gradient(image) <= self.strength).float()
 
-    def marks(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
+    def figures(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
         """Mean figures by kind of drawn ink (n 1 size size) by kind."""
         return {kind: scores(ink, self.truths(kind)) for kind, ink in drawn.items()}
 

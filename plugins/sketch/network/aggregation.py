@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from featurekit.core.types import Tap
 from featurekit_sketch.network.bottleneck import Bottleneck
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 
 GROUP = 2**22  # numbers that the maps of one group of timesteps may have behind their block
 
@@ -66,28 +66,34 @@ class Level(nn.Module):
     ) -> Tensor:
         if self.checkpointed and torch.is_grad_enabled():
             given = (block, part, weights, size)
-            again: Tensor = checkpoint(_summed, *given, use_reentrant=False)
-            return again
+            sample_views: Tensor = checkpoint(_summed, *given, use_reentrant=False)
+            return sample_views
         return _summed(block, part, weights, size)
 
 
 class Levels(nn.Module):
     """Coarse maps to a middle resolution, then these and the fine maps to the latent's."""
 
-    def __init__(self, anatomy: Anatomy, *, timesteps: int, checkpointed: bool) -> None:
+    def __init__(self, feature_taps: FeatureTaps, *, timesteps: int, checkpointed: bool) -> None:
         """Draw first weights.
 
         Args:
-            anatomy: which maps there are.
+            feature_taps: which maps there are.
             timesteps: of each map.
             checkpointed: as for ``Level``.
         """
         super().__init__()
         self.low = Level(
-            anatomy.low, width=anatomy.low_width, slots=timesteps, checkpointed=checkpointed
+            feature_taps.low,
+            width=feature_taps.low_width,
+            slots=timesteps,
+            checkpointed=checkpointed,
         )
         self.top = Level(
-            anatomy.top, width=anatomy.top_width, slots=timesteps + 1, checkpointed=checkpointed
+            feature_taps.top,
+            width=feature_taps.top_width,
+            slots=timesteps + 1,
+            checkpointed=checkpointed,
         )
 
     def forward(self, maps: Mapping[str, Tensor]) -> Tensor:

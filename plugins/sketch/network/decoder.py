@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 
 GROUPS, FUSED_GROUPS = 4, 16  # of group normalisation
 RGB = 3
@@ -15,11 +15,11 @@ PIVOT = 0.75  # ink that more contrast leaves as it is: nearer to white paper th
 class Decoder(nn.Module):
     """Doubles a map's resolution stage by stage; each stage adds the autoencoder's maps to it."""
 
-    def __init__(self, anatomy: Anatomy, *, carried: int, adorned: bool) -> None:
+    def __init__(self, feature_taps: FeatureTaps, *, carried: int, adorned: bool) -> None:
         """Draw first weights.
 
         Args:
-            anatomy: which maps there are.
+            feature_taps: which maps there are.
             carried: channels of the map that comes in; 0 where none does.
             adorned: whether the autoencoder's maps and the picture are added.
         """
@@ -27,9 +27,9 @@ class Decoder(nn.Module):
         self.carried = carried
         self.reducers = nn.ModuleList()
         self.fusers = nn.ModuleList()
-        fused = anatomy.fused_widths
+        fused = feature_taps.fused_widths
         for i, (taps, width) in enumerate(
-            zip(anatomy.decoder, anatomy.reduced_widths, strict=True)
+            zip(feature_taps.decoder, feature_taps.reduced_widths, strict=True)
         ):
             used = taps if adorned else ()
             self.reducers.append(nn.ModuleList(_reducer(tap.channels, width) for tap in used))

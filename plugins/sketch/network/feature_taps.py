@@ -16,7 +16,7 @@ FINE_STAGES = 2  # resolutions, from the finest, at which they are reduced to FI
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class FeatureTaps:
     """The maps that are read, coarse to fine; strides are px of the image per cell."""
 
     low: tuple[Tap, ...]  # resnets of all up blocks of the UNet but the last, before the skip
@@ -24,7 +24,7 @@ class Anatomy:
     decoder: tuple[tuple[Tap, ...], ...]  # resnets of the VAE's decoder, by resolution
 
     @classmethod
-    def of(cls, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> "Anatomy":
+    def of(cls, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> "FeatureTaps":
         """Read the maps off the two configs of a model.
 
         Args:

@@ -1,4 +1,4 @@
-"""What a learnt network looks at: how much each layer and each timestep counts, for reports."""
+"""Mixing weights of a learnt network: how much each layer and each timestep counts, for reports."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -10,7 +10,7 @@ from featurekit.core.errors import ConfigError, ShapeError, UnknownNameError
 from featurekit.core.shapes import expect
 from featurekit_sketch.network.aggregation import Levels
 from featurekit_sketch.network.decoder import Decoder
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 
 SOURCES = ("unet", "vae")
@@ -26,7 +26,7 @@ class SketchNetwork(nn.Module):
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        feature_taps: FeatureTaps,
         *,
         timesteps: int = 13,
         sources: Collection[str] = SOURCES,
@@ -36,7 +36,7 @@ class SketchNetwork(nn.Module):
         """Draw first weights; the global random state is left as it is.
 
         Args:
-            anatomy: which maps the model offers.
+            feature_taps: which maps the model offers.
             timesteps: of each map of the UNet.
             sources: whose maps are used: ``unet``, ``vae`` (and the picture with it), or both.
             checkpointed: train in less memory and more time, with the same results.
@@ -47,19 +47,19 @@ class SketchNetwork(nn.Module):
             UnknownNameError: a source is unknown.
         """
         super().__init__()
-        self.anatomy, self.timesteps = anatomy, timesteps
+        self.feature_taps, self.timesteps = feature_taps, timesteps
         self.sources = _checked(sources)
         if timesteps < 1:
             raise ConfigError(f"timesteps must be at least 1, got {timesteps}")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
             self.levels = (
-                Levels(anatomy, timesteps=timesteps, checkpointed=checkpointed)
+                Levels(feature_taps, timesteps=timesteps, checkpointed=checkpointed)
                 if "unet" in self.sources
                 else None
             )
-            carried = 0 if self.levels is None else PAIR * anatomy.top_width
-            self.decoder = Decoder(anatomy, carried=carried, adorned="vae" in self.sources)
+            carried = 0 if self.levels is None else PAIR * feature_taps.top_width
+            self.decoder = Decoder(feature_taps, carried=carried, adorned="vae" in self.sources)
 
     def forward(self, features: Features) -> Tensor:
         """Sketch pictures.
@@ -79,9 +79,9 @@ class SketchNetwork(nn.Module):
         features = self._in_own_dtype(features)
         mixed = None if self.levels is None else self.levels(features.unet)
         if "vae" not in self.sources:
-            bare: Tensor = self.decoder(mixed, [()] * len(self.anatomy.decoder), None)
+            bare: Tensor = self.decoder(mixed, [()] * len(self.feature_taps.decoder), None)
             return bare
-        stages = [[features.vae[tap.name] for tap in stage] for stage in self.anatomy.decoder]
+        stages = [[features.vae[tap.name] for tap in stage] for stage in self.feature_taps.decoder]
         drawn: Tensor = self.decoder(mixed, stages, features.image)
         return drawn
 
@@ -117,15 +117,15 @@ class SketchNetwork(nn.Module):
         """Refuse maps that are missing or do not belong to the picture."""
         sizes = expect(features.image, "b 3 h w", of="image")
         rows, height, width = sizes["b"], sizes["h"], sizes["w"]
-        if height % self.anatomy.stride or width % self.anatomy.stride:
+        if height % self.feature_taps.stride or width % self.feature_taps.stride:
             raise ShapeError(
-                f"height and width of image must be multiples of {self.anatomy.stride}, "
+                f"height and width of image must be multiples of {self.feature_taps.stride}, "
                 f"got {height}x{width}"
             )
         pairs = {"t": self.timesteps, "p": PAIR}
         for kind, maps, taps, axes, fixed in (
-            ("unet", features.unet, self.anatomy.unet, "b t p c h w", pairs),
-            ("vae", features.vae, self.anatomy.vae, "b c h w", {}),
+            ("unet", features.unet, self.feature_taps.unet, "b t p c h w", pairs),
+            ("vae", features.vae, self.feature_taps.vae, "b c h w", {}),
         ):
             for tap in taps if kind in self.sources else ():
                 if tap.name not in maps:

@@ -7,7 +7,7 @@ from featurekit_sketch.network.features import Features
 ROOM = 2 << 30  # bytes; what does not fit is read again each time
 
 
-class Shelf:
+class FeatureCache:
     """Gives features by number."""
 
     def __init__(self, make: Callable[[int], Features], *, room: int = ROOM) -> None:

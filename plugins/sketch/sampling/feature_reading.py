@@ -1,4 +1,4 @@
-"""Read the maps of a picture's way: the UNet's at each timestep, the decoder's once."""
+"""Read the features of a picture: the UNet's at each timestep, the VAE decoder's once."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.capture import capture
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
-from featurekit_sketch.sampling.noising_paths import Way
+from featurekit_sketch.sampling.noising_paths import NoisingPath
 
 # rows in one call of the UNet: a pair at 13 timesteps is two equal calls. From 4 to 26 rows a call
 # make no difference to the time on a CPU, and memory for activations grows with them
@@ -17,7 +17,9 @@ CHUNK = 13
 
 
 @torch.no_grad()
-def read(backbone: Backbone, anatomy: Anatomy, way: Way, states: Tensor) -> Features:
+def read(
+    backbone: Backbone, feature_taps: FeatureTaps, noising: NoisingPath, states: Tensor
+) -> Features:
     """Compute the features of one picture, without gradient.
 
     The UNet sees each latent for the empty prompt and for ``states``, and is left after its last
@@ -26,8 +28,8 @@ def read(backbone: Backbone, anatomy: Anatomy, way: Way, states: Tensor) -> Feat
 
     Args:
         backbone: a loaded model.
-        anatomy: which of its maps to read.
-        way: latents of the picture, on any device, in any dtype.
+        feature_taps: which of its maps to read.
+        noising: latents of the picture, on any device, in any dtype.
         states: what the picture is conditioned on, (1 n d), likewise.
 
     Returns:
@@ -43,23 +45,23 @@ def read(backbone: Backbone, anatomy: Anatomy, way: Way, states: Tensor) -> Feat
     if torch.equal(*pair):
         del pair[1]
     unet = {}
-    for name, rows in _unet_maps(backbone, anatomy, way, torch.cat(pair)).items():
-        maps = rows.view(1, len(way.timesteps), len(pair), *rows.shape[1:])
+    for name, rows in _unet_maps(backbone, feature_taps, noising, torch.cat(pair)).items():
+        maps = rows.view(1, len(noising.timesteps), len(pair), *rows.shape[1:])
         unet[name] = maps.expand(-1, -1, 2, -1, -1, -1)
-    with capture(backbone.vae, {tap.name: tap.path for tap in anatomy.vae}) as captured:
-        image = backbone.decode(way.clean.to(backbone.device))
+    with capture(backbone.vae, {tap.name: tap.path for tap in feature_taps.vae}) as captured:
+        image = backbone.decode(noising.clean.to(backbone.device))
     return Features(unet=unet, vae=dict(captured), image=image.to(backbone.dtype))
 
 
 def _unet_maps(
-    backbone: Backbone, anatomy: Anatomy, way: Way, conditions: Tensor
+    backbone: Backbone, feature_taps: FeatureTaps, noising: NoisingPath, conditions: Tensor
 ) -> dict[str, Tensor]:
     """Maps by name, (rows c h w): each timestep in turn, and within it each condition."""
-    count, steps = len(conditions), len(way.timesteps)
-    latents = way.latents.to(backbone.device).repeat_interleave(count, dim=0)
-    timesteps = torch.tensor(way.timesteps, device=backbone.device).repeat_interleave(count)
+    count, steps = len(conditions), len(noising.timesteps)
+    latents = noising.latents.to(backbone.device).repeat_interleave(count, dim=0)
+    timesteps = torch.tensor(noising.timesteps, device=backbone.device).repeat_interleave(count)
     states = conditions.repeat(steps, 1, 1)
-    paths = {tap.name: tap.path for tap in anatomy.unet}
+    paths = {tap.name: tap.path for tap in feature_taps.unet}
     parts: dict[str, list[Tensor]] = {name: [] for name in paths}
     for first in range(0, count * steps, CHUNK):
         rows = slice(first, first + CHUNK)

@@ -1,4 +1,4 @@
-"""The way of a picture into noise, at the timesteps that are read, and how one is made."""
+"""The path of a picture into noise, at the timesteps read: noised, inverted or sampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from featurekit_sketch.sampling.representative_timesteps import levels_of, times
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class NoisingPath:
     """Latents of one picture, from which its features can be read again at any time."""
 
     latents: Tensor  # (t c h w), cleanest first
@@ -31,17 +31,21 @@ class Way:
             ShapeError: there is not one latent for each timestep, or the clean latent has
                 another size.
         """
-        found = expect(self.latents, "t c h w", of="latents of a way", t=len(self.timesteps))
+        found = expect(
+            self.latents, "t c h w", of="latents of a noising path", t=len(self.timesteps)
+        )
         sizes = {axis: found[axis] for axis in "chw"}
-        expect(self.clean, "1 c h w", of="clean latent of a way", **sizes)
+        expect(self.clean, "1 c h w", of="clean latent of a noising path", **sizes)
 
-    def to(self, device: torch.device) -> "Way":
+    def to(self, device: torch.device) -> "NoisingPath":
         """The same on another device."""
-        return Way(self.latents.to(device), self.timesteps, self.clean.to(device))
+        return NoisingPath(self.latents.to(device), self.timesteps, self.clean.to(device))
 
 
 @torch.no_grad()
-def noised_way(backbone: Backbone, clean: Tensor, timesteps: Sequence[int], *, seed: int) -> Way:
+def noised_path(
+    backbone: Backbone, clean: Tensor, timesteps: Sequence[int], *, seed: int
+) -> NoisingPath:
     """Carry a clean latent to each timestep with one and the same noise.
 
     Args:
@@ -51,7 +55,7 @@ def noised_way(backbone: Backbone, clean: Tensor, timesteps: Sequence[int], *, s
         seed: of the noise, which depends on it and on the latent's size alone.
 
     Returns:
-        Way with the dtype and device of ``clean``.
+        Path with the dtype and device of ``clean``.
 
     Raises:
         ShapeError: ``clean`` is not (1 c h w).
@@ -61,18 +65,18 @@ def noised_way(backbone: Backbone, clean: Tensor, timesteps: Sequence[int], *, s
     eps = _noise(clean.shape[1:], (seed,)).to(clean)
     levels = [backbone.noise.level(t) for t in timesteps]
     latents = torch.cat([noised(clean, eps, alpha_bar=level) for level in levels])
-    return Way(latents, tuple(timesteps), clean)
+    return NoisingPath(latents, tuple(timesteps), clean)
 
 
 @torch.no_grad()
-def inverted_way(
+def inverted_path(
     backbone: Backbone,
     clean: Tensor,
     schedule: Schedule,
     states: Tensor,
     *,
     progress: Progress = silent,
-) -> Way:
+) -> NoisingPath:
     """Climb from a clean latent with DDIM inversion, without guidance.
 
     Args:
@@ -83,7 +87,7 @@ def inverted_way(
         progress: called after each step.
 
     Returns:
-        Way with the dtype of ``clean``.
+        Path with the dtype of ``clean``.
 
     Raises:
         ConfigError: the schedule has too few steps, as ``levels_of`` finds.
@@ -101,11 +105,11 @@ def inverted_way(
         progress=progress,
     )
     latents = torch.cat([trajectory.at(level) for level in levels])
-    return Way(latents, timesteps_of(schedule), clean)
+    return NoisingPath(latents, timesteps_of(schedule), clean)
 
 
 @torch.no_grad()
-def generated_ways(
+def generated_paths(
     backbone: Backbone,
     states: Tensor,
     *,
@@ -113,7 +117,7 @@ def generated_ways(
     steps: int,
     seeds: Sequence[int],
     progress: Progress = silent,
-) -> list[Way]:
+) -> list[NoisingPath]:
     """Let the model draw pictures of its own size, all in one batch, with DDIM steps.
 
     A picture depends on its states and its seed, not on the batch it is drawn in. The network is
@@ -128,7 +132,7 @@ def generated_ways(
         progress: called after each step.
 
     Returns:
-        One way for each seed, float32. Its clean latent is the one that the last step predicts:
+        One path for each seed, float32. Its clean latent is the one that the last step predicts:
         no noise of the schedule's clean end is left in it.
 
     Raises:
@@ -151,7 +155,7 @@ def generated_ways(
     latents = torch.stack([kept[level] for level in levels], dim=1)
     timesteps = timesteps_of(schedule)
     rows = zip(latents, clean[:, None], strict=True)
-    return [Way(row.clone(), timesteps, end.clone()) for row, end in rows]
+    return [NoisingPath(row.clone(), timesteps, end.clone()) for row, end in rows]
 
 
 def _noise(size: Sequence[int], seeds: Sequence[int]) -> Tensor:

@@ -13,7 +13,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 from featurekit_sketch.sampling.cdst import mixed, source_weight
-from featurekit_sketch.sampling.noising_paths import Way, generated_ways
+from featurekit_sketch.sampling.noising_paths import NoisingPath, generated_paths
 from featurekit_sketch.sampling.prior import Prior
 from featurekit_sketch.settings import Sampling
 
@@ -24,7 +24,7 @@ TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
 class Sample:
     """One sampled picture: its latents at the representative timesteps, and its condition."""
 
-    way: Way
+    noising: NoisingPath
     states: Tensor  # (1 n d)
 
 
@@ -83,14 +83,14 @@ class Sampler:
 
     def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
         states = torch.cat([self.condition(i) for i in numbers])
-        ways = generated_ways(
+        paths = generated_paths(
             self.backbone,
             states,
             guidance=self.sampling.guidance,
             steps=self.steps,
             seeds=[_seed(self.seed, i, 1) for i in numbers],
         )
-        return [Sample(way, own[None]) for way, own in zip(ways, states, strict=True)]
+        return [Sample(noising, own[None]) for noising, own in zip(paths, states, strict=True)]
 
 
 def _is_kept(path: Path, key: str) -> bool:
@@ -101,15 +101,19 @@ def _is_kept(path: Path, key: str) -> bool:
 
 
 def _write(sample: Sample, path: Path, key: str) -> None:
-    tensors = {"latents": sample.way.latents, "clean": sample.way.clean, "states": sample.states}
-    tensors["timesteps"] = torch.tensor(sample.way.timesteps)
+    tensors = {
+        "latents": sample.noising.latents,
+        "clean": sample.noising.clean,
+        "states": sample.states,
+    }
+    tensors["timesteps"] = torch.tensor(sample.noising.timesteps)
     write_tensors(tensors, path, {"key": key})
 
 
 def _read(path: Path) -> Sample:
     tensors = read_tensors(path)
     timesteps = tuple(tensors["timesteps"].tolist())
-    return Sample(Way(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
+    return Sample(NoisingPath(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
 
 
 def _seed(*numbers: int) -> int:

@@ -20,12 +20,12 @@ from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene
-from featurekit_sketch.metrics.held_out import Exam, Row, means
-from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
+from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.samples import Sample
-from featurekit_sketch.tasks.sheets import exam_sheet
+from featurekit_sketch.tasks.sheets import held_out_sheet
 from featurekit_sketch.training.sketcher import Sketcher
-from featurekit_sketch.training.style_training import Study, study_of
+from featurekit_sketch.training.style_training import StyleTraining, style_training_of
 
 HEADLINE = "sketch"
 ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -36,7 +36,7 @@ ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """UNet's weights and what the network sees, by the name of the row."""
 EDGES = "edges"
 
-HANDS = tuple(STYLES)
+DRAWING_STYLES = tuple(STYLES)
 
 Table = dict[str, dict[str, Row]]
 """Figures by row, then kind."""
@@ -65,94 +65,103 @@ def evaluate(job: Job) -> Result:
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
             "plugin.drawing, or use task=train"
         )
-    trained = study_of(job)
+    trained = style_training_of(job)
     twin = replace(trained.reader, backbone=untrained(job.backbone))
-    studies = {"trained": trained, "random": replace(trained, reader=twin)}
+    style_trainings = {"trained": trained, "random": replace(trained, reader=twin)}
     tables: dict[str, Table] = {}
     outputs = {"table": job.out / "table.json"}
-    shelves = {name: _shelf(study, _exam(job, HANDS[0])) for name, study in studies.items()}
-    for hand in HANDS:
-        exam, subject = _exam(job, hand), _subject(job, hand)
+    caches = {
+        name: _cache(style_training, _held_out(job, DRAWING_STYLES[0]))
+        for name, style_training in style_trainings.items()
+    }
+    for drawing_style in DRAWING_STYLES:
+        held_out, subject = _held_out(job, drawing_style), _subject(job, drawing_style)
         samples = trained.sampled(subject, job.out / "samples", job.stage)
         drawn: dict[str, Mapping[str, Tensor]] = {}
         for row, (weights, sources) in ROWS.items():
-            course = Course(job, studies[weights], shelves[weights], exam, sources)
-            drawn[row] = course.drawn(subject, samples, job.out / f"{hand}-{row}".replace(" ", "-"))
-        drawn[EDGES] = {kind: _edges(exam, kind) for kind in exam.scenes}
-        tables[hand] = {row: exam.marks(inks) for row, inks in drawn.items()}
-        outputs[f"sheet_{hand}"] = write_image(
-            exam_sheet(exam, drawn[HEADLINE], exam.edges, shown=config.tests),
-            job.out / f"sheet_{hand}.png",
+            contender = Contender(job, style_trainings[weights], caches[weights], held_out, sources)
+            drawn[row] = contender.drawn(
+                subject, samples, job.out / f"{drawing_style}-{row}".replace(" ", "-")
+            )
+        drawn[EDGES] = {kind: _edges(held_out, kind) for kind in held_out.scenes}
+        tables[drawing_style] = {row: held_out.figures(inks) for row, inks in drawn.items()}
+        outputs[f"sheet_{drawing_style}"] = write_image(
+            held_out_sheet(held_out, drawn[HEADLINE], held_out.edges, shown=config.tests),
+            job.out / f"sheet_{drawing_style}.png",
         )
     write_json({"held_out": tables}, outputs["table"])
     return Result(
         stop=f"{len(tables)} styles are learnt and drawn",
         metrics={"held_out": tables, "tests": config.tests, "perceptual": trained.perceptual.name},
         outputs=outputs,
-        summary="\n".join(line(hand, table) for hand, table in tables.items()),
+        summary="\n".join(line(drawing_style, table) for drawing_style, table in tables.items()),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class Contender:
     """One network: what it learns from, and the scenes that it is asked to draw."""
 
     job: Job
-    study: Study
-    scenes: Shelf  # features of the exam's scenes, kind by kind
-    exam: Exam
+    style_training: StyleTraining
+    scenes: FeatureCache  # features of the held-out scenes, kind by kind
+    held_out: HeldOutDrawings
     sources: tuple[str, ...]
 
     def drawn(
         self, subject: Subject, samples: Sequence[Sample], folder: Path
     ) -> Mapping[str, Tensor]:
         """Ink of all scenes by kind, (n 1 h w); taken from the folder if an earlier run left it."""
-        key = f"{self.study.key(subject)} {self.sources} {self.job.settings.tests}"
-        look = f"{key} {self.study.contrast}"  # of what is learnt, contrast is no part
+        key = f"{self.style_training.key(subject)} {self.sources} {self.job.settings.tests}"
+        drawn_key = (
+            f"{key} {self.style_training.contrast}"  # of what is learnt, contrast is no part
+        )
         path = make_folder(folder) / "drawn.safetensors"
-        if path.exists() and read_metadata(path).get("key") == look:
+        if path.exists() and read_metadata(path).get("key") == drawn_key:
             return read_tensors(path)
         stage = self.job.stage
-        lessons = self.study.lessons(subject, samples, stage)
-        sketcher, _ = self.study.learn(lessons, folder, sources=self.sources, key=key, stage=stage)
+        examples = self.style_training.examples(subject, samples, stage)
+        sketcher, _ = self.style_training.learn(
+            examples, folder, sources=self.sources, key=key, stage=stage
+        )
         found, count = {}, 0
         with stage("sketching held-out scenes") as progress:
-            for kind, scenes in self.exam.scenes.items():
+            for kind, scenes in self.held_out.scenes.items():
                 inks = [self._ink(sketcher, count + i) for i in range(len(scenes))]
                 found[kind] = torch.cat(inks)
                 count += len(scenes)
-                progress(len(found), len(self.exam.scenes))
-        write_tensors(found, path, {"key": look})
+                progress(len(found), len(self.held_out.scenes))
+        write_tensors(found, path, {"key": drawn_key})
         return found
 
     @torch.no_grad()
     def _ink(self, sketcher: Sketcher, number: int) -> Tensor:
-        return sketcher.draw(self.scenes(number), self.exam.size, self.exam.size)
+        return sketcher.draw(self.scenes(number), self.held_out.size, self.held_out.size)
 
 
-def _shelf(study: Study, exam: Exam) -> Shelf:
-    images = [image for kind in exam.scenes for image in exam.images(kind)]
-    return Shelf(lambda i: study.reader.features(images[i]))
+def _cache(style_training: StyleTraining, held_out: HeldOutDrawings) -> FeatureCache:
+    images = [image for kind in held_out.scenes for image in held_out.images(kind)]
+    return FeatureCache(lambda i: style_training.reader.features(images[i]))
 
 
-def _exam(job: Job, hand: str) -> Exam:
+def _held_out(job: Job, drawing_style: str) -> HeldOutDrawings:
     config: SketchConfig = job.settings
-    return Exam.of(hand, side_px(job.backbone), tests=config.tests)
+    return HeldOutDrawings.of(drawing_style, side_px(job.backbone), tests=config.tests)
 
 
-def _subject(job: Job, hand: str) -> Subject:
-    return from_scene(bundled(job.settings.scene), hand, side_px(job.backbone))
+def _subject(job: Job, drawing_style: str) -> Subject:
+    return from_scene(bundled(job.settings.scene), drawing_style, side_px(job.backbone))
 
 
-def _edges(exam: Exam, kind: str) -> Tensor:
-    return torch.cat([exam.edges(image) for image in exam.images(kind)])
+def _edges(held_out: HeldOutDrawings, kind: str) -> Tensor:
+    return torch.cat([held_out.edges(image) for image in held_out.images(kind)])
 
 
-def line(hand: str, table: Table) -> str:
+def line(drawing_style: str, table: Table) -> str:
     """One line per style: F1 of the same kind and of the others, for every row."""
     others = [kind for kind in KINDS if kind != SCENE_KIND]
     parts = []
     for row, kinds in table.items():
         same, other = means(kinds, [SCENE_KIND])["f1"], means(kinds, others)["f1"]
         parts.append(f"{row} {same:.3f} / {other:.3f}")
-    return f"{hand}, F1 of {SCENE_KIND}s / other kinds: {'; '.join(parts)}"
+    return f"{drawing_style}, F1 of {SCENE_KIND}s / other kinds: {'; '.join(parts)}"

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and what is told of those that were left out."""
+"""Which files of a folder are pictures, and what is said of those that were left out."""
 
 import re
 from collections.abc import Sequence

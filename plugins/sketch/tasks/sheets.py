@@ -1,4 +1,4 @@
-"""What a run shows: pictures beside their sketches, and the way of the training."""
+"""What a run shows: pictures beside their sketches, and the curve of the training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from featurekit.images.pictures import contact_sheet, curve
-from featurekit_sketch.metrics.held_out import Draw, Exam
+from featurekit_sketch.metrics.held_out import Draw, HeldOutDrawings
 
 ACROSS = 4  # scenes side by side
 TITLES = ("picture", "sketch", "true drawing", "edge map")
@@ -17,21 +17,21 @@ def ink_picture(ink: Tensor) -> Tensor:
     return (2 * ink - 1).clamp(-1, 1).expand(-1, 3, -1, -1)
 
 
-def exam_sheet(
-    exam: Exam, drawn: Mapping[str, Tensor], draw_edges: Draw, *, shown: int = ACROSS
+def held_out_sheet(
+    held_out: HeldOutDrawings, drawn: Mapping[str, Tensor], draw_edges: Draw, *, shown: int = ACROSS
 ) -> Image.Image:
     """The first scenes of every kind, none chosen: picture, sketch, true drawing, edges.
 
     Args:
-        exam: the scenes.
+        held_out: the scenes.
         drawn: ink by kind, (n 1 h w).
         draw_edges: the edge map of a picture.
         shown: scenes of each kind, if there are so many.
     """
     rows = {}
     for kind, inks in drawn.items():
-        truths = exam.truths(kind)
-        images = exam.images(kind)[:shown]
+        truths = held_out.truths(kind)
+        images = held_out.images(kind)[:shown]
         for first in range(0, len(images), ACROSS):
             row = []
             for i, image in enumerate(images[first : first + ACROSS], first):

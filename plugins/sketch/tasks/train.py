@@ -15,16 +15,16 @@ from featurekit.scenes import KINDS
 from featurekit_sketch.config import SketchConfig, check, tiling_of
 from featurekit_sketch.drawing.read_drawing import overlay
 from featurekit_sketch.inputs import SCENE_KIND, subject_of
-from featurekit_sketch.metrics.held_out import Exam, Row, means
+from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.network.mixing_weights import shares
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import draw_large, extract
 from featurekit_sketch.tasks.output_names import free_names, keep_apart
-from featurekit_sketch.tasks.sheets import exam_sheet, loss_curve, pair_sheet, target_sheet
+from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
 from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style import save_style
-from featurekit_sketch.training.style_training import study_of
+from featurekit_sketch.training.style_training import style_training_of
 
 STYLE = "style.safetensors"
 CONTROLS = "the network on VAE features alone and on a random UNet: see task=evaluate"
@@ -57,11 +57,11 @@ def train(job: Job) -> Result:
     config: SketchConfig = job.settings
     _check_places(job)
     targets = _read_targets(config.targets)
-    subject, study = subject_of(job), study_of(job)
-    samples = study.sampled(subject, job.out / "samples", job.stage)
-    lessons = study.lessons(subject, samples, job.stage)
-    sketcher, trace = study.learn(
-        lessons, job.out, sources=("unet", "vae"), key=study.key(subject), stage=job.stage
+    subject, style_training = subject_of(job), style_training_of(job)
+    samples = style_training.sampled(subject, job.out / "samples", job.stage)
+    examples = style_training.examples(subject, samples, job.stage)
+    sketcher, trace = style_training.learn(
+        examples, job.out, sources=("unet", "vae"), key=style_training.key(subject), stage=job.stage
     )
     height, width = subject.image.shape[-2:]
     style = sketcher.style((height, width), prompt=subject.prompt)
@@ -73,7 +73,7 @@ def train(job: Job) -> Result:
     if subject.mended:
         pictures["overlay"] = overlay(subject.image, subject.ink)
     metrics: dict[str, Any] = {
-        "perceptual": study.perceptual.name,
+        "perceptual": style_training.perceptual.name,
         "iterations": len(trace),
         "samples": len(samples),
         "loss": trace[-1],
@@ -82,12 +82,14 @@ def train(job: Job) -> Result:
     }
     lines = [f"the drawing was mended: {what}" for what in subject.mended]
     if config.lpips is None:
-        lines.append(f"perceptual loss: {study.perceptual.name}, since no plugin.lpips was given")
+        lines.append(
+            f"perceptual loss: {style_training.perceptual.name}, since no plugin.lpips was given"
+        )
     if targets:
         pictures["targets"] = target_sheet(_targets(job, sketcher, targets))
     if job.image is None:
         table, pictures["sheet"] = _examined(job, sketcher)
-        metrics["held_out"] = {config.hand: table}
+        metrics["held_out"] = {config.drawing_style: table}
         lines += [sentence(table), CONTROLS]
     elif not targets:
         lines.append(f"to sketch: featurekit run plugin=sketch task=extract image=FILE {_use(job)}")
@@ -136,16 +138,16 @@ def _examined(job: Job, sketcher: Sketcher) -> tuple[dict[str, dict[str, Row]], 
     config: SketchConfig = job.settings
     with job.stage("sketching held-out scenes") as progress:
         size = side_px(job.backbone)
-        exam = Exam.of(config.hand, size, tests=config.tests)
+        held_out = HeldOutDrawings.of(config.drawing_style, size, tests=config.tests)
         drawn: dict[str, Tensor] = {}
         edges: dict[str, Tensor] = {}
-        for kind in exam.scenes:
-            images = exam.images(kind)
+        for kind in held_out.scenes:
+            images = held_out.images(kind)
             drawn[kind] = torch.cat([sketcher(image) for image in images])
-            edges[kind] = torch.cat([exam.edges(image) for image in images])
-            progress(len(drawn), len(exam.scenes))
-    table = {"sketch": exam.marks(drawn), "edges": exam.marks(edges)}
-    return table, exam_sheet(exam, drawn, exam.edges)
+            edges[kind] = torch.cat([held_out.edges(image) for image in images])
+            progress(len(drawn), len(held_out.scenes))
+    table = {"sketch": held_out.figures(drawn), "edges": held_out.figures(edges)}
+    return table, held_out_sheet(held_out, drawn, held_out.edges)
 
 
 def _use(job: Job) -> str:

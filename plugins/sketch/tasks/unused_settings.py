@@ -1,24 +1,24 @@
-"""Settings that a task would not look at: refused where they were changed, never passed over."""
+"""Settings that a task would not use: refused where they were changed, never ignored."""
 
 from collections.abc import Collection
-from dataclasses import fields
 
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.config import compose
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.settings import Weights
 from featurekit_sketch.training.style import Style
 
-# of those settings only whose defaults are the same on every backbone: presets of an experiment
-# change the others for all tasks
+# without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *("drawing", "fit", "targets", "scene", "hand", "tests", "guidance", "fade", "prior"),
-    *("clip_model", "lpips", *(one.name for one in fields(Weights))),
+    *("drawing", "fit", "targets", "scene", "drawing_style", "tests", "guidance", "fade", "prior"),
+    *("clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
     "train": (("style",), "task=extract draws in a style"),
     "extract": (OF_LEARNING, "task=train learns a style"),
-    "evaluate": (("style", "targets", "fit", "hand"), "task=train and task=extract use it"),
+    "evaluate": (
+        ("style", "targets", "fit", "drawing_style"),
+        "task=train and task=extract use it",
+    ),
 }
 
 
@@ -38,7 +38,7 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
     if task == "train" and own:
         _refuse(
             config,
-            ("hand", "scene"),
+            ("drawing_style", "scene"),
             "the bundled scenes have it, not a picture of your own; leave out it or image",
         )
     if task == "train" and config.drawing is None:
@@ -73,6 +73,5 @@ def _refuse(config: SketchConfig, names: Collection[str], why: str) -> None:
     usual = SketchConfig()
     for name in names:
         default, found = getattr(usual, name), getattr(config, name)
-        told = isinstance(default, str) and default.startswith("${")  # the backbone's: not known
-        if not told and found != default:
+        if found != default:
             raise ConfigError(f"plugin.{name} must be left as it is, got {found!r}: {why}")

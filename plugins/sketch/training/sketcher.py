@@ -10,11 +10,11 @@ from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise import Schedule
 from featurekit.images import grid
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import Way, inverted_way, noised_way
+from featurekit_sketch.sampling.noising_paths import NoisingPath, inverted_path, noised_path
 from featurekit_sketch.sampling.representative_timesteps import timesteps_of
 from featurekit_sketch.settings import Reading
 from featurekit_sketch.training.style import Style, digest
@@ -29,9 +29,9 @@ class Reader:
     states: Tensor  # (1 n d), what photographs are read with
 
     @property
-    def anatomy(self) -> Anatomy:
+    def feature_taps(self) -> FeatureTaps:
         """The maps that are read."""
-        return Anatomy.of(self.backbone.unet.config, self.backbone.vae.config)
+        return FeatureTaps.of(self.backbone.unet.config, self.backbone.vae.config)
 
     @property
     def schedule(self) -> Schedule:
@@ -43,17 +43,17 @@ class Reader:
         """Train timesteps that are read, rising."""
         return timesteps_of(self.schedule)
 
-    def way(self, clean: Tensor) -> Way:
+    def noising(self, clean: Tensor) -> NoisingPath:
         """Latents of a clean latent (1 c h w) at the timesteps."""
         if self.reading.kind == "inversion":
-            return inverted_way(self.backbone, clean, self.schedule, self.states)
-        return noised_way(self.backbone, clean, self.timesteps, seed=self.reading.seed)
+            return inverted_path(self.backbone, clean, self.schedule, self.states)
+        return noised_path(self.backbone, clean, self.timesteps, seed=self.reading.seed)
 
     @torch.no_grad()
     def features(self, image: Tensor) -> Features:
         """Features of a picture (1 3 h w) in [-1, 1], of its padded size."""
-        way = self.way(self.backbone.encode(image))
-        return read(self.backbone, self.anatomy, way, self.states)
+        noising = self.noising(self.backbone.encode(image))
+        return read(self.backbone, self.feature_taps, noising, self.states)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,14 @@ class Sketcher:
         reading = Reading(style.features, style.steps, style.seed)
         reader = Reader(backbone, reading, backbone.embed("").states.detach())
         network = SketchNetwork(
-            reader.anatomy, timesteps=len(style.timesteps), sources=style.sources
+            reader.feature_taps, timesteps=len(style.timesteps), sources=style.sources
         )
         if style.timesteps != reader.timesteps:
             raise ConfigError(
                 f"a style of {style.steps} steps must be read at the timesteps {reader.timesteps}, "
                 f"but it says {style.timesteps}; learn the style again"
             )
-        _check_channels(style.channels, _channels(reader.anatomy))
+        _check_channels(style.channels, _channels(reader.feature_taps))
         try:
             network.load_state_dict(dict(style.state))
         except RuntimeError as error:
@@ -100,7 +100,7 @@ class Sketcher:
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=reader.timesteps,
-            channels=_channels(reader.anatomy),
+            channels=_channels(reader.feature_taps),
             sources=tuple(sorted(self.network.sources)),
             image_size=size,
             features=reader.reading.kind,
@@ -126,8 +126,8 @@ class Sketcher:
         return self.draw(self.reader.features(image), image.shape[-2], image.shape[-1])
 
 
-def _channels(anatomy: Anatomy) -> dict[str, int]:
-    return {tap.name: tap.channels for tap in (*anatomy.unet, *anatomy.vae)}
+def _channels(feature_taps: FeatureTaps) -> dict[str, int]:
+    return {tap.name: tap.channels for tap in (*feature_taps.unet, *feature_taps.vae)}
 
 
 def _check_channels(said: Mapping[str, int], wanted: Mapping[str, int]) -> None:

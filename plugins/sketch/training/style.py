@@ -26,7 +26,7 @@ class Style:
     backbone: str  # name of the model whose features it reads
     weights: str  # ``digest`` of that model's weight files
     timesteps: tuple[int, ...]  # train timesteps that are read, rising
-    channels: Mapping[str, int]  # by the tap's name: the anatomy that it was learnt on
+    channels: Mapping[str, int]  # by the tap's name: the maps that it was learnt on
     sources: tuple[str, ...]  # which maps are read: unet, vae
     image_size: tuple[int, int]  # (h, w) px of the drawn picture
     polarity: str = POLARITY

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +22,14 @@ from featurekit_sketch.losses.perceptual import ClipPerceptual, Lpips, Perceptua
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
-from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import noised_way
+from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
 from featurekit_sketch.sampling.samples import Sample, Sampler
-from featurekit_sketch.settings import Learning, Sampling
+from featurekit_sketch.settings import NAMED_BEFORE, Learning, Sampling
 from featurekit_sketch.training.sketcher import Reader, Sketcher
-from featurekit_sketch.training.trainer import Again, Lessons, Trainer
+from featurekit_sketch.training.trainer import Examples, SampleViews, Trainer
 
 CHECKPOINT = "training.safetensors"
 
@@ -36,7 +37,7 @@ Stages = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class StyleTraining:
     """Everything that several styles and networks can share."""
 
     reader: Reader
@@ -75,7 +76,7 @@ class Study:
         facts = [asdict(self.sampling), self.reader.reading.steps, self.seed, source.fingerprint]
         return _digest([*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name])
 
-    def lessons(self, subject: Subject, samples: Sequence[Sample], stage: Stages) -> Lessons:
+    def examples(self, subject: Subject, samples: Sequence[Sample], stage: Stages) -> Examples:
         """Read what is learnt from; losses and embeddings are computed once."""
         views = views_of(subject.image, subject.ink, count=self.learning.views, seed=self.seed)
         with stage("preparing losses") as progress:
@@ -88,15 +89,15 @@ class Study:
             for picture in pictures:
                 embeddings.append(losses[0].embed(picture))
                 progress(len(views) + len(embeddings), len(views) + len(samples))
-        return Lessons(
-            views=Shelf(lambda i: self._of_view(views[i].image, i)),
+        return Examples(
+            views=FeatureCache(lambda i: self._of_view(views[i].image, i)),
             losses=losses,
-            samples=Shelf(lambda i: self._of_sample(samples[i])),
+            samples=FeatureCache(lambda i: self._of_sample(samples[i])),
             embeddings=embeddings,
-            again=self._again(pictures),
+            sample_views=self._sample_views(pictures),
         )
 
-    def _again(self, pictures: Sequence[Tensor]) -> Again:
+    def _sample_views(self, pictures: Sequence[Tensor]) -> SampleViews:
         """One view of each sampled picture, numbered after those of the drawn one."""
         first = self.learning.views
 
@@ -107,15 +108,15 @@ class Study:
             white = torch.ones_like(pictures[number][:, :1])
             return self._of_view(view(number, white).image, first + number)
 
-        return Again(Shelf(features), lambda number, ink: view(number, ink).ink)
+        return SampleViews(FeatureCache(features), lambda number, ink: view(number, ink).ink)
 
     def learn(
-        self, lessons: Lessons, folder: Path, *, sources: tuple[str, ...], key: str, stage: Stages
+        self, examples: Examples, folder: Path, *, sources: tuple[str, ...], key: str, stage: Stages
     ) -> tuple[Sketcher, list[dict[str, float]]]:
         """Train a sketch network, or go on training it.
 
         Args:
-            lessons: what it is learnt from.
+            examples: what it is learnt from.
             folder: of the checkpoint.
             sources: what it sees, of ``unet`` and ``vae``.
             key: what a checkpoint must agree with.
@@ -125,7 +126,7 @@ class Study:
             What draws, and the terms of the loss of every iteration.
         """
         network = SketchNetwork(
-            self.reader.anatomy,
+            self.reader.feature_taps,
             timesteps=len(self.reader.timesteps),
             sources=sources,
             checkpointed=self.learning.checkpointed,
@@ -133,7 +134,7 @@ class Study:
         )
         network = network.to(self.backbone.device)
         trainer = Trainer(
-            network, lessons, self.learning, self.seed, folder / CHECKPOINT, f"{key} {sources}"
+            network, examples, self.learning, self.seed, folder / CHECKPOINT, f"{key} {sources}"
         )
         with stage("learning the style") as progress:
             trace = trainer(progress=progress)
@@ -142,8 +143,7 @@ class Study:
 
     def key(self, subject: Subject) -> str:
         """What decides a training on a subject."""
-        learning = replace(self.learning, checkpointed=False)  # it changes no result
-        facts = [asdict(learning), asdict(self.reader.reading), self.seed]
+        facts = [_recorded(self.learning), asdict(self.reader.reading), self.seed]
         facts += [self.perceptual.name, self.clip.name, dict(self.backbone.weights)]
         for picture in (subject.image, subject.ink):
             facts.append(sha256(picture.numpy().tobytes()).hexdigest())
@@ -157,25 +157,27 @@ class Study:
         with torch.no_grad():
             clean = self.backbone.encode(image)
             seed = self.reader.reading.seed + number
-            way = noised_way(self.backbone, clean, self.reader.timesteps, seed=seed)
-            return read(self.backbone, self.reader.anatomy, way, self.reader.states)
+            noising = noised_path(self.backbone, clean, self.reader.timesteps, seed=seed)
+            return read(self.backbone, self.reader.feature_taps, noising, self.reader.states)
 
     def _of_sample(self, sample: Sample) -> Features:
-        anatomy, place = self.reader.anatomy, self.backbone.device
+        feature_taps, place = self.reader.feature_taps, self.backbone.device
         if self.reader.reading.kind == "inversion":
-            return read(self.backbone, anatomy, sample.way.to(place), sample.states.to(place))
-        way = self.reader.way(sample.way.clean.to(place))
-        return read(self.backbone, anatomy, way, self.reader.states)
+            return read(
+                self.backbone, feature_taps, sample.noising.to(place), sample.states.to(place)
+            )
+        noising = self.reader.noising(sample.noising.clean.to(place))
+        return read(self.backbone, feature_taps, noising, self.reader.states)
 
     @torch.no_grad()
     def _decoded(self, sample: Sample) -> Tensor:
-        return self.backbone.decode(sample.way.clean.to(self.backbone.device)).clamp(-1, 1)
+        return self.backbone.decode(sample.noising.clean.to(self.backbone.device)).clamp(-1, 1)
 
     def _placed(self, picture: Tensor) -> Tensor:
         return picture.to(self.backbone.device)
 
 
-def study_of(job: Job) -> Study:
+def style_training_of(job: Job) -> StyleTraining:
     """Gather what a job's settings name.
 
     Raises:
@@ -193,7 +195,7 @@ def study_of(job: Job) -> Study:
         prior = fit_prior(backbone, world_captions())
     else:
         prior = load_prior(config.prior, backbone)
-    return Study(
+    return StyleTraining(
         reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
         sampling=sampling_of(config),
         learning=learning_of(config),
@@ -203,6 +205,13 @@ def study_of(job: Job) -> Study:
         seed=job.seed,
         contrast=config.contrast,
     )
+
+
+def _recorded(learning: Learning) -> dict[str, Any]:
+    """Settings that change a result, under the names that version 0.1 kept its sessions by."""
+    settings = asdict(replace(learning, checkpointed=False))
+    weights = {NAMED_BEFORE.get(name, name): value for name, value in settings["weights"].items()}
+    return {**settings, "weights": weights}
 
 
 def _digest(facts: Sequence[object]) -> str:

@@ -14,21 +14,21 @@ from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.core.types import Progress, silent
 from featurekit.images import grid
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
-from featurekit_sketch.losses.sketch_loss import Sampled, Seen, SketchLoss, Terms
+from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, Terms
 from featurekit_sketch.network.features import Features
-from featurekit_sketch.settings import Learning, Weights
+from featurekit_sketch.settings import NAMED_BEFORE, Learning, Weights
 
 SAVE_SECONDS = 10.0  # between checkpoints
 FORMAT = "featurekit.sketch-training/1"
 LOGITS = ".logits"  # how the names of parameters end that weigh layers and timesteps
-SETTLED, WHOLE = 0.5, 0.75  # shares of the training where alike begins to count, and counts whole
+SETTLED, WHOLE = 0.5, 0.75  # shares of the training where consistency begins, and counts whole
 
 Give = Callable[[int], Features]
 Trace = Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Again:
+class SampleViews:
     """One view of each picture without a drawing."""
 
     features: Give
@@ -36,14 +36,14 @@ class Again:
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
+class Examples:
     """What one style is learnt from; features are asked for by number."""
 
     views: Give  # of the drawn picture and its views
     losses: Sequence[SketchLoss]  # of each view
     samples: Give  # of pictures without a drawing
     embeddings: Sequence[Tensor]  # of those pictures by CLIP, (1 d) each
-    again: Again | None = None  # those pictures; without it alike asks nothing
+    sample_views: SampleViews | None = None  # those pictures; without it consistency is 0
 
     def chosen(self, iteration: int, iterations: int, seed: int) -> tuple[int, int | None]:
         """Which view and which sample an iteration learns from: samples in order, views by lot."""
@@ -58,7 +58,7 @@ class Lessons:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class FiniteState:
     """A state that gave a finite loss and a finite gradient."""
 
     state: Mapping[str, Tensor]  # see ``state_of``; copies, which the training does not change
@@ -70,7 +70,7 @@ class Trainer:
     """A training that goes on, bit for bit, from where it was stopped."""
 
     network: nn.Module
-    lessons: Lessons
+    examples: Examples
     learning: Learning
     seed: int
     path: Path  # of the checkpoint
@@ -99,7 +99,7 @@ class Trainer:
         trace = self._resumed(optimiser)
         until = self.learning.iterations if until is None else until
         begun, saved = len(trace), time.monotonic()
-        good: Kept | None = None
+        good: FiniteState | None = None
         for iteration in range(begun, until):
             row = self._slope(iteration, optimiser)
             if row is None:
@@ -130,7 +130,7 @@ class Trainer:
             return None
         return terms.as_floats() | {"total": total}
 
-    def _ended(self, iteration: int, good: Kept | None, trace: Trace) -> TrainingError:
+    def _ended(self, iteration: int, good: FiniteState | None, trace: Trace) -> TrainingError:
         """Write the last good state, if this call had one, and word the error."""
         if good is not None:
             self._save(good, trace)
@@ -143,18 +143,18 @@ class Trainer:
         )
 
     def _terms(self, iteration: int) -> Terms:
-        view, number = self.lessons.chosen(iteration, self.learning.iterations, self.seed)
-        loss, features = self.lessons.losses[view], self.lessons.views(view)
+        view, number = self.examples.chosen(iteration, self.learning.iterations, self.seed)
+        loss, features = self.examples.losses[view], self.examples.views(view)
         if number is None:
             return loss(_fitted(self.network(features), loss), None)
-        asked, again = [features, self.lessons.samples(number)], self.lessons.again
-        if again is not None and weights_at(iteration, self.learning).alike > 0:
-            asked.append(again.features(number))
+        asked, sample_views = [features, self.examples.samples(number)], self.examples.sample_views
+        if sample_views is not None and weights_at(iteration, self.learning).consistency > 0:
+            asked.append(sample_views.features(number))
         drawn, other, *views = self._drawn(asked)
-        seen = None
-        if again is not None and views:
-            seen = Seen(views[0], again.moved(number, other.detach()))
-        sample = Sampled(other, self.lessons.embeddings[number], seen)
+        sample_view = None
+        if sample_views is not None and views:
+            sample_view = SampleView(views[0], sample_views.moved(number, other.detach()))
+        sample = Sampled(other, self.examples.embeddings[number], sample_view)
         return loss(_fitted(drawn, loss), sample)
 
     def _drawn(self, asked: Sequence[Features]) -> Sequence[Tensor]:
@@ -175,14 +175,15 @@ class Trainer:
         tensors = read_tensors(self.path)
         trace = tensors.pop("trace")
         restore(self.network, optimiser, tensors)
-        names = words["terms"].split()
+        renamed = {before: name for name, before in NAMED_BEFORE.items()}
+        names = [renamed.get(name, name) for name in words["terms"].split()]
         return [dict(zip(names, row, strict=True)) for row in trace.tolist()]
 
-    def _kept(self, optimiser: optim.Optimizer, iterations: int) -> Kept:
+    def _kept(self, optimiser: optim.Optimizer, iterations: int) -> FiniteState:
         tensors = state_of(self.network, optimiser)
-        return Kept({name: one.clone() for name, one in tensors.items()}, iterations)
+        return FiniteState({name: one.clone() for name, one in tensors.items()}, iterations)
 
-    def _save(self, kept: Kept, trace: Trace) -> None:
+    def _save(self, kept: FiniteState, trace: Trace) -> None:
         names = list(trace[0]) if trace else []
         rows = [list(row.values()) for row in trace[: kept.iterations]]
         tensors = {**kept.state, "trace": torch.tensor(rows, dtype=torch.float64)}
@@ -197,10 +198,10 @@ def rate_at(iteration: int, learning: Learning) -> float:
 
 
 def weights_at(iteration: int, learning: Learning) -> Weights:
-    """Weights of the loss: alike counts nothing while drawings are poor, then ever more."""
+    """Weights of the loss: consistency counts nothing while drawings are poor, then ever more."""
     share = (iteration / learning.iterations - SETTLED) / (WHOLE - SETTLED)
     weights = learning.weights
-    return replace(weights, alike=weights.alike * min(1.0, max(0.0, share)))
+    return replace(weights, consistency=weights.consistency * min(1.0, max(0.0, share)))
 
 
 def state_of(network: nn.Module, optimiser: optim.Optimizer) -> dict[str, Tensor]:

@@ -112,6 +112,13 @@ def test_a_missing_and_an_old_package_are_failures_and_the_others_are_not(versio
     assert found["einops"].mend == "pip install 'einops>=0.8'"
 
 
+@pytest.mark.parametrize(("found", "state"), [("3.11.2+", OK), ("3.10.14", FAIL)])
+def test_python_is_held_to_what_we_ask_for(monkeypatch, found, state):
+    monkeypatch.setattr(doctor, "python_version", lambda: found)
+    (one,) = doctor.check_python()
+    assert (one.what, one.state) == ("python", state)
+
+
 def test_what_killed_the_other_process_is_named(probed, tmp_path):
     probed(Answers(fatal="torch ended Python with code -11 (nothing said)"))
     findings = doctor.examine(tmp_path)
@@ -191,6 +198,21 @@ def test_a_weight_file_that_is_torn_is_a_failure(monkeypatch):
 def test_another_word_is_refused(word, capfd):
     assert main(["doctor", word]) == 2
     assert f"featurekit doctor takes out=FOLDER, got {word!r}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["packaging", "rich"])
+def test_what_it_needs_itself_is_named_in_one_sentence(missing, tmp_path):
+    code = f"""if True:
+        import sys
+        sys.modules[{missing!r}] = None
+        from featurekit.cli.router import main
+        sys.exit(main(["doctor"]))
+    """
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert f"ModuleNotFoundError: No module named '{missing}" in done.stderr
 
 
 def test_it_reports_where_torch_cannot_be_imported(tmp_path, monkeypatch):

@@ -11,18 +11,18 @@ from featurekit.measures.model.lines import drawing_of
 from featurekit.pipeline.config import compose
 from featurekit.scenes import TRAINED_KINDS, scene
 from featurekit.scenes.drawings import STYLES
-from featurekit_sketch.losses.sketch_loss import Sampled, Seen, SketchLoss, lined
+from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, lined
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
-from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.settings import Learning, Weights
-from featurekit_sketch.training.style_training import Study
-from featurekit_sketch.training.trainer import LOGITS, Again, Lessons, Trainer, weights_at
+from featurekit_sketch.training.style_training import StyleTraining
+from featurekit_sketch.training.trainer import LOGITS, Examples, SampleViews, Trainer, weights_at
 
 SIZE, TIMES = 32, 2
-ANATOMY = invented.anatomy("embedded")
+ANATOMY = invented.feature_taps("embedded")
 LEARNING = Learning(
-    iterations=8, learning_rate=1e-3, mixing=40.0, weights=Weights(lines=60.0, alike=20.0)
+    iterations=8, learning_rate=1e-3, mixing=40.0, weights=Weights(lines=60.0, consistency=20.0)
 )
 
 
@@ -47,8 +47,8 @@ def cost(drawn, drawing):
     return loss_of(drawing)(drawn, None).lines.item()
 
 
-def drawings(hand):
-    return [(drawing_of(scene(2, kind), hand, 64) + 1) / 2 for kind in TRAINED_KINDS]
+def drawings(style):
+    return [(drawing_of(scene(2, kind), style, 64) + 1) / 2 for kind in TRAINED_KINDS]
 
 
 def rows():
@@ -62,25 +62,29 @@ def features(seed):
     return invented.features(ANATOMY, SIZE, SIZE, timesteps=TIMES, seed=seed)
 
 
-def lessons(asked=None):
+def examples(asked=None):
     def again(number):
         if asked is not None:
             asked.append(number)
         return features(20 + number)
 
     loss, embeddings = loss_of(rows()), [torch.ones(1, 3), -torch.ones(1, 3)]
-    echo = Again(again, lambda _, ink: ink.flip(3))
-    return Lessons(Shelf(features), [loss], Shelf(lambda i: features(10 + i)), embeddings, echo)
+    echo = SampleViews(again, lambda _, ink: ink.flip(3))
+    return Examples(
+        FeatureCache(features), [loss], FeatureCache(lambda i: features(10 + i)), embeddings, echo
+    )
 
 
 def trainer(folder, *, learning=LEARNING, given=None):
     network = SketchNetwork(ANATOMY, timesteps=TIMES)
-    return Trainer(network, given or lessons(), learning, 0, folder / "training.safetensors", "key")
+    return Trainer(
+        network, given or examples(), learning, 0, folder / "training.safetensors", "key"
+    )
 
 
-@pytest.mark.parametrize("hand", STYLES)
-def test_the_true_drawing_of_every_hand_has_nearly_all_of_its_lines(hand):
-    for true in drawings(hand):
+@pytest.mark.parametrize("style", STYLES)
+def test_the_true_drawing_of_every_style_has_nearly_all_of_its_lines(style):
+    for true in drawings(style):
         assert cost(true, true) < 0.05
         assert cost(1 - 0.8 * (1 - true), true) < 0.12  # paler: most lines are lines still
         assert cost(1 - 0.2 * (1 - true), true) > 0.6  # nothing of it is a line to the measure
@@ -100,8 +104,8 @@ def test_alike_asks_a_view_for_all_that_is_drawn_of_its_picture_however_faintly(
     loss, wanted = loss_of(rows()), rows().transpose(2, 3).contiguous()
 
     def alike(drawn, wanted):
-        view = Seen(drawn, wanted)
-        return loss(rows(), Sampled(rows(), torch.ones(1, 3), view)).alike.item()
+        view = SampleView(drawn, wanted)
+        return loss(rows(), Sampled(rows(), torch.ones(1, 3), view)).consistency.item()
 
     assert alike(wanted, wanted) == pytest.approx(0, abs=1e-6)
     assert alike(wanted, 1 - 0.3 * (1 - wanted)) == pytest.approx(0, abs=1e-6)
@@ -113,8 +117,8 @@ def test_alike_asks_a_view_for_all_that_is_drawn_of_its_picture_however_faintly(
 def test_alike_pulls_at_the_view_and_not_at_what_it_should_be():
     first = torch.full((1, 1, SIZE, SIZE), 0.7).requires_grad_()
     second = torch.full((1, 1, SIZE, SIZE), 0.7).requires_grad_()
-    sample = Sampled(first, torch.ones(1, 3), Seen(second, rows()))
-    loss_of(rows())(rows(), sample).alike.backward()
+    sample = Sampled(first, torch.ones(1, 3), SampleView(second, rows()))
+    loss_of(rows())(rows(), sample).consistency.backward()
     assert first.grad is None
     assert (second.grad[..., 10:12, :] > 0).all()  # darker there
     assert (second.grad[..., 16:, :] < 0).all()  # whiter elsewhere
@@ -122,21 +126,22 @@ def test_alike_pulls_at_the_view_and_not_at_what_it_should_be():
 
 def test_alike_counts_nothing_in_the_first_half_and_all_in_the_last_quarter():
     found = [weights_at(i, LEARNING) for i in range(8)]
-    assert [one.alike for one in found] == [0, 0, 0, 0, 0, 10, 20, 20]
-    assert {replace(one, alike=20.0) for one in found} == {LEARNING.weights}
+    assert [one.consistency for one in found] == [0, 0, 0, 0, 0, 10, 20, 20]
+    assert {replace(one, consistency=20.0) for one in found} == {LEARNING.weights}
 
 
 def test_views_of_samples_are_read_only_where_they_count(tmp_path):
     asked = []
-    trace = trainer(tmp_path, given=lessons(asked))()
+    trace = trainer(tmp_path, given=examples(asked))()
     assert set(asked) == {1}  # the second half learns from the second of two samples
-    assert [row["alike"] > 0 for row in trace] == [False] * 5 + [True] * 3
+    assert [row["consistency"] > 0 for row in trace] == [False] * 5 + [True] * 3
     none = []
     published = replace(LEARNING, weights=Weights())
     folder = tmp_path / "published"
     folder.mkdir()
     assert all(
-        row["alike"] == 0 for row in trainer(folder, learning=published, given=lessons(none))()
+        row["consistency"] == 0
+        for row in trainer(folder, learning=published, given=examples(none))()
     )
     assert not none
 
@@ -179,7 +184,7 @@ class Shown(Features):
     number: int
 
 
-class Looking(Study):
+class Looking(StyleTraining):
     """A study that shows the views instead of reading them."""
 
     def _of_view(self, image, number):
@@ -190,8 +195,8 @@ def test_a_view_of_a_sample_and_its_ink_are_bent_alike():
     ink = rows()
     picture = (2 * ink - 1).expand(-1, 3, -1, -1)
     study = Looking(None, None, replace(LEARNING, views=5), None, None, None, seed=0)
-    again = study._again([picture, picture])
-    shelf = []
+    again = study._sample_views([picture, picture])
+    cache = []
     for number in (0, 1):
         seen, moved = again.features(number), again.moved(number, ink)
         line, paper = moved < 0.02, moved > 0.98
@@ -199,9 +204,9 @@ def test_a_view_of_a_sample_and_its_ink_are_bent_alike():
         assert (colours[0].mean(0) - colours[1].mean(0)).abs().max() > 0.1
         assert all(float(each.std(0).max()) < 0.1 for each in colours)
         assert seen.number == 5 + number  # the numbers before are of views of the drawn picture
-        shelf.append(moved)
-    assert not torch.equal(*shelf)
-    assert torch.equal(again.moved(0, ink), shelf[0])
+        cache.append(moved)
+    assert not torch.equal(*cache)
+    assert torch.equal(again.moved(0, ink), cache[0])
 
 
 def test_the_published_settings_know_nothing_of_this():
@@ -210,13 +215,13 @@ def test_the_published_settings_know_nothing_of_this():
         ["plugin=sketch", "experiment=sketch_diffsketch"],
     ):
         found = compose(words).plugin
-        assert (found.lines, found.alike, found.mixing, found.contrast) == (0, 0, 1, 1)
+        assert (found.lines, found.consistency, found.mixing, found.contrast) == (0, 0, 1, 1)
     own = compose(["plugin=sketch"]).plugin
-    assert min(own.lines, own.alike) > 0
+    assert min(own.lines, own.consistency) > 0
     assert min(own.mixing, own.contrast) > 1
 
 
 def test_a_view_whose_two_sketches_differ_in_size_is_refused():
-    view = Seen(rows(), rows()[..., :-1])
+    view = SampleView(rows(), rows()[..., :-1])
     with pytest.raises(ShapeError, match="sketch that the view should have must be"):
         loss_of(rows())(rows(), Sampled(rows(), torch.ones(1, 3), view))

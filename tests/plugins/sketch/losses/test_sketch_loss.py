@@ -121,7 +121,7 @@ def test_the_scale_of_the_embeddings_is_no_matter(scale):
         one = loss(drawing(10), Sampled(drawing(4), loss.embed(picture(6))))
         found.append(one.as_floats())
     assert found[0] == pytest.approx(found[1], abs=1e-6)
-    assert found[0].pop("alike") == 0  # of a view, of which there is none
+    assert found[0].pop("consistency") == 0  # of a view, of which there is none
     assert all(0.01 < value < 2 for value in found[0].values())
 
 
@@ -166,7 +166,7 @@ def test_each_term_is_what_its_formula_says():
             "across": turned((got - there)[None], (target - at)[None]),
             "within": turned((got - target)[None], (there - at)[None]),
             "lines": 1 - line_score(drawn, sketch),
-            "alike": 0,
+            "consistency": 0,
         },
         abs=1e-12,
     )
@@ -174,7 +174,9 @@ def test_each_term_is_what_its_formula_says():
 
 def test_the_total_is_the_weighted_sum():
     values = torch.rand(7, generator=generator(0), dtype=torch.float64)
-    own = Weights(l1=2.0, perceptual=3.0, clip=5.0, across=7.0, within=11.0, lines=13.0, alike=17.0)
+    own = Weights(
+        l1=2.0, perceptual=3.0, clip=5.0, across=7.0, within=11.0, lines=13.0, consistency=17.0
+    )
     for weights, factors in (
         (Weights(), [30, 15, 30, 1, 1, 0, 0]),
         (own, [2, 3, 5, 7, 11, 13, 17]),
@@ -328,7 +330,7 @@ def test_no_gradient_reaches_the_frozen_networks_or_what_was_embedded_before(cli
     source, sample = (drawing(seed, (32, 32)).float().requires_grad_() for seed in (3, 4))
     found = loss(source, Sampled(sample, loss.embed(other)))
     found.total(Weights()).backward()
-    assert all(value > 0 for name, value in found.as_floats().items() if name != "alike")
+    assert all(value > 0 for name, value in found.as_floats().items() if name != "consistency")
     assert source.grad.abs().sum() > 0
     assert sample.grad.abs().sum() > 0
     assert image.grad is sketch.grad is other.grad is None

@@ -5,14 +5,14 @@ import torch
 
 from featurekit.scenes import HELD_OUT_SEEDS, KINDS, TRAIN_SEEDS
 from featurekit_sketch.inputs import bundled
-from featurekit_sketch.metrics.held_out import Exam, means, scores
+from featurekit_sketch.metrics.held_out import HeldOutDrawings, means, scores
 
 SIZE = 32
 
 
 @pytest.fixture(scope="module")
 def exam():
-    return Exam.of("brush", SIZE, tests=2)
+    return HeldOutDrawings.of("brush", SIZE, tests=2)
 
 
 def test_the_true_drawing_scores_full_marks(exam):
@@ -49,7 +49,7 @@ def test_edges_are_lines_of_full_black_where_the_picture_changes(exam):
 
 def test_marks_are_by_kind_and_means_over_kinds(exam):
     truths = {"face": exam.truths("face"), "shapes": torch.ones(2, 1, SIZE, SIZE)}
-    marks = exam.marks(truths)
+    marks = exam.figures(truths)
     assert marks["face"]["f1"] == pytest.approx(1, abs=1e-6)
     assert marks["shapes"]["f1"] == 0
     assert means(marks, ["face", "shapes"])["f1"] == pytest.approx(0.5, abs=1e-6)

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from invented import Held, anatomy, configs, features, one_half
+from invented import Held, configs, feature_taps, features, one_half
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from featurekit_sketch.network import aggregation as levels
 from featurekit_sketch.network.aggregation import Levels
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 
 TENTH = {"block_out_channels": [32, 64, 128, 128], "norm_num_groups": 8}
 GROUPS = {"whole": 2**30, "as at full size": levels.GROUP // 40, "one by one": 1}
@@ -20,7 +20,7 @@ GROUPS = {"whole": 2**30, "as at full size": levels.GROUP // 40, "one by one": 1
 def tenth():
     """SD's blocks with a tenth of its channels, and maps of a picture of half its side."""
     found = configs("sd15")
-    maps = Anatomy.of(found["unet"] | TENTH, found["vae"])
+    maps = FeatureTaps.of(found["unet"] | TENTH, found["vae"])
     return SimpleNamespace(maps=maps, given=features(maps, 256, 256).unet)
 
 
@@ -77,7 +77,7 @@ def gradients(found, given):
 
 
 def test_the_mean_is_that_of_everything_joined_in_all_groupings(monkeypatch):
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given, found = features(maps, 128, 64, rows=2).unet, made(maps)
     with torch.no_grad():
         expected = naive(found, maps, given)
@@ -112,7 +112,7 @@ def test_what_counts_held_memory_counts_it():
 
 
 def test_groups_of_the_full_size_are_of_few_timesteps_and_small_ones_whole():
-    found = Levels(anatomy("narrow"), timesteps=13, checkpointed=False).low
+    found = Levels(feature_taps("narrow"), timesteps=13, checkpointed=False).low
     full = torch.empty(1, 13, 2, 320, 32, 32, device="meta")
     found.width = 960
     assert [one.shape[1] for one in found._groups([full], (32, 32))] == [2] * 6 + [1]
@@ -123,7 +123,7 @@ def test_groups_of_the_full_size_are_of_few_timesteps_and_small_ones_whole():
 @pytest.mark.parametrize("group", GROUPS)
 def test_computing_again_changes_neither_result_nor_gradient_and_keeps_less(group, monkeypatch):
     monkeypatch.setattr(levels, "GROUP", GROUPS[group])
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = features(maps, 64, 64, timesteps=4).unet
     kept, again = (made(maps, timesteps=4, checkpointed=again) for again in (False, True))
     for one, other in zip(
@@ -145,7 +145,7 @@ def test_without_gradients_nothing_is_prepared_to_be_computed_again(monkeypatch)
         raise AssertionError
 
     monkeypatch.setattr(levels, "checkpoint", refused)
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     with torch.no_grad():
         made(maps, checkpointed=True)(features(maps, 64, 64).unet)
 
@@ -153,7 +153,7 @@ def test_without_gradients_nothing_is_prepared_to_be_computed_again(monkeypatch)
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("name", ["narrow", "embedded"])
 def test_a_pair_that_is_one_map_gives_the_same_for_half_the_work(name, rows):
-    maps = anatomy(name)
+    maps = feature_taps(name)
     once = one_half(features(maps, 64, 64, rows=rows)).unet
     twice = {tap: one.contiguous() for tap, one in once.items()}
     found, answers, works = made(maps), [], []
@@ -170,7 +170,7 @@ def test_a_pair_that_is_one_map_gives_the_same_for_half_the_work(name, rows):
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("name", ["narrow", "embedded"])
 def test_where_kernels_do_not_depend_on_rows_it_is_the_same_to_the_last_bit(name, rows):
-    maps = anatomy(name)
+    maps = feature_taps(name)
     once = one_half(features(maps, 64, 64, rows=rows, dtype=torch.float64)).unet
     twice = {tap: one.contiguous() for tap, one in once.items()}
     found = made(maps).double()
@@ -179,7 +179,7 @@ def test_where_kernels_do_not_depend_on_rows_it_is_the_same_to_the_last_bit(name
 
 
 def test_one_pair_of_two_maps_is_enough_to_compute_both_halves():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = one_half(features(maps, 64, 64, timesteps=3, dtype=torch.float64)).unet
     found = made(maps, timesteps=3).double()
     with torch.no_grad():
@@ -194,19 +194,19 @@ def test_one_pair_of_two_maps_is_enough_to_compute_both_halves():
 
 
 def test_weights_begin_equal_and_sum_to_1_at_any_time():
-    first = Levels(anatomy("narrow"), timesteps=13, checkpointed=False)
+    first = Levels(feature_taps("narrow"), timesteps=13, checkpointed=False)
     assert first.low.logits.shape == (9, 13)
     assert first.top.logits.shape == (3, 14)
     torch.testing.assert_close(first.low.weights(), torch.full((9, 13), 1 / 117))
     torch.testing.assert_close(first.top.weights(), torch.full((3, 14), 1 / 42))
-    drawn = made(anatomy("narrow"))
+    drawn = made(feature_taps("narrow"))
     for level in (drawn.low, drawn.top):
         assert level.weights().std() > 1e-4
         assert float(level.weights().sum().detach()) == pytest.approx(1, abs=1e-6)
 
 
 def test_the_report_names_each_tap_and_timestep():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     found = made(maps)
     report = found.mixing()
     assert list(report) == ["low", "top"]

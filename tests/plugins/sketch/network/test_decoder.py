@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from invented import anatomy, features
+from invented import feature_taps, features
 from torch import nn
 from torch.nn import functional
 
@@ -25,14 +25,14 @@ def incoming(decoder):
 )
 def test_the_channels_of_sd_1_are_the_published_ones(carried, adorned, channels):
     with torch.device("meta"):
-        decoder = Decoder(anatomy("sd15"), carried=carried, adorned=adorned)
+        decoder = Decoder(feature_taps("sd15"), carried=carried, adorned=adorned)
     assert incoming(decoder) == channels
     assert [one[1].out_channels for one in decoder.fusers] == [256, 128, 64]
     assert (decoder.out[0].out_channels, decoder.out[-1].out_channels) == (64, 1)
 
 
 def test_the_embedded_model_s_channels():
-    decoder = Decoder(anatomy("embedded"), carried=160, adorned=True)
+    decoder = Decoder(feature_taps("embedded"), carried=160, adorned=True)
     assert incoming(decoder) == [160 + 4 * 16, 64 + 2 * 8, 32 + 2 * 8 + 3]
 
 
@@ -56,7 +56,7 @@ def published(decoder, carried, stages, picture):
 
 
 def test_it_draws_what_the_published_arithmetic_draws():
-    maps = anatomy("embedded")
+    maps = feature_taps("embedded")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         decoder = Decoder(maps, carried=32, adorned=True).double()
@@ -72,7 +72,7 @@ def test_it_draws_what_the_published_arithmetic_draws():
 
 
 def test_a_picture_brighter_than_white_is_not_clamped():
-    maps = anatomy("embedded")
+    maps = feature_taps("embedded")
     decoder = Decoder(maps, carried=0, adorned=True)
     given = features(maps, 32, 32)
     stages = [[given.vae[tap.name] for tap in stage] for stage in maps.decoder]

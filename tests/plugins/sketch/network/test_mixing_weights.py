@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from invented import anatomy
+from invented import feature_taps
 
 from featurekit_sketch.network.mixing_weights import shares
 from featurekit_sketch.network.sketch_network import SketchNetwork
@@ -10,7 +10,7 @@ from featurekit_sketch.network.sketch_network import SketchNetwork
 
 @pytest.fixture(scope="module")
 def network():
-    made = SketchNetwork(anatomy("narrow"), timesteps=5)
+    made = SketchNetwork(feature_taps("narrow"), timesteps=5)
     with torch.no_grad():
         for level in (made.levels.low, made.levels.top):
             draw = torch.Generator().manual_seed(len(level.taps))
@@ -38,4 +38,4 @@ def test_the_share_of_the_first_level_is_what_the_second_leaves(network):
 
 
 def test_a_network_without_the_unet_looks_at_none_of_it():
-    assert shares(SketchNetwork(anatomy("narrow"), sources=("vae",)).mixing()) == {}
+    assert shares(SketchNetwork(feature_taps("narrow"), sources=("vae",)).mixing()) == {}

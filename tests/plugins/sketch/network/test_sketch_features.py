@@ -1,11 +1,11 @@
 """Features: pictures are joined in order, and pairs that are one map twice stay so."""
 
 import torch
-from invented import anatomy, features, one_half
+from invented import feature_taps, features, one_half
 
 from featurekit_sketch.network.features import Features
 
-SMALL = anatomy("embedded")
+SMALL = feature_taps("embedded")
 
 
 def shared(given):

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from invented import anatomy, features
+from invented import feature_taps, features
 from safetensors.torch import load, save
 
 from featurekit import load_backbone
 from featurekit.core.errors import ConfigError, ShapeError, UnknownNameError
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import noised_way
+from featurekit_sketch.sampling.noising_paths import noised_path
 
 VARIANTS = [("unet", "vae"), ("vae",), ("unet",)]
 
@@ -22,7 +22,7 @@ def count(module):
 
 def sd_network(**settings):
     with torch.device("meta"):
-        return SketchNetwork(anatomy("sd15"), **settings)
+        return SketchNetwork(feature_taps("sd15"), **settings)
 
 
 def row(given, i):
@@ -52,7 +52,7 @@ def test_parts_that_are_not_used_do_not_exist():
 @pytest.mark.parametrize("sources", VARIANTS)
 @pytest.mark.parametrize("name", ["narrow", "embedded"])
 def test_every_parameter_learns_and_is_in_the_state(name, sources):
-    maps = anatomy(name)
+    maps = feature_taps(name)
     network = SketchNetwork(maps, sources=sources).double()
     given = features(maps, 64, 64, timesteps=13, dtype=torch.float64)
     (network(given) - 0.5).square().mean().backward()
@@ -64,7 +64,7 @@ def test_every_parameter_learns_and_is_in_the_state(name, sources):
 
 
 def test_every_layer_at_every_timestep_every_map_and_the_picture_count_each_in_its_own_way():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     base, other = (features(maps, 64, 32, seed=seed) for seed in (0, 1))
     layers = [(tap.name, t) for tap in maps.unet for t in range(13)]
     changes = [*layers, *(tap.name for tap in maps.vae), "image"]
@@ -89,7 +89,7 @@ def test_every_layer_at_every_timestep_every_map_and_the_picture_count_each_in_i
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_each_half_of_the_pair_counts(half):
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     base = features(maps, 64, 64)
     network = SketchNetwork(maps)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_each_half_of_the_pair_counts(half):
 
 @pytest.mark.parametrize("name", ["narrow", "embedded"])
 def test_rows_of_a_batch_are_drawn_as_if_alone(name):
-    maps = anatomy(name)
+    maps = feature_taps(name)
     network, given = SketchNetwork(maps), features(maps, 64, 64, rows=3)
     with torch.no_grad():
         together = network(given)
@@ -115,7 +115,7 @@ def test_rows_of_a_batch_are_drawn_as_if_alone(name):
 @pytest.mark.parametrize("sources", VARIANTS)
 @pytest.mark.parametrize("name", ["narrow", "embedded"])
 def test_a_sketch_has_the_picture_s_size_even_where_the_coarsest_maps_are_rounded_up(name, sources):
-    maps = anatomy(name)
+    maps = feature_taps(name)
     with torch.no_grad():
         drawn = SketchNetwork(maps, sources=sources)(features(maps, 96, 160))
     assert drawn.shape == (1, 1, 96, 160)
@@ -124,10 +124,10 @@ def test_a_sketch_has_the_picture_s_size_even_where_the_coarsest_maps_are_rounde
 
 def test_it_takes_what_is_read_off_a_model():
     backbone = load_backbone("random", device="cpu")
-    maps, timesteps = anatomy("embedded"), (1, 401)
+    maps, timesteps = feature_taps("embedded"), (1, 401)
     clean = torch.randn(1, 8, 24, 40, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        way = noised_way(backbone, clean, timesteps, seed=0)
+        way = noised_path(backbone, clean, timesteps, seed=0)
         given = read(backbone, maps, way, backbone.embed("a face").states)
         drawn = SketchNetwork(maps, timesteps=2)(given)
     assert drawn.shape == (1, 1, 96, 160)
@@ -135,7 +135,7 @@ def test_it_takes_what_is_read_off_a_model():
 
 @pytest.mark.parametrize("sources", VARIANTS)
 def test_saved_and_loaded_it_draws_the_same(sources):
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = features(maps, 64, 64)
     network = SketchNetwork(maps, sources=sources)
     other = SketchNetwork(maps, sources=sources, seed=1)
@@ -145,7 +145,7 @@ def test_saved_and_loaded_it_draws_the_same(sources):
 
 
 def test_first_weights_come_from_the_seed_alone_and_leave_the_random_state_as_it_was():
-    maps, state = anatomy("narrow"), torch.random.get_rng_state()
+    maps, state = feature_taps("narrow"), torch.random.get_rng_state()
     first, same, other = (SketchNetwork(maps, seed=seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -157,7 +157,7 @@ def test_first_weights_come_from_the_seed_alone_and_leave_the_random_state_as_it
 
 @pytest.mark.parametrize("contrast", [1.0, 1.5, 4.0])
 def test_contrast_is_about_a_light_grey_and_stays_in_the_weights(contrast):
-    maps = anatomy("embedded")
+    maps = feature_taps("embedded")
     plain, sharp, loaded = (SketchNetwork(maps) for _ in range(3))
     sharp.sharpen(contrast)
     loaded.load_state_dict(sharp.state_dict())
@@ -169,7 +169,7 @@ def test_contrast_is_about_a_light_grey_and_stays_in_the_weights(contrast):
 
 
 def test_computing_again_trains_the_same():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given, grads = features(maps, 64, 64), []
     for checkpointed in (False, True):
         network = SketchNetwork(maps, checkpointed=checkpointed)
@@ -179,7 +179,7 @@ def test_computing_again_trains_the_same():
 
 
 def test_what_is_not_used_may_be_missing():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = features(maps, 64, 64)
     with torch.no_grad():
         for sources, less in (
@@ -196,7 +196,7 @@ def test_what_is_not_used_may_be_missing():
 
 @pytest.mark.parametrize("name", ["u0.1", "u3.2", "v0.4", "v3.0"])
 def test_a_missing_map_is_refused_by_name(name):
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = features(maps, 64, 64)
     kind = {"u": "unet", "v": "vae"}[name[0]]
     fewer = {key: one for key, one in getattr(given, kind).items() if key != name}
@@ -205,14 +205,14 @@ def test_a_missing_map_is_refused_by_name(name):
 
 
 def test_maps_of_other_timesteps_are_refused_by_name():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     with pytest.raises(ShapeError, match=r"unet map 'u0.0' must be .*t=13.*, got \(1, 12, 2"):
         SketchNetwork(maps)(features(maps, 64, 64, timesteps=12))
 
 
 @pytest.mark.parametrize("name", ["u1.0", "v2.1"])
 def test_maps_of_another_picture_s_size_are_refused_by_name(name):
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given, larger = features(maps, 64, 64), features(maps, 128, 64)
     kind = {"u": "unet", "v": "vae"}[name[0]]
     mixed = {**getattr(given, kind), name: getattr(larger, kind)[name]}
@@ -221,14 +221,14 @@ def test_maps_of_another_picture_s_size_are_refused_by_name(name):
 
 
 def test_a_picture_between_two_cells_is_refused():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     given = features(maps, 64, 64)
     with pytest.raises(ShapeError, match="multiples of 8, got 60x64"):
         SketchNetwork(maps)(replace(given, image=given.image[..., :60, :]))
 
 
 def test_unknown_sources_no_sources_and_no_timesteps_are_refused():
-    maps = anatomy("narrow")
+    maps = feature_taps("narrow")
     with pytest.raises(UnknownNameError, match="no source of maps named 'clip'"):
         SketchNetwork(maps, sources=("unet", "clip"))
     with pytest.raises(ConfigError, match="at least one of unet, vae, got none"):

@@ -9,11 +9,16 @@ from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError
 from featurekit.diffusion.noise import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.scenes import held_out_scenes
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling import noising_paths as ways
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import Way, generated_ways, inverted_way, noised_way
+from featurekit_sketch.sampling.noising_paths import (
+    NoisingPath,
+    generated_paths,
+    inverted_path,
+    noised_path,
+)
 from featurekit_sketch.sampling.representative_timesteps import levels_of, timesteps_of
 
 STEPS, GUIDANCE, SEEDS = 14, 3.0, (5, 9)
@@ -37,7 +42,7 @@ def generated(backbone, states):
     rows, told = [], []
     hook = backbone.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     asked = states.clone().requires_grad_()
-    ways = generated_ways(
+    ways = generated_paths(
         backbone,
         asked,
         guidance=GUIDANCE,
@@ -96,14 +101,16 @@ def test_the_noisiest_latent_may_be_the_first_noise_itself(generated):
 
 
 def test_the_same_seed_twice_is_equal_bit_for_bit(backbone, states, generated):
-    again = generated_ways(backbone, states, guidance=GUIDANCE, steps=STEPS, seeds=SEEDS)
+    again = generated_paths(backbone, states, guidance=GUIDANCE, steps=STEPS, seeds=SEEDS)
     for first, second in zip(generated[0], again, strict=True):
         assert torch.equal(first.latents, second.latents)
         assert torch.equal(first.clean, second.clean)
 
 
 def test_a_row_is_the_same_alone_as_in_a_batch(backbone, states, generated):
-    (alone,) = generated_ways(backbone, states[1:], guidance=GUIDANCE, steps=STEPS, seeds=SEEDS[1:])
+    (alone,) = generated_paths(
+        backbone, states[1:], guidance=GUIDANCE, steps=STEPS, seeds=SEEDS[1:]
+    )
     together = generated[0][1]
     assert relative(alone.latents, together.latents) < 1e-5
     assert relative(alone.clean, together.clean) < 1e-5
@@ -119,7 +126,7 @@ def test_guidance_costs_two_rows_a_picture_and_step_and_progress_is_told(generat
 def test_a_guidance_of_1_costs_one_row_a_picture_and_step(backbone, states):
     rows, before = [], torch.get_rng_state()
     hook = backbone.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
-    generated_ways(backbone, states[:1], guidance=1, steps=STEPS, seeds=(0,))
+    generated_paths(backbone, states[:1], guidance=1, steps=STEPS, seeds=(0,))
     hook.remove()
     assert rows == [1] * STEPS
     assert torch.equal(torch.get_rng_state(), before)  # and the global random state is left alone
@@ -135,7 +142,7 @@ def test_generated_ways_own_their_memory_and_hold_no_graph(generated):
 def test_a_noised_way_mixes_by_the_signal_with_one_noise_at_all_timesteps(backbone):
     clean = normal(1, 8, 8, 12, seed=1)
     timesteps = (1, 61, 501, 941)
-    way = noised_way(backbone, clean, timesteps, seed=7)
+    way = noised_path(backbone, clean, timesteps, seed=7)
     assert way.timesteps == timesteps
     assert way.clean is clean
     eps = normal(1, 8, 8, 12, seed=7).double()
@@ -149,12 +156,12 @@ def test_noise_depends_on_seed_and_size_alone(backbone):
     first, second = normal(1, 8, 8, 8, seed=1), normal(1, 8, 8, 8, seed=2)
     noises = [
         way.latents[-1] - float(backbone.noise.alpha_bars[941]) ** 0.5 * way.clean[0]
-        for way in (noised_way(backbone, z, (941,), seed=0) for z in (first, second))
+        for way in (noised_path(backbone, z, (941,), seed=0) for z in (first, second))
     ]
     assert (noises[0] - noises[1]).abs().max() < 1e-5
-    one, few = (noised_way(backbone, first, t, seed=0) for t in ((941,), (61, 941)))
+    one, few = (noised_path(backbone, first, t, seed=0) for t in ((941,), (61, 941)))
     assert torch.equal(one.latents[-1], few.latents[-1])
-    assert not torch.equal(one.latents, noised_way(backbone, first, (941,), seed=1).latents)
+    assert not torch.equal(one.latents, noised_path(backbone, first, (941,), seed=1).latents)
 
 
 @torch.no_grad()
@@ -165,7 +172,7 @@ def error_of_return(steps):
     clean = backbone.encode(fk.load_image(scene.image(64)))
     conditioning = backbone.embed(scene.caption())
     schedule = Schedule.ddim(backbone.noise, steps)
-    way = inverted_way(backbone, clean, schedule, conditioning.states)
+    way = inverted_path(backbone, clean, schedule, conditioning.states)
     assert way.timesteps == timesteps_of(schedule)
     assert way.latents.shape == (13, *clean.shape[1:])
     assert way.clean is clean
@@ -185,8 +192,8 @@ def test_a_face_comes_back_within_2_percent_in_200_steps():
 
 
 def test_a_sketch_sees_nothing_of_the_levels_that_are_not_listed(backbone, states, monkeypatch):
-    anatomy = Anatomy.of(backbone.unet.config, backbone.vae.config)
-    network, listed = SketchNetwork(anatomy), levels_of(16)
+    feature_taps = FeatureTaps.of(backbone.unet.config, backbone.vae.config)
+    network, listed = SketchNetwork(feature_taps), levels_of(16)
 
     @torch.no_grad()
     def drawn(disturbed):
@@ -197,8 +204,8 @@ def test_a_sketch_sees_nothing_of_the_levels_that_are_not_listed(backbone, state
             return sample(predict, start, schedule, on_step=keep, progress=progress)
 
         monkeypatch.setattr(ways, "sample", along)
-        (way,) = generated_ways(backbone, states[:1], guidance=1, steps=16, seeds=(0,))
-        return network(read(backbone, anatomy, way, states[:1]))
+        (way,) = generated_paths(backbone, states[:1], guidance=1, steps=16, seeds=(0,))
+        return network(read(backbone, feature_taps, way, states[:1]))
 
     as_it_is = drawn(())
     unlisted = set(range(16)) - set(listed)
@@ -211,7 +218,7 @@ def test_a_sketch_sees_nothing_of_the_levels_that_are_not_listed(backbone, state
 def test_inversion_calls_the_network_once_a_level_and_says_so(backbone, states):
     rows, told = [], []
     hook = backbone.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
-    way = inverted_way(
+    way = inverted_path(
         backbone,
         normal(1, 8, 8, 8).requires_grad_(),
         Schedule.ddim(backbone.noise, 25),
@@ -234,44 +241,44 @@ def test_a_way_goes_to_another_device_as_a_whole(generated):
 
 def test_a_half_model_draws_float32_ways_from_float32_states(states):
     half = fk.load_backbone("random", dtype="bfloat16")
-    (way,) = generated_ways(half, states[:1], guidance=2.0, steps=STEPS, seeds=(0,))
+    (way,) = generated_paths(half, states[:1], guidance=2.0, steps=STEPS, seeds=(0,))
     assert way.latents.dtype == way.clean.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
     ("latents", "timesteps", "clean", "message"),
     [
-        ((2, 8, 4, 4), (1,), (1, 8, 4, 4), "latents of a way must be .t=1 c h w"),
-        ((8, 4, 4), (1,), (1, 8, 4, 4), "latents of a way must be"),
-        ((1, 8, 4, 4), (1,), (1, 8, 4, 5), "clean latent of a way must be .1 c=8 h=4 w=4"),
-        ((1, 8, 4, 4), (1,), (2, 8, 4, 4), "clean latent of a way must be"),
-        ((1, 8, 4, 4), (1,), (8, 4, 4), "clean latent of a way must be"),
+        ((2, 8, 4, 4), (1,), (1, 8, 4, 4), "latents of a noising path must be .t=1 c h w"),
+        ((8, 4, 4), (1,), (1, 8, 4, 4), "latents of a noising path must be"),
+        ((1, 8, 4, 4), (1,), (1, 8, 4, 5), "clean latent of a noising path must be .1 c=8 h=4 w=4"),
+        ((1, 8, 4, 4), (1,), (2, 8, 4, 4), "clean latent of a noising path must be"),
+        ((1, 8, 4, 4), (1,), (8, 4, 4), "clean latent of a noising path must be"),
     ],
 )
 def test_parts_that_do_not_belong_together_are_refused(latents, timesteps, clean, message):
     with pytest.raises(ShapeError, match=message):
-        Way(torch.zeros(latents), timesteps, torch.zeros(clean))
+        NoisingPath(torch.zeros(latents), timesteps, torch.zeros(clean))
 
 
 def test_several_pictures_where_one_is_asked_for_are_refused(backbone, states):
     schedule, two = Schedule.ddim(backbone.noise, 50), normal(2, 8, 4, 4)
     with pytest.raises(ShapeError, match="clean latent must be"):
-        noised_way(backbone, two, (1,), seed=0)
+        noised_path(backbone, two, (1,), seed=0)
     with pytest.raises(ShapeError, match="clean latent must be"):
-        inverted_way(backbone, two, schedule, states[:1])
+        inverted_path(backbone, two, schedule, states[:1])
     with pytest.raises(ShapeError, match="states must be"):
-        inverted_way(backbone, two[:1], schedule, states)
+        inverted_path(backbone, two[:1], schedule, states)
 
 
 def test_seeds_that_are_not_one_for_each_row_of_states_are_refused(backbone, states):
     with pytest.raises(ShapeError, match=r"states, one row a seed, must be \(b=3 n d"):
-        generated_ways(backbone, states, guidance=1, steps=STEPS, seeds=(0, 1, 2))
+        generated_paths(backbone, states, guidance=1, steps=STEPS, seeds=(0, 1, 2))
 
 
 def test_too_few_steps_and_unknown_timesteps_are_refused_before_any_work(backbone, states):
     with pytest.raises(ConfigError, match="got 10 steps"):
-        generated_ways(backbone, states[:1], guidance=1, steps=10, seeds=(0,))
+        generated_paths(backbone, states[:1], guidance=1, steps=10, seeds=(0,))
     with pytest.raises(ConfigError, match="got 10 steps"):
-        inverted_way(backbone, normal(1, 8, 4, 4), Schedule.ddim(backbone.noise, 10), states[:1])
+        inverted_path(backbone, normal(1, 8, 4, 4), Schedule.ddim(backbone.noise, 10), states[:1])
     with pytest.raises(NoiseLevelError, match="got 1000"):
-        noised_way(backbone, normal(1, 8, 4, 4), (1, 1000), seed=0)
+        noised_path(backbone, normal(1, 8, 4, 4), (1, 1000), seed=0)

@@ -7,7 +7,7 @@ import torch
 
 import featurekit as fk
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
-from featurekit_sketch.network.feature_taps import Anatomy
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.sampling import samples as samples_module
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.prior import fit_prior
@@ -66,8 +66,12 @@ def changed(before, folder):
 
 def alike(a, b, tolerance=0.0):
     """Whether two samples are one, by default bit for bit."""
-    pairs = ((a.way.latents, b.way.latents), (a.way.clean, b.way.clean), (a.states, b.states))
-    return a.way.timesteps == b.way.timesteps and all(
+    pairs = (
+        (a.noising.latents, b.noising.latents),
+        (a.noising.clean, b.noising.clean),
+        (a.states, b.states),
+    )
+    return a.noising.timesteps == b.noising.timesteps and all(
         (one - other).norm() <= tolerance * other.norm() for one, other in pairs
     )
 
@@ -81,8 +85,8 @@ def test_samples_come_back_in_order_with_thirteen_latents_each(made, sampler):
     assert sorted(path.name for path in folder.iterdir()) == [name_of(i) for i in range(COUNT)]
     assert told == [(0, COUNT), (COUNT, COUNT)]
     for i, sample in enumerate(samples):
-        assert sample.way.latents.shape == (13, 8, 16, 16)
-        assert sample.way.clean.shape == (1, 8, 16, 16)
+        assert sample.noising.latents.shape == (13, 8, 16, 16)
+        assert sample.noising.clean.shape == (1, 8, 16, 16)
         assert torch.equal(sample.states, sampler.condition(i))
     assert not alike(samples[0], samples[1], tolerance=0.1)
 
@@ -104,8 +108,8 @@ def test_what_is_kept_is_not_sampled_again(folder, made, sampler, rows):
     assert rows == []
     assert told == [(COUNT, COUNT)]
     for one, other in zip(again, made[1], strict=True):
-        assert torch.equal(one.way.latents, other.way.latents)
-        assert torch.equal(one.way.clean, other.way.clean)
+        assert torch.equal(one.noising.latents, other.noising.latents)
+        assert torch.equal(one.noising.clean, other.noising.clean)
         assert torch.equal(one.states, other.states)
 
 
@@ -170,8 +174,8 @@ def test_sampling_that_broke_off_while_writing_ends_like_one_that_did_not(
 
 def test_a_kept_picture_costs_26_rows_of_the_unet_to_read(backbone, folder, sampler, rows):
     (sample, *_) = sampler(folder, key="a")
-    anatomy = Anatomy.of(backbone.unet.config, backbone.vae.config)
-    read(backbone, anatomy, sample.way, sample.states)
+    feature_taps = FeatureTaps.of(backbone.unet.config, backbone.vae.config)
+    read(backbone, feature_taps, sample.noising, sample.states)
     assert sum(rows) == 26
 
 

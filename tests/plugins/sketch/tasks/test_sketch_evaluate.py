@@ -11,7 +11,7 @@ from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.metrics.held_out import FIGURES
 from featurekit_sketch.tasks import evaluate
-from featurekit_sketch.training.style_training import Study
+from featurekit_sketch.training.style_training import StyleTraining
 from featurekit_sketch.training.trainer import Trainer
 
 FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tests=1")
@@ -55,7 +55,7 @@ def test_the_same_command_again_learns_nothing_anew(evaluated, monkeypatch):
     def never(*_, **__):
         raise AssertionError("it was learnt already")
 
-    monkeypatch.setattr(Study, "learn", never)
+    monkeypatch.setattr(StyleTraining, "learn", never)
     again = fk.run(fk.compose(words(out)))
     assert again["metrics"]["held_out"] == record["metrics"]["held_out"]
 

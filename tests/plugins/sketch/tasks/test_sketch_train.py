@@ -219,6 +219,8 @@ def test_a_style_is_read_as_it_was_learnt(learnt, tmp_path):
         run("task=extract", *words, "plugin.features=inversion")
 
 
-def test_an_unknown_hand_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match=r"no plugin\.hand named 'brsh'; did you mean brush"):
-        run("plugin.hand=brsh", f"out={tmp_path / 'out'}")
+def test_an_unknown_drawing_style_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(
+        UnknownNameError, match=r"no plugin\.drawing_style named 'brsh'; did you mean brush"
+    ):
+        run("plugin.drawing_style=brsh", f"out={tmp_path / 'out'}")

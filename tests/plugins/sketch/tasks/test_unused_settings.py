@@ -1,6 +1,7 @@
 """Settings that a task passes over are refused; what it uses, and every default, is let through."""
 
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 from omegaconf import OmegaConf
@@ -30,6 +31,14 @@ def config(*words):
     return OmegaConf.to_object(fk.compose(["plugin=sketch", *words]).plugin)
 
 
+def test_no_file_of_settings_changes_what_a_task_refuses_to_see_changed():
+    refused = {name for names, _ in UNUSED.values() for name in names}
+    for path in files("featurekit_sketch.conf").joinpath("backbone_defaults").iterdir():
+        assert not refused & set(OmegaConf.load(path))
+    for path in files("featurekit_sketch.conf").joinpath("experiment").iterdir():
+        assert not refused & set(OmegaConf.load(path).plugin)
+
+
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("task", UNUSED)
 def test_defaults_suit_every_task(task, own):
@@ -39,7 +48,7 @@ def test_defaults_suit_every_task(task, own):
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ("train", ["plugin.hand=inline", "plugin.scene=3", "plugin.targets=[a.png]"]),
+        ("train", ["plugin.drawing_style=inline", "plugin.scene=3", "plugin.targets=[a.png]"]),
         ("extract", ["plugin.style=a.safetensors", "plugin.tile_px=64"]),
         ("extract", ["experiment=sketch_diffsketch", "plugin.style=a.safetensors"]),
         ("evaluate", ["plugin.scene=3", "plugin.features=inversion", "plugin.tests=2"]),
@@ -69,16 +78,31 @@ def test_a_style_is_drawn_in_as_it_was_learnt_whatever_the_default_is():
     [
         ("train", "plugin.style=a.st", False, r"style must .* got 'a\.st': task=train does not"),
         ("train", "plugin.style=a.st", True, r"style must .* task=extract draws in a style"),
-        ("train", "plugin.hand=inline", True, r"hand must .* not a picture of your own"),
+        (
+            "train",
+            "plugin.drawing_style=inline",
+            True,
+            r"drawing_style must .* not a picture of your own",
+        ),
         ("train", "plugin.scene=2", True, r"scene must .* got 2: .* leave out it or image"),
         ("train", "plugin.fit=true", False, r"fit must .* got True: there is no drawing to mend"),
         ("extract", "plugin.targets=[a.png]", True, r"targets must .* task=extract does not use"),
         ("extract", "plugin.drawing=a.png", True, r"drawing must .* task=train learns a style"),
         ("extract", "plugin.fit=true", True, r"fit must .* task=extract does not use it"),
-        ("extract", "plugin.hand=inline", True, r"hand must .* task=extract does not use it"),
+        (
+            "extract",
+            "plugin.drawing_style=inline",
+            True,
+            r"drawing_style must .* task=extract does not use it",
+        ),
         ("extract", "plugin.l1=3", True, r"l1 must .* got 3"),
         ("extract", "plugin.lpips=a.st", True, r"lpips must .* task=extract does not use it"),
-        ("evaluate", "plugin.hand=inline", False, r"hand must .* task=evaluate does not use it"),
+        (
+            "evaluate",
+            "plugin.drawing_style=inline",
+            False,
+            r"drawing_style must .* task=evaluate does not use it",
+        ),
         ("evaluate", "plugin.style=a.st", False, r"style must .* task=evaluate does not use it"),
         ("evaluate", "plugin.targets=[a.png]", False, r"targets must .* task=evaluate does not"),
     ],

@@ -19,10 +19,10 @@ from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import generated_ways
+from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.settings import Learning, Reading
 from featurekit_sketch.training.sketcher import Reader, Sketcher
-from featurekit_sketch.training.trainer import Lessons, Trainer
+from featurekit_sketch.training.trainer import Examples, Trainer
 
 SEED, STEPS, UNSEEN = 0, 16, 20
 LEARNING = Learning(iterations=100, learning_rate=1e-3, cool_down=0.5)
@@ -64,11 +64,11 @@ def taught(tmp_path_factory):
     with torch.no_grad():
         states = torch.cat([backbone.embed(caption).states for caption in captions()])
         seeds = range(1000 * SEED, 1000 * SEED + len(states))
-        ways = generated_ways(backbone, states, guidance=5.0, steps=STEPS, seeds=seeds)
+        ways = generated_paths(backbone, states, guidance=5.0, steps=STEPS, seeds=seeds)
         reader = Reader(backbone, Reading(steps=STEPS, seed=SEED), backbone.embed("").states)
         rows = zip(ways, states, strict=True)
-        features = [read(backbone, reader.anatomy, way, own[None]) for way, own in rows]
-    network = SketchNetwork(reader.anatomy, seed=SEED)
+        features = [read(backbone, reader.feature_taps, way, own[None]) for way, own in rows]
+    network = SketchNetwork(reader.feature_taps, seed=SEED)
     sketcher, clip = Sketcher(reader, network), open_clip.load(device="cpu")
     with torch.no_grad():
         before = sketcher.draw(features[0], 64, 64)
@@ -78,9 +78,9 @@ def taught(tmp_path_factory):
         source_image=features[0].image.clamp(-1, 1),
         drawing=truth(features[0]),
     )
-    lessons = Lessons(lambda _: features[0], [loss], lambda _: features[0], [])
+    examples = Examples(lambda _: features[0], [loss], lambda _: features[0], [])
     path = tmp_path_factory.mktemp("taught") / "training.safetensors"
-    Trainer(network, lessons, LEARNING, SEED, path, "key")()
+    Trainer(network, examples, LEARNING, SEED, path, "key")()
     return Taught(sketcher, features, ways[0], states[:1], before)
 
 

@@ -21,7 +21,7 @@ def reader(backbone, kind="noise"):
 def sketcher(backbone, kind="noise"):
     """One whose first weights are drawn, not learnt."""
     read = reader(backbone, kind)
-    return Sketcher(read, SketchNetwork(read.anatomy, seed=2).eval())
+    return Sketcher(read, SketchNetwork(read.feature_taps, seed=2).eval())
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import featurekit as fk
-from featurekit_sketch.sampling.noising_paths import generated_ways
+from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.sampling.prior import fit_prior
 from featurekit_sketch.sampling.samples import Sample
 from featurekit_sketch.settings import Learning, Reading, Sampling
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_training import Study
+from featurekit_sketch.training.style_training import StyleTraining
 
 STEPS = 16
 
@@ -21,14 +21,14 @@ def study():
     backbone = fk.load_backbone("random", device="cpu")
     prior = fit_prior(backbone, ("a red circle", "two blue houses", "a face"))
     reader = Reader(backbone, Reading(steps=STEPS), backbone.embed("").states.detach())
-    return Study(reader, Sampling(), Learning(), None, None, prior, seed=0)
+    return StyleTraining(reader, Sampling(), Learning(), None, None, prior, seed=0)
 
 
 @pytest.fixture(scope="module")
 def sample(study):
     with torch.no_grad():
         states = study.backbone.embed("a face").states
-    (way,) = generated_ways(study.backbone, states, guidance=1, steps=STEPS, seeds=(0,))
+    (way,) = generated_paths(study.backbone, states, guidance=1, steps=STEPS, seeds=(0,))
     return Sample(way, states)
 
 

@@ -14,20 +14,20 @@ from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.images.io import read_tensors
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.sketch_network import SketchNetwork
-from featurekit_sketch.sampling.feature_cache import Shelf
+from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.settings import Learning
 from featurekit_sketch.training import trainer as training
-from featurekit_sketch.training.trainer import Lessons, Trainer, rate_at
+from featurekit_sketch.training.trainer import Examples, Trainer, rate_at
 
-ANATOMY = invented.anatomy("embedded")
+ANATOMY = invented.feature_taps("embedded")
 SIZE, TIMES = 32, 2
 LEARNING = Learning(iterations=20, learning_rate=1e-3)
 CHILD = """
 import sys
 from pathlib import Path
 
-from featurekit_sketch import training
-from test_training import trainer
+from featurekit_sketch.training import trainer as training
+from test_trainer import trainer
 
 training.SAVE_SECONDS = 0.0
 trainer(Path(sys.argv[1]))(progress=lambda done, total: print(done, flush=True))
@@ -55,7 +55,7 @@ def features(seed):
     return invented.features(ANATOMY, SIZE, SIZE, timesteps=TIMES, seed=seed)
 
 
-def lessons(samples=3):
+def examples(samples=3):
     clip = FakeClip()
     ink = torch.ones(1, 1, SIZE, SIZE)
     ink[..., 4:6, :] = 0
@@ -64,12 +64,14 @@ def lessons(samples=3):
         for i in range(2)
     ]
     embeddings = [clip.encode_image(features(10 + i).image) for i in range(samples)]
-    return Lessons(Shelf(features), losses, Shelf(lambda i: features(10 + i)), embeddings)
+    return Examples(
+        FeatureCache(features), losses, FeatureCache(lambda i: features(10 + i)), embeddings
+    )
 
 
 def trainer(folder, *, learning=LEARNING, key="key", given=None):
     network = SketchNetwork(ANATOMY, timesteps=TIMES)
-    return Trainer(network, given or lessons(), learning, 0, folder / "training.safetensors", key)
+    return Trainer(network, given or examples(), learning, 0, folder / "training.safetensors", key)
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +162,12 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
 
 
 def test_without_samples_the_directions_count_nothing(tmp_path):
-    trace = trainer(tmp_path, given=lessons(samples=0))(until=3)
+    trace = trainer(tmp_path, given=examples(samples=0))(until=3)
     assert all(row["across"] == row["within"] == 0 for row in trace)
 
 
 def test_samples_come_in_order_and_all_of_them(tmp_path):
-    found = [lessons().chosen(i, 30, 0)[1] for i in range(30)]
+    found = [examples().chosen(i, 30, 0)[1] for i in range(30)]
     assert found == sorted(found)
     assert set(found) == {0, 1, 2}
 
@@ -180,7 +182,7 @@ def test_the_rate_falls_over_its_last_share_alone():
 
 
 def test_nan_ends_the_training_and_the_last_good_state_is_kept(tmp_path):
-    sick = lessons()
+    sick = examples()
     first = next(i for i in range(20) if sick.chosen(i, 20, 0)[0] == 1)
     poisoned = replace(features(1), image=features(1).image * float("nan"))
     sick = replace(sick, views=lambda number: poisoned if number == 1 else features(number))
@@ -222,7 +224,7 @@ def test_weights_that_a_step_made_infinite_are_never_kept(straight, tmp_path, mo
 
 def test_a_training_that_is_bad_from_the_start_keeps_nothing(tmp_path):
     poisoned = replace(features(0), image=features(0).image * float("nan"))
-    sick = replace(lessons(), views=lambda _: poisoned)
+    sick = replace(examples(), views=lambda _: poisoned)
     with pytest.raises(TrainingError, match=r"at iteration 0; .* so that nothing is kept"):
         trainer(tmp_path, given=sick)()
     assert list(tmp_path.iterdir()) == []
@@ -243,7 +245,7 @@ def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
         asked.append(number)
         return features(number)
 
-    shelf = Shelf(make, room=features(0).bytes)
+    cache = FeatureCache(make, room=features(0).bytes)
     for number in (0, 1, 0, 1):
-        assert torch.equal(shelf(number).image, features(number).image)
+        assert torch.equal(cache(number).image, features(number).image)
     assert asked == [0, 1, 1]

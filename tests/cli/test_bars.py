@@ -1,0 +1,26 @@
+"""The bar of long work: on a terminal how far it is, elsewhere nothing."""
+
+from featurekit.cli.bars import bar
+
+
+def work():
+    with bar("storing") as progress:
+        for done in range(4):
+            progress(done, 3)
+
+
+def test_a_terminal_is_told_how_far_it_is(monkeypatch, capfd):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    work()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "storing" in err
+    assert "3/3" in err
+
+
+def test_elsewhere_nothing_is_written(monkeypatch, capfd):
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    work()
+    assert capfd.readouterr() == ("", "")
