@@ -355,3 +355,27 @@ def test_every_package_is_packed():
 def test_a_page_points_only_to_what_is_there(path):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
     assert not [link for link in links if not (path.parent / link).exists()]
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/README.md")]
+FILE = re.compile(
+    r"(?<![\w/.-])((?:featurekit|tests|plugins|benchmarks|docs)/[\w/.-]+\.(?:py|md|yaml))\b"
+)
+
+
+@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_names_only_files_that_exist(path):
+    named = set(FILE.findall(path.read_text()))
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_table_from_paper_to_code_names_functions_that_exist(plugin):
+    rows = (ROOT / "plugins" / plugin / "README.md").read_text().splitlines()
+    cells = [row.rsplit("|", 2)[1] for row in rows if row.startswith("| ") and row.endswith(" |")]
+    named = {name for cell in cells for name in re.findall(r"`((?:\w+\.){2,}\w+)`", cell)}
+    assert len(named) >= 5
+    for name in named:
+        whole = name if name.startswith("featurekit") else f"featurekit_{plugin}.{name}"
+        module, _, thing = whole.rpartition(".")
+        assert hasattr(import_module(module), thing), name

@@ -140,7 +140,7 @@ class LatentDiffusion:
 
         Returns:
             Predictor; with guidance both rows are computed in one call. Its fingerprint names
-            backbone, conditioning and guidance, not what a door changes inside the network.
+            backbone, conditioning and guidance, not what a hook or a LoRA changes.
         """
         copies = 1 if guidance == 1 else 2
 

@@ -116,7 +116,7 @@ class Backbone(Protocol):
     # stock modules; Any, because each family has its own classes
     @property
     def unet(self) -> Any:  # noqa: ANN401
-        """The network that taps and doors refer to."""
+        """The network that taps and hooks refer to."""
         ...
 
     @property

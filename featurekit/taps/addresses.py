@@ -41,11 +41,11 @@ def is_glob(word: str) -> bool:
 
 
 def addressed(words: Sequence[str], taps: Iterable[Tap], *, network: str) -> dict[str, str]:
-    """Find the addresses of what a person's words mean, as the doors of a network take them.
+    """Find the addresses of what a person's words mean, as ``capture`` and ``inject`` take them.
 
     Args:
         words: as ``resolve`` reads them. A glob that fits attention maps and other things means
-            the other things: maps are computed by a door of their own.
+            the other things: maps are computed by ``attention_maps``.
         taps: what can be read.
         network: which network of the backbone the addresses are for.
 

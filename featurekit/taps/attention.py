@@ -1,6 +1,6 @@
 """Let self-attentions read another row's keys and values while a block runs.
 
-Every door here wraps the processor that a module already has and hands it other rows as
+Every context manager here wraps the processor that a module already has and hands it other rows as
 ``encoder_hidden_states``, so the arithmetic stays diffusers' own and a LoRA around ``to_k`` and
 ``to_v`` takes part.
 """

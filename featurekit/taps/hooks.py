@@ -33,8 +33,8 @@ def opened(network: nn.Module, addresses: Mapping[str, object], *, of: str) -> d
 
     Args:
         network: what is to be read or written.
-        addresses: what a door was given, to be a mapping.
-        of: what the door calls it, for the message.
+        addresses: what a context manager was given, to be a mapping.
+        of: what the caller calls it, for the message.
 
     Returns:
         Every part by its path, as in ``named_modules``.

@@ -49,10 +49,10 @@ def refuse_formless(tap: Tap) -> None:
         CaptureError: the tap is one of words or of an attention map.
     """
     if is_formless(tap):
-        door = "attention_maps" if tap.form == "heads" else "capture"
+        reader = "attention_maps" if tap.form == "heads" else "capture"
         raise CaptureError(
             f"a feature map must have a value for each cell of the picture, {tap.name} is one of "
-            f"{tap.form}; read it with {door}(backbone.{tap.network}, ...) by its address "
+            f"{tap.form}; read it with {reader}(backbone.{tap.network}, ...) by its address "
             f"{tap.address!r}"
         )
 

@@ -152,7 +152,7 @@ def blob_templates(
     Raises:
         ShapeError: the centres are not (k 2).
 
-    Source: the toolkit's own; tests/plugins/drag/test_gold.py drags these pictures.
+    Source: the toolkit's own; tests/plugins/drag/engine/test_gold.py drags these pictures.
     """
     if centres.ndim != 2 or centres.shape[1] != 2:
         raise ShapeError(f"centres must be (k 2), got {tuple(centres.shape)}")
