@@ -26,8 +26,7 @@ COMMANDS = {
 }
 SOUND = """
 from dataclasses import dataclass
-from featurekit.pipeline.config import PluginConfig
-from featurekit.pipeline.registry import Plugin
+from featurekit.plugin import Plugin, PluginConfig
 
 @dataclass
 class Config(PluginConfig):
