@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from interrupts import hear
 
 from featurekit.cli.router import main
 
@@ -113,7 +114,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(desk):
 def started(desk, *words, wait_for):
     child = subprocess.Popen(
         [sys.executable, "-m", "featurekit", *words],
-        cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not wait_for.exists() and child.poll() is None and time.monotonic() < deadline:

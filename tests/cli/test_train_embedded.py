@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from interrupts import hear
 from safetensors.torch import load_file
 
 from featurekit.cli.router import main
@@ -195,16 +196,18 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(tmp_path, capsys, words, s
 def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
-        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys\nsys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}\n"
         "import test_train_embedded as tests\n"
-        "from featurekit.training import loop, recipe, stages\n"
+        "from featurekit.training import recipe, stages\n"
+        "from featurekit.training.loop import loop\n"
         "stages.WATCHED, loop.SAVE_SECONDS = 5, 1.0\n"
         "endless = tests.replace(tests.TINY, vae=tests.Run(10**6, 8, 1e-3, 0.9))\n"
         "recipe.RECIPES = {'tiny': endless}\n"
         f"sys.exit(tests.train({str(tmp_path)!r}, 'stages=[vae]'))\n"
     )
     train(tmp_path, "stages=[scenes]")
-    child = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, str(script)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
     while not (tmp_path / "vae.ckpt.safetensors").exists() and child.poll() is None:
         time.sleep(0.2)
     child.send_signal(signal.SIGINT)
