@@ -199,7 +199,7 @@ def test_a_room_says_what_lives_there_and_which_file_to_read_first(name):
 
 def test_the_tests_mirror_the_rooms():
     inside = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    assert inside - {"__pycache__", "contracts", "plugins", "saved"} == set(ROOMS)
+    assert inside - {"__pycache__", "contracts", "plugins", "saved", "faults"} == set(ROOMS)
 
 
 @pytest.mark.parametrize("name", sorted(CORE))
@@ -379,3 +379,13 @@ def test_the_table_from_paper_to_code_names_functions_that_exist(plugin):
         whole = name if name.startswith("featurekit") else f"featurekit_{plugin}.{name}"
         module, _, thing = whole.rpartition(".")
         assert hasattr(import_module(module), thing), name
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("tests/faults/r*.py")), ids=lambda path: path.name[:3]
+)
+def test_a_script_of_a_known_fault_imports_only_what_is_there(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    for node in (one for one in nodes if isinstance(one, ast.ImportFrom)):
+        if node.module.partition(".")[0].startswith("featurekit"):
+            assert all(hasattr(import_module(node.module), one.name) for one in node.names)

@@ -193,13 +193,14 @@ def _lend_to_families(plugin: Plugin, backbones: Mapping[str, str]) -> None:
 @contextmanager
 def _aside() -> Iterator[None]:
     """Let a configuration be composed inside a run, whose own Hydra is then as it was before."""
-    hydra, store = GlobalHydra.instance(), ConfigStore.instance()
-    running, folders, lent = hydra.hydra, PresetPath.folders, store.repo.get(BY_BACKBONE)
-    hydra.clear()
+    running, store = GlobalHydra.instance().hydra, ConfigStore.instance()
+    folders, lent = PresetPath.folders, store.repo.get(BY_BACKBONE)
+    GlobalHydra.instance().clear()
     try:
         yield
     finally:
-        hydra.hydra, PresetPath.folders = running, folders
+        GlobalHydra.instance().hydra = running  # another instance than before: Hydra replaces it
+        PresetPath.folders = folders
         store.repo.pop(BY_BACKBONE, None)
         if lent is not None:
             store.repo[BY_BACKBONE] = lent

@@ -4,6 +4,9 @@ import re
 from importlib.resources import files
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
@@ -92,6 +95,19 @@ def test_a_file_for_a_backbone_that_sets_what_does_not_exist_is_refused(third_pa
     (folder / "blur_embedded.yaml").write_text("# @package plugin\nradus: 5.0\n")
     with pytest.raises(UnknownNameError, match=r"no setting named 'plugin.radus'; did you mean"):
         compose(["plugin=blur"])
+
+
+def test_a_configuration_is_composed_inside_a_run_which_goes_on_as_before(third_party):
+    third_party()
+    register_for(["plugin=blur"])
+    with initialize_config_module("featurekit.conf", version_base="1.3"):
+        running = GlobalHydra.instance().hydra
+        assert compose(["plugin=sketch"]).plugin.name == "sketch"
+        with pytest.raises(UnknownNameError, match="no backbone named 'nope'"):
+            compose(["plugin=sketch", "backbone=nope"])
+        assert GlobalHydra.instance().hydra is running
+        later = hydra_compose("config", overrides=["plugin=blur", "backbone=sd15"])
+    assert later.plugin.radius == 4.0  # what the plugin brings for sd15 is still known
 
 
 @pytest.mark.parametrize("text", ["name: sd21\n", "defaults: [sd15, _self_]\nsource: x\n"])
