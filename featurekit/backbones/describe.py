@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
-from featurekit.backbones.inner import inner_taps
+from featurekit.backbones.unet_taps import inner_taps
 from featurekit.backbones.vae_taps import vae_taps
 from featurekit.core.errors import BackboneError, UnknownNameError
 from featurekit.core.types import Tap

@@ -18,8 +18,8 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from torch.nn import functional
 
+from featurekit.backbones.device import place
 from featurekit.backbones.folder import is_hub_id
-from featurekit.backbones.placement import place
 from featurekit.core.errors import BackboneError
 from featurekit.core.shapes import expect
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
+from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
     WEIGHTS,
     bundled_configs,
@@ -17,8 +18,7 @@ from featurekit.backbones.folder import (
     read_configs,
     weight_file,
 )
-from featurekit.backbones.latent import LatentDiffusion, repeated
-from featurekit.backbones.placement import place
+from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
 from featurekit.backbones.stock import (
     Configs,
     build_networks,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
+from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
     SECOND_CONFIG,
     SECOND_WEIGHTS,
@@ -22,8 +23,7 @@ from featurekit.backbones.folder import (
     read_pipeline,
     weight_file,
 )
-from featurekit.backbones.latent import LatentDiffusion, repeated
-from featurekit.backbones.placement import place
+from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
 from featurekit.backbones.stock import (
     Configs,
     build_networks,

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import torch
 
+from featurekit.backbones.device import place
 from featurekit.backbones.folder import embedded_folder
-from featurekit.backbones.placement import place
 from featurekit.cli.options import TrainOptions
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, TrainingError, UnknownNameError

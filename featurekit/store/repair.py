@@ -15,9 +15,9 @@ from featurekit.store.log import (
     replace_commits,
     salvaged_commits,
 )
-from featurekit.store.loose import tidy
 from featurekit.store.records import FORMAT, HEADER, TENSORS, Header, read_header
 from featurekit.store.shards import said_by_shards
+from featurekit.store.unlisted_shards import tidy
 from featurekit.store.upkeep import damage_of
 
 

@@ -19,7 +19,6 @@ from featurekit.store.log import (
     read_rows,
     replace_commits,
 )
-from featurekit.store.loose import Loose, loose_shards, place_of, tidy, written_ns
 from featurekit.store.records import (
     HEADER,
     Header,
@@ -38,6 +37,7 @@ from featurekit.store.shards import (
     remove,
     said_by_shards,
 )
+from featurekit.store.unlisted_shards import Loose, loose_shards, place_of, tidy, written_ns
 from featurekit.store.write import load_reduction
 
 

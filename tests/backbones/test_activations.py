@@ -14,7 +14,7 @@ from diffusers.models.upsampling import Upsample2D
 from featurekit.backbones import load, sd, sdxl
 from featurekit.backbones.describe import activations, describe_backbone
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_configs
-from featurekit.backbones.inner import inner_taps
+from featurekit.backbones.unet_taps import inner_taps
 from featurekit.backbones.vae_taps import vae_taps
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning, Tap

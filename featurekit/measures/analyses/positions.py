@@ -16,7 +16,7 @@ from featurekit.features.extract import extract
 from featurekit.features.noise_draws import seed_of
 from featurekit.images.pictures import contact_sheet
 from featurekit.measures.held_out import Measured
-from featurekit.measures.untrained import Family, untrained
+from featurekit.measures.random_weights import Family, untrained
 
 Fields: TypeAlias = Mapping[str, Tensor]
 """Fields (1 c h w) of a picture by tap."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from featurekit.analysis.gram import principal_scores
+from featurekit.analysis.latents_of_runs import inverted_run, run_gram, sampled_run
 from featurekit.analysis.plots import timesteps_plot
 from featurekit.analysis.representative_timesteps import (
     Representatives,
@@ -16,7 +17,6 @@ from featurekit.analysis.representative_timesteps import (
     representatives,
     resnet_taps,
 )
-from featurekit.analysis.runs import inverted_run, run_gram, sampled_run
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone

@@ -17,7 +17,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.features.extract import extract
 from featurekit.images.pictures import contact_sheet
 from featurekit.measures.held_out import GROUPS, Measured, image_of, scenes_of, side_px
-from featurekit.measures.untrained import untrained
+from featurekit.measures.random_weights import untrained
 from featurekit.scenes import KINDS, Scene
 from featurekit.scenes.geometry import Point
 

@@ -27,7 +27,7 @@ from featurekit.measures.held_out import (
     side_px,
 )
 from featurekit.measures.points.correspondence import Pair
-from featurekit.measures.untrained import Family, untrained
+from featurekit.measures.random_weights import Family, untrained
 from featurekit.scenes import KINDS
 
 HALF = 0.5  # share of foreground from which on a cell counts as such

@@ -17,7 +17,7 @@ from featurekit.images.pictures import contact_sheet
 from featurekit.measures.held_out import Measured, side_px
 from featurekit.measures.points.labels import RECIPE, Labeller
 from featurekit.measures.points.point_features import seen_px
-from featurekit.measures.untrained import Family
+from featurekit.measures.random_weights import Family
 
 COLUMNS, SHOWN, TILE_PX = 5, 30, 256  # of the sheet
 TINT = 0.6  # how much of a label's colour is over the picture

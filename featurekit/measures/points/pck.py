@@ -25,7 +25,7 @@ from featurekit.measures.points.point_features import (
     network_maps,
     pixel_maps,
 )
-from featurekit.measures.untrained import Family, untrained
+from featurekit.measures.random_weights import Family, untrained
 
 ALPHA = 0.1
 RECIPE = Recipe(("up2",), (101,))

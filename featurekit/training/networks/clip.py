@@ -20,8 +20,8 @@ from featurekit.core.errors import ConfigError
 from featurekit.images.io import read_tensors
 from featurekit.scenes.colours import COLOURS
 from featurekit.training.data.album import Album, scaled
-from featurekit.training.data.almost_right import borrowed, exchanged, kindred
 from featurekit.training.data.drawings_album import DrawingAlbum, drawn_caption, style_of
+from featurekit.training.data.hard_negatives import borrowed, exchanged, kindred
 from featurekit.training.data.words import numbered, single
 from featurekit.training.recipe import Recipe
 
@@ -145,7 +145,7 @@ class ClipTask:
     def loss(self, count: int, draw: torch.Generator) -> Tensor:
         """Cross-entropy of finding captions by pictures and pictures by captions."""
         image, texts = self._batch(count, draw)
-        texts = torch.cat((texts, *self._almost_right(texts, draw)))
+        texts = torch.cat((texts, *self._hard_negatives(texts, draw)))
         scale = self.network.logit_scale.exp().clamp(max=SHARPEST)
         return contrast(
             self._images(image), self._words(texts), scale, alike=_alike(texts[:count], texts)
@@ -196,7 +196,7 @@ class ClipTask:
         texts = (_one_each(self._texts[chosen], draw), _one_each(self._drawn_texts[sketched], draw))
         return image, torch.cat(texts)
 
-    def _almost_right(self, texts: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+    def _hard_negatives(self, texts: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
         """Captions of no picture: another colour, a subject's kin, or another picture's."""
         renamed = texts
         for names in self._kin:

@@ -13,7 +13,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.types import Job, Result
 from featurekit.images.io import read_metadata, read_tensors, write_image, write_json, write_tensors
 from featurekit.measures.held_out import side_px
-from featurekit.measures.untrained import untrained
+from featurekit.measures.random_weights import untrained
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 from featurekit.scenes import KINDS

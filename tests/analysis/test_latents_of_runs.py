@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.analysis.runs import inverted_run, run_gram, sampled_run
+from featurekit.analysis.latents_of_runs import inverted_run, run_gram, sampled_run
 from featurekit.backbones import random
 from featurekit.diffusion.noise import Schedule
 from featurekit.diffusion.sample import sample

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.backbones.placement import place
+from featurekit.backbones.device import place
 from featurekit.core.errors import BackboneError, UnknownNameError
 
 

@@ -1,4 +1,4 @@
-"""Captions that are almost right: what a CLIP must learn to tell from the right ones."""
+"""Hard negatives: captions that are almost right, which a CLIP must tell from the right ones."""
 
 from collections.abc import Sequence
 

@@ -3,7 +3,7 @@
 import torch
 
 from featurekit.scenes import TRAIN_SEEDS, scene
-from featurekit.training.data.almost_right import borrowed, exchanged, kindred
+from featurekit.training.data.hard_negatives import borrowed, exchanged, kindred
 
 RED, BLUE, GREEN, PINK = 10, 11, 12, 13
 COLOURS = torch.tensor([RED, BLUE, GREEN, PINK])
