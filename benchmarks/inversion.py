@@ -19,7 +19,7 @@ import featurekit as fk
 from featurekit.core.metrics import psnr
 from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import guided
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 from featurekit.scenes import scene
 from featurekit.testing import MixtureDenoiser
 

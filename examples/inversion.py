@@ -11,7 +11,7 @@ import torch
 
 import featurekit as fk
 from featurekit.core.metrics import psnr
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 from featurekit.scenes import scene
 
 STEPS, LEVEL = 10, 6

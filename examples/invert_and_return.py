@@ -9,7 +9,7 @@ import torch
 
 import featurekit as fk
 from featurekit.core.metrics import psnr
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 from featurekit.scenes import scene
 
 torch.set_grad_enabled(False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from featurekit.backbones.describe import describe_backbone
     from featurekit.core import errors
     from featurekit.diffusion.invert import invert
-    from featurekit.diffusion.noise import NoiseTable, Schedule
+    from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
     from featurekit.diffusion.optimise import Limits, optimise
     from featurekit.diffusion.sample import sample
     from featurekit.diffusion.steps import ddim_step
@@ -71,10 +71,10 @@ _HOMES = {  # public name -> module:name
     "Ensemble": "featurekit.features.recipes:Ensemble",
     "Extractor": "featurekit.features.extractor:Extractor",
     "Limits": "featurekit.diffusion.optimise:Limits",
-    "NoiseTable": "featurekit.diffusion.noise:NoiseTable",
+    "NoiseTable": "featurekit.diffusion.noise_schedule:NoiseTable",
     "Recipe": "featurekit.features.recipes:Recipe",
     "Sample": "featurekit.features.extractor:Sample",
-    "Schedule": "featurekit.diffusion.noise:Schedule",
+    "Schedule": "featurekit.diffusion.noise_schedule:Schedule",
     "Trajectory": "featurekit.diffusion.trajectory:Trajectory",
     "attention_maps": "featurekit.taps.attention_maps:attention_maps",
     "capture": "featurekit.taps.capture:capture",

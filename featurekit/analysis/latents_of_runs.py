@@ -9,7 +9,7 @@ from featurekit.analysis.representative_timesteps import gram_of_maps
 from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.features.extract import extract_latents
 from featurekit.features.feature_maps import FeatureMaps

@@ -21,9 +21,9 @@ from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import eps_from_v
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.taps.addresses import addressed
 
 
@@ -106,7 +106,7 @@ class LatentDiffusion:
     def moments(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of the posterior of an image, both VAE-scaled."""
         expect(image, "b c h w", of="image", c=3)
-        padded = grid.pad(image, self.multiple).to(self.device, self.vae.dtype)
+        padded = coordinates.pad(image, self.multiple).to(self.device, self.vae.dtype)
         posterior = self.vae.encode(padded).latent_dist
         scale, shift = self._scaling
         mean, std = (posterior.mean - shift) * scale, posterior.std * scale

@@ -28,7 +28,7 @@ from featurekit.backbones.stock import (
 )
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -34,7 +34,7 @@ from featurekit.backbones.stock import (
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
 _POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``

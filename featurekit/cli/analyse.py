@@ -15,7 +15,7 @@ from featurekit.cli.options import (
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Progress
 from featurekit.features.recipes import Ensemble, Recipe, recipe
-from featurekit.images.classes import load_classes
+from featurekit.images.class_masks import load_classes
 from featurekit.images.gallery import Gallery, read_gallery
 from featurekit.images.io import load_image
 from featurekit.measures.analyses.norms import check_one_size, measure_norms
@@ -24,8 +24,8 @@ from featurekit.measures.analyses.timesteps import Asked as TimestepsAsked
 from featurekit.measures.analyses.timesteps import check_source, measure_runs, measure_timesteps
 from featurekit.measures.held_out import Measured, side_px
 from featurekit.measures.points.correspondence import paired
-from featurekit.measures.points.labels import measure_labels
-from featurekit.measures.points.own_labels import label_pictures
+from featurekit.measures.points.label_folder import label_pictures
+from featurekit.measures.points.label_transfer import measure_labels
 from featurekit.measures.points.pck import Asked, pck, scene_pair
 from featurekit.measures.points.point_features import SMALLEST_SIDE
 from featurekit.measures.points.spair import spair_pairs

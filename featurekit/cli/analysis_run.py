@@ -11,8 +11,8 @@ from torch import Tensor
 
 from featurekit import backbones
 from featurekit.cli.analysis_tables import show_figures
-from featurekit.cli.bars import bar
 from featurekit.cli.options import AnalyseOptions
+from featurekit.cli.progress_bars import bar
 from featurekit.core.atomic import make_folder
 from featurekit.core.types import Progress
 from featurekit.images.gallery import Gallery

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from featurekit import backbones
-from featurekit.cli.bars import bar
 from featurekit.cli.options import ExtractOptions
+from featurekit.cli.progress_bars import bar
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share

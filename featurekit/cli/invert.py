@@ -18,11 +18,11 @@ from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.metrics import psnr
 from featurekit.diffusion.backbone import Backbone, Predictor
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import METHODS, Trajectory
 from featurekit.diffusion.trajectory_file import save_trajectory
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 from featurekit.images.io import load_image, write_image
 from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.overrides import check_seed, fill

@@ -15,7 +15,7 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, TrainingError, UnknownNameError
 from featurekit.pipeline.overrides import fill
 from featurekit.training import stages
-from featurekit.training.data import album, drawings_album
+from featurekit.training.data import rendered_drawings, rendered_scenes
 from featurekit.training.loop.progress_bars import bar, bars, reporter
 from featurekit.training.loop.workers import cores, crew
 from featurekit.training.recipe import RUNS, known_recipe
@@ -94,7 +94,7 @@ def _scenes(order: Order) -> bool:
     recipe, workshop = order.workshop.recipe, order.workshop
     make_folder(workshop.folder)  # all other stages begin with what this one leaves there
     with bar("scenes", recipe.scenes) as advance:
-        album.render(
+        rendered_scenes.render(
             workshop.folder,
             size=recipe.size,
             count=recipe.scenes,
@@ -132,7 +132,7 @@ def _clip(order: Order) -> bool:
     recipe, workshop = order.workshop.recipe, order.workshop
     _needs(order, "clip", workshop.pieces(), "scenes")  # before minutes go into drawings
     with bar("drawings", recipe.drawings) as advance:
-        drawings_album.render(
+        rendered_drawings.render(
             workshop.folder,
             size=recipe.size,
             count=recipe.drawings,

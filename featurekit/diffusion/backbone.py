@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.types import Conditioning, Predict, Tap
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 
 
 class Predictor:
@@ -162,7 +162,7 @@ class Backbone(Protocol):
         """Turn an image into the latent at the mean of the posterior.
 
         Args:
-            image: (b 3 h w) in [-1, 1], any size; it is padded with ``grid.pad``.
+            image: (b 3 h w) in [-1, 1], any size; it is padded with ``coordinates.pad``.
 
         Returns:
             Latent, (b c H/stride W/stride), VAE-scaled, of the padded size H W, dtype of the

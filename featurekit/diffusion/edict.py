@@ -5,7 +5,7 @@ from torch import Tensor
 
 from featurekit.core.finite import at_level, check_finite
 from featurekit.core.types import Predict
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step
 
 MIX = 0.93  # share of its own that a state keeps in a mixing; the paper's p

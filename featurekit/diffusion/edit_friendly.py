@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import noised
 
 

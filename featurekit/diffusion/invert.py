@@ -14,7 +14,7 @@ from featurekit.diffusion.anderson import Settled, extrapolated, repeated
 from featurekit.diffusion.backbone import fingerprint_of
 from featurekit.diffusion.edict import edict_latents
 from featurekit.diffusion.edit_friendly import edit_friendly_latents
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step, ddpm_mean
 from featurekit.diffusion.trajectory import ANCHORED, METHODS, PAIRED, Trajectory
 

@@ -11,7 +11,7 @@ from featurekit.core.finite import at_level, check_finite, check_latent
 from featurekit.core.types import Predict, Progress, silent
 from featurekit.diffusion.backbone import fingerprint_of
 from featurekit.diffusion.edict import edict_down
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step, ddpm_mean
 from featurekit.diffusion.trajectory import BOUND, PAIRED, Trajectory
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.core.finite import check_finite, check_floating
 from featurekit.core.shapes import expect
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 
 METHODS = ("ddim", "anderson", "residual", "edict", "edit_friendly")
 PAIRED = ("edict",)  # methods whose latent is two states, walked together

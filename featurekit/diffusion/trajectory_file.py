@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, FeatureKitError
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 

@@ -16,7 +16,7 @@ from featurekit.core.fields import ResizeMode
 from featurekit.core.shapes import expect
 from featurekit.core.types import FeatureMap
 from featurekit.features.matching import Match, feature_at, match_feature
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.false_colour import feature_picture
 
 
@@ -62,12 +62,12 @@ class Features(FeatureMap):
                 f"got {stride}"
             )
         tensor = fields.resize(self.tensor, height // stride, width // stride, mode=mode)
-        tensor = grid.crop(tensor, *self._cells(stride))
+        tensor = coordinates.crop(tensor, *self._cells(stride))
         return replace(self, tensor=tensor, stride=stride)
 
     def _cells(self, stride: int) -> tuple[int, int]:
         """Rows and columns of cells that cover the picture."""
-        rows, columns = (grid.padded(side, stride) // stride for side in self.size_px)
+        rows, columns = (coordinates.padded(side, stride) // stride for side in self.size_px)
         return rows, columns
 
     def _stride_of(self, cells: tuple[int, int]) -> int:
@@ -140,7 +140,7 @@ class Features(FeatureMap):
             ShapeError: there are fewer than three channels.
             ImageError: a feature is not finite.
         """
-        shown = grid.crop(self.tensor, *self.inside)
+        shown = coordinates.crop(self.tensor, *self.inside)
         return feature_picture(torch.cat(torch.split(shown, 1), dim=3))
 
     def _repr_png_(self) -> bytes | None:

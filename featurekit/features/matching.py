@@ -15,7 +15,7 @@ from featurekit.core import fields
 from featurekit.core.errors import ConfigError, PointsError
 from featurekit.core.shapes import expect
 from featurekit.core.types import FeatureMap
-from featurekit.images import grid
+from featurekit.images import coordinates
 
 FLAT_VARIANCE = 1e-8  # per sample, images in [-1, 1]: below it there is nothing to correlate
 LEAST_OVERLAP = 0.2  # share of the patch that must lie inside both images; a corner leaves 1/4
@@ -226,8 +226,8 @@ def _vertex(three: Tensor) -> Tensor:
 
 def _read(features: FeatureMap, xy: Tensor) -> Tensor:
     """Features at points in pixels, (n c), of cells that show the image and not its padding."""
-    cells = grid.cells_from_px(xy, features.stride).to(features.tensor.device)
-    return fields.sample(grid.crop(features.tensor, *features.inside), cells)[0]
+    cells = coordinates.cells_from_px(xy, features.stride).to(features.tensor.device)
+    return fields.sample(coordinates.crop(features.tensor, *features.inside), cells)[0]
 
 
 def _window(
@@ -240,7 +240,7 @@ def _window(
     size = torch.tensor([image.shape[3], image.shape[2]])
     inside = ((xy >= 0) & (xy <= size) & (xy + way >= 0) & (xy + way <= size)).all(-1)
     seen = inside.to(image.device, torch.float64)
-    cells = grid.cells_from_px(xy.reshape(-1, 2), 1).to(image.device)
+    cells = coordinates.cells_from_px(xy.reshape(-1, 2), 1).to(image.device)
     values = fields.sample(image.double(), cells)[0]
     return values.T.reshape(3, 1, rows, columns) * seen, seen[None, None]
 

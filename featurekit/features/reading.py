@@ -16,7 +16,7 @@ from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images.inputs import Picture, as_image
 from featurekit.taps.addresses import is_glob, resolve, split_address
 from featurekit.taps.capture import capture
-from featurekit.taps.tokens import as_map, gridded, is_formless, refuse_formless
+from featurekit.taps.tokens_to_maps import as_map, gridded, is_formless, refuse_formless
 
 UNLISTED = "module"  # role of a tap that is known by its path alone
 

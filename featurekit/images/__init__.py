@@ -1,6 +1,6 @@
 """Pictures of others in, pictures for people out, and the one home of coordinates.
 
 Reading, refusing, padding, marking and writing pictures live here; no network is known. Read
-``io.py`` first, then ``grid.py``, which alone converts between pixels, latent cells and feature
-cells.
+``io.py`` first, then ``coordinates.py``, which alone converts between pixels, latent cells and
+feature cells.
 """

@@ -13,7 +13,7 @@ from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
 from featurekit.images.io import sha256_of
-from featurekit.store.log import kept_rows
+from featurekit.store.commit_log import kept_rows
 from featurekit.store.plan import Cost, Plan, Shapes, layout_for, plan_store, refuse_overflow
 from featurekit.store.records import (
     TRAJECTORIES,

@@ -15,7 +15,7 @@ from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.noise_draws import seed_of
 from featurekit.features.reading import UNLISTED, reading
 from featurekit.features.recipes import Ensemble, Recipe
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.io import load_image, sha256_of
 from featurekit.store.plan import Cost, tap_shapes
 from featurekit.store.records import FEATURES, Provenance, SampleRef, line
@@ -98,7 +98,7 @@ class PictureReader:
         """
         if size is None:
             sides = load_image(path).shape[2:]
-            size = tuple(grid.padded(side, self._backbone.multiple) for side in sides)
+            size = tuple(coordinates.padded(side, self._backbone.multiple) for side in sides)
         return SampleRef(path.name, sha256_of(path), size, seed_of(self._seed, path.name), path)
 
     def provenance(self) -> Provenance:

@@ -15,8 +15,8 @@ from torch import Tensor
 from featurekit.core.errors import OutputError
 from featurekit.core.sharding import Share, group_of
 from featurekit.core.types import Tap
-from featurekit.images import grid
-from featurekit.store.log import Commit, Row
+from featurekit.images import coordinates
+from featurekit.store.commit_log import Commit, Row
 from featurekit.store.records import (
     Header,
     Layout,
@@ -181,7 +181,7 @@ def tap_shapes(taps: Sequence[Tap], timesteps: Sequence[int], *, multiple: int) 
     """
 
     def shapes(size: tuple[int, ...]) -> dict[str, Shape]:
-        padded = [grid.padded(side, multiple) for side in size]
+        padded = [coordinates.padded(side, multiple) for side in size]
         return {
             f"{tap.name}/{t}": (tap.channels, *(side // tap.stride for side in padded))
             for tap in taps

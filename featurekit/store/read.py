@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
-from featurekit.store.log import Row, group_folders, live_rows
+from featurekit.store.commit_log import Row, group_folders, live_rows
 from featurekit.store.records import TRAJECTORIES, Header, read_header, repair_with, shard_path
 from featurekit.store.reduction import SCALE, restored
 from featurekit.store.write import load_reduction

@@ -8,16 +8,16 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
 from featurekit.core.locks import held, held_if_free
 from featurekit.images.io import read_json, write_json
-from featurekit.store.log import (
+from featurekit.store.commit_log import (
     COMMITS,
     group_folders,
     read_commits,
     replace_commits,
     salvaged_commits,
 )
+from featurekit.store.orphan_shards import tidy
 from featurekit.store.records import FORMAT, HEADER, TENSORS, Header, read_header
 from featurekit.store.shards import said_by_shards
-from featurekit.store.unlisted_shards import tidy
 from featurekit.store.upkeep import damage_of
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from featurekit.core.atomic import replacing, unwritable
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.images.io import read_metadata, sha256_of, write_tensors
-from featurekit.store.log import COMMITS, Commit, Row, read_commits, rows_of
+from featurekit.store.commit_log import COMMITS, Commit, Row, read_commits, rows_of
 from featurekit.store.records import (
     MANIFEST,
     MARK,

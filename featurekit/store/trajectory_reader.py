@@ -12,11 +12,11 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.features.extract import extract_latents
 from featurekit.features.reading import encoded, reading
 from featurekit.features.recipes import Ensemble, Recipe
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.io import load_image, sha256_of
 from featurekit.store.picture_reader import weights_of
 from featurekit.store.plan import Cost
@@ -97,7 +97,7 @@ class TrajectoryReader:
     def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Say what is stored of a picture of a size."""
         model = self._backbone
-        cells = [grid.padded(side, model.multiple) // model.stride for side in size]
+        cells = [coordinates.padded(side, model.multiple) // model.stride for side in size]
         names = (f"latent/{t}" for t in self._schedule.timesteps)
         return dict.fromkeys(names, (model.latent_channels, *cells))
 
@@ -135,7 +135,7 @@ class TrajectoryReader:
             told = self._backbone.sized(self._conditioning, (height, width))
             own = told is not self._conditioning
             multiple = 1 if own else self._backbone.multiple
-            size = (grid.padded(height, multiple), grid.padded(width, multiple))
+            size = (coordinates.padded(height, multiple), coordinates.padded(width, multiple))
         return SampleRef(path.name, sha256_of(path), size, path=path)
 
     def provenance(self) -> Provenance:

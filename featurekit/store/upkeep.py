@@ -8,7 +8,7 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
 from featurekit.core.locks import held_if_free, is_held
 from featurekit.images.io import read_tensors, sha256_of
-from featurekit.store.log import (
+from featurekit.store.commit_log import (
     Commit,
     Row,
     group_folders,
@@ -19,6 +19,7 @@ from featurekit.store.log import (
     read_rows,
     replace_commits,
 )
+from featurekit.store.orphan_shards import Loose, loose_shards, place_of, tidy, written_ns
 from featurekit.store.records import (
     HEADER,
     Header,
@@ -37,7 +38,6 @@ from featurekit.store.shards import (
     remove,
     said_by_shards,
 )
-from featurekit.store.unlisted_shards import Loose, loose_shards, place_of, tidy, written_ns
 from featurekit.store.write import load_reduction
 
 

@@ -14,7 +14,8 @@ from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
 from featurekit.images.io import read_tensors, sha256_of, write_json, write_tensors
-from featurekit.store.log import append_commit, kept_rows
+from featurekit.store.commit_log import append_commit, kept_rows
+from featurekit.store.orphan_shards import tidy
 from featurekit.store.records import (
     FITTED,
     HEADER,
@@ -30,7 +31,6 @@ from featurekit.store.records import (
 )
 from featurekit.store.reduction import SCALE, Reduction, ReductionSteps, fit, parse_recipe
 from featurekit.store.shards import put_shard, remove, unfinished
-from featurekit.store.unlisted_shards import tidy
 
 Read: TypeAlias = Callable[
     [Sequence[SampleRef]], Iterable[tuple[str, Mapping[str, Tensor]]]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.shapes import expect
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import v_from_eps
 
 LATENT_CELLS = 32  # side of the latents that the blob templates live on

@@ -7,8 +7,8 @@ import torch
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.measures import Measured
 from featurekit.scenes import WATCHED
-from featurekit.training.data import drawings_album
-from featurekit.training.data.album import scaled
+from featurekit.training.data import rendered_drawings
+from featurekit.training.data.rendered_scenes import scaled
 from featurekit.training.networks.clip import CANDIDATES, inked
 from featurekit.training.stages import held_out_drawings
 
@@ -27,7 +27,7 @@ def measure_retrieval(clip: OpenClip, *, progress: Callable[[int, int], None]) -
     """
     pictures, sheets, captions = held_out_drawings(clip.size[0], skip=WATCHED)
     titles = [
-        drawings_album.drawn_caption(text, style=drawings_album.style_of(i))
+        rendered_drawings.drawn_caption(text, style=rendered_drawings.style_of(i))
         for i, text in enumerate(captions)
     ]
     pairs = {

@@ -15,9 +15,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from featurekit.core.atomic import replacing_folder
 from featurekit.scenes import WATCHED, held_out_scenes
-from featurekit.training.data import album, drawings_album, latents, words
-from featurekit.training.data.album import Album
-from featurekit.training.data.drawings_album import DrawingAlbum
+from featurekit.training.data import latents, rendered_drawings, rendered_scenes, tokenizer_training
+from featurekit.training.data.rendered_drawings import DrawingAlbum
+from featurekit.training.data.rendered_scenes import Album
 from featurekit.training.loop.checkpoints import Progress
 from featurekit.training.loop.loop import Fit, Show
 from featurekit.training.loop.workers import Worker
@@ -68,7 +68,7 @@ class Workshop:
     def pieces(self) -> list[Path]:
         """The rendered pieces, or none if one is missing."""
         size, count = self.recipe.size, self.recipe.scenes
-        wanted = list(album.pieces(self.folder, size=size, count=count))
+        wanted = list(rendered_scenes.pieces(self.folder, size=size, count=count))
         return wanted if all(path.exists() for path in wanted) else []
 
     def album(self) -> Album:
@@ -188,7 +188,9 @@ def train_clip(worker: Worker, workshop: Workshop, show: Show | None = None) -> 
         clip.take_up(network, workshop.clip_start, config=config)
         begin = workshop.begin("clip")
     network = network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    paths = album.pieces(workshop.folder, size=recipe.size, count=recipe.drawings, what="drawings")
+    paths = rendered_scenes.pieces(
+        workshop.folder, size=recipe.size, count=recipe.drawings, what="drawings"
+    )
     task = clip.ClipTask(
         network,
         album=workshop.album(),
@@ -212,7 +214,7 @@ def held_out_drawings(size: int, *, skip: int = 0) -> tuple[Tensor, Tensor, list
     """
     scenes = held_out_scenes(WATCHED, skip=skip)
     drawn = [
-        drawings_album.pixels_of(one, size, style=drawings_album.style_of(i))
+        rendered_drawings.pixels_of(one, size, style=rendered_drawings.style_of(i))
         for i, one in enumerate(scenes)
     ]
     sheets = torch.from_numpy(np.stack(drawn))
@@ -229,19 +231,19 @@ def learn_words(workshop: Workshop) -> None:
         return
     texts = sorted({text for texts in workshop.album().captions for text in texts})
     with replacing_folder(workshop.tokenizer) as fresh:
-        words.learn(texts, fresh, tokens=workshop.recipe.text_tokens)
+        tokenizer_training.learn(texts, fresh, tokens=workshop.recipe.text_tokens)
 
 
 def held_out_pictures(size: int, *, skip: int = 0) -> Tensor:
     """Pictures and foregrounds by which a training is watched, (b 4 h w), uint8."""
-    rows = [album.pixels_of(one, size) for one in held_out_scenes(WATCHED, skip=skip)]
+    rows = [rendered_scenes.pixels_of(one, size) for one in held_out_scenes(WATCHED, skip=skip)]
     return torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
 def held_out_latents(vae: AutoencoderKL, size: int) -> tuple[Tensor, list[str]]:
     """Latents and captions by which a training is watched."""
-    image, _ = album.scaled(held_out_pictures(size))
+    image, _ = rendered_scenes.scaled(held_out_pictures(size))
     found = [vae.encode(piece).latent_dist.mode() for piece in image.split(50)]  # type: ignore[no-untyped-call]
     return torch.cat(found), [one.caption() for one in held_out_scenes(WATCHED)]
 

@@ -13,6 +13,6 @@ PLUGIN = Plugin(
     presets="pkg://featurekit_drag.conf",
     benches={
         "drag-scenes": "featurekit_drag.tasks.evaluate:bench",
-        "sd-shape": "featurekit_drag.tasks.sd_shape:bench",
+        "sd-shape": "featurekit_drag.tasks.bench_update:bench",
     },
 )

@@ -5,7 +5,7 @@ import torch
 
 from featurekit.analysis.latents_of_runs import inverted_run, run_gram, sampled_run
 from featurekit.backbones import random
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.features.extract import extract_latents
 from featurekit.features.reading import encoded

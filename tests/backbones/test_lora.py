@@ -22,7 +22,7 @@ from featurekit.core.errors import (
     UnknownNameError,
 )
 from featurekit.core.types import Conditioning
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import noised, v_from_eps
 
 SMALL = LoraRecipe(rank=4, alpha=4, steps=3, learning_rate=3e-3)

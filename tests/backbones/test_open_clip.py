@@ -13,7 +13,7 @@ from PIL import Image
 from featurekit.backbones import open_clip as family
 from featurekit.backbones.open_clip import CONFIG, WEIGHTS, load
 from featurekit.core.errors import BackboneError, ShapeError
-from featurekit.training.data import words
+from featurekit.training.data import tokenizer_training
 from featurekit.training.networks.clip import build, save_clip
 
 SIDE = 32
@@ -23,7 +23,7 @@ TEXTS = ["a red house", "a blue dog on a green background"]
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A narrow transformer with random weights; do not change it."""
-    tokenizer = words.learn(TEXTS, tmp_path_factory.mktemp("words"), tokens=12)
+    tokenizer = tokenizer_training.learn(TEXTS, tmp_path_factory.mktemp("words"), tokens=12)
     config = {
         "embed_dim": 16,
         "vision_cfg": {

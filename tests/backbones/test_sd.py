@@ -13,7 +13,7 @@ from featurekit.backbones import sd
 from featurekit.backbones.folder import embedded_folder
 from featurekit.core.errors import BackboneError, NoiseLevelError, ScheduleError, ShapeError
 from featurekit.core.types import Conditioning
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step, eps_from_v
 from featurekit.taps.capture import capture
 

@@ -11,7 +11,7 @@ from PIL import Image
 import featurekit as fk
 from featurekit.cli.router import main
 from featurekit.core.metrics import psnr
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 
 WORDS = ["backbone=random", "steps=3"]
 FILES = {"trajectory.safetensors", "reconstruction.png", "round_trip.png", "run.json"}

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from featurekit.cli.router import main
 from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit.training import recipe, stages
-from featurekit.training.data import album
+from featurekit.training.data import rendered_scenes
 from featurekit.training.loop import checkpoints
 from featurekit.training.recipe import SMALL, Run
 
@@ -77,7 +77,7 @@ def test_what_is_complete_is_not_made_again(tmp_path):
 
 def test_pictures_and_captions_are_those_of_the_training_seeds(tmp_path):
     train(tmp_path, "stages=[scenes]")
-    pictures = album.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
+    pictures = rendered_scenes.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
     found = pictures.pictures(torch.tensor([0, 5])).permute(0, 2, 3, 1).numpy()
     for row, seed in zip(found, (TRAIN_SEEDS[0], TRAIN_SEEDS[5]), strict=True):
         one = scene(seed)
@@ -115,8 +115,8 @@ def test_another_autoencoder_leaves_nothing_that_was_made_with_the_one_before(tm
 def test_mirrored_latents_are_those_of_the_mirrored_picture(tmp_path):
     train(tmp_path, "stages=[scenes,vae,latents]")
     stored = np.load(sorted(tmp_path.glob("latents-*.npy"))[0]).astype(np.float32)
-    pictures = album.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
-    image, _ = album.scaled(pictures.pictures(torch.tensor([2])))
+    pictures = rendered_scenes.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
+    image, _ = rendered_scenes.scaled(pictures.pictures(torch.tensor([2])))
     network = stages._read(stages.AutoencoderKL, tmp_path / "vae").eval()
     with torch.no_grad():
         for side, shown in enumerate((image, image.flip(3))):

@@ -8,7 +8,7 @@ from featurekit.core.errors import ShapeError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.attention_maps import attention_maps
 from featurekit.taps.capture import capture
-from featurekit.taps.tokens import as_map
+from featurekit.taps.tokens_to_maps import as_map
 
 LEVELS = {"sdxl": 3}  # all others have four
 

@@ -6,7 +6,7 @@ import torch
 from featurekit.core.errors import NotFiniteError, ShapeError
 from featurekit.core.finite import at_level, check_finite, check_floating, check_latent
 from featurekit.diffusion.invert import METHODS, invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=5)  # timesteps 801 601 401 201 1

@@ -6,7 +6,7 @@ from diffusers import DDPMScheduler
 
 from featurekit.core.errors import NoiseLevelError
 from featurekit.diffusion.edit_friendly import edit_friendly_latents
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddpm_mean, denoised
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)

@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from featurekit.core.errors import ScheduleError
 from featurekit.diffusion.backbone import guided
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import ddim_step, eps_from_v
 from featurekit.testing import MixtureDenoiser

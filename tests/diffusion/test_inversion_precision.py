@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.testing import MixtureDenoiser
 

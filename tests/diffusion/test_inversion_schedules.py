@@ -8,7 +8,7 @@ import torch
 
 from featurekit.core.errors import ScheduleError
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import eps_from_v, v_from_eps
 from featurekit.testing import MixtureDenoiser

@@ -9,7 +9,7 @@ import torch
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.invert import METHODS, invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import ddim_step, eps_from_v
 from featurekit.testing import MixtureDenoiser, blob_templates, line_centres

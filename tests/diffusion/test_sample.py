@@ -8,7 +8,7 @@ from torch.nn import functional
 from featurekit.core.errors import ConfigError, NoiseLevelError, ScheduleError, ShapeError
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.testing import MixtureDenoiser, blob_templates, line_centres
 

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from featurekit.core.errors import NoiseLevelError, ShapeError
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import (
     ddim_step,
     denoised,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.trajectory import Trajectory
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.invert import METHODS, invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.diffusion.trajectory_file import load_trajectory, save_trajectory

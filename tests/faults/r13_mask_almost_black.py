@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from featurekit.images.classes import load_classes
+from featurekit.images.class_masks import load_classes
 from featurekit.images.io import load_mask
 
 SIDE = 128

@@ -12,7 +12,7 @@ import sys
 import torch
 
 import featurekit as fk
-from featurekit.taps.attention import self_attention_paths, share_attention
+from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 
 backbone = fk.load_backbone("embedded")
 backbone.unet.set_attention_slice("auto")  # what pipe.enable_attention_slicing() does

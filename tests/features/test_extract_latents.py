@@ -6,7 +6,7 @@ from reduced import reduced_configs
 
 from featurekit.backbones import load, sdxl
 from featurekit.core.errors import ConfigError, NoiseLevelError, NotFiniteError, ShapeError
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import noised
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.features.extract import extract, extract_latents

@@ -9,7 +9,7 @@ from featurekit.core import fields
 from featurekit.core.errors import ConfigError, PointsError, ShapeError
 from featurekit.core.types import FeatureMap
 from featurekit.features.matching import match_feature, match_patch
-from featurekit.images import grid
+from featurekit.images import coordinates
 
 WIDTH, HEIGHT = 80, 64
 
@@ -138,10 +138,14 @@ def test_a_moved_disc_on_a_flat_ground_is_found():
     assert error(found, point(41.0, 24.5)) < 0.1
 
 
-def coordinates(shift=(0.0, 0.0), stride=4):
+def ramps(shift=(0.0, 0.0), stride=4):
     """Features that say where they are: a cosine knows the position from them alone."""
-    x = grid.px_from_cells(torch.stack([torch.arange(WIDTH // stride)] * 2, -1), stride)[:, 0]
-    y = grid.px_from_cells(torch.stack([torch.arange(HEIGHT // stride)] * 2, -1), stride)[:, 0]
+    x = coordinates.px_from_cells(torch.stack([torch.arange(WIDTH // stride)] * 2, -1), stride)[
+        :, 0
+    ]
+    y = coordinates.px_from_cells(torch.stack([torch.arange(HEIGHT // stride)] * 2, -1), stride)[
+        :, 0
+    ]
     y, x = torch.meshgrid(y - shift[1], x - shift[0], indexing="ij")
     ones = torch.full_like(x, 100.0)
     return FeatureMap(torch.stack((x, y, ones))[None].double(), "up2", 261, stride)
@@ -150,25 +154,25 @@ def coordinates(shift=(0.0, 0.0), stride=4):
 @pytest.mark.parametrize("xy", INNER)
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (7.0, -3.0), (5.5, 6.3), (-12.2, 0.4)])
 def test_features_that_encode_their_place_are_found_to_half_a_pixel(xy, shift):
-    found = match_feature(coordinates(), coordinates(shift), point(*xy))
+    found = match_feature(ramps(), ramps(shift), point(*xy))
     assert (found.xy - point(*xy) - point(*shift)).abs().max() <= 0.5
     assert found.score > 0.9999
 
 
 @pytest.mark.parametrize("xy", [*INNER, (0.0, 0.0), (80.0, 64.0), (0.4, 63.0)])
 def test_unchanged_features_give_no_displacement(xy):
-    found = match_feature(coordinates(), coordinates(), point(*xy))
+    found = match_feature(ramps(), ramps(), point(*xy))
     assert torch.equal(found.xy, point(*xy))
     assert found.score == pytest.approx(1)
 
 
 def test_the_feature_is_read_between_cells():
     xy = point(41.3, 30.2)
-    source = coordinates()
+    source = ramps()
     one_place = FeatureMap(torch.zeros(1, 3, 16, 20).double(), "up2", 261, 4)
-    one_place.tensor[..., 5, 7] = fields.sample(source.tensor, grid.cells_from_px(xy[None], 4))[
-        0, 0
-    ]
+    one_place.tensor[..., 5, 7] = fields.sample(
+        source.tensor, coordinates.cells_from_px(xy[None], 4)
+    )[0, 0]
     found = match_feature(source, one_place, xy)
     assert found.score == pytest.approx(1)
     nearest_cell = FeatureMap(source.tensor[..., 7:8, 10:11].expand(1, 3, 16, 20), "up2", 261, 4)
@@ -183,12 +187,12 @@ def test_features_that_say_nothing_leave_the_point_where_it_is():
 
 
 def coordinates_float():
-    exact = coordinates()
+    exact = ramps()
     return FeatureMap(exact.tensor.float(), exact.tap, exact.timestep, exact.stride)
 
 
 def test_the_feature_search_is_kept_to_its_radius():
-    found = match_feature(coordinates(), coordinates((20.0, 0.0)), point(40.0, 32.0), search_px=6)
+    found = match_feature(ramps(), ramps((20.0, 0.0)), point(40.0, 32.0), search_px=6)
     assert found.xy.tolist() == [46.0, 32.0]
 
 
@@ -197,7 +201,7 @@ def test_a_point_outside_the_image_is_refused_with_the_size(xy):
     with pytest.raises(PointsError, match="xy must lie inside the image of 80 x 64 px"):
         match_patch(picture(), picture(), point(*xy), radius_px=3, search_px=3)
     with pytest.raises(PointsError, match="xy must lie inside the image of 80 x 64 px"):
-        match_feature(coordinates(), coordinates(), point(*xy))
+        match_feature(ramps(), ramps(), point(*xy))
 
 
 def test_a_search_that_reaches_nothing_is_refused():
@@ -222,6 +226,6 @@ def test_other_mistakes_are_refused():
         match_patch(picture(), picture(), xy, radius_px=3, search_px=-1)
     with pytest.raises(ShapeError, match=r"xy must be \(2\), got \(1, 2\)"):
         match_patch(picture(), picture(), xy[None], radius_px=3, search_px=3)
-    coarse = FeatureMap(coordinates().tensor, "up1", 261, 8)
+    coarse = FeatureMap(ramps().tensor, "up1", 261, 8)
     with pytest.raises(ConfigError, match="one stride, got 4 and 8 px"):
-        match_feature(coordinates(), coarse, xy)
+        match_feature(ramps(), coarse, xy)

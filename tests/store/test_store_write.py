@@ -12,7 +12,7 @@ from safetensors import safe_open
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.sharding import Share, group_of
 from featurekit.images.io import read_tensors
-from featurekit.store.log import COMMITS, group_folders, live_rows, read_commits
+from featurekit.store.commit_log import COMMITS, group_folders, live_rows, read_commits
 from featurekit.store.records import Layout, StoreSpec, read_header, shard_path
 from featurekit.store.reduction import restored
 from featurekit.store.upkeep import stat_store, verify_store

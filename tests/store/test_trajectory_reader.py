@@ -14,7 +14,7 @@ from featurekit.backbones import sdxl
 from featurekit.cli.router import main
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.features.extract import extract_latents
 from featurekit.features.recipes import Recipe
 from featurekit.images.io import load_image

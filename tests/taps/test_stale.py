@@ -20,8 +20,8 @@ from reduced import reduced_configs
 from featurekit.backbones import sd
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
 from featurekit.core.errors import CaptureError
-from featurekit.taps.attention import self_attention_paths, share_attention
 from featurekit.taps.attention_maps import attention_maps
+from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit.taps.capture import capture
 from featurekit.taps.hooks import opened
 from featurekit.taps.inject import inject

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.testing import (
     MixtureDenoiser,
     blob_templates,

@@ -20,7 +20,7 @@ from featurekit.analysis.representative_timesteps import (
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.features.noise_draws import seed_of
 from featurekit.measures.held_out import Measured
 

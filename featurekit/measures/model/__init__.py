@@ -1,5 +1,5 @@
 """The rows of the embedded model's card.
 
 One file for each figure, its demand beside it; the card itself is ``card.py``. Read
-``demands.py`` first.
+``card_requirements.py`` first.
 """

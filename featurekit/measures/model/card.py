@@ -13,7 +13,7 @@ from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_image, write_json
 from featurekit.measures.held_out import GROUPS
-from featurekit.measures.model.demands import (
+from featurekit.measures.model.card_requirements import (
     BY_KIND,
     PAIRS,
     ROWS,

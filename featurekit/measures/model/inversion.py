@@ -7,7 +7,7 @@ import torch
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.measures.held_out import (
     Measured,

@@ -18,10 +18,10 @@ from featurekit.core.types import Progress, silent
 from featurekit.features.extract import extract
 from featurekit.images.io import load_image
 from featurekit.images.pictures import Picture, contact_sheet
+from featurekit.measures.augmentations import views_of
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
 from featurekit.measures.points.correspondence import patches
 from featurekit.measures.random_weights import untrained
-from featurekit.measures.views import views_of
 from featurekit.scenes import TRAIN_SEEDS, TRAINED_KINDS, Scene, scene
 from featurekit.scenes.drawings import STYLES
 from featurekit.taps.capture import capture

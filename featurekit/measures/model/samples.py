@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.images.io import image_to_pil, load_image
 from featurekit.images.pictures import contact_sheet

@@ -16,10 +16,10 @@ from featurekit.core.types import FeatureMap
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extract import extract
 from featurekit.features.recipes import Recipe
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.io import load_image
 from featurekit.images.photo import open_photo
-from featurekit.measures.points.labels import raw_patches
+from featurekit.measures.points.label_transfer import raw_patches
 
 SMALLEST_SIDE = 8
 AT_ONCE = 4096  # pixels of the target that are compared at a time
@@ -53,7 +53,7 @@ class Seen:
         """Features at points (n 2), px of what the network sees: each map of length 1, (n c)."""
         parts = []
         for one in self.maps:
-            cells = grid.cells_from_px(xy, one.stride).to(one.tensor.device)
+            cells = coordinates.cells_from_px(xy, one.stride).to(one.tensor.device)
             parts.append(functional.normalize(fields.sample(one.tensor, cells)[0].float(), dim=1))
         return torch.cat(parts, dim=1)
 

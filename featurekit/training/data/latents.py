@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from featurekit.core.atomic import replacing
-from featurekit.training.data.album import Album, scaled
+from featurekit.training.data.rendered_scenes import Album, scaled
 
 
 class Latents:
@@ -44,7 +44,7 @@ def encode(
 
     Args:
         folder: where the results are, or are written.
-        pictures: the pieces that ``album.render`` gave.
+        pictures: the pieces that ``rendered_scenes.render`` gave.
         vae: folder of the finished autoencoder.
         workers: processes on the CPU.
         show: told the number of pieces as they are done.

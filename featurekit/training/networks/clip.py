@@ -19,10 +19,10 @@ from featurekit.core.atomic import replacing_folder
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import read_tensors
 from featurekit.scenes.colours import COLOURS
-from featurekit.training.data.album import Album, scaled
-from featurekit.training.data.drawings_album import DrawingAlbum, drawn_caption, style_of
 from featurekit.training.data.hard_negatives import borrowed, exchanged, kindred
-from featurekit.training.data.words import numbered, single
+from featurekit.training.data.rendered_drawings import DrawingAlbum, drawn_caption, style_of
+from featurekit.training.data.rendered_scenes import Album, scaled
+from featurekit.training.data.tokenizer_training import numbered, single
 from featurekit.training.recipe import Recipe
 
 WIDTH = 128  # of the embeddings

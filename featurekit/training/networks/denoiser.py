@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from featurekit.diffusion.noise import NoiseTable
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.training.data.latents import Latents
-from featurekit.training.data.words import numbered
+from featurekit.training.data.tokenizer_training import numbered
 
 DROPPED = 0.1  # share of captions that are left out, for guidance; Ho and Salimans 2022
 SNR_LIMIT = 5.0  # min-SNR weighting; Hang et al. 2023, arXiv:2303.09556

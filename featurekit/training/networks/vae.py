@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from featurekit.core.metrics import psnr
-from featurekit.training.data.album import Album, scaled
+from featurekit.training.data.rendered_scenes import Album, scaled
 
 KL = 1e-5  # weight of the divergence, per latent value
 FOREGROUND = 2.0  # what a pixel of the foreground counts more than one of the backdrop

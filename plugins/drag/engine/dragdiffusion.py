@@ -15,8 +15,8 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
-from featurekit.images.grid import crop
-from featurekit.taps.attention import self_attention_paths, share_attention
+from featurekit.images.coordinates import crop
+from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit_drag.engine.latent_optimisation import DraggedLatent, LatentMask, drag_latent
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
 from featurekit_drag.engine.points import Points, to_px, to_units

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from featurekit.core.errors import MaskError
 from featurekit.core.shapes import expect
-from featurekit.images.grid import pad
+from featurekit.images.coordinates import pad
 from featurekit_drag.engine.points import Points
 
 

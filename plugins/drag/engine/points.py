@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import PointsError
-from featurekit.images.grid import cells_from_px, px_from_cells
+from featurekit.images.coordinates import cells_from_px, px_from_cells
 from featurekit_drag.engine.settings import UNITS_PER_CELL
 
 NEAR_PX = 1e-3  # a target nearer than this is its handle

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit.taps.capture import capture
 from featurekit_drag.engine.latent_optimisation import Readout

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from featurekit.core.errors import MaskError
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.grid import crop
+from featurekit.images.coordinates import crop
 from featurekit.scenes import controls
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.judges import JUDGES, Judge

@@ -173,7 +173,7 @@ class SketchLoss:
         return Terms(
             l1=(drawn_source - self._wanted).abs().mean(),
             perceptual=self._distance(_grey(drawn_source)),
-            clip=_turn(embedded, self._wanted_seen),
+            clip=_cosine_distance(embedded, self._wanted_seen),
             across=across,
             within=within,
             lines=1 - soft_f1(lined(drawn_source), self._lines),
@@ -188,8 +188,12 @@ class SketchLoss:
                 f"got {tuple(sample.embedding.shape)}"
             )
         image, sketch = sample.embedding, self._clip.encode_image(_grey(sample.drawn))
-        across = _turn(_way(image, sketch), _way(self._image_seen, self._drawing_seen))
-        within = _turn(_way(self._drawing_seen, sketch), _way(self._image_seen, image))
+        across = _cosine_distance(
+            _direction(image, sketch), _direction(self._image_seen, self._drawing_seen)
+        )
+        within = _cosine_distance(
+            _direction(self._drawing_seen, sketch), _direction(self._image_seen, image)
+        )
         return across, within
 
 
@@ -223,7 +227,7 @@ def _grey(sketch: Tensor) -> Tensor:
     return (2 * sketch - 1).expand(-1, 3, -1, -1)
 
 
-def _way(origin: Tensor, end: Tensor) -> Tensor:
+def _direction(origin: Tensor, end: Tensor) -> Tensor:
     """Direction between embeddings (b d), exactly 0 where only rounding tells them apart."""
     direction = end - origin
     reach = torch.maximum(_length(origin), _length(end))
@@ -232,7 +236,7 @@ def _way(origin: Tensor, end: Tensor) -> Tensor:
     )
 
 
-def _turn(found: Tensor, wanted: Tensor) -> Tensor:
+def _cosine_distance(found: Tensor, wanted: Tensor) -> Tensor:
     """1 - cos of vectors (b d), mean over b; 0 where none is wanted, 1 where none is found."""
     cosine = (_unit(found) * _unit(wanted)).sum(-1)
     return torch.where(_length(wanted)[:, 0] > 0, 1 - cosine, torch.zeros_like(cosine)).mean()

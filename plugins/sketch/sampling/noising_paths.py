@@ -10,7 +10,7 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Predict, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import noised
 from featurekit_sketch.sampling.representative_timesteps import levels_of, timesteps_of

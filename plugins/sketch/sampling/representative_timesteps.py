@@ -1,7 +1,7 @@
 """Which timesteps of a run the sketch network sees, whatever the number of its steps."""
 
 from featurekit.core.errors import ConfigError
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit_sketch.settings import ENOUGH
 
 STEPS = 50  # of the run that the numbers below count

@@ -21,8 +21,8 @@ from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
+from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
-from featurekit_sketch.sampling.samples import Sample
 from featurekit_sketch.tasks.sheets import held_out_sheet
 from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_training import StyleTraining, style_training_of

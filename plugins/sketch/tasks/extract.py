@@ -9,14 +9,14 @@ from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.types import Job, Progress, Result, silent
 from featurekit.images.io import load_image, write_image
 from featurekit_sketch.config import SketchConfig, tiling_of
-from featurekit_sketch.drawing.tiles import tiled
 from featurekit_sketch.settings import Tiling
 from featurekit_sketch.tasks.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.picture_folder import Skipped, pictures_in, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
+from featurekit_sketch.tasks.tiles import tiled
 from featurekit_sketch.tasks.unused_settings import check_reading
 from featurekit_sketch.training.sketcher import Sketcher
-from featurekit_sketch.training.style import digest, load_style
+from featurekit_sketch.training.style_file import digest, load_style
 
 SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder

@@ -23,7 +23,7 @@ from featurekit_sketch.tasks.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
 from featurekit_sketch.training.sketcher import Sketcher
-from featurekit_sketch.training.style import save_style
+from featurekit_sketch.training.style_file import save_style
 from featurekit_sketch.training.style_training import style_training_of
 
 STYLE = "style.safetensors"

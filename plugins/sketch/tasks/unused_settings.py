@@ -5,7 +5,7 @@ from collections.abc import Collection
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.config import compose
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.training.style import Style
+from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (

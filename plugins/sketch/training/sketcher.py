@@ -8,8 +8,8 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise import Schedule
-from featurekit.images import grid
+from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.images import coordinates
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
@@ -17,7 +17,7 @@ from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import NoisingPath, inverted_path, noised_path
 from featurekit_sketch.sampling.representative_timesteps import timesteps_of
 from featurekit_sketch.settings import Reading
-from featurekit_sketch.training.style import Style, digest
+from featurekit_sketch.training.style_file import Style, digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class Sketcher:
 
     def draw(self, features: Features, height: int, width: int) -> Tensor:
         """Ink of pictures whose features were read, (b 1 height width) in [0, 1] on the CPU."""
-        return grid.crop(self.network(features).clamp(0, 1), height, width).float().cpu()
+        return coordinates.crop(self.network(features).clamp(0, 1), height, width).float().cpu()
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:

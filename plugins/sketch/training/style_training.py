@@ -15,18 +15,18 @@ from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.core.types import Conditioning, Job, Progress
 from featurekit.diffusion.backbone import Backbone
-from featurekit.measures.views import View, views_of
+from featurekit.measures.augmentations import View, views_of
 from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.losses.perceptual import ClipPerceptual, Lpips, Perceptual
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
+from featurekit_sketch.sampling.cdst_sampler import Sample, Sampler
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
-from featurekit_sketch.sampling.samples import Sample, Sampler
 from featurekit_sketch.settings import NAMED_BEFORE, Learning, Sampling
 from featurekit_sketch.training.sketcher import Reader, Sketcher
 from featurekit_sketch.training.trainer import Examples, SampleViews, Trainer

@@ -12,7 +12,7 @@ from torch import Tensor, nn, optim
 
 from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.core.types import Progress, silent
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, Terms
 from featurekit_sketch.network.features import Features
@@ -238,7 +238,7 @@ def _is_finite(network: nn.Module) -> bool:
 
 def _fitted(drawn: Tensor, loss: SketchLoss) -> Tensor:
     """Without the padding that the drawing does not have."""
-    return grid.crop(drawn, *loss.size)
+    return coordinates.crop(drawn, *loss.size)
 
 
 def _groups(network: nn.Module, mixing: float) -> list[dict[str, Any]]:

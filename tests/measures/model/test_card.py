@@ -7,7 +7,7 @@ from PIL import Image
 
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.measures.model import card
-from featurekit.measures.model.demands import BY_KIND, ROWS, Row, kinds, of_kind
+from featurekit.measures.model.card_requirements import BY_KIND, ROWS, Row, kinds, of_kind
 
 NUMBER = 0.5123
 

@@ -7,7 +7,7 @@ import torch
 
 from featurekit.backbones import random
 from featurekit.core.types import Conditioning
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.measures import measure_inversion
 from featurekit.measures.held_out import EQUAL_DB, conditioned, image_of, scenes_of
 from featurekit.scenes import KINDS

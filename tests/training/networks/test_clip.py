@@ -15,10 +15,15 @@ from torch.nn import functional
 from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES
-from featurekit.training.data import album, drawings_album, words
-from featurekit.training.data.album import Album
-from featurekit.training.data.drawings_album import DrawingAlbum, drawn_caption, pixels_of, style_of
-from featurekit.training.data.words import numbered
+from featurekit.training.data import rendered_drawings, rendered_scenes, tokenizer_training
+from featurekit.training.data.rendered_drawings import (
+    DrawingAlbum,
+    drawn_caption,
+    pixels_of,
+    style_of,
+)
+from featurekit.training.data.rendered_scenes import Album
+from featurekit.training.data.tokenizer_training import numbered
 from featurekit.training.networks import clip
 from featurekit.training.networks.clip import ClipTask, build, configuration, contrast, save_clip
 from featurekit.training.recipe import SMALL
@@ -36,7 +41,7 @@ def scenes():
 def folder(tmp_path_factory, scenes):
     """Rendered pictures and drawings of a few scenes."""
     made = tmp_path_factory.mktemp("rendered")
-    np.save(made / "scenes.npy", np.stack([album.pixels_of(one, SIDE) for one in scenes]))
+    np.save(made / "scenes.npy", np.stack([rendered_scenes.pixels_of(one, SIDE) for one in scenes]))
     captions = [[one.caption(i) for i in range(3)] for one in scenes]
     (made / "scenes.json").write_text(json.dumps(captions))
     sheets = [pixels_of(one, SIDE, style=style_of(i)) for i, one in enumerate(scenes)]
@@ -48,7 +53,9 @@ def folder(tmp_path_factory, scenes):
 def tokenizer(tmp_path_factory, folder):
     captions = [text for texts in Album([folder / "scenes.npy"]).captions for text in texts]
     drawn = [drawn_caption(text, style=style) for text in captions for style in STYLES]
-    return words.learn([*captions, *drawn], tmp_path_factory.mktemp("words"), tokens=40)
+    return tokenizer_training.learn(
+        [*captions, *drawn], tmp_path_factory.mktemp("words"), tokens=40
+    )
 
 
 @pytest.fixture
@@ -125,20 +132,20 @@ def test_a_drawings_caption_names_neither_colours_nor_prints(caption, expected):
 def test_every_scene_has_a_drawn_caption_without_colours(scenes):
     for one in scenes:
         found = set(drawn_caption(one.caption(), style="wire").split())
-        assert not found & {*COLOURS, *drawings_album.PRINTS}
+        assert not found & {*COLOURS, *rendered_drawings.PRINTS}
 
 
 def test_the_prints_are_those_of_the_world(scenes):
     named = {word for one in scenes for i in range(3) for word in one.caption(i).split()}
-    assert set(drawings_album.PRINTS) <= named
+    assert set(rendered_drawings.PRINTS) <= named
 
 
 def test_styles_are_drawn_by_turn_and_pieces_that_exist_are_kept(monkeypatch, tmp_path, scenes):
-    monkeypatch.setattr(album, "PIECE", 4)
+    monkeypatch.setattr(rendered_scenes, "PIECE", 4)
     here = partial(ThreadPoolExecutor, 1)  # other processes would not know the shorter pieces
-    monkeypatch.setattr(drawings_album, "ProcessPoolExecutor", lambda *_args, **_options: here())
+    monkeypatch.setattr(rendered_drawings, "ProcessPoolExecutor", lambda *_args, **_options: here())
     shown = []
-    paths = drawings_album.render(tmp_path, size=SIDE, count=7, workers=1, show=shown.append)
+    paths = rendered_drawings.render(tmp_path, size=SIDE, count=7, workers=1, show=shown.append)
     drawings = DrawingAlbum(paths)
     assert len(drawings) == 7
     assert (shown[0], sorted(shown[1:])) == (0, [3, 4])
@@ -149,7 +156,7 @@ def test_styles_are_drawn_by_turn_and_pieces_that_exist_are_kept(monkeypatch, tm
         assert np.array_equal(sheet.numpy(), expected)
     paths[0].write_bytes(b"kept")
     paths[1].unlink()
-    drawings_album.render(tmp_path, size=SIDE, count=7, workers=1, show=shown.append)
+    rendered_drawings.render(tmp_path, size=SIDE, count=7, workers=1, show=shown.append)
     assert paths[0].read_bytes() == b"kept"
     assert np.load(paths[1]).shape == (3, SIDE, SIDE)
     assert shown[3:] == [4, 3]

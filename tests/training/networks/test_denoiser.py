@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from featurekit.training.data import words
+from featurekit.training.data import tokenizer_training
 from featurekit.training.data.latents import Latents
 from featurekit.training.networks import models
 from featurekit.training.networks.denoiser import DROPPED, DenoiserTask, Networks, _spread
@@ -36,7 +36,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tokenizer(folder):
-    return words.learn([text for texts in CAPTIONS for text in texts], folder, tokens=12)
+    return tokenizer_training.learn(
+        [text for texts in CAPTIONS for text in texts], folder, tokens=12
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,9 @@ def test_the_tokenizer_reads_back_the_same(tokenizer, folder):
 
 
 def test_texts_are_padded_to_one_length(tokenizer):
-    numbers = words.numbered(tokenizer, ["a cat", "a red cat on a mat with an apple and a dog too"])
+    numbers = tokenizer_training.numbered(
+        tokenizer, ["a cat", "a red cat on a mat with an apple and a dog too"]
+    )
     assert numbers.shape == (2, 12)
     assert (numbers[:, 0] == tokenizer.bos_token_id).all()
     assert (numbers[:, -1] == tokenizer.eos_token_id).all()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from featurekit.training.data.album import Album
+from featurekit.training.data.rendered_scenes import Album
 from featurekit.training.loop.loop import Fit
 from featurekit.training.loop.workers import Worker
 from featurekit.training.networks import models

@@ -12,8 +12,12 @@ from featurekit.core.errors import MaskError, PointsError, ShapeError
 from featurekit.core.types import Stop, silent
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample
-from featurekit.images.grid import crop
-from featurekit.taps.attention import record_attention, replay_attention, self_attention_paths
+from featurekit.images.coordinates import crop
+from featurekit.taps.attention_sharing import (
+    record_attention,
+    replay_attention,
+    self_attention_paths,
+)
 from featurekit_drag.engine.dragdiffusion import Drag, Request
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.settings import DragSettings, Rule

@@ -12,7 +12,7 @@ import torch
 
 from featurekit.core.types import Stop
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import ddim_step
 from featurekit.testing import (

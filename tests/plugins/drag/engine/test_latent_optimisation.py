@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.core.types import Stop
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit_drag.engine.latent_optimisation import LatentMask, Readout, drag_latent
 from featurekit_drag.engine.motion_supervision import patches

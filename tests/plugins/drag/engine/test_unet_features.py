@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.backbones import load
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit_drag.engine.motion_supervision import motion_loss
 from featurekit_drag.engine.settings import DragSettings, Rule

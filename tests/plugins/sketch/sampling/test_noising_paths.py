@@ -6,7 +6,7 @@ import torch
 
 import featurekit as fk
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError
-from featurekit.diffusion.noise import Schedule
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.scenes import held_out_scenes
 from featurekit_sketch.network.feature_taps import FeatureTaps

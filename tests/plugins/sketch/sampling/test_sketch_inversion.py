@@ -10,7 +10,7 @@ from featurekit.images.io import load_image, read_json
 from featurekit.scenes import scene
 from featurekit_sketch.sampling.prior import fit_prior, save_prior
 from featurekit_sketch.training.sketcher import Sketcher
-from featurekit_sketch.training.style import digest, load_style
+from featurekit_sketch.training.style_file import digest, load_style
 
 STEPS = 16
 SIDE = 32

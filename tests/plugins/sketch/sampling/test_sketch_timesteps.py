@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit_sketch.sampling.representative_timesteps import (
     ENOUGH,
     REPRESENTATIVE,

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import featurekit as fk
 from featurekit.core.errors import ConfigError
 from featurekit_sketch.tasks.unused_settings import UNUSED, check_reading, check_used
-from featurekit_sketch.training.style import Style
+from featurekit_sketch.training.style_file import Style
 
 STYLE = Style(
     state={},

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import featurekit as fk
+from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.sampling.prior import fit_prior
-from featurekit_sketch.sampling.samples import Sample
 from featurekit_sketch.settings import Learning, Reading, Sampling
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_training import StyleTraining

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import read_metadata, read_tensors, sha256_of
-from featurekit.store.log import (
+from featurekit.store.commit_log import (
     COMMITS,
     Commit,
     Row,

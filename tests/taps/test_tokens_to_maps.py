@@ -5,7 +5,7 @@ import torch
 
 from featurekit.core.errors import CaptureError, ShapeError
 from featurekit.core.types import Tap
-from featurekit.taps.tokens import as_map, gridded, is_formless, refuse_formless
+from featurekit.taps.tokens_to_maps import as_map, gridded, is_formless, refuse_formless
 
 TOKENS = Tap("up1.attention0.block0", "a.b", "transformer_block", 3, 16, form="tokens")
 MAP = Tap("up1", "up_blocks.1", "up", 3, 16)

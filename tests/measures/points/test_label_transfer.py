@@ -6,7 +6,7 @@ import torch
 from featurekit.backbones import random
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import FeatureMap
-from featurekit.measures.points import labels as measure
+from featurekit.measures.points import label_transfer as measure
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from PIL import Image
 from featurekit.backbones import random
 from featurekit.core.types import FeatureMap
 from featurekit.features.recipes import Recipe
-from featurekit.images.classes import Classes
-from featurekit.measures.points import labels as labels_measure
-from featurekit.measures.points import own_labels as measure
+from featurekit.images.class_masks import Classes
+from featurekit.measures.points import label_folder as measure
+from featurekit.measures.points import label_transfer as labels_measure
 
 COLOURS = ((-1.0, -1.0, -1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0))
 

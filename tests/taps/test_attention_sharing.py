@@ -8,7 +8,7 @@ from featurekit.backbones import embedded, random, sd
 from featurekit.backbones.folder import embedded_folder, read_config
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
 from featurekit.core.errors import CaptureError, ShapeError, UnknownNameError
-from featurekit.taps.attention import (
+from featurekit.taps.attention_sharing import (
     record_attention,
     replay_attention,
     self_attention_paths,

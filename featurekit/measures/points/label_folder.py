@@ -11,11 +11,11 @@ from featurekit.analysis.plots import captioned
 from featurekit.core import fields
 from featurekit.core.types import Progress, silent
 from featurekit.features.recipes import Recipe
-from featurekit.images.classes import Classes
+from featurekit.images.class_masks import Classes
 from featurekit.images.io import image_to_pil, load_image
 from featurekit.images.pictures import contact_sheet
 from featurekit.measures.held_out import Measured, side_px
-from featurekit.measures.points.labels import RECIPE, Labeller
+from featurekit.measures.points.label_transfer import RECIPE, Labeller
 from featurekit.measures.points.point_features import seen_px
 from featurekit.measures.random_weights import Family
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError
 from featurekit.core.shapes import expect
-from featurekit.diffusion.schedulers import ddim_timesteps, described
+from featurekit.diffusion.diffusers_schedulers import ddim_timesteps, described
 
 Prediction = Literal["epsilon", "v_prediction"]
 

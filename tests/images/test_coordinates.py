@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from featurekit.core.errors import ConfigError, ShapeError
-from featurekit.images.grid import cells_from_px, crop, pad, px_from_cells
+from featurekit.images.coordinates import cells_from_px, crop, pad, px_from_cells
 
 
 def picture(height, width, batch=1):

@@ -13,7 +13,7 @@ from diffusers import (
 )
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError, ShapeError
-from featurekit.diffusion.noise import NoiseTable, Schedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 
 SD15 = {
     "num_train_timesteps": 1000,

@@ -1,6 +1,6 @@
 """The bar of long work: on a terminal how far it is, elsewhere nothing."""
 
-from featurekit.cli.bars import bar
+from featurekit.cli.progress_bars import bar
 
 
 def work():

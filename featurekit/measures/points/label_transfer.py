@@ -15,7 +15,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.features.extract import extract
 from featurekit.features.label_propagation import overlap, propagate
 from featurekit.features.recipes import Recipe
-from featurekit.images import grid
+from featurekit.images import coordinates
 from featurekit.images.io import image_to_pil
 from featurekit.images.pictures import contact_sheet
 from featurekit.measures.held_out import (
@@ -111,7 +111,7 @@ class Labeller:
             ensemble=self._recipe.ensemble,
             seed=self._seed,
         ):
-            cells = grid.cells_from_px(centres, one.stride).to(one.tensor.device)
+            cells = coordinates.cells_from_px(centres, one.stride).to(one.tensor.device)
             read = fields.sample(one.tensor.float(), cells)[0]
             parts.append(torch.nn.functional.normalize(read, dim=1))
         return torch.cat(parts, dim=1).T.reshape(1, -1, rows, columns)

@@ -17,7 +17,7 @@ from featurekit.scenes import TRAIN_SEEDS, Scene, scene
 from featurekit.scenes.colours import COLOURS
 from featurekit.scenes.drawings import STYLES
 from featurekit.scenes.wording import article
-from featurekit.training.data.album import pieces
+from featurekit.training.data.rendered_scenes import pieces
 
 PRINTS = ("striped", "checkered", "dotted", "wavy", "tiled")  # see ``canvas.Pattern``
 _UNSEEN = re.compile(rf"\b(?:{'|'.join((*COLOURS, *PRINTS))}) ")

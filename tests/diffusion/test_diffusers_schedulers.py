@@ -13,13 +13,13 @@ from diffusers import (
 )
 
 from featurekit.core.errors import ScheduleError, UnknownNameError
-from featurekit.diffusion.noise import NoiseTable, Schedule
-from featurekit.diffusion.schedulers import (
+from featurekit.diffusion.diffusers_schedulers import (
     alpha_bars,
     ddim_timesteps,
     described,
     refuse_uninvertible,
 )
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 
 CONFIG = {
     "num_train_timesteps": 1000,

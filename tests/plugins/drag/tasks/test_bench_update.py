@@ -5,7 +5,7 @@ from reduced import reduced_configs
 
 from featurekit.backbones.sd import build
 from featurekit.pipeline.registry import load_plugin, resolve
-from featurekit_drag.tasks import sd_shape
+from featurekit_drag.tasks import bench_update
 
 
 @pytest.fixture(scope="module")
@@ -16,20 +16,20 @@ def backbone():
 
 def test_the_bench_is_registered():
     target = load_plugin("drag").benches["sd-shape"]
-    assert resolve(target, of="the bench") is sd_shape.bench
+    assert resolve(target, of="the bench") is bench_update.bench
 
 
 def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit, match="0"):
-        sd_shape.bench(["--help"])
+        bench_update.bench(["--help"])
     said = capsys.readouterr().out
     assert all(option in said for option in ("featurekit bench sd-shape", "--side", "--updates"))
 
 
 def test_the_options_are_read():
-    wanted = sd_shape._arguments(["--side", "128", "--updates", "2", "--backbone", "sd21"])
+    wanted = bench_update._arguments(["--side", "128", "--updates", "2", "--backbone", "sd21"])
     assert (wanted.side, wanted.updates, wanted.backbone) == (128, 2, "sd21")
-    default = sd_shape._arguments([])
+    default = bench_update._arguments([])
     assert (default.side, default.updates, default.backbone) == (256, 3, "sd15")
 
 
@@ -43,7 +43,7 @@ def test_the_options_are_read():
 )
 def test_options_that_cannot_be_measured_are_refused(words, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        sd_shape.bench(words)
+        bench_update.bench(words)
     assert message in capsys.readouterr().err
 
 
@@ -52,7 +52,7 @@ def test_the_mask_term_is_what_makes_an_update_run_the_whole_network(backbone):
     handle = backbone.unet.conv_out.register_forward_hook(lambda *_: calls.append(1))
     with_mask = {}
     for priced in (False, True):
-        seconds = sd_shape._seconds_per_update(backbone, 64, 2, priced=priced)
+        seconds = bench_update._seconds_per_update(backbone, 64, 2, priced=priced)
         assert seconds > 0
         with_mask[priced], calls[:] = len(calls), []
     handle.remove()

@@ -1,6 +1,7 @@
 """How diffusers describes a run: the levels in a config, the spacings, and what cannot be inverted.
 
-Everything here mirrors a convention of that library; the arithmetic on levels is in ``noise.py``.
+Everything here mirrors a convention of that library; the arithmetic on levels is in
+``noise_schedule.py``.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,10 +8,10 @@ import torch
 import featurekit as fk
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 from featurekit_sketch.network.feature_taps import FeatureTaps
-from featurekit_sketch.sampling import samples as samples_module
+from featurekit_sketch.sampling import cdst_sampler as samples_module
+from featurekit_sketch.sampling.cdst_sampler import Sampler
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.prior import fit_prior
-from featurekit_sketch.sampling.samples import Sampler
 from featurekit_sketch.settings import Sampling
 
 STEPS, COUNT = 16, 3

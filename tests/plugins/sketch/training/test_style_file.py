@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from featurekit.core.errors import ConfigError, OutputError
-from featurekit_sketch.training.style import Style, digest, load_style, save_style
+from featurekit_sketch.training.style_file import Style, digest, load_style, save_style
 
 FILES = {"unet/model.safetensors": "aa", "vae/model.safetensors": "bb"}
 WEIGHTS = digest(FILES)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from featurekit.core.errors import ImageError, MaskError, ShapeError
-from featurekit.images.classes import MOST, TINTS, load_classes
+from featurekit.images.class_masks import MOST, TINTS, load_classes
 
 LEVELS = np.zeros((10, 12), dtype=np.uint8)
 LEVELS[2:5, 3:9] = 128

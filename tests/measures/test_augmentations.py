@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.measures.views import views_of
+from featurekit.measures.augmentations import views_of
 
 
 def smooth_ink(height=48, width=64):
