@@ -1,37 +1,43 @@
 """Run the scripts of known faults: all, or those named, as in ``python tests/faults r01 r17``.
 
-A script exits with 1 while its fault is there and with 0 when what it prints is right; 2 means that
-it could not run, because a module that it imports is gone. r02 and r36 only print.
+A script exits with 1 while its fault is there and with 0 when what it prints is right. Each gets a
+line; 2, on stderr, means that it could not run, as when something that it imports is gone.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
+SCRIPTS = {
+    path.name.partition("_")[0]: path
+    for path in sorted(Path(__file__).resolve().parent.glob("r*.py"))
+}
 WORDS = {0: "right", 1: "fault", 2: "cannot run"}
-GONE = ("ModuleNotFoundError: No module named 'featurekit", "ImportError: cannot import name")
 
 
 def outcome(script: Path) -> tuple[int, str]:
-    """Exit code and last line of one script; an import that fails is 2."""
+    """Exit code and last line of a script; an exception that ends it is 2."""
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=900
     )
-    last = ((done.stdout + done.stderr).strip().splitlines() or [""])[-1]
-    code = 2 if done.returncode and last.startswith(GONE) else done.returncode
-    return code, last
+    broken = done.returncode == 1 and f'File "{script}", line' in done.stderr
+    text = done.stderr if broken else done.stdout or done.stderr
+    return 2 if broken else done.returncode, (text.strip().splitlines() or [""])[-1]
 
 
 def main(named: list[str]) -> int:
     """Run the scripts and print a line for each; the code is the worst of theirs."""
-    scripts = sorted(Path(__file__).parent.glob("r*.py"))
-    chosen = [one for one in scripts if not named or one.name.partition("_")[0] in named]
+    unknown = sorted(set(named) - set(SCRIPTS))
+    if unknown:
+        print(f"no script {unknown[0]}; known: {', '.join(SCRIPTS)}", file=sys.stderr)
+        return 2
     codes = []
-    for script in chosen:
-        code, last = outcome(script)
-        print(f"{WORDS.get(code, code):<10}  {script.stem}: {last}", flush=True)
+    for name in named or SCRIPTS:
+        code, last = outcome(SCRIPTS[name])
+        told = f"{SCRIPTS[name].stem} {WORDS.get(code, code)}: {last}"
+        print(told, file=sys.stderr if code == 2 else sys.stdout, flush=True)
         codes.append(code)
-    return max(codes, default=0)
+    return max(codes)
 
 
 if __name__ == "__main__":

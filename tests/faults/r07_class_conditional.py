@@ -22,10 +22,12 @@ with tempfile.TemporaryDirectory() as folder:
     config = json.loads((model / "unet/config.json").read_text()) | {"num_class_embeds": 10}
     shutil.rmtree(model / "unet")
     UNet2DConditionModel.from_config(config).save_pretrained(model / "unet")
-    backbone = fk.load_backbone(str(model))
-    print("loaded:", backbone)
     try:
+        backbone = fk.load_backbone(str(model))
+        print("loaded:", backbone)
         fk.extract(backbone, torch.zeros(1, 3, 64, 64), taps=["up1"], timesteps=[261])
+    except fk.errors.BackboneError as error:
+        print("refused, as it should be:", error)
     except ValueError as error:
         print("seen:", type(error).__name__, error)
         sys.exit(1)

@@ -1,12 +1,10 @@
-"""A model folder saved with DPM-Solver, UniPC, Euler, Heun or DEIS cannot be dragged.
+"""A folder saved with DPM-Solver, UniPC, Euler, Heun or DEIS cannot be dragged or sketched with.
 
-Nor a style be learnt with it.
-Expected: what a sampler would do does not matter to a DDIM run, so such a folder works (as it
-does where the spacing is left out), or the advice can be followed: drag and sketch have a
-setting for it.
-Seen: diffusers writes "timestep_spacing": "linspace" into the file; drag and sketch refuse it
+Expected: what a sampler would do does not matter to a DDIM run, so such a folder works, as it does
+where the spacing is left out; or the advice can be followed, as drag and sketch have a setting for
+it. Seen: diffusers writes "timestep_spacing": "linspace" into the file; drag and sketch refuse it
 with "use spacing='leading'", which neither of them has ("no setting named 'plugin.spacing'").
-Works: `invert ... spacing=leading`, and editing the file.
+`invert ... spacing=leading` works, and so does editing the file.
 """
 
 import json

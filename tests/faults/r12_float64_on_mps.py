@@ -1,10 +1,10 @@
-"""device=mps is offered, but float64 tensors are made on the device.
+"""device=mps is offered, but float64 tensors are made there, which Apple's MPS does not have.
 
-Which Apple's MPS does not have. No such hardware here: a stand-in computes on the CPU and
-raises what torch raises wherever a float64 tensor would come to lie on MPS; what it lets pass
-may still fail there. Expected: nothing raises.
-Seen: the levels of a batch of timesteps, hence the LoRA fit that drag begins with; correspond;
-pca, hence the pictures that extract writes and what a notebook shows. The inversions pass.
+No such hardware is needed: a stand-in computes on the CPU and raises what torch raises wherever a
+float64 tensor would come to lie on MPS; what it lets pass may still fail there.
+Expected: nothing raises. Seen to raise: the levels of a batch of timesteps, hence the LoRA fit that
+drag begins with; correspond; pca, hence the pictures that extract writes and what a notebook shows.
+The inversions pass.
 """
 
 import sys
@@ -38,9 +38,7 @@ def on_mps(value):
 
 def arrived(value):
     if isinstance(value, torch.Tensor) and value.dtype is torch.float64:
-        raise TypeError(
-            "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64"
-        )
+        raise TypeError("cannot convert an MPS tensor to float64, which MPS does not support")
     return value.as_subclass(OnMps) if type(value) is torch.Tensor else value
 
 

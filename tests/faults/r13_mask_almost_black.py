@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from featurekit.images.class_masks import load_classes
-from featurekit.images.io import load_mask
+from featurekit.plugin import load_mask
 
 SIDE = 128
 mask = Image.new("L", (SIDE, SIDE), 0)
@@ -38,8 +38,6 @@ with tempfile.TemporaryDirectory() as folder:
     square = Image.new("L", (64, 64), 0)
     ImageDraw.Draw(square).rectangle((20, 10, 44, 44), fill=255)
     square.save(Path(folder) / "classes.jpg", quality=80)
-    print(
-        "classes of a JPEG with two:",
-        len(load_classes(Path(folder) / "classes.jpg", 64, 64).values),
-    )
+    found = load_classes(Path(folder) / "classes.jpg", 64, 64).values
+    print("classes of a JPEG with two:", len(found))
 sys.exit(1 if shares["black is 1.png"] == 1 else 0)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from PIL import Image, ImageCms
 
-from featurekit.images.io import image_to_pil, load_image, write_image
+import featurekit as fk
+from featurekit.images.io import image_to_pil
+from featurekit.plugin import write_image
 
 
 def profile(red, green, blue, gamma=2.2):
@@ -61,8 +63,9 @@ with tempfile.TemporaryDirectory() as folder:
     seen_by_people = ImageCms.profileToProfile(
         Image.open(path), io.BytesIO(P3), srgb, outputMode="RGB"
     ).getpixel((8, 8))
-    image = load_image(path)
+    image = fk.load_image(path)
     got = image_to_pil(image).getpixel((8, 8))
     kept = "icc_profile" in Image.open(write_image(image, Path(folder) / "edit.png")).info
     print(f"in sRGB {seen_by_people}, read as {got}, profile in the written picture: {kept}")
-    sys.exit(1 if not kept and max(abs(a - b) for a, b in zip(seen_by_people, got)) > 3 else 0)
+    off = max(abs(a - b) for a, b in zip(seen_by_people, got, strict=True))
+    sys.exit(1 if not kept and off > 3 else 0)

@@ -22,6 +22,8 @@ with torch.no_grad():
     try:
         with share_attention(backbone.unet, self_attention_paths(backbone.unet, ["up_blocks.2"])):
             print("shared:", tuple(predict(z, 261).shape))
+    except fk.errors.FeatureKitError as error:
+        print("refused, as it should be:", error)
     except TypeError as error:
         print("seen:", error)
         sys.exit(1)

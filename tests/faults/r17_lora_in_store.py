@@ -1,10 +1,8 @@
-"""A store does not notice that the UNet carries a LoRA now: old features are counted as.
+"""A store does not notice that the UNet carries a LoRA now and keeps the features without it.
 
-Those of the changed model.
-Expected: a store of other weights is refused, as docs/store.md says; an adapter changes what
-the weights are.
-Seen: the hash is that of the files, so the run says that every picture is there already and
-leaves the features without LoRA.
+Expected: a store of other weights is refused, as docs/store.md says; an adapter changes what the
+weights are. Seen: the hash is that of the files, so the run says that every picture is there
+already.
 """
 
 import sys
@@ -15,7 +13,6 @@ import torch
 from peft import LoraConfig
 
 import featurekit as fk
-from featurekit.core.errors import FeatureKitError
 from featurekit.scenes import scene
 from featurekit.store.export import store_pictures
 from featurekit.store.picture_reader import PictureReader
@@ -35,7 +32,7 @@ with tempfile.TemporaryDirectory() as folder:
     reader = PictureReader(backbone, recipe)
     try:
         print("again, with a LoRA:", store_pictures(store, [picture], reader=reader)[0])
-    except FeatureKitError as error:
+    except fk.errors.FeatureKitError as error:
         print(f"refused, as it should be: {error}")
         sys.exit(0)
     stored = StoredFeatures(store, names=["up1/261"])[0][1]["up1/261"]

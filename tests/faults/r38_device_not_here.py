@@ -9,14 +9,13 @@ although the help offers it.)
 import sys
 
 import featurekit as fk
-from featurekit.core.errors import FeatureKitError
 
 wrong = 0
 for device in ("cuda:7", "mps", "xpu"):
     try:
         fk.load_backbone("embedded", device=device)
         print(device, "is here")
-    except FeatureKitError as error:
+    except fk.errors.FeatureKitError as error:
         print(device, "->", error)
     except (RuntimeError, AssertionError) as error:
         wrong += 1
