@@ -389,3 +389,8 @@ def test_a_script_of_a_known_fault_imports_only_what_is_there(path):
     for node in (one for one in nodes if isinstance(one, ast.ImportFrom)):
         if node.module.partition(".")[0].startswith("featurekit"):
             assert all(hasattr(import_module(node.module), one.name) for one in node.names)
+
+
+def test_no_two_files_of_tests_have_one_name():
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= {"conftest.py"}
