@@ -1,0 +1,186 @@
+"""What reading activations costs: plain hooks, ``fk.capture``, and nnsight if it is asked for.
+
+python benchmarks/capture_beside_hooks.py              # all block outputs of the embedded UNet
+python benchmarks/capture_beside_hooks.py --empty      # of as many parts that compute nothing
+python benchmarks/capture_beside_hooks.py --nnsight    # which has to be installed
+
+One thread, no gradient. On the UNet a forward hides most of the cost; the network that computes
+nothing shows it bare. What names, prompts and pictures cost is told after the table.
+"""
+
+import argparse
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
+
+import torch
+from side_by_side import alone, compared, timed
+from torch import Tensor, nn
+
+import featurekit as fk
+from featurekit.diffusion.backbone import Backbone
+from featurekit.taps.hooks import refuse_stale
+
+TIMESTEP, MANY = 261, 50
+FIVE = ("mid", "up0", "up1", "up2", "up3")  # that nnsight is asked for, word by word
+
+
+class Empty(nn.Module):
+    """Nine blocks that pass on what they get, in a network of as many parts as another."""
+
+    def __init__(self, other: nn.Module) -> None:
+        """Keep a copy of the other network, which is never run."""
+        super().__init__()
+        self.other = copy.deepcopy(other)
+        self.blocks = nn.ModuleList(nn.Identity() for _ in range(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass on the input."""
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Time each way to read.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--calls", type=int, default=6, help="of a way in a round")
+    parser.add_argument("--empty", action="store_true")
+    parser.add_argument("--nnsight", action="store_true")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    backbone = fk.load_backbone("embedded", device="cpu")
+    if asked.empty:
+        network = Empty(backbone.unet)
+        paths = {f"block{number}": f"blocks.{number}" for number in range(9)}
+        run = partial(network, torch.zeros(1, 4))
+    else:
+        network, run = backbone.unet, forward_of(backbone, backbone.unet)
+        names = (name for name in backbone.taps if name.startswith(("down", "mid", "up")))
+        paths = {name: backbone.taps[name].path for name in names if "." not in name}
+    ways = reading(network, run, paths)
+    if asked.nnsight and not asked.empty:
+        ways |= beside_nnsight(backbone, run)
+    parts = sum(1 for _ in network.modules())
+    found = compared(
+        f"{len(paths)} outputs of a network of {parts} parts, one call",
+        {name: partial(timed, do, asked.calls) for name, do in ways.items()},
+        rounds=asked.rounds,
+        unit="us",
+    )
+    bare = [one.cpu for one in next(iter(found.values()))]
+    for name, got in found.items():
+        above = [(one.cpu - least) * 1e6 for one, least in zip(got, bare, strict=True)]
+        print(f"  {name}: {median(above):.0f} us CPU above the bare forward")
+    if not asked.empty:
+        parts_of(backbone, paths)
+
+
+def forward_of(backbone: Backbone, network: Callable) -> Callable[[], object]:
+    """Make a call of a UNet of the backbone's shape."""
+    z = torch.randn(1, backbone.latent_channels, 16, 16)
+    return partial(network, z, TIMESTEP, encoder_hidden_states=backbone.embed("").states)
+
+
+def reading(
+    network: nn.Module, run: Callable[[], object], paths: Mapping[str, str]
+) -> dict[str, Callable[[], object]]:
+    """Ways to read all outputs of one call."""
+    modules = dict(network.named_modules())
+
+    def hooks() -> dict[str, object]:
+        seen: dict[str, object] = {}
+
+        def keep(name: str, part: nn.Module, given: object, output: object) -> None:
+            seen[name] = output[0] if isinstance(output, tuple) else output
+
+        handles = [
+            modules[path].register_forward_hook(partial(keep, name)) for name, path in paths.items()
+        ]
+        run()
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    def captured() -> Mapping[str, Tensor]:
+        with fk.capture(network, paths) as seen:
+            run()
+        return seen
+
+    return {"bare forward": run, "plain hooks": hooks, "fk.capture": captured}
+
+
+def beside_nnsight(
+    backbone: Backbone, run: Callable[[], object]
+) -> dict[str, Callable[[], object]]:
+    """The same five outputs by nnsight and by ``fk.capture``."""
+    from nnsight import NNsight  # only where it is asked for
+
+    # of a copy: it replaces forwards, after which a network is refused by fk.capture
+    model = NNsight(copy.deepcopy(backbone.unet))
+    z = torch.randn(1, backbone.latent_channels, 16, 16)
+    states = backbone.embed("").states
+    paths = {name: backbone.taps[name].path for name in FIVE}
+
+    def traced() -> tuple[object, ...]:
+        with model.trace(z, TIMESTEP, encoder_hidden_states=states):
+            mid = model.mid_block.output.save()
+            up0 = model.up_blocks[0].output.save()
+            up1 = model.up_blocks[1].output.save()
+            up2 = model.up_blocks[2].output.save()
+            up3 = model.up_blocks[3].output.save()
+        return mid, up0, up1, up2, up3
+
+    return {
+        "nnsight, mid and up blocks": traced,
+        "fk.capture, mid and up blocks": reading(backbone.unet, run, paths)["fk.capture"],
+    }
+
+
+def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:
+    """Print what goes into a capture, and what is around it."""
+    network, predict = backbone.unet, backbone.predictor(backbone.embed(""))
+    modules, one = dict(network.named_modules()), {"up1": backbone.taps["up1"].path}
+    z = torch.randn(1, backbone.latent_channels, 16, 16)
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+
+    def opened(taps: Mapping[str, str]) -> None:
+        with fk.capture(network, taps):
+            pass
+
+    def left() -> None:
+        with fk.capture(network, one, stop_after=True):
+            predict(z, TIMESTEP)
+
+    print("\nalone:")
+    alone("fk.capture opened and closed, all blocks", partial(opened, paths), times=MANY)
+    alone("fk.capture opened and closed, one tap", partial(opened, one), times=MANY)
+    alone("named_modules", lambda: dict(network.named_modules()), times=MANY)
+    alone("refuse_stale", partial(refuse_stale, modules), times=MANY)
+    alone("addresses('up1', 'cross_q')", lambda: backbone.addresses("up1", "cross_q"), times=5)
+    alone("addresses('**.conv2')", lambda: backbone.addresses("**.conv2"), times=5)
+    alone("describe_backbone('sd15')", lambda: fk.describe_backbone("sd15"), times=3)
+    alone("embed('a face')", lambda: backbone.embed("a face"), times=5)
+    alone("encode, 64 px", lambda: backbone.encode(image), times=5)
+    alone("the UNet's forward", forward_of(backbone, network), times=5)
+    alone("predict", partial(predict, z, TIMESTEP), times=5)
+    alone("predict, left after up1", left, times=5)
+    alone(
+        "fk.extract of up1, 64 px",
+        lambda: fk.extract(backbone, image, taps="up1", timesteps=TIMESTEP),
+        times=5,
+    )
+    alone("load_backbone('embedded') again", partial(fk.load_backbone, "embedded"), times=1)
+
+
+if __name__ == "__main__":
+    main()

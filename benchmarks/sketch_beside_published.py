@@ -1,0 +1,157 @@
+"""The work of one step of learning a sketch style, ours beside DiffSketch's published code.
+
+python benchmarks/sketch_beside_published.py                        # ours alone
+python benchmarks/sketch_beside_published.py --published FOLDER
+
+FOLDER is a checkout of DiffSketch (658779a8), no part of this repository. Counted on the shape of
+Stable Diffusion 1.5 without any numbers, so that it takes neither minutes nor gigabytes.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from unittest.mock import patch
+
+import torch
+from side_by_side import flops, module_of
+from torch import Tensor, nn
+
+import featurekit as fk
+from featurekit.backbones import sd
+from featurekit_sketch.network.feature_taps import FeatureTaps
+from featurekit_sketch.network.features import Features
+from featurekit_sketch.network.sketch_network import SketchNetwork
+
+TIMESTEPS, SAMPLED = 13, 100  # that are read; rows that sampling a picture with guidance takes
+MAPS = ((1280, 8), (1280, 16), (640, 32), (320, 64))  # of the published network: channels, side
+DECODED = ((512, 64, 5), (512, 128, 3), (256, 256, 3), (128, 512, 3))  # and how many
+PUBLISHED_PX = 512
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Count the work of a step, in forwards of one row.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--published", metavar="FOLDER", help="a checkout of DiffSketch")
+    parser.add_argument("--side", type=int, default=PUBLISHED_PX, help="of the picture in px")
+    asked = parser.parse_args(words)
+    if asked.published and asked.side != PUBLISHED_PX:
+        parser.error(f"the published network draws pictures of {PUBLISHED_PX} px alone")
+    backbone = sd.from_config("sd15", device="meta", dtype=torch.float32)
+    taps = FeatureTaps.of(backbone.unet.config, backbone.vae.config)
+    with torch.no_grad():
+        unit = flops(partial(run, backbone, asked.side, 1))
+        paths = {tap.name: tap.path for tap in taps.unet}
+        reading = flops(partial(run, backbone, asked.side, TIMESTEPS, paths)) / unit
+        z = latents(backbone, asked.side, 1)
+        decoding = flops(lambda: backbone.vae.decode(z)) / unit
+    print(f"F = {unit / 1e12:.4g} TFLOP, a forward of one row at {asked.side} px")
+    print(f"reading {TIMESTEPS} rows to the last map {reading:.2f} F, decoding {decoding:.2f} F")
+    network = SketchNetwork(taps, timesteps=TIMESTEPS).to("meta")
+    both = features(taps, asked.side, 2)
+    learning = flops(lambda: network(both).sum().backward()) / unit
+    weights = sum(weight.numel() for weight in network.parameters())
+    kept = features(taps, asked.side, 1).bytes
+    print(f"our network, {weights / 1e6:.2f} M weights: two pictures and back {learning:.2f} F")
+    print(f"features of one picture: {kept / 1e9:.2f} GB")
+    one = reading + decoding
+    print(f"our step: {learning:.1f} F, and {one:.1f} F for each picture that is not kept")
+    if asked.published:
+        theirs = flops(partial(published_step, asked.published)) / unit
+        print(f"published network, two pictures and back {theirs:.2f} F")
+        whole = SAMPLED + 2 * decoding + theirs
+        print(f"published step: {whole:.1f} F, {SAMPLED} rows and two decodings with it")
+
+
+def latents(backbone: sd.StableDiffusion, side_px: int, rows: int) -> Tensor:
+    """Latents without numbers."""
+    cells = side_px // backbone.stride
+    return torch.zeros(rows, backbone.latent_channels, cells, cells, device="meta")
+
+
+def run(
+    backbone: sd.StableDiffusion, side_px: int, rows: int, paths: dict[str, str] | None = None
+) -> None:
+    """Run the UNet, to the last of some maps if there are any."""
+    z, t = latents(backbone, side_px, rows), torch.zeros(rows, device="meta")
+    width = backbone.unet.config.cross_attention_dim
+    states = torch.zeros(rows, 77, width, device="meta")
+    if paths is None:
+        backbone.unet(z, t, encoder_hidden_states=states)
+        return
+    with fk.capture(backbone.unet, paths, stop_after=True):
+        backbone.unet(z, t, encoder_hidden_states=states)
+
+
+def features(taps: FeatureTaps, side_px: int, rows: int) -> Features:
+    """Maps of some pictures, without numbers."""
+
+    def empty(*shape: int) -> Tensor:
+        return torch.zeros(rows, *shape, device="meta")
+
+    def cells(stride: int) -> tuple[int, int]:
+        return side_px // stride, side_px // stride
+
+    pair = (-1, -1, 2, -1, -1, -1)
+    return Features(
+        unet={
+            tap.name: empty(TIMESTEPS, 1, tap.channels, *cells(tap.stride)).expand(pair)
+            for tap in taps.unet
+        },
+        vae={tap.name: empty(tap.channels, *cells(tap.stride)) for tap in taps.vae},
+        image=empty(3, side_px, side_px),
+    )
+
+
+def published_step(folder: str) -> None:
+    """Draw two pictures one after the other with the published network, and go back."""
+    for name in ("fvcore", "fvcore.nn", "fvcore.nn.weight_init"):  # first weights, not wanted here
+        sys.modules[name] = ModuleType(name)
+    sys.modules["fvcore.nn.weight_init"].c2_msra_fill = lambda part: None
+    generator = module_of(folder, "models.generator")
+    with on_no_device(), torch.device("meta"):
+        network = generator.SketchGenerator()
+        given = [
+            torch.zeros(1, 2, channels, side, side)
+            for _ in range(TIMESTEPS)
+            for channels, side in MAPS
+            for _ in range(3)
+        ]
+        given.append(torch.zeros(1, 1))
+        for channels, side, count in DECODED:
+            given += [torch.zeros(1, channels, side, side)] * count
+        given.append(torch.zeros(1, 3, PUBLISHED_PX, PUBLISHED_PX))
+        (network(given).sum() + network(given).sum()).backward()
+
+
+@contextmanager
+def on_no_device() -> Iterator[None]:
+    """Let code that asks for CUDA leave tensors and modules where they are."""
+
+    def staying(own: Callable) -> Callable:
+        def to(self: object, *given: object, **named: object) -> object:
+            asked = given[0] if given else named.get("device")
+            return self if str(asked).startswith("cuda") else own(self, *given, **named)
+
+        return to
+
+    with (
+        patch.object(nn.Module, "cuda", lambda self: self),
+        patch.object(nn.Module, "to", staying(nn.Module.to)),
+        patch.object(Tensor, "to", staying(Tensor.to)),
+    ):
+        yield
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")  # what the published code is warned of
+    main()
