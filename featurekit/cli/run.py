@@ -67,13 +67,16 @@ def main(words: Sequence[str]) -> int:
         FeatureKitError: the words are wrong, or the run failed for a reason the user can mend.
     """
     flags, overrides = _sorted_out(words)
-    overrides = route_backbone(overrides)
+    sweep = any(flag in _SWEEP for flag in flags)
+    overrides = route_backbone(overrides, sweep=sweep)
     works = all(flag.partition("=")[0] in _WORKING for flag in flags)
     if works and not named_plugins(overrides) and "experiment" not in map(_key, overrides):
         raise no_plugin()
-    for broken in register_for(overrides, _own_backbones(flags)):
+    registered = register_for(overrides, _own_backbones(flags))
+    for broken in registered.broken:
         sys.stderr.write(f"note: {broken}\n")
-    if any(flag in _SWEEP for flag in flags):
+    overrides = registered.as_text(overrides, sweep=sweep)
+    if sweep:
         overrides = [_sweep_folder(override) for override in overrides]
     return max(_hand_over([*flags, *overrides]), default=DONE)
 

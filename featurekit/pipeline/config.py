@@ -22,6 +22,7 @@ from featurekit.backbones import FAMILIES
 from featurekit.core.errors import ConfigError, PluginError
 from featurekit.pipeline.overrides import CONFIG_MODULE, explain, named_plugins, route_backbone
 from featurekit.pipeline.registry import Plugin, load_plugin, plugins
+from featurekit.pipeline.text_values import as_text, kinds_of
 
 CONFIG_NAME = "config"
 HYDRA_VERSION_BASE = "1.3"
@@ -111,9 +112,24 @@ def register(
     return loaded
 
 
+@dataclass(frozen=True)
+class Registered:
+    """What Hydra knows now, and what it cannot know."""
+
+    plugins: tuple[Plugin, ...]
+    broken: tuple[PluginError, ...] = ()  # plugins that nobody named, with what is wrong
+
+    def as_text(self, overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
+        """Quote the values of settings that are text, of a run and of these plugins."""
+        kinds = kinds_of(RunConfig)
+        for plugin in self.plugins:
+            kinds |= kinds_of(plugin.schema, "plugin.")
+        return as_text(overrides, kinds, sweep=sweep)
+
+
 def register_for(
     overrides: Sequence[str], backbones: Mapping[str, str] | None = None
-) -> tuple[PluginError, ...]:
+) -> Registered:
     """Register the plugins that overrides name; all of them where none is named.
 
     Args:
@@ -121,7 +137,7 @@ def register_for(
         backbones: as for ``register``.
 
     Returns:
-        What is wrong with plugins that nobody named. They are left out, the others work.
+        The plugins; those that nobody named and that are broken are left out, the others work.
 
     Raises:
         UnknownNameError: a named plugin does not exist.
@@ -129,16 +145,14 @@ def register_for(
     """
     named = named_plugins(overrides)
     if named:
-        register((name for name in named if name != NO_PLUGIN), backbones)
-        return ()
+        return Registered(register((name for name in named if name != NO_PLUGIN), backbones))
     sound, broken = [], []
     for name in sorted({info.name for info in plugins()}):
         try:
             sound.append(load_plugin(name).name)
         except PluginError as error:
             broken.append(error)
-    register(sound, backbones)
-    return tuple(broken)
+    return Registered(register(sound, backbones), tuple(broken))
 
 
 def own_backbones(folder: Path) -> dict[str, str]:
@@ -229,7 +243,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     routed = route_backbone(overrides)
     try:
         with _aside():
-            register_for(routed)
+            routed = register_for(routed).as_text(routed)
             with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
                 return hydra_compose(CONFIG_NAME, overrides=routed)  # type: ignore[no-any-return]
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:

@@ -1,6 +1,7 @@
 """Overrides: the ``key=value`` words of a command line, and what is wrong with them."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields
@@ -14,6 +15,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
+from featurekit.pipeline.text_values import as_text, kinds_of, quoted, unquoted
 
 CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
@@ -33,14 +35,16 @@ def split(override: str) -> tuple[str, str, str]:
 def named_plugins(overrides: Sequence[str]) -> tuple[str, ...]:
     """List the plugins that overrides choose by ``plugin=``, in order."""
     chosen = [value for key, _, value in map(split, overrides) if key == "plugin"]
-    return tuple(name.strip() for value in chosen for name in value.split(",") if name.strip())
+    names = (name.strip() for value in chosen for name in unquoted(value).split(","))
+    return tuple(filter(None, names))
 
 
-def route_backbone(overrides: Sequence[str]) -> list[str]:
+def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
     """Rewrite ``backbone=FOLDER_OR_HUB_ID`` into a family's settings and a source.
 
     Args:
         overrides: as on the command line.
+        sweep: whether a comma separates runs; then a value with one is left as it is.
 
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
@@ -49,9 +53,10 @@ def route_backbone(overrides: Sequence[str]) -> list[str]:
     routed: list[str] = []
     for override in overrides:
         key, _, value = split(override)
-        if key == "backbone" and _is_source(value):
-            source = str(Path(value).expanduser()) if value.startswith("~") else value
-            routed += [f"backbone={CUSTOM_BACKBONE}", f"backbone.source={_quoted(source)}"]
+        name = unquoted(value)
+        if key == "backbone" and _is_source(name) and not (sweep and "," in value):
+            source = str(Path(name).expanduser()) if name.startswith("~") else name
+            routed += [f"backbone={CUSTOM_BACKBONE}", f"backbone.source={quoted(source)}"]
         else:
             routed.append(override)
     return routed
@@ -59,6 +64,8 @@ def route_backbone(overrides: Sequence[str]) -> list[str]:
 
 def fill(schema: type[Schema], overrides: Sequence[str]) -> Schema:
     """Fill a dataclass from ``key=value`` words, in the grammar of ``featurekit run``.
+
+    Text is taken as it is, and a list of one thing needs no brackets.
 
     Args:
         schema: dataclass whose fields are the keys.
@@ -70,11 +77,23 @@ def fill(schema: type[Schema], overrides: Sequence[str]) -> Schema:
     """
     config = OmegaConf.structured(schema)
     try:
-        for override in OverridesParser.create().parse_overrides(list(overrides)):
+        words = as_text(overrides, kinds_of(schema), sweep=False)
+        for override in OverridesParser.create().parse_overrides(words):
+            if override.is_sweep_override():
+                raise one_value(override.input_line or "")
             OmegaConf.update(config, override.key_or_group, override.value())
         return OmegaConf.to_object(config)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from error
+
+
+def one_value(override: str) -> ConfigError:
+    """Word the error for several values where one is meant."""
+    key, _, value = split(override)
+    return ConfigError(
+        f"{key} takes one value, got {value}; several, with commas, are runs of their own in "
+        f"featurekit run -m"
+    )
 
 
 def check_seed(seed: int) -> None:
@@ -114,15 +133,22 @@ def explain(error: Exception) -> FeatureKitError:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return UnknownNameError(group, name, error.options)
     if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"a setting must be written key=value, got {error.override!r}; a value with spaces, "
-            f"brackets or commas needs quotes of its own, such as 'image=\"my photo (1).png\"'"
-        )
+        return _explain_word(error.override)
+    several = re.match(r"Ambiguous value for argument '(.*?)'\n", str(error), flags=re.DOTALL)
+    if several:
+        return one_value(several[1])
     cause = error.__cause__ or error.__context__  # Hydra names no cause for a file's own mistake
     inner = error if isinstance(error, OmegaConfBaseException) else cause
     if isinstance(inner, OmegaConfBaseException) and inner.full_key:
         return _explain_key(inner, inner.full_key)
     return ConfigError(f"the settings must fit together, but {_first_line(error)}")
+
+
+def _explain_word(override: str) -> ConfigError:
+    """Word the error for an override that Hydra cannot read, with one that it can."""
+    key, equals, value = split(override)
+    advice = f"; as text it is {shlex.quote(f'{key}={quoted(value)}')}" if equals and key else ""
+    return ConfigError(f"a setting must be written key=value, got {override!r}{advice}")
 
 
 def _explain_key(error: OmegaConfBaseException, key: str) -> FeatureKitError:
@@ -148,13 +174,7 @@ def _first_line(error: Exception) -> str:
 
 def _is_source(value: str) -> bool:
     choices = {entry.name for entry in files(CONFIG_MODULE).joinpath("backbone").iterdir()}
-    if f"{value}.yaml" in choices or "," in value:
-        return False
-    return "/" in value or Path(value).is_dir()
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", r"\'") + "'"
+    return f"{value}.yaml" not in choices and ("/" in value or Path(value).is_dir())
 
 
 def _shown(entry: Field[Any]) -> str:

@@ -1,11 +1,20 @@
 """Overrides: words become settings, and each kind of mistake one sentence that says what to do."""
 
+import shlex
 from dataclasses import dataclass, field
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.overrides import NEEDED, fill, named_plugins, route_backbone, split, usage
+from featurekit.pipeline.text_values import quoted
+
+TEXTS = [
+    *("a house, red roof", "ein Häuschen", "房子", "house's.png", 'say "yes"', "a&b=c.png", "köln"),
+    *("my photo (1).png", "[x] {y}", "1.50", "2026_11_30", "true", "null", "~a", "a\\b", "c:\\d\\"),
+    *("#!%@:;", "choice(a,b)", "-3", "1e5", "'a' and 'b'", "a\nb", ""),
+]
 
 
 @dataclass
@@ -13,11 +22,54 @@ class Options:
     picture: str = field(default=NEEDED, metadata={"help": "what to look at"})
     names: list[str] = field(default_factory=lambda: ["up1", "mid"])
     count: int = 1
+    sizes: list[int] = field(default_factory=list)
 
 
 def test_words_fill_a_dataclass_in_the_grammar_of_a_run():
     options = fill(Options, ["picture='my photo (1).png'", "names=[up2,mid]", "count=3"])
     assert options == Options("my photo (1).png", ["up2", "mid"], 3)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_taken_as_it_is(text):
+    assert fill(Options, [f"picture={text}"]).picture == text
+    assert fill(Options, [f"picture={quoted(text)}"]).picture == text
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("up1", ["up1"]),
+        ("up1, mid", ["up1", "mid"]),
+        ("[**.attn1.to_q:in,1.50]", ["**.attn1.to_q:in", "1.50"]),
+        ("[a&b.png,'c, d.png',köln=x]", ["a&b.png", "c, d.png", "köln=x"]),
+        ("[house's.png]", ["house's.png"]),
+        ("[]", []),
+    ],
+)
+def test_a_list_of_texts_holds_them_as_they_are_and_one_needs_no_brackets(value, names):
+    assert fill(Options, ["picture=a", f"names={value}"]).names == names
+
+
+def test_one_number_is_a_list_of_numbers():
+    assert fill(Options, ["picture=a", "sizes=3"]).sizes == [3]
+    assert fill(Options, ["picture=a", "sizes=3,4"]).sizes == [3, 4]
+    assert fill(Options, ["picture=a", "sizes=[3,4]"]).sizes == [3, 4]
+
+
+@pytest.mark.parametrize("word", ["seed=a b(", "count=3 (three)", "x=a&b", "x=köln's"])
+def test_what_cannot_be_read_is_shown_so_that_it_can_be_pasted(word):
+    with pytest.raises(ConfigError, match="must be written key=value") as refusal:
+        fill(Options, ["picture=a", word])
+    shown = str(refusal.value).partition("as text it is ")[2]
+    (pasted,) = shlex.split(shown)
+    (read,) = OverridesParser.create().parse_overrides([pasted])
+    assert f"{read.key_or_group}={read.value()}" == word
+
+
+def test_several_values_are_no_value_of_a_subcommand():
+    with pytest.raises(ConfigError, match=r"count takes one value, got 1,2; .* featurekit run -m"):
+        fill(Options, ["picture=a", "count=1,2"])
 
 
 @pytest.mark.parametrize(
@@ -27,8 +79,8 @@ def test_words_fill_a_dataclass_in_the_grammar_of_a_run():
         (["picture=a", "count=many"], ConfigError, "count must be a whole number, got 'many'"),
         (["picture=a", "coun=1"], UnknownNameError, "no setting named 'coun'; did you mean count"),
         (["picture"], ConfigError, "must be written key=value, got 'picture'"),
-        (["picture=my (1).png"], ConfigError, r"key=value, got 'picture=my \(1\)\.png'"),
-        (["picture=a", "names=3"], ConfigError, "names must fit its type, but"),
+        (["picture=a", "count=my (1)"], ConfigError, r"key=value, got 'count=my \(1\)'; as text"),
+        (["picture=a", "sizes=many"], ConfigError, r"sizes.* must be a whole number, got 'many'"),
         (["picture=a", "count.x=1"], ConfigError, "count"),
     ],
 )
@@ -43,6 +95,7 @@ def test_usage_shows_each_key_with_its_default_and_help():
         "  picture=...      what to look at",
         "  names=[up1,mid]",
         "  count=1",
+        "  sizes=[]",
     ]
 
 
@@ -64,12 +117,18 @@ def test_plugins_are_read_off_the_overrides():
         ("backbone=owner/model", ["backbone=sd15", "backbone.source='owner/model'"]),
         ("backbone=/it's/here", ["backbone=sd15", r"backbone.source='/it\'s/here'"]),
         ("backbone=nothing_here", ["backbone=nothing_here"]),
-        ("backbone=embedded,a/b", ["backbone=embedded,a/b"]),
+        ("backbone='my, model/x'", ["backbone=sd15", "backbone.source='my, model/x'"]),
+        ('backbone="sd21"', ['backbone="sd21"']),
         ("image=a/b", ["image=a/b"]),
     ],
 )
 def test_a_path_or_hub_id_as_backbone_becomes_a_source(given, routed):
     assert route_backbone([given]) == routed
+
+
+def test_in_a_sweep_a_comma_separates_backbones():
+    assert route_backbone(["backbone=embedded,a/b"], sweep=True) == ["backbone=embedded,a/b"]
+    assert route_backbone(["backbone=a/b"], sweep=True)[1] == "backbone.source='a/b'"
 
 
 def test_an_existing_folder_without_a_slash_is_a_source_too(tmp_path, monkeypatch):
