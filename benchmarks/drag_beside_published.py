@@ -33,7 +33,8 @@ from side_by_side import (
 )
 from torch.nn import functional
 
-from featurekit.backbones.lora import LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.diffusion.denoising_objective import denoising_objective
 
 Run = Callable[[int, Callable[[], object] | None], object]  # updates, what each look calls
 OURS = {"published preset (mask term)": "published", "frozen outside": "default+freeze"}

@@ -14,8 +14,9 @@ from torch import Tensor
 
 import featurekit as fk
 from featurekit.backbones import sd
-from featurekit.backbones.lora import Lora, LoraRecipe, denoising_objective, fit_lora
+from featurekit.backbones.lora import Lora, LoraRecipe, fit_lora
 from featurekit.core.types import Conditioning
+from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit_drag.config import settings_of
 from featurekit_drag.engine import latent_optimisation
 from featurekit_drag.engine.dragdiffusion import Drag, Request, Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +21,9 @@ from featurekit.core.errors import (
     TrainingError,
     UnknownNameError,
 )
-from featurekit.core.shapes import expect
-from featurekit.core.types import Conditioning, Progress, silent
-from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.steps import noised
+from featurekit.core.types import Progress, silent
+from featurekit.diffusion.denoising_objective import Objective
 
-Objective = Callable[[torch.Generator], Tensor]
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
 
@@ -129,87 +126,57 @@ def fit_lora(
 def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[None]:
     """Run a network with an update while the block lasts.
 
-    Afterwards the network holds the same modules with the same flags, also after an exception.
-    Its own weights are never written, and require no gradient inside the block.
+    The layers compute with a copy of their weights that holds the update, so that a call costs
+    what it costs without one; blocks inside each other add up. Afterwards the network holds its
+    own weights, which are never written, with the same flags, also after an exception. Inside the
+    block none requires a gradient.
 
     Args:
         module: the network that the update was fitted on, or one of its shape.
-        lora: the update; cast to the dtype and device of the layers it is for.
+        lora: the update; added in float32 and rounded to the dtype of the layer that it is for.
         strength: factor of the update; 0 is the network itself, 1 the update as fitted.
 
     Raises:
         UnknownNameError: the update is for a layer that the network does not have.
         ShapeError: the update is for a layer of another size.
         ConfigError: half of an update is missing, or ``strength`` is not finite.
-        BackboneError: the network carries an adapter already.
+        BackboneError: the network carries an adapter already, or a layer's weights have fewer
+            than 16 bits, in which the update would be lost.
+
+    Source: Hu et al. 2021, arXiv:2106.09685, section 4.1, W + alpha / r B A.
     """
     if not math.isfinite(strength):
         raise ConfigError(f"strength must be finite, got {strength}")
-    with _injected(module, _paths(module, lora), lora.recipe) as layers:
-        for path, layer in layers.items():
-            like = layer.get_base_layer().weight
-            found = (lora.weights[path + _DOWN], lora.weights[path + _UP])
-            for half, weight in zip((layer.lora_A, layer.lora_B), found, strict=True):
-                if weight.shape != half[_NAME].weight.shape:
-                    raise ShapeError(
-                        f"the update of {path} must be {tuple(half[_NAME].weight.shape)}, got "
-                        f"{tuple(weight.shape)}; it was fitted on another network or rank"
-                    )
-                cast = weight.detach().to(like.device, like.dtype)
-                half[_NAME].weight = nn.Parameter(cast, requires_grad=False)
-            layer.scaling[_NAME] *= strength
-        yield
+    layers = {path: module.get_submodule(path) for path in _paths(module, lora)}
+    own: dict[str, nn.Parameter] = {path: layer.weight for path, layer in layers.items()}
+    merged = {path: _merged(path, own[path], lora, strength) for path in layers}
+    with _flags_restored(module):
+        module.requires_grad_(False)
+        try:
+            for path, layer in layers.items():
+                layer.weight = nn.Parameter(merged.pop(path), requires_grad=False)
+            yield
+        finally:
+            for path, layer in layers.items():
+                layer.weight = own[path]
 
 
-def denoising_objective(
-    backbone: Backbone, moments: tuple[Tensor, Tensor], conditioning: Conditioning, batch: int
-) -> Objective:
-    """Make the objective that a diffusion model is trained with, for given images.
-
-    Every call draws latents from the cached posterior, timesteps uniformly, and noise. A network
-    that predicts v is held to the squared error of v: that of eps divided by alpha_bar.
-
-    Args:
-        backbone: the model whose ``unet`` is fitted.
-        moments: mean and standard deviation as ``backbone.moments`` returns them, (n c h w) each;
-            rows are drawn evenly.
-        conditioning: what the images show.
-        batch: rows per call, >= 1.
-
-    Returns:
-        Function of a generator that returns the 0-dim loss.
-
-    Raises:
-        ConfigError: ``batch`` is below 1.
-        ShapeError: the moments are not two (n c h w) of one size.
-
-    Source: Ho et al. 2020, arXiv:2006.11239, eq. 14.
-    """
-    mean, std = moments
-    expect(std, "n c h w", of="standard deviation", **expect(mean, "n c h w", of="mean"))
-    if batch < 1:
-        raise ConfigError(f"batch must be at least 1, got {batch}")
-    predict = backbone.predictor(conditioning)
-    train_timesteps = len(backbone.noise.alpha_bars)
-
-    def objective(generator: torch.Generator) -> Tensor:
-        def drawn(high: int) -> Tensor:
-            found = torch.randint(high, (batch,), generator=generator, device=generator.device)
-            return found.to(mean.device)
-
-        rows, t = drawn(len(mean)), drawn(train_timesteps)
-        shape = (2, batch, *mean.shape[1:])
-        both = torch.randn(shape, generator=generator, device=generator.device)
-        posterior, eps = both.to(mean)
-        alpha_bar = backbone.noise.level(t)
-        z = noised(mean[rows] + std[rows] * posterior, eps, alpha_bar=alpha_bar)
-        error = (predict(z, t) - eps).square()
-        if backbone.noise.prediction == "v_prediction":
-            error = error / alpha_bar.to(error.dtype)
-        loss: Tensor = error.mean()
-        return loss
-
-    return objective
+def _merged(path: str, own: Tensor, lora: Lora, strength: float) -> Tensor:
+    """The weights of a layer with the update in them, on its device, of its dtype."""
+    rank = lora.recipe.rank
+    halves = {
+        _DOWN: (rank, *own.shape[1:]),
+        _UP: (own.shape[0], rank, *(1 for _ in own.shape[2:])),
+    }
+    for end, shape in halves.items():
+        if lora.weights[path + end].shape != shape:
+            raise ShapeError(
+                f"the update of {path} must be {shape}, got "
+                f"{tuple(lora.weights[path + end].shape)}; it was fitted on another network or rank"
+            )
+    down, up = (lora.weights[path + end].detach().to(own.device, torch.float32) for end in halves)
+    update = (up.flatten(1) @ down.flatten(1)).reshape(own.shape)
+    return (own.detach().float() + strength * lora.recipe.alpha / rank * update).to(own.dtype)
 
 
 @contextmanager
@@ -218,22 +185,31 @@ def _injected(
 ) -> Iterator[dict[str, Any]]:
     """Put empty peft layers around some layers; take them off and restore every flag at the end."""
     own = {path: module.get_submodule(path) for path in paths}
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     attributes = set(vars(module))
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,  # peft only divides by the rank, so it need not be whole
         target_modules="|".join(re.escape(path) for path in paths),
     )
+    with _flags_restored(module):
+        try:
+            # empty weights: peft would draw from the global random state
+            inject_adapter_in_model(config, module, adapter_name=_NAME, low_cpu_mem_usage=True)
+            yield {path: module.get_submodule(path) for path in paths}
+        finally:
+            for path, layer in own.items():
+                module.set_submodule(path, layer)
+            for name in set(vars(module)) - attributes:  # peft_config, and whatever else it leaves
+                delattr(module, name)
+
+
+@contextmanager
+def _flags_restored(module: nn.Module) -> Iterator[None]:
+    """Leave every weight asking for a gradient, or not, as it did before the block."""
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     try:
-        # empty weights: peft would draw from the global random state
-        inject_adapter_in_model(config, module, adapter_name=_NAME, low_cpu_mem_usage=True)
-        yield {path: module.get_submodule(path) for path in paths}
+        yield
     finally:
-        for path, layer in own.items():
-            module.set_submodule(path, layer)
-        for name in set(vars(module)) - attributes:  # peft_config, and whatever else it leaves
-            delattr(module, name)
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
 
@@ -273,7 +249,12 @@ def _adaptable(module: nn.Module) -> list[str]:
         raise BackboneError(
             f"the network must carry no adapter yet, found one at {found[0]}; leave its block first"
         )
-    return [path for path, part in parts if isinstance(part, (nn.Linear, nn.Conv2d))]
+    return [path for path, part in parts if _takes_an_update(part)]
+
+
+def _takes_an_update(part: nn.Module) -> bool:
+    """Tell whether a layer is linear in all its inputs at once, as a product of two is."""
+    return isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1)
 
 
 def _targets(module: nn.Module, targets: Sequence[str]) -> list[str]:
@@ -282,7 +263,8 @@ def _targets(module: nn.Module, targets: Sequence[str]) -> list[str]:
     for target in targets:
         if not any(f".{path}".endswith(f".{target}") for path in known):
             raise UnknownNameError("linear or convolution layer", target, known)
-    return [path for path in known if any(f".{path}".endswith(f".{end}") for end in targets)]
+    paths = [path for path in known if any(f".{path}".endswith(f".{end}") for end in targets)]
+    return _precise(module, paths)
 
 
 def _paths(module: nn.Module, lora: Lora) -> list[str]:
@@ -296,4 +278,17 @@ def _paths(module: nn.Module, lora: Lora) -> list[str]:
     known = _adaptable(module)
     for path in sorted(paths.difference(known)):
         raise UnknownNameError("linear or convolution layer", path, known)
-    return [path for path in known if path in paths]
+    return _precise(module, [path for path in known if path in paths])
+
+
+def _precise(module: nn.Module, paths: Sequence[str]) -> list[str]:
+    """The paths, once their weights are such that an update is not lost when it is added."""
+    for path in paths:
+        dtype = module.get_submodule(path).weight.dtype
+        if not dtype.is_floating_point or dtype.itemsize < 2:
+            raise BackboneError(
+                f"weights must be floating-point numbers of 16 bits or more to take an update, "
+                f"those of {path} are {str(dtype).removeprefix('torch.')}; load the network in "
+                f"float32, bfloat16 or float16, or fit no LoRA (lora_steps=0)"
+            )
+    return list(paths)

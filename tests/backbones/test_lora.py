@@ -6,13 +6,13 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig, inject_adapter_in_model
-from reduced import reduced_configs
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import mse_loss
+from torch.utils.flop_counter import FlopCounterMode
 
 from featurekit.backbones import sd
-from featurekit.backbones.lora import Lora, LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.backbones.lora import Lora, LoraRecipe, applied, fit_lora
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,
@@ -21,9 +21,8 @@ from featurekit.core.errors import (
     TrainingError,
     UnknownNameError,
 )
-from featurekit.core.types import Conditioning
 from featurekit.diffusion.noise_schedule import NoiseTable
-from featurekit.diffusion.steps import noised, v_from_eps
+from featurekit.diffusion.steps import noised
 
 SMALL = LoraRecipe(rank=4, alpha=4, steps=3, learning_rate=3e-3)
 KEY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -143,10 +142,10 @@ def test_only_layers_at_the_end_of_a_path_are_targets(unet, objective):
 def test_a_top_level_layer_does_not_stand_for_deeper_ones_of_its_name():
     net = nn.ModuleDict({"to_q": nn.Linear(2, 2), "deep": nn.ModuleDict({"to_q": nn.Linear(2, 2)})})
     weights = {"to_q.lora_A.weight": normal(1, 2), "to_q.lora_B.weight": normal(2, 1)}
-    deep = net["deep"]["to_q"]
+    deep, top = net["deep"]["to_q"].weight, net["to_q"].weight
     with applied(net, Lora(weights, LoraRecipe(rank=1))):
-        assert net["deep"]["to_q"] is deep
-        assert type(net["to_q"]) is not nn.Linear
+        assert net["deep"]["to_q"].weight is deep
+        assert net["to_q"].weight is not top
 
 
 # learning
@@ -217,8 +216,30 @@ def test_an_update_of_a_half_precision_network_is_fitted_in_single_precision(une
         generator=seeded(),
     )
     assert {weight.dtype for weight in lora.weights.values()} == {torch.float32}
+    exact = unet.get_submodule(KEY).weight.float() + (  # alpha is the rank
+        lora.weights[f"{KEY}.lora_B.weight"] @ lora.weights[f"{KEY}.lora_A.weight"]
+    )
     with applied(unet, lora):
-        assert unet.get_submodule(KEY).lora_A["default"].weight.dtype == torch.bfloat16
+        assert torch.equal(unet.get_submodule(KEY).weight, exact.bfloat16())
+
+
+def test_an_update_that_few_bits_would_swallow_is_refused_before_any_step(unet, lora):
+    unet.get_submodule(KEY).to(torch.float8_e4m3fn)
+    message = r"16 bits or more to take an update, those of down_blocks.*to_q are float8_e4m3fn;"
+    with pytest.raises(BackboneError, match=message):
+        fit_lora(unet, lambda _: pytest.fail("a step"), recipe=SMALL, generator=seeded())
+    with pytest.raises(BackboneError, match=message), applied(unet, lora):
+        pytest.fail("the block ran")
+
+
+def test_a_grouped_convolution_is_no_layer_for_an_update():
+    net = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3))
+    weights = {"0.lora_A.weight": normal(1, 4, 3, 3), "0.lora_B.weight": normal(4, 1, 1, 1)}
+    with (
+        pytest.raises(UnknownNameError, match="linear or convolution layer named '0'"),
+        applied(net, Lora(weights, LoraRecipe(rank=1))),
+    ):
+        pytest.fail("the block ran")
 
 
 def test_the_update_is_plain_tensors_that_a_file_gives_back(unet, lora, tmp_path):
@@ -246,80 +267,6 @@ def test_peft_itself_reads_the_update(unet, lora):
     result = unet.load_state_dict(named, strict=False)
     assert not result.unexpected_keys
     torch.testing.assert_close(run(unet, z), expected, rtol=0, atol=1e-6)
-
-
-# the diffusion objective
-
-
-class Linear:
-    """A backbone with a one-number network, whose loss can be written down."""
-
-    def __init__(self, prediction):
-        self.noise = NoiseTable.scaled_linear(prediction=prediction)
-        self.seen = []
-
-    def predictor(self, conditioning, guidance=1.0):
-        def predict(z, t):
-            self.seen.append((z, t))
-            return 0.5 * z
-
-        return predict
-
-
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_the_objective_is_the_error_of_what_the_network_predicts(prediction):
-    backbone = Linear(prediction)
-    mean, std = normal(1, 4, 3, 5), torch.zeros(1, 4, 3, 5)
-    objective = denoising_objective(backbone, (mean, std), Conditioning(normal(1, 2, 3), ""), 6)
-    loss = objective(seeded())
-    ((z, t),) = backbone.seen
-    alpha_bar = backbone.noise.level(t).float()
-    eps = (z - alpha_bar.sqrt() * mean) / (1 - alpha_bar).sqrt()
-    errors = 0.5 * z - eps
-    if prediction == "v_prediction":
-        errors = v_from_eps(0.5 * z, z, alpha_bar=alpha_bar) - v_from_eps(
-            eps, z, alpha_bar=alpha_bar
-        )
-    torch.testing.assert_close(loss, errors.square().mean(), rtol=1e-3, atol=0)
-    assert z.shape == (6, 4, 3, 5)
-    assert t.shape == (6,)
-
-
-def test_timesteps_cover_the_table_and_latents_the_posterior():
-    backbone = Linear("epsilon")
-    backbone.noise = NoiseTable(torch.tensor([1.0, 0.5], dtype=torch.float64), 1.0, "epsilon")
-    mean = torch.stack([torch.zeros(1, 4, 4), torch.full((1, 4, 4), 10.0)])
-    objective = denoising_objective(
-        backbone, (mean, torch.full_like(mean, 2.0)), Conditioning(normal(1, 2, 3), ""), 2000
-    )
-    objective(seeded())
-    ((z, t),) = backbone.seen
-    assert t.float().mean() == pytest.approx(0.5, abs=0.05)
-    clean = z[t == 0]  # alpha_bar 1: the latent itself
-    rows = clean.mean(dim=(1, 2, 3)) > 5
-    assert rows.float().mean() == pytest.approx(0.5, abs=0.05)
-    assert (clean[rows] - 10).std() == pytest.approx(2.0, abs=0.1)
-    assert clean[rows].mean() == pytest.approx(10.0, abs=0.1)
-
-
-def test_the_objective_draws_from_its_generator_alone():
-    backbone = Linear("epsilon")
-    moments = (normal(1, 4, 3, 5), torch.ones(1, 4, 3, 5))
-    objective = denoising_objective(backbone, moments, Conditioning(normal(1, 2, 3), ""), 4)
-    before = torch.get_rng_state()
-    first, again, other = objective(seeded(1)), objective(seeded(1)), objective(seeded(2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_backbone_learns_through_the_objective():
-    tiny = sd.build("tiny", reduced_configs("sd15"), device="cpu")
-    moments = tiny.moments(normal(1, 3, 64, 64).clamp(-1, 1))
-    objective = denoising_objective(tiny, moments, tiny.embed("a face"), 4)
-    recipe = LoraRecipe(learning_rate=1e-2, steps=20)
-    lora = fit_lora(tiny.unet, objective, recipe=recipe, generator=seeded())
-    assert sum(lora.losses[-5:]) < sum(lora.losses[:5])
 
 
 # refusals
@@ -422,29 +369,39 @@ def test_half_an_update_or_none_is_refused(unet, change):
         pytest.fail("the block ran")
 
 
-def test_a_second_adapter_is_refused_and_the_first_one_stays(unet, lora, objective):
+def test_a_network_with_an_adapter_of_peft_is_refused_and_keeps_it(unet, lora, objective):
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=["to_q"]), unet)
+    before = state_of(unet)
+    with (
+        pytest.raises(BackboneError, match="must carry no adapter yet, found one at down_blocks"),
+        applied(unet, lora),
+    ):
+        pytest.fail("the block ran")
+    assert state_of(unet) == before
+
+
+def test_updates_inside_each_other_add_up(unet, lora):
+    z = normal(1, 4, 8, 8)
+    with applied(unet, lora, 0.75):
+        once = run(unet, z)
+        with applied(unet, lora, 0.5), applied(unet, lora, -0.5):
+            torch.testing.assert_close(run(unet, z), once, rtol=0, atol=1e-5)
+        assert torch.equal(run(unet, z), once)
+    with applied(unet, lora, 0.5), applied(unet, lora, 0.25):
+        torch.testing.assert_close(run(unet, z), once, rtol=0, atol=1e-5)
+
+
+def test_a_network_with_an_update_has_the_modules_and_calls_of_one_without(unet, lora):
+    calls = []
+    before = [(path, id(part)) for path, part in unet.named_modules()]
     with applied(unet, lora):
-        with (
-            pytest.raises(
-                BackboneError, match="must carry no adapter yet, found one at down_blocks"
-            ),
-            applied(unet, lora),
-        ):
-            pytest.fail("the block ran")
-        assert hasattr(unet, "peft_config")
-
-
-@pytest.mark.parametrize("batch", [0, -1])
-def test_an_objective_without_rows_is_refused(batch):
-    moments = (normal(1, 4, 3, 5), normal(1, 4, 3, 5))
-    with pytest.raises(ConfigError, match=f"batch must be at least 1, got {batch}"):
-        denoising_objective(Linear("epsilon"), moments, Conditioning(normal(1, 2, 3), ""), batch)
-
-
-def test_moments_of_two_sizes_are_refused():
-    moments = (normal(1, 4, 3, 5), normal(1, 4, 3, 6))
-    with pytest.raises(ShapeError, match=r"standard deviation must be .* got \(1, 4, 3, 6\)"):
-        denoising_objective(Linear("epsilon"), moments, Conditioning(normal(1, 2, 3), ""), 1)
+        assert [(path, id(part)) for path, part in unet.named_modules()] == before
+        with FlopCounterMode(display=False) as counted:
+            run(unet, normal(1, 4, 8, 8))
+        calls.append(counted.get_total_flops())
+    with FlopCounterMode(display=False) as counted:
+        run(unet, normal(1, 4, 8, 8))
+    assert calls == [counted.get_total_flops()]
 
 
 # no trace left

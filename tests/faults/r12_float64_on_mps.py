@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 import featurekit as fk
-from featurekit.backbones.lora import denoising_objective
+from featurekit.diffusion.denoising_objective import denoising_objective
 
 MPS, CPU = torch.device("mps"), torch.device("cpu")
 

@@ -15,6 +15,7 @@ from diffusers.hooks import (
     apply_layerwise_casting,
     apply_pyramid_attention_broadcast,
 )
+from peft import LoraConfig, inject_adapter_in_model
 from reduced import reduced_configs
 
 from featurekit.backbones import sd
@@ -219,17 +220,27 @@ def test_doors_of_ours_open_inside_each_other_in_any_order(built, order):
     assert plain(built.unet)
 
 
-def test_a_layer_that_an_update_wraps_is_read_with_it_or_refused(built):
+def test_a_layer_is_read_with_its_update_whichever_block_opened_first(built):
     path = PATHS[0]
     with applied(built.unet, update(built.unet, path)), capture(built.unet, {"v": path}) as found:
         run(built)
+    with capture(built.unet, {"v": path}) as inside, applied(built.unet, update(built.unet, path)):
+        run(built)
     with capture(built.unet, {"v": path}) as bare:
         run(built)
+    assert torch.equal(found["v"], inside["v"])
     assert not torch.equal(found["v"], bare["v"])
+    assert plain(built.unet)
+
+
+def test_a_layer_that_peft_wraps_inside_a_block_is_refused(built):
+    own = built.unet.get_submodule(PATHS[0])
     with (
         pytest.raises(CaptureError, match=r"attn1\.to_v must stay the module .* now a Linear"),
-        capture(built.unet, {"v": path}),
-        applied(built.unet, update(built.unet, path)),
+        capture(built.unet, {"v": PATHS[0]}),
     ):
+        inject_adapter_in_model(LoraConfig(target_modules=[PATHS[0]]), built.unet)
         run(built)
+    built.unet.set_submodule(PATHS[0], own)
+    del built.unet.peft_config
     assert plain(built.unet)

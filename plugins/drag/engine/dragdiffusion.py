@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from featurekit.backbones.lora import LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
 from featurekit.core.errors import PointsError
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Predict, Progress, silent
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory

@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from featurekit.core.fields import sample_refined, window
+from featurekit.core.fields import window
 from featurekit_drag.engine.settings import UNITS_PER_CELL
 
 
@@ -26,11 +27,36 @@ def track(field: Tensor, handles: Tensor, templates: Tensor, *, radius: int) -> 
     """
     height, width = field.shape[-2:]
     border = handles.new_tensor([width, height]) * UNITS_PER_CELL - 1
+    side = 2 * radius + 1
     followed = []
     for handle, template in zip(handles, templates, strict=True):
         candidates = window(handle, radius).clamp(min=torch.zeros_like(border), max=border)
-        values = sample_refined(field, candidates.to(field), factor=UNITS_PER_CELL)[0]
-        distances = (values - template).abs().sum(dim=1)
+        seen = _crossings(field, candidates[:side, 0], candidates[::side, 1])
+        distances = (seen - template[:, None, None]).abs().sum(dim=0).flatten()
         # argmin promises no order among equals; the first index of the minimum does
         followed.append(candidates[(distances == distances.min()).nonzero()[0, 0]])
     return torch.stack(followed)
+
+
+def _crossings(field: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """Read the field of units at every crossing of some columns and rows, (c rows columns).
+
+    Only the cells around them are enlarged, once: a unit depends on its cell and the next one on
+    each side.
+    """
+    low, share, first, last = zip(*map(_between, (xs, ys), reversed(field.shape[-2:])), strict=True)
+    crop = field[..., first[1] : last[1], first[0] : last[0]]
+    units = functional.interpolate(crop, scale_factor=UNITS_PER_CELL, mode="bilinear")[0]
+    x, y = (low[axis] - UNITS_PER_CELL * first[axis] for axis in (0, 1))
+    right, down = share[0].to(field), share[1].to(field)[:, None]
+    rows = (1 - right) * units[:, :, x] + right * units[:, :, x + 1]
+    return (1 - down) * rows[:, y] + down * rows[:, y + 1]
+
+
+def _between(places: Tensor, cells: int) -> tuple[Tensor, Tensor, int, int]:
+    """Units before places on one axis, the share of the next ones, and the cells that they need."""
+    low = places.floor().clamp(max=cells * UNITS_PER_CELL - 2)
+    index = low.long()
+    first = max(int(index[0]) // UNITS_PER_CELL - 1, 0)
+    last = min((int(index[-1]) + 1) // UNITS_PER_CELL + 2, cells)
+    return index, places - low, first, last
