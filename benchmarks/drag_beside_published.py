@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 from diffusers import DDPMScheduler
-from drag_case import SIDES_PX, Case, case_of, edit, fitted, presets, settings, update
+from drag_case import SIDES_PX, Case, as_layers, case_of, edit, fitted, presets, settings, update
 from drag_published import Published
 from side_by_side import (
     Calls,
@@ -74,7 +74,9 @@ def _arguments() -> argparse.ArgumentParser:
         default="published,default,default+no_animation",
         help="of edit: published or default, with +freeze, +no_animation",
     )
-    parser.add_argument("--lora", action="store_true", help="edit with a LoRA applied")
+    parser.add_argument(
+        "--lora", action="store_true", help="edit with a LoRA, each as its code has it"
+    )
     parser.add_argument("--count", action="store_true", help="edit: count work, measure no time")
     parser.add_argument("--batch", type=int, default=4, help="of a LoRA step")
     parser.add_argument("--cold", action="store_true", help="edit: no round before the first")
@@ -150,8 +152,8 @@ def edits(case: Case, published: Published | None, asked: argparse.Namespace) ->
     found: dict[str, list[dict[str, Seconds]]] = {}
     weights = fitted(case, LoraRecipe(steps=1, batch=2)) if asked.lora else None
 
-    def adapted() -> AbstractContextManager:
-        return nullcontext() if weights is None else applied(case.backbone.unet, weights)
+    def adapted(way: Callable[..., AbstractContextManager]) -> AbstractContextManager:
+        return nullcontext() if weights is None else way(case.backbone.unet, weights)
 
     def clocked(name: str, run: Callable[[Stages], object]) -> Seconds:
         stages = Stages()
@@ -160,11 +162,11 @@ def edits(case: Case, published: Published | None, asked: argparse.Namespace) ->
         return whole
 
     def theirs() -> Seconds:
-        with adapted(), published.installed(classic=False, frozen=False):
+        with adapted(as_layers), published.installed(classic=False, frozen=False):
             return clocked("published code", partial(published.edit, asked.updates))
 
     def ours(preset: str) -> Seconds:
-        with adapted():
+        with adapted(applied):
             run = partial(edit, case, settings(case, preset, asked.updates))
             return clocked(f"ours, {preset}", run)
 

@@ -4,13 +4,15 @@ No command: the scripts beside it import it. Handles are pinned: the tracker wor
 dropped, so that every update is the same work and no run ends early.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
 
 import featurekit as fk
 from featurekit.backbones import sd
@@ -19,10 +21,11 @@ from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit_drag.config import settings_of
 from featurekit_drag.engine import latent_optimisation
-from featurekit_drag.engine.dragdiffusion import Drag, Request, Stage
+from featurekit_drag.engine.dragdiffusion import Drag
 from featurekit_drag.engine.latent_optimisation import LatentMask, drag_latent
 from featurekit_drag.engine.masks import latent_mask
 from featurekit_drag.engine.points import Points, read_points, to_units
+from featurekit_drag.engine.request import Request, Stage
 from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
 
@@ -150,6 +153,38 @@ def fitted(case: Case, recipe: LoraRecipe) -> Lora:
         recipe=recipe,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+@contextmanager
+def as_layers(network: nn.Module, lora: Lora) -> Iterator[None]:
+    """Put an update around a network as layers of peft, as published code runs one, for a block."""
+    ends = (".lora_A", ".lora_B")
+    own = {
+        path: network.get_submodule(path)
+        for path in {name.rsplit(".lora_", 1)[0] for name in lora.weights}
+    }
+    config = LoraConfig(
+        r=lora.recipe.rank,
+        lora_alpha=lora.recipe.alpha,
+        target_modules="|".join(map(re.escape, own)),
+    )
+    try:
+        inject_adapter_in_model(config, network)
+        named = {
+            name.replace(f"{end}.weight", f"{end}.default.weight"): weight
+            for name, weight in lora.weights.items()
+            for end in ends
+            if end in name
+        }
+        if network.load_state_dict(named, strict=False).unexpected_keys:
+            raise SystemExit("the update is for another network")
+        network.requires_grad_(False)
+        yield
+    finally:
+        for path, layer in own.items():
+            network.set_submodule(path, layer)
+        if hasattr(network, "peft_config"):
+            del network.peft_config
 
 
 def presets(words: str) -> Sequence[str]:

@@ -1,10 +1,10 @@
-"""What an applied LoRA costs the UNet: peft's layers beside none, and beside merged weights.
+"""What a LoRA costs the UNet: as layers of peft, and merged into its weights as `applied` does.
 
 python benchmarks/lora_applied_or_merged.py
 python benchmarks/lora_applied_or_merged.py --rounds 1 --calls 1
 
 One row of the embedded model, forwards alone and forwards with their way back, one thread. Merged
-weights hold the update in them; what they predict is compared with the applied one's.
+weights hold the update in them; what they predict is compared with what the layers do.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from drag_case import Case, case_of, fitted
+from drag_case import Case, as_layers, case_of, fitted
 from side_by_side import compared, timed
 from torch import Tensor, nn
 
-from featurekit.backbones.lora import Lora, LoraRecipe, applied
+from featurekit.backbones.lora import LoraRecipe, applied
 
 TIMESTEP = 681
 
@@ -38,30 +38,18 @@ def main(words: Sequence[str] | None = None) -> None:
     case = case_of("embedded")
     lora = fitted(case, LoraRecipe(rank=8, alpha=8, steps=2))
     own = case.backbone.unet
-    plain, whole = copy.deepcopy(own), merged(own, lora)
+    plain, layered, merged = (copy.deepcopy(own) for _ in range(3))
     for title, run in (("forward", forward), ("forward and back", back)):
-        with applied(own, lora):
-            off = (forward(case, whole) - forward(case, own)).abs().max()
-            print(f"merged and applied differ by {off:.1e} at most")
-            networks = {"without": plain, "applied, layers of peft": own, "merged": whole}
+        with as_layers(layered, lora), applied(merged, lora):
+            off = (forward(case, merged) - forward(case, layered)).abs().max()
+            print(f"merged weights and layers differ by {off:.1e} at most")
+            networks = {"without": plain, "layers of peft": layered, "merged (applied)": merged}
             ways = {
                 name: partial(timed, partial(run, case, network), asked.calls)
                 for name, network in networks.items()
             }
             layers = len(lora.weights) // 2
             compared(f"{title}, {layers} layers updated", ways, rounds=asked.rounds)
-
-
-def merged(network: nn.Module, lora: Lora) -> nn.Module:
-    """Copy a network and add the update to its weights."""
-    copied = copy.deepcopy(network)
-    scale = lora.recipe.alpha / lora.recipe.rank
-    with torch.no_grad():
-        for path, part in copied.named_modules():
-            down = lora.weights.get(f"{path}.lora_A.weight")
-            if down is not None:
-                part.weight += lora.weights[f"{path}.lora_B.weight"] @ down * scale
-    return copied
 
 
 def forward(case: Case, network: nn.Module) -> Tensor:

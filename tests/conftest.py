@@ -13,6 +13,17 @@ from specimen import FAST, ON_SD, PIPELINE, SPEC
 MakePlugin = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what runs keep for the next time out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        # matplotlib's list of fonts, which takes long, stays where it is
+        fonts = os.environ.get("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+        patch.setenv("MPLCONFIGDIR", fonts)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePlugin]:
     """Write a distribution with a plugin and put it on the path, here and for child processes."""

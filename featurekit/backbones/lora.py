@@ -133,7 +133,7 @@ def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[No
 
     Args:
         module: the network that the update was fitted on, or one of its shape.
-        lora: the update; added in float32 and rounded to the dtype of the layer that it is for.
+        lora: the update; added in float32 at least, then rounded to the dtype of its layer.
         strength: factor of the update; 0 is the network itself, 1 the update as fitted.
 
     Raises:
@@ -148,7 +148,7 @@ def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[No
     if not math.isfinite(strength):
         raise ConfigError(f"strength must be finite, got {strength}")
     layers = {path: module.get_submodule(path) for path in _paths(module, lora)}
-    own: dict[str, nn.Parameter] = {path: layer.weight for path, layer in layers.items()}
+    own = {path: module.get_parameter(f"{path}.weight") for path in layers}
     merged = {path: _merged(path, own[path], lora, strength) for path in layers}
     with _flags_restored(module):
         module.requires_grad_(False)
@@ -174,9 +174,10 @@ def _merged(path: str, own: Tensor, lora: Lora, strength: float) -> Tensor:
                 f"the update of {path} must be {shape}, got "
                 f"{tuple(lora.weights[path + end].shape)}; it was fitted on another network or rank"
             )
-    down, up = (lora.weights[path + end].detach().to(own.device, torch.float32) for end in halves)
+    exact = torch.promote_types(own.dtype, torch.float32)
+    down, up = (lora.weights[path + end].detach().to(own.device, exact) for end in halves)
     update = (up.flatten(1) @ down.flatten(1)).reshape(own.shape)
-    return (own.detach().float() + strength * lora.recipe.alpha / rank * update).to(own.dtype)
+    return (own.detach().to(exact) + strength * lora.recipe.alpha / rank * update).to(own.dtype)
 
 
 @contextmanager
@@ -284,7 +285,7 @@ def _paths(module: nn.Module, lora: Lora) -> list[str]:
 def _precise(module: nn.Module, paths: Sequence[str]) -> list[str]:
     """The paths, once their weights are such that an update is not lost when it is added."""
     for path in paths:
-        dtype = module.get_submodule(path).weight.dtype
+        dtype = module.get_parameter(f"{path}.weight").dtype
         if not dtype.is_floating_point or dtype.itemsize < 2:
             raise BackboneError(
                 f"weights must be floating-point numbers of 16 bits or more to take an update, "

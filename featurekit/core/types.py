@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from featurekit.core.cache import NO_CACHE, Cache
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -137,6 +139,7 @@ class Job:
     seed: int
     out: Path  # existing, writable folder
     stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
+    cache: Cache = NO_CACHE  # keeps what took long for the next run
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class RunConfig:
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     dtype: str = "auto"  # auto, float32, float16, bfloat16
     out: str = MISSING  # folder; made if it does not exist
+    cache: str = "auto"  # folder of what took long; auto: the user's cache folder; none: no such
 
 
 ROOT_KEYS = tuple(RunConfig.__dataclass_fields__)

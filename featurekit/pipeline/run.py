@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from featurekit import backbones
 from featurekit.core.atomic import make_folder
+from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.core.types import Job, Result, silent
 from featurekit.core.types import Progress as Report
@@ -197,6 +198,7 @@ def _perform(
             seed=cfg.seed,
             out=out,
             stage=stage,
+            cache=cache_at(cfg.cache),
         )
     )
     if not isinstance(result, Result):

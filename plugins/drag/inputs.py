@@ -11,8 +11,8 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import load_image, load_mask
 from featurekit.scenes import Move, held_out_moves
 from featurekit_drag.config import DragConfig
-from featurekit_drag.engine.dragdiffusion import Request
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 
 
 @dataclass(frozen=True)

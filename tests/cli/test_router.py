@@ -108,7 +108,10 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (["run", "plugin=blur", "seed=-1"], "seed must lie in 0 to 9223372036854775807, got -1"),
         (["run", "plugin=blur", f"seed={2**63}"], "seed must lie in 0 .*, got 9223372036854775808"),
         (["run", "plugin=blur", "seed=many"], "seed must be a whole number, got 'many'"),
-        (["run", "plugin=blur", "seed=1,2"], "seed takes one value, got 1,2; several, with commas, are runs"),
+        (
+            ["run", "plugin=blur", "seed=1,2"],
+            "seed takes one value, got 1,2; several, with commas, are",
+        ),
         (["run", "plugin=blur", "out=/proc/x"], "results must be writable to '/proc/x'"),
         (["run", "-m", "plugin=blur", "out=/proc/x"], "results must be writable to '/proc/x'"),
         (["run", "plugin=blur", "backbone=random", "task=refuse"], r"handle must .* got \(9, 9\)"),

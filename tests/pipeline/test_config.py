@@ -21,7 +21,18 @@ BACKBONES = sorted(
 
 
 def test_the_root_keys_are_the_promised_ones():
-    promised = ["plugin", "backbone", "task", "image", "prompt", "seed", "device", "dtype", "out"]
+    promised = [
+        "plugin",
+        "backbone",
+        "task",
+        "image",
+        "prompt",
+        "seed",
+        "device",
+        "dtype",
+        "out",
+        "cache",
+    ]
     assert list(ROOT_KEYS) == promised
     assert sorted(compose()) == sorted(promised)
 

@@ -235,12 +235,14 @@ def test_a_layer_is_read_with_its_update_whichever_block_opened_first(built):
 
 def test_a_layer_that_peft_wraps_inside_a_block_is_refused(built):
     own = built.unet.get_submodule(PATHS[0])
-    with (
-        pytest.raises(CaptureError, match=r"attn1\.to_v must stay the module .* now a Linear"),
-        capture(built.unet, {"v": PATHS[0]}),
-    ):
-        inject_adapter_in_model(LoraConfig(target_modules=[PATHS[0]]), built.unet)
-        run(built)
+
+    def wrapped_late():
+        with capture(built.unet, {"v": PATHS[0]}):
+            inject_adapter_in_model(LoraConfig(target_modules=[PATHS[0]]), built.unet)
+            run(built)
+
+    with pytest.raises(CaptureError, match=r"attn1\.to_v must stay the module .* now a Linear"):
+        wrapped_late()
     built.unet.set_submodule(PATHS[0], own)
     del built.unet.peft_config
     assert plain(built.unet)

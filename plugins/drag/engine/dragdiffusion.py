@@ -1,46 +1,30 @@
 """DragDiffusion as its paper tells it: LoRA, inversion, motion supervision, denoising."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.backbones.lora import LoraRecipe, applied
+from featurekit.core.cache import NO_CACHE, Cache
 from featurekit.core.errors import PointsError
 from featurekit.core.shapes import expect
-from featurekit.core.types import Conditioning, Predict, Progress, silent
+from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.denoising_objective import denoising_objective
-from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample
+from featurekit.diffusion.steps import denoised
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.images.coordinates import crop
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit_drag.engine.latent_optimisation import DraggedLatent, LatentMask, drag_latent
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
 from featurekit_drag.engine.points import Points, to_px, to_units
+from featurekit_drag.engine.preparation import Preparation
+from featurekit_drag.engine.request import Request, Stage, untimed
 from featurekit_drag.engine.settings import UNITS_PER_CELL, DragSettings
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader, level_of
-
-Stage = Callable[[str], AbstractContextManager[Progress]]
-
-
-def untimed(name: str) -> AbstractContextManager[Progress]:
-    """Run a stage without a clock or a bar."""
-    return nullcontext(silent)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be done to which image."""
-
-    image: Tensor  # (1 3 h w) in [-1, 1]
-    points: Points
-    mask: Tensor | None = None  # (1 1 h w), 1 where the image may change; None: everywhere
-    prompt: str = ""
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,12 +53,23 @@ class Drag:
         backbone: Backbone,
         settings: DragSettings | None = None,
         lora: LoraRecipe | None = None,
+        cache: Cache = NO_CACHE,
     ) -> None:
-        """Settings and LoRA recipe default to the published ones; ``lora.steps=0`` fits none."""
+        """Make it.
+
+        Args:
+            backbone: the model.
+            settings: by default the published ones.
+            lora: by default the published recipe; ``steps=0`` fits none.
+            cache: keeps the LoRA and the inversion of each picture for its next drag.
+        """
         self.backbone = backbone
         self.settings = DragSettings() if settings is None else settings
         self.lora = LoraRecipe() if lora is None else lora
         self.schedule, self.level = level_of(backbone, self.settings)
+        self.prepare = Preparation(
+            backbone, self.lora, self.schedule, self.level, self.settings.guidance, cache
+        )
 
     def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:
         """Run the four stages of the method on one image.
@@ -91,21 +86,22 @@ class Drag:
             check_mask(request.mask, request.points)
         self._check_lengths(request.points)
         conditioning = self.backbone.embed(request.prompt)
-        losses, adapted = self._identity(request, conditioning, stage)
+        lora = self.prepare.fitted(request, conditioning, stage)
+        adapted = nullcontext() if lora is None else applied(self.backbone.unet, lora)
         with adapted:
             predict = self.backbone.predictor(conditioning, guidance=self.settings.guidance)
-            path = self._invert(request.image, predict, stage)
+            path = self.prepare.inverted(request, predict, stage)
             dragged = self._optimise(request, predict, path, stage)
+            image = self._finish(self._denoise(dragged.latent, predict, path, stage), request)
             shown = self._shown(dragged)
-            rows = torch.cat([*(dragged.latents[i] for i in shown[:-1]), dragged.latent])
-            decoded = self._denoise(rows, predict, path, stage)
-        pictures = [self._finish(picture, request) for picture in decoded.chunk(len(decoded))]
+            way = self._way(dragged, shown[:-1], predict, path, stage)
+        pictures = [*(self._finish(one, request) for one in way), *([image] if shown else [])]
         stride = self.backbone.taps[self.settings.tap].stride
         frames = [
             Frame(picture, to_px(dragged.handle_path[i], stride))
-            for i, picture in zip(shown, pictures, strict=bool(shown))
+            for i, picture in zip(shown, pictures, strict=True)
         ]
-        return Edit(pictures[-1], dragged, tuple(frames), losses)
+        return Edit(image, dragged, tuple(frames), () if lora is None else lora.losses)
 
     def _check_lengths(self, points: Points) -> None:
         unit = self.backbone.taps[self.settings.tap].stride / UNITS_PER_CELL
@@ -115,35 +111,6 @@ class Drag:
             raise PointsError(
                 f"a drag must be at least {arrived_px:g} px long, at which a handle counts as "
                 f"arrived; the longest is {longest:.1f} px; lower plugin.stop_distance"
-            )
-
-    def _identity(
-        self, request: Request, conditioning: Conditioning, stage: Stage
-    ) -> tuple[tuple[float, ...], AbstractContextManager[None]]:
-        if self.lora.steps == 0:
-            return (), nullcontext()
-        with stage("LoRA on the image") as progress:
-            with torch.no_grad():
-                moments = self.backbone.moments(request.image)
-            lora = fit_lora(
-                self.backbone.unet,
-                denoising_objective(self.backbone, moments, conditioning, self.lora.batch),
-                recipe=self.lora,
-                generator=torch.Generator().manual_seed(request.seed),
-                progress=progress,
-            )
-        return lora.losses, applied(self.backbone.unet, lora)
-
-    @torch.no_grad()
-    def _invert(self, image: Tensor, predict: Predict, stage: Stage) -> Trajectory:
-        with stage("inversion") as progress:
-            return invert(
-                predict,
-                self.backbone.encode(image),
-                self.schedule,
-                keep_residuals=self.settings.residuals,
-                until=self.level,
-                progress=progress,
             )
 
     def _optimise(
@@ -174,28 +141,55 @@ class Drag:
         return LatentMask(editable.to(self.backbone.device), freeze=self.settings.freeze_outside)
 
     def _shown(self, dragged: DraggedLatent) -> list[int]:
-        """Forwards, evenly spread from the first to the last, whose latents are denoised too."""
+        """Forwards, evenly spread from the first to the last, whose latents are shown too."""
         count, last = self.settings.animation_frames, len(dragged.latents) - 1
         if count == 0 or last < 0:
             return []
         return sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
 
     @torch.no_grad()
-    def _denoise(self, rows: Tensor, predict: Predict, path: Trajectory, stage: Stage) -> Tensor:
-        """Denoise beside the unmoved latent, whose keys and values every row reads."""
-        batch = torch.cat([path.at(self.level), rows])
-        unet = self.backbone.unet
-        paths = self_attention_paths(unet, self.settings.attention)
-        with stage("denoising") as progress, share_attention(unet, paths, rows=len(batch)):
+    def _denoise(self, latent: Tensor, predict: Predict, path: Trajectory, stage: Stage) -> Tensor:
+        """Denoise beside the unmoved latent, whose keys and values the moved one reads."""
+        batch = torch.cat([path.at(self.level), latent])
+        with stage("denoising") as progress, self._shared(rows=2):
             latents = sample(
                 predict,
                 batch,
                 self.schedule,
                 start=self.level,
-                trajectory=path if self.settings.residuals else None,
+                on_step=led_by(path) if self.settings.residuals else None,
                 progress=progress,
             )
             return self.backbone.decode(latents[1:])
+
+    @torch.no_grad()
+    def _way(
+        self,
+        dragged: DraggedLatent,
+        shown: Sequence[int],
+        predict: Predict,
+        path: Trajectory,
+        stage: Stage,
+    ) -> tuple[Tensor, ...]:
+        """Pictures of latents on the way, by one look at all of them.
+
+        Each is the source's own latent plus what its predicted clean latent differs from that of
+        the unmoved one, so a latent that was not moved shows the source.
+        """
+        if not shown:
+            return ()
+        batch = torch.cat([path.at(self.level), *(dragged.latents[i] for i in shown)])
+        with stage("animation") as progress, self._shared(rows=len(batch)):
+            eps = predict(batch, self.schedule.timestep(self.level))
+            clean = denoised(batch, eps, alpha_bar=self.schedule.alpha_bars[self.level])
+            pictures = self.backbone.decode(path.at(0) + (clean[1:] - clean[:1]))
+            progress(1, 1)
+        return pictures.chunk(len(pictures))
+
+    def _shared(self, *, rows: int) -> AbstractContextManager[None]:
+        unet = self.backbone.unet
+        paths = self_attention_paths(unet, self.settings.attention)
+        return share_attention(unet, paths, rows=rows)
 
     def _finish(self, picture: Tensor, request: Request) -> Tensor:
         height, width = request.image.shape[-2:]
@@ -204,3 +198,15 @@ class Drag:
             return picture
         soft = feathered(request.mask, self.settings.feather_px)
         return compose(picture, request.image, soft)
+
+
+def led_by(path: Trajectory) -> Callable[[int, Tensor], Tensor]:
+    """Lead a batch whose first row is the unmoved latent back along the stored path.
+
+    What that row misses of the stored latent at a level is what DDIM inversion left there; every
+    row gets it, so that the first arrives exactly and an edited one without that error.
+
+    Source: Ju et al. 2024, arXiv:2310.01506, who add it to the source row only.
+    """
+    # the difference first: on the stored path it is 0 to the last bit
+    return lambda level, z: path.at(level) + (z - z[:1])

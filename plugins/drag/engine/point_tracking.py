@@ -50,7 +50,8 @@ def _crossings(field: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
     x, y = (low[axis] - UNITS_PER_CELL * first[axis] for axis in (0, 1))
     right, down = share[0].to(field), share[1].to(field)[:, None]
     rows = (1 - right) * units[:, :, x] + right * units[:, :, x + 1]
-    return (1 - down) * rows[:, y] + down * rows[:, y + 1]
+    blended: Tensor = (1 - down) * rows[:, y] + down * rows[:, y + 1]
+    return blended
 
 
 def _between(places: Tensor, cells: int) -> tuple[Tensor, Tensor, int, int]:

@@ -41,7 +41,7 @@ class DragSettings:
     )  # self-attention that reads the unmoved latent
     snap: bool = True  # round points to whole units
     freeze_outside: bool = False  # the latent outside the mask takes no update at all
-    residuals: bool = False  # carry the inversion's residuals: an unmoved latent gives the input
+    residuals: bool = False  # carry what the inversion missed: an unmoved latent gives the input
     feather_px: int = 0  # width of the seam around the mask, px of the input image
     composite: bool = False  # outside mask and seam the input's own pixels
-    animation_frames: int = 0  # how many latents on the way are denoised too
+    animation_frames: int = 0  # how many latents on the way are shown, by one look at all of them

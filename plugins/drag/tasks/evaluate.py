@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 from rich.console import Console
 
+from featurekit.core.cache import NO_CACHE
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Job, Result
 from featurekit.images.io import image_to_pil, load_image, read_json, write_image, write_json
@@ -118,7 +119,8 @@ def _scene(job: Job, move: Move, folder: Path) -> Record:
         if record.get("key") == key:
             return record
     subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
-    still = replace(job, settings=replace(job.settings, animation_frames=0))  # nobody sees it
+    # nobody sees an animation, and no scene is dragged again
+    still = replace(job, settings=replace(job.settings, animation_frames=0), cache=NO_CACHE)
     done = drag_of(still)(subject.request)
     record = {
         "key": key,

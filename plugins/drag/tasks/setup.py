@@ -36,7 +36,7 @@ def drag_of(job: Job) -> Drag:
         steps=config.lora_steps,
         batch=config.lora_batch,
     )
-    return Drag(job.backbone, settings, recipe)
+    return Drag(job.backbone, settings, recipe, job.cache)
 
 
 def judge_of(job: Job, subject: Subject) -> Judge:

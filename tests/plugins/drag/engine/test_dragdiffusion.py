@@ -18,8 +18,9 @@ from featurekit.taps.attention_sharing import (
     replay_attention,
     self_attention_paths,
 )
-from featurekit_drag.engine.dragdiffusion import Drag, Request
+from featurekit_drag.engine.dragdiffusion import Drag
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings, Rule
 
 RULE = Rule(updates=2)

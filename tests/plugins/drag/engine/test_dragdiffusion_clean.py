@@ -10,13 +10,14 @@ import torch
 
 from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
-from featurekit_drag.engine.dragdiffusion import Drag, Request
+from featurekit_drag.engine.dragdiffusion import Drag
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings, Rule
 
 SETTINGS = DragSettings(rule=Rule(updates=2), steps=6)
 RECIPE = LoraRecipe(rank=2, alpha=2, learning_rate=1e-2, steps=2, batch=1)
-STAGES = ["LoRA on the image", "inversion", "motion supervision", "denoising"]
+STAGES = ["LoRA on the image", "inversion", "motion supervision", "denoising", "animation"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_a_whole_edit_leaves_the_networks_and_random_states_alone(backbone, guid
 @pytest.mark.parametrize("broken", STAGES)
 @pytest.mark.usefixtures("unchanged")
 def test_an_interrupt_in_any_stage_leaves_the_networks_clean(backbone, broken):
-    drag = Drag(backbone, replace(SETTINGS, residuals=True), RECIPE)
+    drag = Drag(backbone, replace(SETTINGS, residuals=True, animation_frames=2), RECIPE)
     with pytest.raises(KeyboardInterrupt, match=f"in {broken}"):
         drag(request_for(32, 32), stage=breaking(broken))
 

@@ -159,3 +159,22 @@ def test_a_picture_of_any_size_is_judged_up_to_its_corners(backbone):
     picture = torch.rand(1, 3, 61, 97, generator=generator) * 2 - 1
     judge = judge_for(backbone, picture, [0, 0, 12, 12], [97, 61, 80, 50])
     assert torch.equal(judge.find(picture)["patch"], judge.points.handles)
+
+
+def test_a_picture_is_looked_at_once_however_often_it_is_asked_about(backbone, canvas, monkeypatch):
+    judge, looks = judge_for(backbone, cut(canvas), [*HANDLE, 40, 34]), []
+    own = judging.extract
+
+    def counting(*given, **named):
+        looks.append(1)
+        return own(*given, **named)
+
+    monkeypatch.setattr(judging, "extract", counting)
+    judge.find(cut(canvas).clone())  # the source itself
+    assert not looks
+    first = judge.find(cut(canvas, 3, 0))
+    again = judge.find(cut(canvas, 3, 0))
+    assert len(looks) == 1
+    assert all(torch.equal(first[name], again[name]) for name in JUDGES)
+    judge.find(cut(canvas, 4, 0))
+    assert len(looks) == 2

@@ -7,8 +7,8 @@ import torch
 
 from featurekit.backbones import load
 from featurekit.scenes import controls, move
-from featurekit_drag.engine.dragdiffusion import Request
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.inputs import Subject, from_move
 from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 from featurekit_drag.metrics.scores import (

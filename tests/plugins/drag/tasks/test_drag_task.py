@@ -36,6 +36,7 @@ SMALL = [
     "plugin.lora_steps=1",
     "plugin.lora_batch=1",
     "plugin.animation_frames=2",
+    "cache=none",
 ]
 POINTS = "plugin.points=[[20,30,41,30],[30.5,40,30.5,22]]"
 BOX, FEATHER = (10, 16, 60, 50), 3
@@ -46,6 +47,7 @@ STAGES = [
     "inversion",
     "motion supervision",
     "denoising",
+    "animation",
     "judging",
 ]
 
@@ -110,8 +112,8 @@ def test_the_record_on_disk_is_the_one_that_is_returned(bundled):
 
 def test_every_stage_is_timed_in_order(bundled, own):
     assert [stage["name"] for stage in bundled[0]["stages"]] == STAGES
-    without_lora = [name for name in STAGES if name != "LoRA on the image"]
-    assert [stage["name"] for stage in own[0]["stages"]] == without_lora
+    alone = [name for name in STAGES if name not in ("LoRA on the image", "animation")]
+    assert [stage["name"] for stage in own[0]["stages"]] == alone
 
 
 def test_the_pictures_of_a_run_are_there_and_listed(bundled):
@@ -323,3 +325,14 @@ def test_features_of_half_precision_are_compared_in_float32(read):
 
 def test_there_is_advice_for_every_end_of_a_drag():
     assert set(ADVICE) == set(Stop)
+
+
+def test_a_second_drag_of_a_picture_says_what_it_takes_from_the_first(tmp_path, photo):
+    words = [f"image={photo}", POINTS, f"cache={tmp_path / 'kept'}", "plugin.animation_frames=0"]
+    first = run(tmp_path / "a", *words)
+    again = run(tmp_path / "b", *words, "plugin.updates=1")
+    kept = ", kept by an earlier edit of this picture"
+    fresh = ["LoRA on the image", "inversion"]
+    assert [stage["name"] for stage in first["stages"]][1:3] == fresh
+    assert [stage["name"] for stage in again["stages"]][1:3] == [name + kept for name in fresh]
+    assert again["metrics"]["lora_loss"] == first["metrics"]["lora_loss"]

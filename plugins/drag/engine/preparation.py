@@ -1,0 +1,108 @@
+"""What an edit of a picture starts from, kept for the next edit: a LoRA on it, its inversion."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TypeVar
+
+import torch
+
+from featurekit.backbones.lora import Lora, LoraRecipe, fit_lora
+from featurekit.backbones.lora_file import load_lora, save_lora
+from featurekit.core.cache import Cache, Slot
+from featurekit.core.types import Conditioning, Predict, Progress
+from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.denoising_objective import denoising_objective
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.trajectory import Trajectory
+from featurekit.diffusion.trajectory_file import load_trajectory, save_trajectory
+from featurekit.store.picture_reader import weights_of
+from featurekit_drag.engine.request import Request, Stage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes both, or takes them from a cache; they do not depend on points and mask."""
+
+    backbone: Backbone
+    lora: LoraRecipe
+    schedule: Schedule
+    until: int  # level whose latent is dragged
+    guidance: float
+    cache: Cache
+
+    def fitted(self, request: Request, conditioning: Conditioning, stage: Stage) -> Lora | None:
+        """Fit the update that lets the network redraw this picture, or take the kept one."""
+        if self.lora.steps == 0:
+            return None
+
+        def fit(progress: Progress) -> Lora:
+            with torch.no_grad():
+                moments = self.backbone.moments(request.image)
+            return fit_lora(
+                self.backbone.unet,
+                denoising_objective(self.backbone, moments, conditioning, self.lora.batch),
+                recipe=self.lora,
+                generator=torch.Generator().manual_seed(request.seed),
+                progress=progress,
+            )
+
+        made_of = {"lora": asdict(self.lora), "seed": request.seed, **self._subject(request)}
+        slot = self.cache.slot("lora", made_of, write=save_lora, read=load_lora)
+        return kept("LoRA on the image", fit, slot, stage)
+
+    def inverted(self, request: Request, predict: Predict, stage: Stage) -> Trajectory:
+        """Invert the picture up to the level that is dragged, or take the kept trajectory."""
+
+        @torch.no_grad()
+        def climb(progress: Progress) -> Trajectory:
+            return invert(
+                predict,
+                self.backbone.encode(request.image),
+                self.schedule,
+                keep_residuals=False,  # the reference row of the denoising tells them for nothing
+                until=self.until,
+                progress=progress,
+            )
+
+        made_of = {
+            "schedule": self.schedule.fingerprint,
+            "until": self.until,
+            "guidance": self.guidance,
+            "lora": asdict(self.lora),
+            "seed": request.seed if self.lora.steps else None,
+            **self._subject(request),
+        }
+        load = partial(load_trajectory, device=self.backbone.device)
+        slot = self.cache.slot("inversion", made_of, write=save_trajectory, read=load)
+        return kept("inversion", climb, slot, stage)
+
+    def _subject(self, request: Request) -> dict[str, object]:
+        """What a LoRA and an inversion depend on besides their settings; costs a look at both."""
+        if self.cache.folder is None:
+            return {}
+        return {
+            "picture": sha256(
+                request.image.float().cpu().contiguous().numpy().tobytes()
+            ).hexdigest(),
+            "size": list(request.image.shape),
+            "prompt": request.prompt,
+            "weights": weights_of(self.backbone),
+            "dtype": str(self.backbone.dtype),
+        }
+
+
+def kept(name: str, make: Callable[[Progress], T], slot: Slot[T], stage: Stage) -> T:
+    """Take what an earlier edit of the picture kept, or make it in a stage and keep it."""
+    found = slot.get()
+    if found is not None:
+        with stage(f"{name}, kept by an earlier edit of this picture"):
+            return found
+    with stage(name) as progress:
+        made = make(progress)
+    slot.put(made)
+    return made

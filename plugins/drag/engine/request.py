@@ -1,0 +1,28 @@
+"""What an edit is asked to do, and how its stages are told to the outside."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from featurekit.core.types import Progress, silent
+from featurekit_drag.engine.points import Points
+
+Stage = Callable[[str], AbstractContextManager[Progress]]
+
+
+def untimed(name: str) -> AbstractContextManager[Progress]:
+    """Run a stage without a clock or a bar."""
+    return nullcontext(silent)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be done to which image."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1]
+    points: Points
+    mask: Tensor | None = None  # (1 1 h w), 1 where the image may change; None: everywhere
+    prompt: str = ""
+    seed: int = 0
