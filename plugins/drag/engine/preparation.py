@@ -87,7 +87,7 @@ class Preparation:
             return {}
         return {
             "picture": sha256(
-                request.image.float().cpu().contiguous().numpy().tobytes()
+                request.image.detach().float().cpu().contiguous().numpy().tobytes()
             ).hexdigest(),
             "size": list(request.image.shape),
             "prompt": request.prompt,

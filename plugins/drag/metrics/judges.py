@@ -50,7 +50,7 @@ class Judge:
 
     def _features(self, image: Tensor) -> FeatureMap:
         """Features of a picture, which is looked at once however often it is asked about."""
-        digest = sha256(image.float().cpu().contiguous().numpy().tobytes()).digest()
+        digest = sha256(image.detach().float().cpu().contiguous().numpy().tobytes()).digest()
         if digest not in self._seen:
             self._seen[digest] = self._look(image)
         return self._seen[digest]
