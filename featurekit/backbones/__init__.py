@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
 from featurekit.backbones.folder import has_two_encoders, is_hub_id
+from featurekit.backbones.layout.other_folders import single_file
 from featurekit.core.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ HUB_IDS = {  # the first publishers' copies are gone; these are the maintained o
 
 
 def load(
-    name: str,
+    name: str | Path,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     source: str | Path | None = None,
@@ -58,9 +59,14 @@ def load(
 
     Raises:
         UnknownNameError: the name is no backbone, no folder and no hub id; or no such dtype.
-        BackboneError: the folder or the hub id cannot be used, for the reason it says.
+        BackboneError: the folder or the hub id cannot be used, for the reason it says; or what is
+            given is neither a name nor a path.
         ScheduleError: the noise levels of the model cannot be inverted.
     """
+    _check_given(name, "the name of a backbone")
+    name = str(name)
+    if source is not None:
+        _check_given(source, "source")
     if name in ("embedded", "random"):
         return _shipped(name, device, dtype, source)
     folder = _folder(name, str(source) if source is not None else HUB_IDS.get(name, name))
@@ -70,6 +76,19 @@ def load(
     large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
     family = sdxl.load_folder if large else sd.load_folder
     return family(folder, name=name, device=device, dtype=dtype)
+
+
+def _check_given(value: object, of: str) -> None:
+    """Refuse whatever is no text and no path, a loaded pipeline above all."""
+    if isinstance(value, (str, Path)):
+        return
+    save = ""
+    if hasattr(value, "save_pretrained"):
+        save = ": write it with its save_pretrained('model') and load 'model'"
+    raise BackboneError(
+        f"{of} must be one of {', '.join(NAMES)}, the path of a diffusers folder or a hub id, "
+        f"got a {type(value).__name__}{save or '; give a text or a path'}"
+    )
 
 
 def _shipped(
@@ -92,10 +111,7 @@ def _folder(name: str, source: str) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        raise BackboneError(
-            f"a backbone must be a diffusers folder, got the file {source}; convert a "
-            f"single-file checkpoint to a diffusers folder with safetensors"
-        )
+        raise BackboneError(single_file(path))
     if is_hub_id(source):
         from featurekit.backbones.hub import fetch  # deferred: the hub's client takes a second
 

@@ -99,6 +99,31 @@ def vae_stride(vae: Mapping[str, Any]) -> int:
     return int(2 ** (len(_listed(vae, "block_out_channels")) - 1))
 
 
+def sample_size(unet: Mapping[str, Any], *, of: str) -> tuple[int, int]:
+    """Rows and columns of the latents that a UNet was made for.
+
+    Args:
+        unet: config of a ``UNet2DConditionModel``; it may say one number for both.
+        of: what the model is, for the message.
+
+    Returns:
+        Latent cells, rounded up to what the UNet can halve as often as it does.
+
+    Raises:
+        BackboneError: the config does not say.
+    """
+    said, step = unet.get("sample_size"), 2 ** (len(_listed(unet, "block_out_channels")) - 1)
+    sides = tuple(said) if isinstance(said, (list, tuple)) else (said, said)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise BackboneError(
+            f"the config of the UNet of {of} must say for which size of latents it was made, got "
+            f"sample_size={said!r}; give a picture of your own, or write sample_size (a number, or "
+            f"rows and columns) into unet/config.json"
+        )
+    rows, columns = (-(-side // step) * step for side in sides)
+    return rows, columns
+
+
 def taps(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[Tap, ...]:
     """List the blocks, resnets and attentions of a UNet of Stable Diffusion's shape.
 

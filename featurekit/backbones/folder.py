@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from featurekit.backbones.layout.config_fields import filled
+from featurekit.backbones.layout.other_folders import INDEX, refusal
 from featurekit.core.errors import BackboneError
 
 CONFIGS: Mapping[str, str] = MappingProxyType(
@@ -18,18 +20,8 @@ CONFIGS: Mapping[str, str] = MappingProxyType(
         "scheduler": "scheduler/scheduler_config.json",
     }
 )
-WEIGHTS: Mapping[str, str] = MappingProxyType(
-    {
-        "unet": "unet/diffusion_pytorch_model",
-        "vae": "vae/diffusion_pytorch_model",
-        "text_encoder": "text_encoder/model",
-    }
-)
 SECOND_CONFIG = {"text_encoder_2": "text_encoder_2/config.json"}  # of a model with two encoders
-SECOND_WEIGHTS = {"text_encoder_2": "text_encoder_2/model"}
-PIPELINE = "model_index.json"  # how diffusers' pipeline puts the parts together; may be missing
-VARIANTS = ("", "fp16")  # of a weight file, best first; the numbers are cast after reading anyway
-_PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
+PIPELINE = INDEX  # how diffusers' pipeline puts the parts together; may be missing
 _BUNDLED = ("sd15", "sd21", "sdxl")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -69,7 +61,7 @@ def bundled_configs(name: str) -> dict[str, dict[str, Any]]:
         raise BackboneError(f"configs are bundled for {', '.join(_BUNDLED)}, got {name!r}")
     text = (files("featurekit") / "backbones" / "configs" / f"{name}.json").read_text("utf-8")
     configs: dict[str, dict[str, Any]] = json.loads(text)
-    return configs
+    return {part: filled(config, part) for part, config in configs.items()}
 
 
 def read_config(folder: Path, part: str) -> dict[str, Any]:
@@ -80,7 +72,7 @@ def read_config(folder: Path, part: str) -> dict[str, Any]:
         part: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2`` or ``scheduler``.
 
     Returns:
-        The mapping that the JSON file holds.
+        The mapping that the JSON file holds, with the class's defaults of what is read here.
 
     Raises:
         BackboneError: the file is missing, is no JSON, or is no mapping.
@@ -88,11 +80,8 @@ def read_config(folder: Path, part: str) -> dict[str, Any]:
     place = {**CONFIGS, **SECOND_CONFIG}[part]
     if not (folder / place).is_file():
         needed = dict.fromkeys((*CONFIGS.values(), place))
-        raise BackboneError(
-            f"a diffusers folder must hold {', '.join(needed)}; "
-            f"{folder} has no {place}, it holds {_contents(folder)}"
-        )
-    return _mapping(folder / place)
+        raise BackboneError(refusal(folder, place, ", ".join(needed)))
+    return filled(_mapping(folder / place), part)
 
 
 def read_pipeline(folder: Path) -> dict[str, Any]:
@@ -151,37 +140,6 @@ def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
     return {part: read_config(folder, part) for part in CONFIGS}
 
 
-def weight_file(folder: Path, part: str) -> tuple[Path, str]:
-    """Find the safetensors file of one part.
-
-    Args:
-        folder: a diffusers folder.
-        part: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
-
-    Returns:
-        The file and its variant, ``""`` for the plain one.
-
-    Raises:
-        BackboneError: there is none; a pickle that lies in its place is named.
-    """
-    stem = folder / {**WEIGHTS, **SECOND_WEIGHTS}[part]
-    names = {v: f"{stem.name}.{v}.safetensors".replace("..", ".") for v in VARIANTS}
-    for variant, name in names.items():
-        if (stem.parent / name).is_file():
-            return stem.parent / name, variant
-    within = sorted(stem.parent.iterdir()) if stem.parent.is_dir() else []
-    pickles = [path.name for path in within if path.suffix in _PICKLES]
-    if pickles:
-        raise BackboneError(
-            f"weights must be safetensors, found only the pickle {part}/{pickles[0]} in {folder}; "
-            f"convert it to safetensors, since opening a pickle can run any code"
-        )
-    raise BackboneError(
-        f"{folder} must hold {part}/{' or '.join(names.values())}, "
-        f"{part}/ holds {_contents(stem.parent)}; download or copy the folder again"
-    )
-
-
 def is_hub_id(source: str) -> bool:
     """Tell whether a text has the form of a hub id.
 
@@ -192,11 +150,3 @@ def is_hub_id(source: str) -> bool:
         True for ``owner/name``; such a text may be a relative path as well.
     """
     return _HUB_ID.fullmatch(source) is not None
-
-
-def _contents(folder: Path) -> str:
-    """First entries of a folder, for a message."""
-    if not folder.is_dir():
-        return "nothing, since it is no folder"
-    entries = sorted(path.name for path in folder.iterdir())
-    return (", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "")) or "nothing"

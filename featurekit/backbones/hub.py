@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
-from featurekit.backbones.folder import (
-    CONFIGS,
-    PIPELINE,
-    SECOND_CONFIG,
+from featurekit.backbones.folder import CONFIGS, PIPELINE, SECOND_CONFIG
+from featurekit.backbones.layout.weight_files import (
     SECOND_WEIGHTS,
-    VARIANTS,
     WEIGHTS,
+    patterns,
+    weight_files,
 )
 from featurekit.core.errors import BackboneError
 
@@ -33,24 +38,43 @@ def fetch(hub_id: str) -> Path:
         BackboneError: the hub cannot be reached and the cache lacks the model, the model does not
             exist, or it may not be read.
     """
-    wanted = [*CONFIGS.values(), *SECOND_CONFIG.values(), PIPELINE]
+    wanted = [*CONFIGS.values(), *SECOND_CONFIG.values(), PIPELINE, *patterns(variants=False)]
     wanted += [f"{part}/*.{ending}" for part in _TOKENIZERS for ending in _ENDINGS]
-    every = {**WEIGHTS, **SECOND_WEIGHTS}
-    wanted += [f"{stem}.safetensors" for stem in every.values()]
     try:
         folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
-        stems = [
-            stem for part, stem in every.items() if part in WEIGHTS or (folder / part).is_dir()
-        ]
-        if not all((folder / f"{stem}.safetensors").is_file() for stem in stems):
+        if not _complete(folder):
             # only now: a hub that has both would otherwise send the same weights twice
-            variants = [f"{stem}.{v}.safetensors" for stem in stems for v in VARIANTS if v]
-            snapshot_download(hub_id, allow_patterns=variants)
+            snapshot_download(hub_id, allow_patterns=patterns(variants=True))
     except (OSError, ValueError) as error:  # the hub client's errors are one or the other
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise BackboneError(
-            f"{hub_id!r} must be a folder here or a model that the hub sends, got neither "
-            f"({type(error).__name__}: {reason}); check the spelling and the connection, "
-            f"or download the model once and name its folder"
+            f"{hub_id!r} must be a folder here or a model that the hub sends, {_found(error)}; "
+            f"its page is {constants.ENDPOINT}/{hub_id}; or download the model once and name its "
+            f"folder (hf download {hub_id} --local-dir FOLDER)"
         ) from error
     return folder
+
+
+def _complete(folder: Path) -> bool:
+    """Whether every part that is there has its weights."""
+    parts = [p for p in (*WEIGHTS, *SECOND_WEIGHTS) if p in WEIGHTS or (folder / p).is_dir()]
+    try:
+        return all(weight_files(folder, part).paths for part in parts)
+    except BackboneError:
+        return False
+
+
+def _found(error: Exception) -> str:
+    """What came instead of a model, without the client's own words."""
+    if isinstance(error, GatedRepoError):
+        return (
+            "but its owner asks for consent first; give it on its page and log in (hf auth login)"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return "but the hub knows no public model of this name; check the spelling"
+    if isinstance(error, HFValidationError):
+        return "but this is no name that a model can have; check the spelling"
+    if constants.HF_HUB_OFFLINE:
+        return "but HF_HUB_OFFLINE is set and it is not in the cache; unset it to download"
+    if isinstance(error, (LocalEntryNotFoundError, ConnectionError)):
+        return "but the hub cannot be reached and it is not in the cache; check the connection"
+    return f"but fetching it ended with {type(error).__name__}; check the connection and the disk"

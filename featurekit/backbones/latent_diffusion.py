@@ -5,22 +5,26 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import file_digest
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
-from featurekit.core.errors import ShapeError, UnknownNameError
+from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
+from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
+from featurekit.backbones.loaded.prompts import padded_ids, places_of
+from featurekit.core.errors import ShapeError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
+from featurekit.diffusion.guidance_embedding import guidance_embedding
 from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import eps_from_v
 from featurekit.images import coordinates
@@ -38,6 +42,23 @@ class LatentDiffusion:
     text_encoder: Any  # CLIPTextModel
     tokenizer: Any  # CLIPTokenizer
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
+    origin: Made | None = None  # what made it, for pickling
+
+    def __reduce__(self) -> tuple[Callable[..., Any], Made]:
+        """Pickle how it was loaded, never its weights: the other side loads them again.
+
+        Raises:
+            BackboneError: something has been changed since the loading, or the files have.
+        """
+        return made, recipe_of(self, self.origin)
+
+    def __copy__(self) -> Self:
+        """Share the networks; as a pickle it would load them again."""
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the networks as they are now."""
+        return copied(self, memo)
 
     def __repr__(self) -> str:
         """One line, never the networks."""
@@ -61,11 +82,16 @@ class LatentDiffusion:
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, read from disk when first asked for."""
+        """SHA-256 (hex) of each weight file, read from disk when first asked for.
+
+        A file of ours that was written anew for other readers, with the same numbers in it, keeps
+        the hash of its first writing, by which results that were made with it name it.
+        """
         hashes = {}
         for name, path in self.files.items():
             with path.open("rb") as file:
-                hashes[name] = file_digest(file, "sha256").hexdigest()
+                digest = file_digest(file, "sha256").hexdigest()
+            hashes[name] = FIRST_WRITTEN.get(digest, digest)
         return MappingProxyType(hashes)
 
     @property
@@ -98,8 +124,7 @@ class LatentDiffusion:
     def encode(self, image: Tensor) -> Tensor:
         """Turn an image (b 3 h w) in [-1, 1] into the latent at the mean of its posterior.
 
-        The image is padded to ``multiple`` and taken to the backbone's device; the latent has the
-        dtype of the image.
+        It is padded to ``multiple`` and taken to the backbone's device; its dtype stays.
         """
         return self.moments(image)[0]
 
@@ -108,21 +133,45 @@ class LatentDiffusion:
         expect(image, "b c h w", of="image", c=3)
         padded = coordinates.pad(image, self.multiple).to(self.device, self.vae.dtype)
         posterior = self.vae.encode(padded).latent_dist
-        scale, shift = self._scaling
-        mean, std = (posterior.mean - shift) * scale, posterior.std * scale
-        return mean.to(image.dtype), std.to(image.dtype)
+        mean, scale = self._scaling(posterior.mean)
+        return (
+            ((posterior.mean - mean) * scale).to(image.dtype),
+            (posterior.std * scale).to(image.dtype),
+        )
 
     def decode(self, latent: Tensor) -> Tensor:
         """Turn a latent (b c h w) into an image, neither clamped nor cropped."""
         expect(latent, "b c h w", of="latent", c=self.latent_channels)
-        scale, shift = self._scaling
-        unscaled = (latent / scale + shift).to(self.vae.dtype)
+        mean, scale = self._scaling(latent)
+        unscaled = (latent / scale + mean).to(self.vae.dtype)
         image: Tensor = self.vae.decode(unscaled, return_dict=False)[0]
         return image.to(latent.dtype)
 
     def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
         """Return the conditioning as it is: most networks are not told how large a picture is."""
         return conditioning
+
+    def copies(self, guidance: float) -> int:
+        """Count the rows that are asked for each row of a latent.
+
+        Args:
+            guidance: scale of classifier-free guidance.
+
+        Returns:
+            2 with guidance: unconditional rows and the others; 1 without, and for a network that
+            is told the scale (``time_cond_proj_dim``), as in the stock pipelines.
+        """
+        told = self.unet.config.get("time_cond_proj_dim") is not None
+        return 1 if told or guidance == 1 else 2
+
+    @property
+    def sample_size(self) -> tuple[int, int]:
+        """Rows and columns of the latents that the UNet was made for, in whole cells of its depth.
+
+        Raises:
+            BackboneError: its config does not say.
+        """
+        return describe.sample_size(self.unet.config, of=self.name)
 
     def predicting(
         self,
@@ -133,16 +182,18 @@ class LatentDiffusion:
         """Make ``(z, t) -> eps`` from what the UNet is conditioned on.
 
         Args:
-            given: makes the UNet's named inputs for a latent: a row for each of its rows, and with
-                guidance as many unconditional rows before them.
+            given: makes the UNet's named inputs for a latent: a row for each of its rows, and for
+                two ``copies`` as many unconditional rows before them.
             conditioning: what ``given`` is made of, for the fingerprint.
-            guidance: scale of classifier-free guidance; 1 asks for one row per row of the latent.
+            guidance: scale of classifier-free guidance; a network that was distilled for it is
+                told it instead.
 
         Returns:
             Predictor; with guidance both rows are computed in one call. Its fingerprint names
             backbone, conditioning and guidance, not what a hook or a LoRA changes.
         """
-        copies = 1 if guidance == 1 else 2
+        copies, width = self.copies(guidance), self.unet.config.get("time_cond_proj_dim")
+        told_scale = {} if width is None else {"timestep_cond": guidance_embedding(guidance, width)}
 
         def predict(z: Tensor, t: int | Tensor) -> Tensor:
             expect(z, "b c h w", of="latent", c=self.latent_channels)
@@ -152,10 +203,11 @@ class LatentDiffusion:
                 z.to(self.dtype).repeat(copies, 1, 1, 1),
                 t.repeat(copies) if isinstance(t, Tensor) and t.ndim else t,
                 **given(z),
+                **{name: one.to(self.device, self.dtype) for name, one in told_scale.items()},
                 return_dict=False,
             )[0]
             answer = answer.to(z.dtype)
-            if guidance != 1:
+            if copies == 2:
                 without, with_prompt = answer.chunk(2)
                 answer = without + guidance * (with_prompt - without)
             if self.noise.prediction == "epsilon":
@@ -199,40 +251,32 @@ class LatentDiffusion:
         Raises:
             UnknownNameError: they are not in the prompt, or beyond what is read of it.
         """
-        length = _length(self.text_encoder, self.tokenizer)
-        ids = self.tokenizer(prompt, truncation=True, max_length=length)["input_ids"]
-        sought = self.tokenizer(words, add_special_tokens=False)["input_ids"]
-        starts = range(1, len(ids) - len(sought))  # between the marks of start and end
-        found = [start for start in starts if ids[start : start + len(sought)] == sought]
-        if not sought or not found:
-            raise UnknownNameError(
-                "words of the prompt", words, prompt.split(), f"its first {length} tokens are read"
-            )
-        return tuple(dict.fromkeys(at + more for at in found for more in range(len(sought))))
+        return places_of(words, prompt, self.text_encoder, self.tokenizer)
 
     def token_ids(self, prompt: str, encoder: Any, tokenizer: Any) -> Tensor:  # noqa: ANN401
         """Turn a prompt into token numbers (1 n); what the encoder cannot read warns and goes."""
-        length = _length(encoder, tokenizer)
-        found = len(tokenizer(prompt, truncation=False, verbose=False)["input_ids"])
-        if found > length:
+        ids, found = padded_ids(prompt, encoder, tokenizer)
+        if found > ids.shape[1]:
             warnings.warn(
-                f"the prompt has {found} tokens, {self.name} reads the first {length}: {prompt!r}",
+                f"the prompt has {found} tokens, {self.name} reads the first {ids.shape[1]}: "
+                f"{prompt!r}",
                 stacklevel=3,  # where embed was called
             )
-        ids: Tensor = tokenizer(
-            prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )["input_ids"]
         return ids.to(self.device)
 
-    @property
-    def _scaling(self) -> tuple[float, float]:
-        """Factor and shift between the VAE's own latents and unit variance."""
-        return self.vae.config.scaling_factor, self.vae.config.get("shift_factor") or 0.0
+    def _scaling(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean that the VAE's own latents are freed of, and the factor to unit variance after it.
 
-
-def _length(encoder: Any, tokenizer: Any) -> int:  # noqa: ANN401
-    """Tokens that are read of a prompt."""
-    return int(min(encoder.config.max_position_embeddings, tokenizer.model_max_length))
+        Numbers, or (1 c 1 1) as ``like`` where the autoencoder names them by channel.
+        """
+        config = self.vae.config
+        if config.get("latents_mean") is None:
+            return 0.0, config.scaling_factor
+        mean, std = (
+            torch.tensor(config[key]).view(1, -1, 1, 1).to(like)
+            for key in ("latents_mean", "latents_std")
+        )
+        return mean, config.scaling_factor / std
 
 
 def repeated(conditioning: Tensor, rows: int) -> Tensor:

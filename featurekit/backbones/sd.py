@@ -12,23 +12,23 @@ from torch import Tensor
 from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
-    WEIGHTS,
     bundled_configs,
     embedded_folder,
     read_configs,
-    weight_file,
 )
 from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
+from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.stock import (
     Configs,
     build_networks,
-    check_shape,
+    check_fit,
+    noise_table,
     read_networks,
     read_tokenizer,
 )
+from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.noise_schedule import NoiseTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +43,7 @@ class StableDiffusion(LatentDiffusion):
     def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
         """Make ``(z, t) -> eps`` for a conditioning; with guidance, both rows in one call."""
         states = [conditioning.states]
-        if guidance != 1:
+        if self.copies(guidance) == 2:
             states.insert(0, self.embed("").states)
 
         def given(z: Tensor) -> dict[str, Any]:
@@ -79,12 +79,10 @@ def load_folder(
     """
     where, what = place(device, dtype)
     configs = read_configs(folder)
-    check_shape(configs, str(folder))
-    describe.taps(configs["unet"], configs["vae"])  # refuses other blocks before weights are read
-    noise = NoiseTable.from_scheduler(configs["scheduler"])
-    tokenizer = read_tokenizer(folder)
+    _check_shape(configs, str(folder))
+    noise = noise_table(configs["scheduler"])
+    tokenizer = read_tokenizer(folder, encoder=configs["text_encoder"])
     networks = read_networks(folder, configs, what)
-    files = [weight_file(folder, part)[0] for part in WEIGHTS]
     return StableDiffusion(
         name=name,
         noise=noise,
@@ -92,7 +90,11 @@ def load_folder(
         vae=networks.vae.to(where),
         text_encoder=networks.text_encoder.to(where),
         tokenizer=tokenizer,
-        files={path.relative_to(folder).as_posix(): path for path in files},
+        files=networks.files,
+        origin=(
+            load_folder,
+            {"folder": folder.resolve(), "name": name, "device": device, "dtype": dtype},
+        ),
     )
 
 
@@ -150,14 +152,40 @@ def build(
         UnknownNameError: there is no such dtype.
     """
     where, what = place(device, dtype)
-    check_shape(configs, name)
+    configs = {part: filled(config, part) for part, config in configs.items()}
+    _check_shape(configs, name)
     networks = build_networks(configs, device=where, dtype=what, seed=seed)
     length = configs["text_encoder"]["max_position_embeddings"]
     return StableDiffusion(
         name=name,
-        noise=NoiseTable.from_scheduler(configs["scheduler"]),
+        noise=noise_table(configs["scheduler"]),
         unet=networks.unet,
         vae=networks.vae,
         text_encoder=networks.text_encoder,
+        origin=(
+            build,
+            {"name": name, "configs": configs, "device": device, "dtype": dtype, "seed": seed},
+        ),
         tokenizer=read_tokenizer(embedded_folder(), length=length),
     )
+
+
+def _check_shape(configs: Configs, of: str) -> None:
+    """Refuse another architecture, and parts that do not fit, before weights are read."""
+    needs = "a Stable Diffusion 1.x or 2.x must need text states alone"
+    addition = configs["unet"].get("addition_embed_type")
+    if addition is not None:
+        larger = "it is an XL: backbone=sdxl backbone.source=..." * (addition == "text_time")
+        raise BackboneError(
+            f"{needs}, but the UNet of {of} has addition_embed_type={addition!r}; "
+            f"{larger or 'another family is needed for it'}"
+        )
+    check_settings(configs, of, needs=needs)
+    if configs["vae"].get("latents_mean") is not None:
+        raise BackboneError(
+            f"the vae of {of} must not name latents_mean and latents_std, which the stock "
+            f"pipelines of Stable Diffusion 1.x and 2.x leave out; set both to null in "
+            f"vae/config.json to leave them out, too"
+        )
+    check_fit(configs, of, {"cross_attention_dim": configs["text_encoder"]["hidden_size"]})
+    describe.taps(configs["unet"], configs["vae"])  # refuses other blocks

@@ -14,30 +14,29 @@ from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
     SECOND_CONFIG,
-    SECOND_WEIGHTS,
-    WEIGHTS,
     bundled_configs,
     embedded_folder,
     read_config,
     read_configs,
     read_pipeline,
-    weight_file,
 )
 from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
+from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.stock import (
     Configs,
     build_networks,
     check_fit,
+    noise_table,
     read_networks,
     read_tokenizer,
 )
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.noise_schedule import NoiseTable
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
 _POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``
+_NEEDS = "a Stable Diffusion XL must need text states, a pooled text and sizes"
 _SIZE_COUNT = 6  # original height, width; top, left of the crop; target height, width
 
 
@@ -56,8 +55,9 @@ class StableDiffusionXL(LatentDiffusion):
         """
         ids = self.token_ids(prompt, self.text_encoder, self.tokenizer)
         ids_2 = self.token_ids(prompt, self.text_encoder_2, self.tokenizer_2)
-        first = self.text_encoder(ids, output_hidden_states=True).hidden_states[_LAYER]
-        second = self.text_encoder_2(ids_2, output_hidden_states=True)
+        named = {"output_hidden_states": True, "return_dict": True}
+        first = self.text_encoder(ids, **named).hidden_states[_LAYER]
+        second = self.text_encoder_2(ids_2, **named)
         states = torch.cat([first, second.hidden_states[_LAYER]], dim=-1)
         pooled: Tensor = second.text_embeds
         if not prompt and self.empty_is_zero:
@@ -77,7 +77,7 @@ class StableDiffusionXL(LatentDiffusion):
         large as the latent says. The unconditional rows get the sizes of the others.
         """
         sides = [conditioning]
-        if guidance != 1:
+        if self.copies(guidance) == 2:
             sides.insert(0, self.embed(""))
         for side in sides:
             if _POOLED not in side.extra:
@@ -161,16 +161,21 @@ def load_folder(
         ScheduleError: the noise levels of the scheduler cannot be inverted.
         UnknownNameError: there is no such dtype.
     """
+    given = {"folder": folder.resolve(), "name": name, "device": device, "dtype": dtype}
     where, what = place(device, dtype)
     configs = read_configs(folder)
     _check_kind(configs["unet"], str(folder))
     configs |= {part: read_config(folder, part) for part in SECOND_CONFIG}
     configs["pipeline"] = read_pipeline(folder)
     _check_shape(configs, str(folder))
-    noise = NoiseTable.from_scheduler(configs["scheduler"])
-    tokenizers = [read_tokenizer(folder, part=part) for part in ("tokenizer", "tokenizer_2")]
+    noise = noise_table(configs["scheduler"])
+    tokenizers = [
+        read_tokenizer(
+            folder, part=part, encoder=configs[part.replace("tokenizer", "text_encoder")]
+        )
+        for part in ("tokenizer", "tokenizer_2")
+    ]
     networks = read_networks(folder, configs, what)
-    files = [weight_file(folder, part)[0] for part in (*WEIGHTS, *SECOND_WEIGHTS)]
     return StableDiffusionXL(
         name=name,
         noise=noise,
@@ -178,7 +183,8 @@ def load_folder(
         vae=networks.vae.to(where),
         text_encoder=networks.text_encoder.to(where),
         tokenizer=tokenizers[0],
-        files={path.relative_to(folder).as_posix(): path for path in files},
+        files=networks.files,
+        origin=(load_folder, given),
         text_encoder_2=networks.text_encoder_2.to(where),
         tokenizer_2=tokenizers[1],
         empty_is_zero=_empty_is_zero(configs),
@@ -236,6 +242,8 @@ def build(
         UnknownNameError: there is no such dtype.
     """
     where, what = place(device, dtype)
+    configs = {part: filled(config, part) for part, config in configs.items()}
+    given: dict[str, Any] = {"name": name, "configs": configs}
     _check_kind(configs["unet"], name)
     _check_shape(configs, name)
     networks = build_networks(configs, device=where, dtype=what, seed=seed)
@@ -243,10 +251,11 @@ def build(
     tokenizers = [read_tokenizer(embedded_folder(), length=length) for length in lengths]
     return StableDiffusionXL(
         name=name,
-        noise=NoiseTable.from_scheduler(configs["scheduler"]),
+        noise=noise_table(configs["scheduler"]),
         unet=networks.unet,
         vae=networks.vae,
         text_encoder=networks.text_encoder,
+        origin=(build, {**given, "device": device, "dtype": dtype, "seed": seed}),
         tokenizer=tokenizers[0],
         text_encoder_2=networks.text_encoder_2,
         tokenizer_2=tokenizers[1],
@@ -255,30 +264,26 @@ def build(
 
 
 def _check_kind(unet: Mapping[str, Any], of: str) -> None:
-    """Refuse a UNet that the stock forward would call otherwise than this family does."""
-    wanted = {
-        "addition_embed_type": "text_time",
-        "class_embed_type": None,
-        "encoder_hid_dim_type": None,
-    }
-    for key, value in wanted.items():
-        if unet.get(key) != value:
-            raise BackboneError(
-                f"a Stable Diffusion XL must need text states, a pooled text and sizes, but the "
-                f"UNet of {of} has {key}={unet.get(key)!r}; another family is needed for it"
-            )
+    """Refuse a UNet that is told other things, before the other parts are looked for."""
+    addition = unet.get("addition_embed_type")
+    if addition != "text_time":
+        raise BackboneError(
+            f"{_NEEDS}, but the UNet of {of} has addition_embed_type={addition!r}; "
+            f"another family is needed for it"
+        )
 
 
 def _check_shape(configs: Configs, of: str) -> None:
     """Refuse parts that do not fit each other, and other blocks, before weights are read."""
+    check_settings(configs, of, needs=_NEEDS)
     unet, text, text_2 = (configs[p] for p in ("unet", "text_encoder", "text_encoder_2"))
-    sizes = _SIZE_COUNT * unet.get("addition_time_embed_dim", 0)
+    sizes = _SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
     check_fit(
         configs,
         of,
         {
-            "cross_attention_dim": text.get("hidden_size", 0) + text_2.get("hidden_size", 0),
-            "projection_class_embeddings_input_dim": text_2.get("projection_dim", 0) + sizes,
+            "cross_attention_dim": text["hidden_size"] + text_2["hidden_size"],
+            "projection_class_embeddings_input_dim": (text_2["projection_dim"] or 0) + sizes,
         },
     )
     describe.taps(unet, configs["vae"])

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
@@ -18,9 +19,15 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from featurekit.backbones.folder import SECOND_WEIGHTS, WEIGHTS, weight_file
+from featurekit.backbones.layout.config_fields import words_width
+from featurekit.backbones.layout.weight_files import SECOND_WEIGHTS, WEIGHTS, weight_files
 from featurekit.core.errors import BackboneError
+from featurekit.diffusion.diffusers_schedulers import clips
+from featurekit.diffusion.noise_schedule import NoiseTable
 
+_MISFITS = (  # what the stock classes raise for settings and weights that do not go together
+    ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
 
 
@@ -32,49 +39,53 @@ class Networks:
     vae: Any  # AutoencoderKL
     text_encoder: Any  # CLIPTextModel
     text_encoder_2: Any = None  # CLIPTextModelWithProjection, of a model with two encoders
-
-
-def check_shape(configs: Configs, of: str) -> None:
-    """Refuse a model that the stock forward would call otherwise than this family does.
-
-    Args:
-        configs: config by part.
-        of: what the model is, for the message.
-
-    Raises:
-        BackboneError: it needs more inputs than latent, timestep and text states, or its parts
-            do not fit each other.
-    """
-    unet, text = configs["unet"], configs["text_encoder"]
-    for key in ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type"):
-        if unet.get(key) is not None:
-            raise BackboneError(
-                f"a Stable Diffusion 1.x or 2.x must need text states alone, but the UNet of {of} "
-                f"has {key}={unet[key]!r}; another family is needed for it"
-            )
-    check_fit(configs, of, {"cross_attention_dim": text.get("hidden_size")})
+    files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
 
 
 def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
     """Refuse a UNet that does not fit the other parts of its model.
 
     Args:
-        configs: config by part.
+        configs: config by part, ``filled``.
         of: what the model is, for the message.
-        needed: settings of the UNet besides its channels, as the other parts need them.
+        needed: settings of the UNet besides its channels, as the other parts need them;
+            ``cross_attention_dim`` is the width of the states, wherever the UNet says it.
 
     Raises:
         BackboneError: a setting is another one.
     """
-    channels = configs["vae"].get("latent_channels")
+    unet, channels = configs["unet"], configs["vae"]["latent_channels"]
     settings = {"in_channels": channels, "out_channels": channels, **needed}
+    stated = {**unet, "cross_attention_dim": words_width(unet)}
     for key, value in settings.items():
-        if configs["unet"].get(key) != value:
+        if stated[key] != value:
             raise BackboneError(
                 f"unet {key} of {of} must be {value}, as its other parts are, "
-                f"got {configs['unet'].get(key)}; inpainting, upscaling and refining "
+                f"got {stated[key]}; inpainting, upscaling and refining "
                 f"models are not supported"
             )
+
+
+def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
+    """Read the noise levels that a latent diffusion model was trained with.
+
+    How its sampler would step does not matter to runs of DDIM: where they cannot be spaced as the
+    sampler's, they have DDIM's own spacing. ``clip_sample`` is left out: it is for pictures in
+    [-1, 1], latents are not confined to them, and ``StableDiffusionPipeline`` switches it off, too.
+
+    Args:
+        scheduler: config of any diffusers scheduler.
+
+    Returns:
+        The table; what was left out stands in its ``remark``.
+
+    Raises:
+        ScheduleError: as for ``NoiseTable.from_scheduler``.
+    """
+    name = str(scheduler.get("_class_name", "DDIMScheduler"))
+    remark = "its clip_sample is left out, it is not for latents" if clips(scheduler, name) else ""
+    table = NoiseTable.from_scheduler({**scheduler, "clip_sample": False})
+    return replace(table, sampler=name, remark=remark)
 
 
 def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Networks:
@@ -92,8 +103,11 @@ def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Network
         BackboneError: a weight file is missing, damaged, a pickle, or lacks weights.
     """
     two = "text_encoder_2" in configs
+    files: dict[str, Path] = {}
     for part in (*WEIGHTS, *(SECOND_WEIGHTS if two else ())):
-        _check_intact(weight_file(folder, part)[0])
+        for path in weight_files(folder, part).paths:
+            check_intact(path)
+            files[path.relative_to(folder).as_posix()] = path
     vae_dtype = _vae_dtype(configs["vae"], dtype)
     with quietly():
         second = (
@@ -105,6 +119,7 @@ def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Network
                 vae=_read(AutoencoderKL, folder, "vae", vae_dtype),
                 text_encoder=_read(CLIPTextModel, folder, "text_encoder", dtype),
                 text_encoder_2=second,
+                files=files,
             )
         )
 
@@ -147,19 +162,27 @@ def _second(configs: Configs) -> Any:  # noqa: ANN401
     return None if config is None else CLIPTextModelWithProjection(CLIPTextConfig(**config))
 
 
-def read_tokenizer(folder: Path, *, length: int | None = None, part: str = "tokenizer") -> Any:  # noqa: ANN401 - untyped
+def read_tokenizer(
+    folder: Path,
+    *,
+    length: int | None = None,
+    part: str = "tokenizer",
+    encoder: Mapping[str, Any] | None = None,
+) -> Any:  # noqa: ANN401 - untyped
     """Read a tokenizer of a diffusers folder.
 
     Args:
         folder: diffusers folder.
         part: ``tokenizer``, or ``tokenizer_2`` of a model with two encoders.
         length: tokens that a prompt is padded to; None takes the tokenizer's own.
+        encoder: config of the encoder that is to read its words; None checks nothing.
 
     Returns:
         A ``CLIPTokenizer``.
 
     Raises:
-        BackboneError: there is none, or its files cannot be read.
+        BackboneError: there is none, its files cannot be read, or it has words that the encoder
+            does not know.
     """
     path = folder / part
     if not any((path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
@@ -169,15 +192,24 @@ def read_tokenizer(folder: Path, *, length: int | None = None, part: str = "toke
         )
     chosen = {} if length is None else {"model_max_length": length}
     try:
-        return CLIPTokenizer.from_pretrained(path, local_files_only=True, **chosen)
+        found = CLIPTokenizer.from_pretrained(path, local_files_only=True, **chosen)
     except Exception as error:  # the reader's Rust part raises bare Exception
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BackboneError(f"the tokenizer in {path} cannot be read: {reason}") from error
+    most = None if encoder is None else encoder["vocab_size"]
+    if most is not None and len(found) > most:
+        raise BackboneError(
+            f"the tokenizer in {path} must number its words below {most}, the vocabulary of its "
+            f"encoder, it has {len(found)}; words that were added to it need an encoder that was "
+            f"resized for them"
+        )
+    return found
 
 
 def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """Read one network and refuse to go on if a weight was left random or left over."""
-    path, variant = weight_file(folder, part)
+    paths, variant = weight_files(folder, part)
+    path = paths[0]
     try:
         network, info = cls.from_pretrained(
             folder / part,
@@ -187,9 +219,11 @@ def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa
             output_loading_info=True,
             dtype=dtype,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except _MISFITS as error:
         reason = " ".join(str(error).split())[:300]
-        raise BackboneError(f"{path} and its config must fit each other, got: {reason}") from error
+        raise BackboneError(
+            f"{path} and its config must fit each other, got: {reason or type(error).__name__}"
+        ) from error
     missing, extra = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     if missing or extra:
         raise BackboneError(
@@ -199,8 +233,17 @@ def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa
     return network
 
 
-def _check_intact(path: Path) -> None:
-    """Opening reads the header and compares it with the length of the file, nothing more."""
+def check_intact(path: Path) -> None:
+    """Refuse a file that is no whole safetensors file.
+
+    Opening reads the header and compares it with the length of the file, nothing more.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BackboneError: it is damaged or cut short.
+    """
     try:
         with safe_open(path, framework="pt"):
             pass
@@ -219,18 +262,23 @@ def _vae_dtype(config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:
 
 def _frozen(networks: Networks) -> Networks:
     for network in vars(networks).values():
-        if network is not None:
+        if isinstance(network, nn.Module):
             network.requires_grad_(False).eval()
     return networks
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar on the user's terminal."""
+    """Keep the libraries from bars and from lists of weights, which are refused in one sentence."""
     drawn = transformers_logging.is_progress_bar_enabled()
+    levels = [(log, log.get_verbosity()) for log in (diffusers_logging, transformers_logging)]
     transformers_logging.disable_progress_bar()
+    for log, _ in levels:
+        log.set_verbosity_error()
     try:
         yield
     finally:
+        for log, level in levels:
+            log.set_verbosity(level)
         if drawn:
             transformers_logging.enable_progress_bar()

@@ -57,14 +57,21 @@ def _in_attention(unet: Mapping[str, Any], tap: Tap) -> Iterator[Tap]:
     depth = _depth(unet, tap.name, (level, layer))
     key = "num_attention_heads" if unet.get("num_attention_heads") else "attention_head_dim"
     heads = _of_level(unet, key, 8, level)  # 8 is diffusers' default
+    first = "cross" if _reads_words_alone(unet, tap.name, level) else "self"
     for number in range(depth):
         name, path = f"{tap.name}.block{number}", f"{tap.path}.transformer_blocks.{number}"
         width, stride = tap.channels, tap.stride
         yield Tap(name, path, "transformer_block", width, stride, form="tokens")
-        yield from _attention("self", f"{name}.attn1", f"{path}.attn1", (width, stride, heads))
+        yield from _attention(first, f"{name}.attn1", f"{path}.attn1", (width, stride, heads))
         yield from _attention("cross", f"{name}.attn2", f"{path}.attn2", (width, stride, heads))
         hidden = f"{path}.ff.net.0"
         yield Tap(f"{name}.ff.inner", hidden, "ff_inner", width * _WIDER, stride, form="tokens")
+
+
+def _reads_words_alone(unet: Mapping[str, Any], name: str, level: int) -> bool:
+    """Whether the first attention of a block reads the words as the second does."""
+    in_the_middle = name.startswith("mid")  # where diffusers does not hand the setting on
+    return not in_the_middle and bool(_of_level(unet, "only_cross_attention", False, level))
 
 
 def _depth(unet: Mapping[str, Any], name: str, place: tuple[int, int]) -> int:

@@ -70,6 +70,7 @@ def main(words: Sequence[str]) -> int:
         "seed": options.seed,
         "versions": versions(),
         "weights": {},
+        "schedule": "",
         "stages": [],
         "metrics": {},
         "outputs": {},
@@ -79,6 +80,7 @@ def main(words: Sequence[str]) -> int:
             backbone = backbones.load(options.backbone, options.device, options.dtype)
         record["weights"] = dict(backbone.weights)
         found = _round_trip(backbone, picture, options, stage)
+        record["schedule"] = found.trajectory.schedule.told
         record["metrics"] = _figures(found)
         record["outputs"] = {name: path.name for name, path in _written(found, out).items()}
     sys.stdout.write(f"{out}: {_told(found)}\n")

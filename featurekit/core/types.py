@@ -151,3 +151,4 @@ class Result:
     outputs: Mapping[str, Path]  # name -> file inside ``Job.out``
     summary: str = ""  # a few lines for the terminal: what was made, how far it came
     skipped: tuple[str, ...] = ()  # inputs that could not be used, each with its reason
+    schedule: str = ""  # how the timesteps of its runs were chosen, as ``Schedule.told`` says it

@@ -99,6 +99,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def sample_size(self) -> tuple[int, int]:
+        """Rows and columns of latents as large as those that the network was trained on."""
+        ...
+
+    @property
     def weights(self) -> Mapping[str, str]:
         """SHA-256 (hex) of each weight file by its path in the model folder; empty if random."""
         ...

@@ -7,15 +7,15 @@ Everything here mirrors a convention of that library; the arithmetic on levels i
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from featurekit.core.errors import ScheduleError, UnknownNameError
+from featurekit.diffusion.beta_schedules import alpha_bars
 
 # classes whose ``clip_sample`` is True unless the config says otherwise
 _CLIPPING_CLASSES = ("CogVideoX", "DDIM", "DDPM", "RePaint", "UnCLIP")
 
-_DDIM_SPACING = "leading"  # what DDIM's runs have unless told otherwise
+DDIM_SPACING = "leading"  # what DDIM's runs have unless told otherwise
 _UNSAID = "_use_default_values"  # where a diffusers config lists what nobody has set
 
 _SINGULAR: Mapping[str, str] = {
@@ -23,6 +23,15 @@ _SINGULAR: Mapping[str, str] = {
     "thresholding": "a thresholded estimate cannot be undone",
     "rescale_betas_zero_snr": "its last level holds no signal, so the path back divides by zero",
 }
+# with another value the network is told something else than a timestep, or answers otherwise
+_PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "use_flow_sigmas": (False, None),
+    "timestep_type": ("discrete", None),
+    "snr_shift_scale": (1, None),
+    "variance_type": (
+        None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log",
+    ),
+}  # fmt: skip
 
 
 class Described(NamedTuple):
@@ -33,6 +42,8 @@ class Described(NamedTuple):
     prediction: str  # what the network answers, by diffusers' name
     spacing: str  # of the timesteps of a run
     steps_offset: int  # added to each timestep of ``leading``
+    obstacle: str  # why its runs have no inverse; "" where they have one
+    sampler: str  # class of another sampler than DDIM whose spacing it is; else ""
 
 
 def described(scheduler: Any) -> Described:  # noqa: ANN401 - any scheduler class
@@ -43,13 +54,15 @@ def described(scheduler: Any) -> Described:  # noqa: ANN401 - any scheduler clas
 
     Args:
         scheduler: any diffusers scheduler, its ``config``, or the mapping of its JSON file; where
-            a mapping names no class, it is read as DDIM's, but for clipping.
+            a mapping names no class, it is read as DDIM's, but for clipping and for the betas,
+            which it must say.
 
     Returns:
         Its own levels, or those that its config means, and what goes with them.
 
     Raises:
-        ScheduleError: it is no scheduler, it clips or thresholds, or there are no levels in it.
+        ScheduleError: it is no scheduler, there are no levels in it, or its network is told or
+            answers something else.
 
     Source: the defaults of diffusers 0.42, class by class.
     """
@@ -61,78 +74,78 @@ def described(scheduler: Any) -> Described:  # noqa: ANN401 - any scheduler clas
         )
     plain = config is scheduler
     name = str(config.get("_class_name", "")) if plain else type(scheduler).__name__
-    refuse_uninvertible(config, name)
+    name = name.removeprefix("Flax")
+    _refuse_other_networks(config, name)
     own = getattr(scheduler, "alphas_cumprod", None)
-    levels = alpha_bars(config) if own is None else own.detach().cpu().double()
+    levels = alpha_bars(config, name) if own is None else own.detach().cpu().double()
     to_one = config.get("set_alpha_to_one", not name.startswith("PNDM"))
     unsaid = "timestep_spacing" in config.get(_UNSAID, ())
-    spacing = _DDIM_SPACING if unsaid else config.get("timestep_spacing", _DDIM_SPACING)
+    spacing = None if unsaid else config.get("timestep_spacing")
     return Described(
         levels,
         1.0 if to_one else float(levels[0]),
         str(config.get("prediction_type", "epsilon")),
-        str(spacing),
-        int(config.get("steps_offset", 0)),
+        str(spacing or DDIM_SPACING),
+        _whole(config.get("steps_offset"), "steps_offset"),
+        obstacle_to_inversion(config, name),
+        "" if name.startswith("DDIM") else name,
     )
 
 
-def refuse_uninvertible(config: Mapping[str, Any], class_name: str) -> None:
-    """Refuse a scheduler whose steps have no inverse.
+def _whole(value: Any, name: str) -> int:  # noqa: ANN401 - what a file says
+    """A number that a config may leave out or give as null."""
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise ScheduleError(f"{name} must be a whole number, got {value!r}")
+    return value
+
+
+def _refuse_other_networks(config: Mapping[str, Any], class_name: str) -> None:
+    """Refuse the scheduler of a network that is told, or answers, something else than here."""
+    for setting, allowed in _PLAIN.items():
+        if config.get(setting) not in allowed:
+            raise ScheduleError(
+                f"{setting} must be {allowed[0]}, got {config[setting]!r} in the scheduler"
+                f"{f' {class_name}' * bool(class_name)}: its network is told or answers something "
+                f"else than the noise at a train timestep"
+            )
+
+
+def clips(config: Mapping[str, Any], class_name: str) -> bool:
+    """Tell whether a scheduler clips its estimates.
 
     Args:
         config: scheduler settings by diffusers' names.
         class_name: diffusers class, "" where unknown; it decides what a missing setting means.
 
-    Raises:
-        ScheduleError: it clips, thresholds, or is rescaled to zero terminal signal.
+    Returns:
+        True if it does, or if its class does unless told otherwise.
     """
-    implied = {"clip_sample": class_name.startswith(_CLIPPING_CLASSES)}
-    for setting, reason in _SINGULAR.items():
-        if config.get(setting, implied.get(setting, False)):
-            origin = "true" if setting in config else f"unset, which {class_name} reads as true"
-            raise ScheduleError(
-                f"{setting} must be false, got {origin}: {reason}; "
-                f"set {setting}=False if the network was trained without it"
-            )
+    return bool(config.get("clip_sample", class_name.startswith(_CLIPPING_CLASSES)))
 
 
-def alpha_bars(config: Mapping[str, Any]) -> Tensor:
-    """Compute signal levels from a scheduler's config.
+def obstacle_to_inversion(config: Mapping[str, Any], class_name: str) -> str:
+    """Say why a scheduler's steps have no inverse.
 
     Args:
-        config: needs ``trained_betas``, or ``num_train_timesteps``, ``beta_start``, ``beta_end``
-            and ``beta_schedule`` (linear or scaled_linear).
+        config: scheduler settings by diffusers' names.
+        class_name: diffusers class, "" where unknown; it decides what a missing setting means.
 
     Returns:
-        Cumulative product of 1 - beta, (T,) float64 on the CPU.
-
-    Raises:
-        ScheduleError: a setting is missing, or the schedule is another one.
-
-    Source: Ho et al. 2020, arXiv:2006.11239, section 2.
+        The rule, what was found, what to do: it clips, thresholds, or is rescaled to zero terminal
+        signal. "" where it does none of these.
     """
-    trained = config.get("trained_betas")
-    if trained is not None:
-        betas = torch.as_tensor(trained, dtype=torch.float64)
-        return (1 - betas).cumprod(0)
-    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
-    missing = [name for name in names if config.get(name) is None]
-    if missing:
-        raise ScheduleError(
-            f"a config must say {', '.join(names)}, got none for {', '.join(missing)}; "
-            f"a flow-matching scheduler has no such table"
-        )
-    total, start, end, kind = (config[name] for name in names)
-    power = {"linear": 1, "scaled_linear": 2}.get(kind)
-    if power is None:
-        raise ScheduleError(
-            f"beta_schedule must be linear or scaled_linear, got {kind!r}; "
-            f"pass the scheduler object, which holds its own levels"
-        )
-    if not (0 < start < 1 and 0 < end < 1):
-        raise ScheduleError(f"betas must lie in (0, 1), got {start} to {end}")
-    roots = torch.linspace(start ** (1 / power), end ** (1 / power), total, dtype=torch.float64)
-    return (1 - roots**power).cumprod(0)
+    active = {name: bool(config.get(name)) for name in _SINGULAR}
+    active["clip_sample"] = clips(config, class_name)
+    for setting, reason in _SINGULAR.items():
+        if active[setting]:
+            origin = "true" if setting in config else f"unset, which {class_name} reads as true"
+            return (
+                f"{setting} must be false, got {origin}: {reason}; set {setting} to false in the "
+                f"scheduler's config if the network was trained without it"
+            )
+    return ""
 
 
 def _leading(total: int, steps: int, offset: int) -> list[int]:
@@ -192,7 +205,7 @@ def ddim_timesteps(
     if not 0 <= found[-1] <= found[0] < total:
         raise ScheduleError(
             f"every timestep must lie in [0, {total - 1}], but {said} runs from {found[0]} to "
-            f"{found[-1]}; take fewer steps or another steps_offset"
+            f"{found[-1]}; take fewer steps"
         )
     stride = total // steps
     for t, listed in zip(found, (*found[1:], -1), strict=True):
@@ -204,6 +217,46 @@ def ddim_timesteps(
                 f"use spacing='leading', or 'trailing' with steps that divide {total}"
             )
     return found
+
+
+class Spaced(NamedTuple):
+    """The timesteps of a run, and how they were chosen."""
+
+    timesteps: tuple[int, ...]
+    told: str
+
+
+def spaced(
+    total: int, steps: int, spacing: str, offset: int, *, clean_at: int, sampler: str
+) -> Spaced:
+    """List the timesteps of a run, with DDIM's own spacing where a sampler's cannot be walked.
+
+    Args:
+        total: as for ``ddim_timesteps``.
+        steps: as for ``ddim_timesteps``.
+        spacing: as for ``ddim_timesteps``.
+        offset: as for ``ddim_timesteps``.
+        clean_at: as for ``ddim_timesteps``.
+        sampler: class whose spacing it is; "" is somebody who means it, and is taken at his word.
+
+    Returns:
+        Timesteps, noisiest first, and a few words on them.
+
+    Raises:
+        UnknownNameError: there is no such spacing.
+        ScheduleError: as for ``ddim_timesteps``, and there is no other sampler.
+    """
+    instead = ""
+    try:
+        found = ddim_timesteps(total, steps, spacing, offset, clean_at=clean_at)
+    except ScheduleError:
+        if not sampler or spacing == DDIM_SPACING:
+            raise
+        found = ddim_timesteps(total, steps, DDIM_SPACING, offset, clean_at=clean_at)
+        instead = f", since DDIM cannot walk the {spacing} spacing that is set for {sampler}"
+        spacing = DDIM_SPACING
+    more = f" with steps_offset {offset}" if spacing == DDIM_SPACING else ""
+    return Spaced(found, f"DDIM, {steps} steps, {spacing} spacing{more}{instead}")
 
 
 def _name(t: int) -> str:

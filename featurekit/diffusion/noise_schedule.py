@@ -11,7 +11,8 @@ from torch import Tensor
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError
 from featurekit.core.shapes import expect
-from featurekit.diffusion.diffusers_schedulers import ddim_timesteps, described
+from featurekit.diffusion.diffusers_schedulers import described, spaced
+from featurekit.diffusion.levels import check_levels, snr
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -30,9 +31,12 @@ class NoiseTable:
     prediction: Prediction  # what the network answers
     spacing: str = "leading"  # default of ``Schedule.ddim``: leading, trailing or linspace
     steps_offset: int = 1  # default of ``Schedule.ddim``; SD 1.x and 2.x use 1
+    obstacle: str = ""  # why no run can be walked both ways; a level can still be looked up
+    sampler: str = ""  # whose spacing it is; a run that it does not allow is spaced as DDIM's own
+    remark: str = ""  # what of the scheduler was left out, for records
 
     def __post_init__(self) -> None:
-        """Refuse a table on which no deterministic path can be walked both ways.
+        """Refuse a table that no network can have been trained with.
 
         Raises:
             ShapeError: ``alpha_bars`` is not (T,).
@@ -40,7 +44,9 @@ class NoiseTable:
                 level is below it or above 1; the prediction is unknown.
         """
         expect(self.alpha_bars, "t", of="alpha_bars")
-        _refuse_bad_levels(self.alpha_bars)
+        # a last level without signal can be told of where no run is walked anyway
+        silent = bool(self.obstacle) and len(self.alpha_bars) and not self.alpha_bars[-1]
+        check_levels(self.alpha_bars[:-1] if silent else self.alpha_bars)
         if (self.alpha_bars.diff() >= 0).any():
             t = int((self.alpha_bars.diff() >= 0).nonzero()[0])
             raise ScheduleError(f"alpha_bars must fall with t, got no fall from t={t} to t={t + 1}")
@@ -100,8 +106,10 @@ class NoiseTable:
         """Read the table from a diffusers scheduler, or from its config.
 
         Only what the network was trained with is read, never how the scheduler would step: PNDM
-        and Euler schedulers serve as well as DDIM ones. An object's own levels are taken as they
-        are; a config's levels are computed in float64. A setting that is left out has the default
+        and Euler schedulers serve as well as DDIM ones. What keeps its steps from being undone
+        (clipping, thresholding, no signal at the last level) is noted as the table's ``obstacle``:
+        features can be read with it, ``Schedule.ddim`` refuses it. An object's own levels are taken
+        as they are; a config's are computed in float64. A setting that is left out has the default
         of its class (``_class_name`` in a mapping, else DDIM but for clipping), spacing of DDIM.
 
         Args:
@@ -111,7 +119,7 @@ class NoiseTable:
             The table, with the scheduler's spacing and offset as defaults.
 
         Raises:
-            ScheduleError: it clips or thresholds, a level holds no signal, it predicts neither
+            ScheduleError: a level holds no signal and no setting says why, it predicts neither
                 eps nor v, or there are no levels in it.
         """
         return cls(*described(scheduler))  # type: ignore[arg-type]  # prediction: __post_init__
@@ -119,7 +127,7 @@ class NoiseTable:
     @property
     def terminal_snr(self) -> float:
         """Signal to noise, as powers, of the last timestep; training would have it 0."""
-        return _snr(self.alpha_bars[-1])
+        return snr(self.alpha_bars[-1])
 
     def __repr__(self) -> str:
         """One line, never the levels."""
@@ -138,7 +146,7 @@ class NoiseTable:
             ``t`` for several.
 
         Raises:
-            NoiseLevelError: a timestep is outside the table, or is no integer.
+            NoiseLevelError: a timestep is outside the table, is no integer, or has no signal left.
             ShapeError: ``t`` has more than one axis.
         """
         asked = torch.as_tensor(t)
@@ -151,6 +159,8 @@ class NoiseTable:
         if outside.numel():
             raise NoiseLevelError(f"t must lie in [0, {last}], got {outside[0].item()}")
         found = self.alpha_bars[index]
+        if not found.all():
+            raise NoiseLevelError(f"t must have some signal left, got {last}, which has none")
         return found.reshape(-1, 1, 1, 1).to(asked.device) if index.ndim else found
 
 
@@ -163,6 +173,7 @@ class Schedule:
 
     timesteps: tuple[int, ...]  # noisiest first, as diffusers lists them: level n first
     alpha_bars: Tensor  # (n+1,) float64 on the CPU, by level: [0] is the clean end
+    told: str = ""  # how the timesteps were chosen, for records
 
     def __post_init__(self) -> None:
         """Refuse lists that contradict each other.
@@ -176,7 +187,7 @@ class Schedule:
         falls = all(a > b for a, b in zip(self.timesteps, self.timesteps[1:], strict=False))
         if not self.timesteps or not falls:
             raise ScheduleError(f"timesteps must fall, noisiest first, got {self.timesteps}")
-        _refuse_bad_levels(self.alpha_bars)
+        check_levels(self.alpha_bars)
         # level 1 may equal level 0: t = 0 is the clean end where set_alpha_to_one is false
         if (self.alpha_bars.diff() > 0).any():
             raise ScheduleError(
@@ -196,7 +207,8 @@ class Schedule:
         Args:
             noise: table that the network was trained with.
             steps: number of timesteps n, 1 to T.
-            spacing: ``leading``, ``trailing`` or ``linspace``; None takes the table's.
+            spacing: ``leading``, ``trailing`` or ``linspace``; None takes the table's, or DDIM's
+                own where the table's is another sampler's and cannot be walked (``told`` says so).
             steps_offset: added to each timestep of ``leading``; None takes the table's.
 
         Returns:
@@ -204,18 +216,22 @@ class Schedule:
 
         Raises:
             UnknownNameError: there is no such spacing.
-            ScheduleError: a timestep would lie outside the table, or diffusers' step would not
-                follow the list (``schedulers.ddim_timesteps``).
+            ScheduleError: the table has an obstacle, a timestep would lie outside it, or
+                diffusers' step would not follow the list (``ddim_timesteps``).
         """
-        timesteps = ddim_timesteps(
+        if noise.obstacle:
+            raise ScheduleError(noise.obstacle)
+        timesteps, told = spaced(
             len(noise.alpha_bars),
             steps,
             noise.spacing if spacing is None else spacing,
             noise.steps_offset if steps_offset is None else steps_offset,
             clean_at=0 if noise.final_alpha_bar == float(noise.alpha_bars[0]) else -1,
+            sampler=noise.sampler if spacing is None else "",
         )
         clean = torch.tensor([noise.final_alpha_bar], dtype=torch.float64)
-        return cls(timesteps, torch.cat([clean, noise.alpha_bars[list(reversed(timesteps))]]))
+        levels = torch.cat([clean, noise.alpha_bars[list(reversed(timesteps))]])
+        return cls(timesteps, levels, f"{told}; {noise.remark}" if noise.remark else told)
 
     @property
     def steps(self) -> int:
@@ -225,7 +241,7 @@ class Schedule:
     @property
     def terminal_snr(self) -> float:
         """Signal to noise, as powers, of the noisiest level: what is left in its "noise"."""
-        return _snr(self.alpha_bars[-1])
+        return snr(self.alpha_bars[-1])
 
     def __repr__(self) -> str:
         """One line, never the levels."""
@@ -277,22 +293,3 @@ class Schedule:
                 f"raise it above {0.5 / self.steps:.6g}"
             )
         return level
-
-
-def _snr(alpha_bar: Tensor) -> float:
-    return float(alpha_bar / (1 - alpha_bar))
-
-
-def _refuse_bad_levels(levels: Tensor) -> None:
-    if levels.dtype != torch.float64 or levels.device.type != "cpu":
-        raise ScheduleError(
-            f"alpha_bars must be float64 on the CPU, got {levels.dtype} on {levels.device}; "
-            f"convert with .double().cpu()"
-        )
-    bad = (~((levels > 0) & (levels <= 1))).nonzero()
-    if len(bad):
-        i = int(bad[0])
-        raise ScheduleError(
-            f"every alpha_bar must lie in (0, 1], got {float(levels[i]):.6g} at index {i}; "
-            f"a level without signal cannot be inverted"
-        )

@@ -32,8 +32,8 @@ class Measured:
 
 
 def side_px(backbone: Backbone) -> int:
-    """Side of the pictures that a model was trained on, px."""
-    return int(backbone.unet.config.sample_size) * backbone.stride
+    """Side of square pictures of the size that a model was trained on, px."""
+    return min(backbone.sample_size) * backbone.stride
 
 
 def scenes_of(kind: str, count: int, *, skip: int = 0) -> list[Scene]:

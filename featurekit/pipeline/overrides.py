@@ -14,12 +14,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
+from featurekit.backbones.folder import has_two_encoders
+from featurekit.core.errors import BackboneError, ConfigError, FeatureKitError, UnknownNameError
 from featurekit.pipeline.text_values import as_text, kinds_of, quoted, unquoted
 
 CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
-CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from
+CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL folder, from:
+CUSTOM_LARGE_BACKBONE = "sdxl"
 LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
@@ -48,7 +50,8 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
 
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
-        folder, or holds a slash, as ``backbone.source`` of the settings of sd15.
+        folder, or holds a slash, as ``backbone.source`` of the settings of sd15, or of sdxl if it
+        is the folder of one. What a hub id names is not looked up.
     """
     routed: list[str] = []
     for override in overrides:
@@ -56,7 +59,7 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
         name = unquoted(value)
         if key == "backbone" and _is_source(name) and not (sweep and "," in value):
             source = str(Path(name).expanduser()) if name.startswith("~") else name
-            routed += [f"backbone={CUSTOM_BACKBONE}", f"backbone.source={quoted(source)}"]
+            routed += [f"backbone={_family(Path(source))}", f"backbone.source={quoted(source)}"]
         else:
             routed.append(override)
     return routed
@@ -175,6 +178,15 @@ def _first_line(error: Exception) -> str:
 def _is_source(value: str) -> bool:
     choices = {entry.name for entry in files(CONFIG_MODULE).joinpath("backbone").iterdir()}
     return f"{value}.yaml" not in choices and ("/" in value or Path(value).is_dir())
+
+
+def _family(folder: Path) -> str:
+    """The backbone whose settings fit a folder; why none can be read is said when it is loaded."""
+    try:
+        large = folder.is_dir() and has_two_encoders(folder)
+    except BackboneError:
+        large = False
+    return CUSTOM_LARGE_BACKBONE if large else CUSTOM_BACKBONE
 
 
 def _shown(entry: Field[Any]) -> str:

@@ -45,7 +45,7 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
     Returns:
         The record that was written: plugin, task, status, stop, config, seed, versions, weights,
         stages with seconds, metrics, outputs with paths relative to ``cfg.out``, inputs that were
-        skipped, and summary.
+        skipped, how the timesteps of its runs were chosen, and summary.
 
     Raises:
         OutputError: the folder cannot be made or written.
@@ -162,6 +162,7 @@ def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[st
         "metrics": {},
         "outputs": {},
         "skipped": [],
+        "schedule": "",
     }
 
 
@@ -211,6 +212,7 @@ def _perform(
         "metrics": plain(result.metrics, of="metrics"),
         "outputs": {name: _inside(path, out) for name, path in result.outputs.items()},
         "skipped": list(result.skipped),
+        "schedule": result.schedule,
     }
 
 

@@ -56,8 +56,8 @@ def from_move(move: Move, *, size: int, seed: int) -> Subject:
 
 
 def native_size(backbone: Backbone) -> int:
-    """Side in px of the images a backbone was trained on."""
-    return int(backbone.unet.config.sample_size) * backbone.stride
+    """Side in px of a square image of the size that a backbone was trained on."""
+    return min(backbone.sample_size) * backbone.stride
 
 
 def subject_of(job: Job) -> Subject:

@@ -7,17 +7,19 @@ import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
+    DDPMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
     PNDMScheduler,
 )
 
 from featurekit.core.errors import ScheduleError, UnknownNameError
+from featurekit.diffusion.beta_schedules import DEFAULTS, alpha_bars
 from featurekit.diffusion.diffusers_schedulers import (
-    alpha_bars,
     ddim_timesteps,
     described,
-    refuse_uninvertible,
+    obstacle_to_inversion,
 )
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 
@@ -106,14 +108,49 @@ def test_a_number_of_steps_outside_the_table_is_refused(steps):
 # levels
 
 
-@pytest.mark.parametrize("kind", ["linear", "scaled_linear"])
-def test_levels_are_those_of_the_scheduler_that_is_configured(kind):
-    config = {**CONFIG, "beta_schedule": kind}
-    theirs = DDIMScheduler(**config).alphas_cumprod
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [
+        ("linear", DDIMScheduler),
+        ("scaled_linear", DDIMScheduler),
+        ("squaredcos_cap_v2", DDIMScheduler),
+        ("laplace", DDPMScheduler),
+        ("sigmoid", DDPMScheduler),
+        ("exp", HeunDiscreteScheduler),
+    ],
+)
+@pytest.mark.parametrize("total", [1000, 37])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers, about numpy
+def test_levels_are_those_of_the_scheduler_that_is_configured(kind, of, total):
+    config = {**CONFIG, "beta_schedule": kind, "num_train_timesteps": total}
+    theirs = of(**config).alphas_cumprod
     ours = alpha_bars(config)
     assert ours.dtype == torch.float64
     # diffusers multiplies in float32
-    torch.testing.assert_close(ours, theirs.double(), rtol=2e-5, atol=0)
+    torch.testing.assert_close(ours, theirs.double(), rtol=1e-4, atol=0)
+
+
+def test_levels_without_signal_at_the_end_are_those_of_the_scheduler():
+    config = {**CONFIG, "rescale_betas_zero_snr": True}
+    ours, theirs = alpha_bars(config), DDIMScheduler(**config).alphas_cumprod.double()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-8)
+    assert ours[-1] == theirs[-1] == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers, about numpy
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_betas_that_a_file_leaves_out_are_the_defaults_of_its_class(name):
+    try:
+        kind = getattr(diffusers, name)
+        said = signature(kind.__init__).parameters
+    except ImportError:  # a class that needs another package
+        pytest.skip(f"{name} is not there")
+    if "beta_start" not in said:
+        pytest.skip(f"{name} needs a package that is not installed")
+    assert {key: said[key].default for key in DEFAULTS[name]} == DEFAULTS[name]
+    assert said["num_train_timesteps"].default == 1000
+    table = NoiseTable.from_scheduler({"_class_name": name, "clip_sample": False})
+    torch.testing.assert_close(table.alpha_bars, kind().alphas_cumprod.double(), rtol=1e-4, atol=0)
 
 
 def test_trained_betas_come_before_every_other_setting():
@@ -122,8 +159,20 @@ def test_trained_betas_come_before_every_other_setting():
 
 
 def test_a_beta_schedule_of_another_kind_is_refused():
-    with pytest.raises(ScheduleError, match="got 'squaredcos_cap_v2'; pass the scheduler object"):
-        alpha_bars({**CONFIG, "beta_schedule": "squaredcos_cap_v2"})
+    with pytest.raises(ScheduleError, match="got 'quadratic'; pass the scheduler object"):
+        alpha_bars({**CONFIG, "beta_schedule": "quadratic"})
+
+
+@pytest.mark.parametrize("total", [0, 1000.0, "1000", None])
+def test_a_length_that_is_none_is_refused(total):
+    with pytest.raises(ScheduleError, match=r"num_train_timesteps"):
+        alpha_bars({**CONFIG, "num_train_timesteps": total})
+
+
+@pytest.mark.parametrize("trained", [[], 0.1, [[0.1]]])
+def test_trained_betas_that_are_no_list_are_refused(trained):
+    with pytest.raises(ScheduleError, match="trained_betas must be a list of numbers"):
+        alpha_bars({**CONFIG, "trained_betas": trained})
 
 
 def test_missing_settings_are_named():
@@ -144,25 +193,24 @@ def test_a_beta_outside_zero_to_one_is_refused(name, beta):
 
 @pytest.mark.parametrize("name", ["", "DDIMScheduler", "PNDMScheduler"])
 def test_a_config_that_neither_clips_nor_rescales_is_accepted(name):
-    refuse_uninvertible(CONFIG, name)
+    assert obstacle_to_inversion(CONFIG, name) == ""
 
 
 @pytest.mark.parametrize("setting", ["clip_sample", "thresholding", "rescale_betas_zero_snr"])
 def test_a_step_without_inverse_is_refused_by_its_setting(setting):
-    words = f"{setting} must be false, got true: .*; set {setting}=False"
-    with pytest.raises(ScheduleError, match=words):
-        refuse_uninvertible({**CONFIG, setting: True}, "")
+    said = obstacle_to_inversion({**CONFIG, setting: True}, "")
+    assert said.startswith(f"{setting} must be false, got true: ")
+    assert f"; set {setting} to false" in said
 
 
 @pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler"])
 def test_a_class_that_clips_unless_told_not_to_is_refused_when_not_told(name):
-    with pytest.raises(ScheduleError, match=f"got unset, which {name} reads as true"):
-        refuse_uninvertible({}, name)
+    assert f"got unset, which {name} reads as true" in obstacle_to_inversion({}, name)
 
 
 @pytest.mark.parametrize("name", ["", "PNDMScheduler", "EulerDiscreteScheduler"])
 def test_a_class_that_cannot_clip_need_not_say_so(name):
-    refuse_uninvertible({}, name)
+    assert obstacle_to_inversion({}, name) == ""
 
 
 # what a class leaves unsaid
@@ -204,5 +252,54 @@ def test_a_run_of_a_folder_with_another_sampler_is_ddims_unless_it_says_otherwis
     euler = {**CONFIG, "_class_name": "EulerDiscreteScheduler"}
     assert Schedule.ddim(NoiseTable.from_scheduler(euler), 50).steps == 50
     table = NoiseTable.from_scheduler({**euler, "timestep_spacing": "linspace"})
+    run = Schedule.ddim(table, 50)
+    assert run.timesteps == Schedule.ddim(table, 50, "leading").timesteps
+    assert run.told == (
+        "DDIM, 50 steps, leading spacing with steps_offset 0, since DDIM cannot walk the linspace "
+        "spacing that is set for EulerDiscreteScheduler"
+    )
     with pytest.raises(ScheduleError, match=r"linspace spacing .* use spacing='leading'"):
+        Schedule.ddim(table, 50, "linspace")
+
+
+def test_a_spacing_that_can_be_walked_is_kept_and_the_other_numbers_of_steps_are_ddims():
+    turbo = {**CONFIG, "_class_name": "EulerAncestralDiscreteScheduler"}
+    table = NoiseTable.from_scheduler({**turbo, "timestep_spacing": "trailing", "steps_offset": 1})
+    assert Schedule.ddim(table, 50).timesteps[0] == 999
+    assert Schedule.ddim(table, 50).told == "DDIM, 50 steps, trailing spacing"
+    assert Schedule.ddim(table, 30).timesteps == Schedule.ddim(table, 30, "leading").timesteps
+    assert "cannot walk the trailing spacing" in Schedule.ddim(table, 30).told
+
+
+def test_a_number_of_steps_that_no_spacing_has_is_refused_whatever_the_sampler():
+    euler = {**CONFIG, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "linspace"}
+    table = NoiseTable.from_scheduler({**euler, "steps_offset": 100})
+    with pytest.raises(ScheduleError, match=r"runs from 1080 to 100; take fewer steps$"):
         Schedule.ddim(table, 50)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("use_flow_sigmas", True),
+        ("timestep_type", "continuous"),
+        ("variance_type", "learned_range"),
+        ("snr_shift_scale", 3.0),
+    ],
+)
+def test_a_scheduler_of_a_network_that_is_told_something_else_is_refused(setting, value):
+    with pytest.raises(ScheduleError, match=f"{setting} must be .*, got {value!r} in the schedul"):
+        described({**CONFIG, setting: value})
+
+
+@pytest.mark.parametrize("offset", ["1", 1.5])
+def test_an_offset_that_is_no_number_is_refused(offset):
+    with pytest.raises(ScheduleError, match=f"steps_offset must be a whole number, got {offset!r}"):
+        described({**CONFIG, "steps_offset": offset})
+
+
+def test_settings_that_are_null_are_those_that_are_left_out():
+    names = ("steps_offset", "timestep_spacing", "trained_betas", "thresholding", "variance_type")
+    null, out = described({**CONFIG, **dict.fromkeys(names)}), described(CONFIG)
+    assert torch.equal(null.alpha_bars, out.alpha_bars)
+    assert null[1:] == out[1:]

@@ -115,7 +115,7 @@ def test_a_schedule_that_differs_by_one_setting_errs_and_is_refused(denoiser, z0
 def test_a_scheduler_without_inverse_is_refused_with_the_reason(setting):
     scheduler = DDIMScheduler(**SD, **{"clip_sample": False, setting: True})
     with pytest.raises(ScheduleError, match=f"{setting} must be false, got true: "):
-        NoiseTable.from_scheduler(scheduler)
+        Schedule.ddim(NoiseTable.from_scheduler(scheduler))
 
 
 def test_levels_without_signal_are_refused_even_if_no_setting_names_them():
@@ -135,7 +135,7 @@ def test_every_class_that_clips_by_default_is_refused_when_its_config_is_silent(
     assert {"DDIMScheduler", "DDPMScheduler"} <= clipping
     for name in clipping:
         with pytest.raises(ScheduleError, match=f"got unset, which {name} reads as true"):
-            NoiseTable.from_scheduler({**SD, "_class_name": name})
+            Schedule.ddim(NoiseTable.from_scheduler({**SD, "_class_name": name}))
 
 
 def test_neither_eta_nor_a_rescaled_guidance_can_be_asked_for():

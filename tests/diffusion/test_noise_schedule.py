@@ -183,8 +183,17 @@ def test_an_unset_clean_end_is_the_default_of_the_class(source):
 @pytest.mark.parametrize("as_object", [True, False])
 def test_a_scheduler_without_inverse_is_refused(setting, as_object):
     config = {**SD15, setting: True}
+    table = NoiseTable.from_scheduler(DDIMScheduler(**config) if as_object else config)
+    assert 0 < float(table.level(261)) < 1  # what reading features asks for
     with pytest.raises(ScheduleError, match=f"{setting} must be false, got true"):
-        NoiseTable.from_scheduler(DDIMScheduler(**config) if as_object else config)
+        Schedule.ddim(table)
+
+
+def test_a_timestep_without_signal_is_refused_and_the_others_are_told():
+    table = NoiseTable.from_scheduler({**SD15, "rescale_betas_zero_snr": True})
+    assert 0 < float(table.level(998)) < 1e-4
+    with pytest.raises(NoiseLevelError, match="t must have some signal left, got 999"):
+        table.level(999)
 
 
 def test_999_steps_are_refused_only_where_the_clean_end_is_cleaner_than_timestep_zero(sd):

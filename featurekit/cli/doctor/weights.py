@@ -5,7 +5,7 @@ from hashlib import file_digest
 from importlib.resources import files
 from pathlib import Path
 
-from featurekit.backbones.folder import WEIGHTS
+from featurekit.backbones.layout.weight_files import WEIGHTS
 
 FOLDERS = {"embedded": tuple(f"{path}.safetensors" for path in WEIGHTS.values()),
            "open_clip": ("open_clip_model.safetensors",)}  # fmt: skip

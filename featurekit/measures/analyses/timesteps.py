@@ -112,12 +112,11 @@ def measure_runs(
         raise ConfigError("timesteps must be chosen on a run, got none")
     schedule = Schedule.ddim(backbone.noise, asked.steps)
     names = list(asked.taps) or list(resnet_taps(backbone))
-    side = int(backbone.unet.config.sample_size)
     runs: list[tuple[Tensor, ...]] = []
     grams: list[Tensor] = []
     for done, one in enumerate(given, start=1):
         run = (
-            sampled_run(backbone, schedule, (side, side), seed=seed_of(one, "run"))
+            sampled_run(backbone, schedule, backbone.sample_size, seed=seed_of(one, "run"))
             if isinstance(one, int)
             else inverted_run(backbone, schedule, one)
         )

@@ -60,7 +60,6 @@ def configuration(recipe: Recipe, tokenizer: CLIPTokenizer) -> dict[str, Any]:
             "heads": recipe.heads,
             "layers": TEXT_LAYERS,
             "pad_id": tokenizer.pad_token_id,
-            "eos_id": tokenizer.eos_token_id,
         },
     }
 
@@ -86,7 +85,9 @@ def take_up(network: nn.Module, folder: Path, *, config: Mapping[str, Any]) -> N
     """
     try:
         said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # version 0.1 wrote this, which only another pooling reads and open_clip before 3.3 refuses
+        said["text_cfg"].pop("eos_id", None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"a CLIP to go on with must have a {CONFIG} that can be read, got {str(folder)!r}"
         ) from error

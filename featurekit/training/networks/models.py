@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -26,6 +27,9 @@ NOISE = {  # Stable Diffusion 1.x; the scheduler's config in its published folde
     "steps_offset": 1,
     "timestep_spacing": "leading",
 }
+
+PREFIX = "text_model."  # of the names in the file; transformers from 5 on saves without, reads both
+TEXT_FILE = "model.safetensors"  # as transformers calls it
 
 INDEX = {  # of a diffusers pipeline: which library holds which part's class
     "_class_name": "StableDiffusionPipeline",
@@ -101,6 +105,9 @@ def save_folder(
 ) -> Path:
     """Write a diffusers folder in float16 that ``StableDiffusionPipeline`` loads offline.
 
+    Releases of transformers before 5 read it as well: they know the text encoder's weights by names
+    with a prefix, and the tokenizer by its vocabulary and merges in two files.
+
     Args:
         folder: to write, or to replace as a whole.
         vae: autoencoder, folded.
@@ -124,11 +131,26 @@ def save_folder(
         config = fresh / "text_encoder" / "config.json"
         settings = json.loads(config.read_text(encoding="utf-8")) | {"dtype": "float32"}
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_prefixed(fresh / "text_encoder" / TEXT_FILE)
         tokenizer.save_pretrained(fresh / "tokenizer")
+        tokenizer.backend_tokenizer.model.save(str(fresh / "tokenizer"))
         DDIMScheduler(**NOISE).save_pretrained(fresh / "scheduler")
         index = json.dumps(INDEX, indent=2) + "\n"
         (fresh / "model_index.json").write_text(index, encoding="utf-8")
     return folder
+
+
+def write_prefixed(path: Path) -> None:
+    """Give the weights of a text encoder's file the names that every release of transformers reads.
+
+    Args:
+        path: safetensors file; its tensors stay as they are.
+    """
+    tensors = {
+        name if name.startswith(PREFIX) else PREFIX + name: tensor
+        for name, tensor in load_file(path).items()
+    }
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 @contextmanager

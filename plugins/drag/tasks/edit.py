@@ -59,6 +59,7 @@ def edit(job: Job) -> Result:
         metrics=metrics,
         outputs=_pictures(job, subject, done, points),
         summary=_summary(subject, done, points),
+        schedule=drag.schedule.told,
     )
 
 

@@ -74,6 +74,7 @@ def evaluate(job: Job) -> Result:
         metrics=metrics,
         outputs=outputs,
         summary="\n".join(_line(sort, row) for sort, row in metrics.items()),
+        schedule=drag_of(job).schedule.told,
     )
 
 

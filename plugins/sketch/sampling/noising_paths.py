@@ -142,8 +142,7 @@ def generated_paths(
     expect(states, "b n d", of="states, one row a seed,", b=len(seeds))
     levels = levels_of(steps)
     schedule = _to_clean(Schedule.ddim(backbone.noise, steps))
-    side = int(backbone.unet.config.sample_size)
-    start = _noise((backbone.latent_channels, side, side), seeds).to(backbone.device)
+    start = _noise((backbone.latent_channels, *backbone.sample_size), seeds).to(backbone.device)
     kept = {steps: start}
 
     def keep(level: int, z: Tensor) -> None:

@@ -95,6 +95,7 @@ def evaluate(job: Job) -> Result:
         metrics={"held_out": tables, "tests": config.tests, "perceptual": trained.perceptual.name},
         outputs=outputs,
         summary="\n".join(line(drawing_style, table) for drawing_style, table in tables.items()),
+        schedule=trained.reader.schedule.told,
     )
 
 

@@ -1,6 +1,7 @@
 """``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -61,7 +62,7 @@ def extract(job: Job) -> Result:
             f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
         )
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
-    return _result(outputs, skipped)
+    return replace(_result(outputs, skipped), schedule=sketcher.reader.schedule.told)
 
 
 def draw_large(

@@ -99,6 +99,7 @@ def train(job: Job) -> Result:
         metrics=metrics,
         outputs=outputs,
         summary="\n".join(lines),
+        schedule=sketcher.reader.schedule.told,
     )
 
 

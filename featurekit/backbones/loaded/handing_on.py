@@ -1,0 +1,79 @@
+"""A backbone in another place: pickled by how it was loaded, copied with all that it is now."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from torch import nn
+
+from featurekit.backbones.loaded.changes import first_change
+from featurekit.core.errors import BackboneError
+
+Made = tuple[Callable[..., Any], Mapping[str, Any]]  # a function, and what it was called with
+AnyBackbone = TypeVar("AnyBackbone")
+
+
+def recipe_of(backbone: Any, origin: Made | None) -> Made:  # noqa: ANN401 - a family's class
+    """Say how a backbone is loaded again, if that gives the same one.
+
+    It is loaded here once more and compared, so it costs as much as loading does.
+
+    Args:
+        backbone: of any family.
+        origin: what made it.
+
+    Returns:
+        ``origin``.
+
+    Raises:
+        BackboneError: nobody said what made it, or something has been changed since.
+    """
+    if origin is None:
+        raise BackboneError(
+            f"a backbone is pickled by how it was loaded, which {backbone.name!r} does not know; "
+            f"load it with load_backbone"
+        )
+    fresh = made(*origin)
+    for name in _networks(backbone):
+        change = first_change(getattr(backbone, name), getattr(fresh, name))
+        if change is not None:
+            raise BackboneError(
+                f"a backbone that is pickled must be as it was loaded, but in the {name} of "
+                f"{backbone.name!r} {change}; make the change where it is unpickled, or save the "
+                f"changed model as a diffusers folder and load that"
+            )
+    return origin
+
+
+def made(make: Callable[..., Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Load a backbone as another one was loaded; what a pickled one is read with.
+
+    Args:
+        make: function of a family.
+        given: its arguments.
+
+    Returns:
+        The backbone.
+    """
+    return make(**given)
+
+
+def copied(backbone: AnyBackbone, memo: dict[int, Any]) -> AnyBackbone:
+    """Copy a backbone with its networks as they are now, changes included.
+
+    Args:
+        backbone: of any family.
+        memo: what ``deepcopy`` has copied already.
+
+    Returns:
+        One that shares nothing which can be changed.
+    """
+    parts = (*_networks(backbone), *(one for one in vars(backbone) if one.startswith("tokenizer")))
+    fresh = {name: deepcopy(getattr(backbone, name), memo) for name in parts}
+    memo[id(backbone)] = found = replace(backbone, **fresh)  # type: ignore[type-var]
+    return found
+
+
+def _networks(backbone: object) -> list[str]:
+    return [name for name, one in vars(backbone).items() if isinstance(one, nn.Module)]
