@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
-from featurekit.core.errors import ShapeError, UnknownNameError
+from featurekit.core.errors import FeatureKitWarning, ShapeError, UnknownNameError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Tap
@@ -217,6 +217,7 @@ class LatentDiffusion:
         if found > length:
             warnings.warn(
                 f"the prompt has {found} tokens, {self.name} reads the first {length}: {prompt!r}",
+                FeatureKitWarning,
                 stacklevel=3,  # where embed was called
             )
         ids: Tensor = tokenizer(
