@@ -19,7 +19,7 @@ from featurekit.backbones import describe
 from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
 from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
-from featurekit.core.errors import ShapeError
+from featurekit.core.errors import FeatureKitWarning, ShapeError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Tap
@@ -260,6 +260,7 @@ class LatentDiffusion:
             warnings.warn(
                 f"the prompt has {found} tokens, {self.name} reads the first {ids.shape[1]}: "
                 f"{prompt!r}",
+                FeatureKitWarning,
                 stacklevel=3,  # where embed was called
             )
         return ids.to(self.device)

@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from featurekit.core.errors import FeatureKitError
+from featurekit.core.errors import FeatureKitError, FeatureKitWarning
 from featurekit.pipeline.registry import resolve
 
 DONE, MISTAKE, INTERRUPTED = 0, 2, 130
@@ -103,8 +105,9 @@ def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
     try:
-        code = _dispatch([word for word in given if word != "--debug"])
-        sys.stdout.flush()
+        with _plain_warnings():
+            code = _dispatch([word for word in given if word != "--debug"])
+            sys.stdout.flush()
     except (FeatureKitError, KeyboardInterrupt) as error:
         if debug:
             raise
@@ -139,6 +142,23 @@ def _dispatch(words: list[str]) -> int:
         if not command.own_help:
             return DONE
     return int(resolve(command.target)(rest))
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print a warning of ours as its sentence; those of others keep their file and line."""
+    default = warnings.formatwarning
+
+    def worded(message: Warning | str, category: type[Warning], *place: Any) -> str:  # noqa: ANN401
+        if issubclass(category, FeatureKitWarning):
+            return f"featurekit: {' '.join(str(message).split())}\n"
+        return default(message, category, *place)
+
+    warnings.formatwarning = worded  # type: ignore[assignment]  # mypy wants the names of place
+    try:
+        yield
+    finally:
+        warnings.formatwarning = default
 
 
 def _usage() -> str:

@@ -8,6 +8,10 @@ class FeatureKitError(Exception):
     """Root of the tree. Catch it to catch us and nobody else."""
 
 
+class FeatureKitWarning(UserWarning):
+    """What a user should know though the work goes on; a command prints its sentence alone."""
+
+
 class ShapeError(FeatureKitError, ValueError):
     """A tensor does not have the axes, sizes or dtype that a function needs."""
 

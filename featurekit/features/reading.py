@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import BackboneError, CaptureError, ConfigError
+from featurekit.core.errors import BackboneError, CaptureError, ConfigError, FeatureKitWarning
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.steps import noised
@@ -99,6 +99,7 @@ def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], di
         warnings.warn(
             f"globs fit {len(left_out)} activations that are no maps of the picture, which are "
             f"left out ({next(iter(left_out))}, ...); capture and attention_maps read them",
+            FeatureKitWarning,
             stacklevel=4,  # where extract or Extractor was called
         )
     return taps, single

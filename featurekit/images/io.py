@@ -17,6 +17,7 @@ from torch import Tensor
 from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError, ImageError, MaskError, OutputError
 from featurekit.core.shapes import expect
+from featurekit.images.colour_profiles import srgb_chunk
 from featurekit.images.photo import Source, open_photo
 
 
@@ -88,7 +89,7 @@ def image_to_pil(image: Tensor) -> Image.Image:
 
 
 def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:
-    """Write a picture in the format of the file's ending.
+    """Write a picture in the format of the file's ending; a PNG says that its colours are sRGB.
 
     Args:
         image: Pillow image, or (1 3 h w) in [-1, 1].
@@ -105,8 +106,10 @@ def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:
     kind = Image.registered_extensions().get(ending)
     if kind not in Image.SAVE:
         raise OutputError(f"a picture's name must end in a format, such as .png, got {str(path)!r}")
+    own = picture.info.get("icc_profile")  # of a Pillow image; Pillow writes it
+    tag = {"pnginfo": srgb_chunk()} if kind == "PNG" and not own else {}
     with replacing(path) as temporary:
-        picture.save(temporary, format=kind)
+        picture.save(temporary, format=kind, **tag)
     return Path(path)
 
 

@@ -5,7 +5,7 @@ from warnings import warn
 
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
+from featurekit.core.errors import ConfigError, FeatureKitWarning, ImageError, UnknownNameError
 from featurekit.core.types import Job
 from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of, side_px
@@ -41,7 +41,7 @@ def subject_of(job: Job) -> Subject:
             and drawings.
 
     Warns:
-        UserWarning: the picture is larger than the model's own, which takes longer.
+        FeatureKitWarning: the picture is larger than the model's own, which takes longer.
     """
     config: SketchConfig = job.settings
     if (job.image is None) != (config.drawing is None):
@@ -77,6 +77,7 @@ def _check_size(image: Tensor, own: int) -> None:
             f"the picture has {width}x{height} px, the model's own have {own} px a side: it is "
             f"read whole, and learning takes about {max(times, 1):.1f} times as long as at "
             f"{own} px; a smaller picture and drawing are faster",
+            FeatureKitWarning,
             stacklevel=3,
         )
 

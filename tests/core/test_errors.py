@@ -5,12 +5,12 @@ import inspect
 import pytest
 
 from featurekit.core import errors
-from featurekit.core.errors import FeatureKitError, UnknownNameError
+from featurekit.core.errors import FeatureKitError, FeatureKitWarning, UnknownNameError
 
 KINDS = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
-    if kind.__module__ == errors.__name__ and kind is not FeatureKitError
+    if kind.__module__ == errors.__name__ and kind not in (FeatureKitError, FeatureKitWarning)
 ]
 
 
@@ -54,3 +54,8 @@ def test_an_unknown_name_keeps_its_parts():
 def test_a_lookup_catches_an_unknown_name_and_shows_it_unquoted():
     with pytest.raises(LookupError, match=r"^no tap named 'x'"):
         raise UnknownNameError("tap", "x", [])
+
+
+def test_a_warning_of_ours_is_told_from_others_and_caught_as_one_of_a_user():
+    assert issubclass(FeatureKitWarning, UserWarning)
+    assert not issubclass(FeatureKitWarning, FeatureKitError)

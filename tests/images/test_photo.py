@@ -50,7 +50,7 @@ def palette(transparent=None):
         (palette(transparent=1), WHITE),
         (one_colour("I;16", 65535), WHITE),
         (one_colour("I;16", 257 * 100), (100, 100, 100)),
-        (one_colour("I;16", 255), (1, 1, 1)),
+        (one_colour("I;16", 257 * 16), (16, 16, 16)),
     ],
 )
 def test_a_png_of_any_mode_shows_its_colours(tmp_path, picture, seen):

@@ -13,7 +13,7 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, ShapeError
+from featurekit.core.errors import ConfigError, FeatureKitWarning, ShapeError
 from featurekit.core.shapes import expect
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
@@ -224,5 +224,6 @@ def _states(
         warn(
             f"{cut} of {len(captions)} captions are longer than the {length} tokens that "
             f"{backbone.name} reads, which are all it read of them",
+            FeatureKitWarning,
             stacklevel=2,
         )
