@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
+from featurekit.backbones.alterations import NETWORKS, Loaded, altered, as_loaded
 from featurekit.core.errors import ShapeError, UnknownNameError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
@@ -39,6 +40,10 @@ class LatentDiffusion:
     tokenizer: Any  # CLIPTokenizer
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
 
+    def __post_init__(self) -> None:
+        """Remember what the networks are, so that ``weights`` can tell what changed them."""
+        _ = self._loaded
+
     def __repr__(self) -> str:
         """One line, never the networks."""
         dtype = str(self.dtype).removeprefix("torch.")
@@ -59,14 +64,38 @@ class LatentDiffusion:
         found = describe.activations(self.unet.config, self.vae.config)
         return MappingProxyType({tap.name: tap for tap in found})
 
-    @cached_property
+    @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, read from disk when first asked for."""
+        """SHA-256 (hex) of each weight file, and by its name of what changed a network since."""
+        changed = {name: self.altered(name) for name in self._loaded}
+        return MappingProxyType(
+            {**self._hashes, **{name: found for name, found in changed.items() if found}}
+        )
+
+    def altered(self, network: str) -> str:
+        """Hash what makes a network answer otherwise than it did when it was loaded.
+
+        Args:
+            network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
+
+        Returns:
+            SHA-256, hexadecimal; "" where nothing has changed it.
+        """
+        return altered(getattr(self, network), self._loaded[network])
+
+    @cached_property
+    def _loaded(self) -> Mapping[str, Loaded]:
+        networks = {name: getattr(self, name, None) for name in NETWORKS}
+        return {name: as_loaded(one) for name, one in networks.items() if one is not None}
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, str]:
+        """Of the weight files, read from disk when first asked for."""
         hashes = {}
         for name, path in self.files.items():
             with path.open("rb") as file:
                 hashes[name] = file_digest(file, "sha256").hexdigest()
-        return MappingProxyType(hashes)
+        return hashes
 
     @property
     def stride(self) -> int:
@@ -140,7 +169,8 @@ class LatentDiffusion:
 
         Returns:
             Predictor; with guidance both rows are computed in one call. Its fingerprint names
-            backbone, conditioning and guidance, not what a hook or a LoRA changes.
+            backbone, conditioning and guidance, and a hash of what changed the UNet since it was
+            loaded, such as a LoRA.
         """
         copies = 1 if guidance == 1 else 2
 
@@ -162,9 +192,13 @@ class LatentDiffusion:
                 return answer
             return eps_from_v(answer, z, alpha_bar=alpha_bar)
 
+        given_hash: list[str] = []  # of the conditioning, once it was asked for
+
         def told() -> str:
-            of = f"{self.name}, conditioning {conditioning.fingerprint}"
-            return f"{of}, guidance {float(guidance)!r}"
+            given_hash[:] = given_hash or [conditioning.fingerprint]
+            changed = self.altered("unet")
+            of = f"{self.name} changed to {changed[:16]}" if changed else self.name
+            return f"{of}, conditioning {given_hash[0]}, guidance {float(guidance)!r}"
 
         return Predictor(predict, told)
 
