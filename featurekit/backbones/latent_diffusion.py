@@ -17,6 +17,7 @@ from torch import Tensor
 
 from featurekit.backbones import describe
 from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
+from featurekit.backbones.loaded.alterations import NETWORKS, Loaded, altered, as_loaded
 from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
 from featurekit.core.errors import FeatureKitWarning, ShapeError
@@ -60,6 +61,10 @@ class LatentDiffusion:
         """Copy the networks as they are now."""
         return copied(self, memo)
 
+    def __post_init__(self) -> None:
+        """Remember what the networks are, so that ``weights`` can tell what changed them."""
+        _ = self._loaded
+
     def __repr__(self) -> str:
         """One line, never the networks."""
         dtype = str(self.dtype).removeprefix("torch.")
@@ -80,9 +85,33 @@ class LatentDiffusion:
         found = describe.activations(self.unet.config, self.vae.config)
         return MappingProxyType({tap.name: tap for tap in found})
 
-    @cached_property
+    @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, read from disk when first asked for.
+        """SHA-256 (hex) of each weight file, and by its name of what changed a network since."""
+        changed = {name: self.altered(name) for name in self._loaded}
+        return MappingProxyType(
+            {**self._hashes, **{name: found for name, found in changed.items() if found}}
+        )
+
+    def altered(self, network: str) -> str:
+        """Hash what makes a network answer otherwise than it did when it was loaded.
+
+        Args:
+            network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
+
+        Returns:
+            SHA-256, hexadecimal; "" where nothing has changed it.
+        """
+        return altered(getattr(self, network), self._loaded[network])
+
+    @cached_property
+    def _loaded(self) -> Mapping[str, Loaded]:
+        networks = {name: getattr(self, name, None) for name in NETWORKS}
+        return {name: as_loaded(one) for name, one in networks.items() if one is not None}
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, str]:
+        """Of the weight files, read from disk when first asked for.
 
         A file of ours that was written anew for other readers, with the same numbers in it, keeps
         the hash of its first writing, by which results that were made with it name it.
@@ -92,7 +121,7 @@ class LatentDiffusion:
             with path.open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
             hashes[name] = FIRST_WRITTEN.get(digest, digest)
-        return MappingProxyType(hashes)
+        return hashes
 
     @property
     def stride(self) -> int:
@@ -190,7 +219,8 @@ class LatentDiffusion:
 
         Returns:
             Predictor; with guidance both rows are computed in one call. Its fingerprint names
-            backbone, conditioning and guidance, not what a hook or a LoRA changes.
+            backbone, conditioning and guidance, and a hash of what changed the UNet since it was
+            loaded, such as a LoRA.
         """
         copies, width = self.copies(guidance), self.unet.config.get("time_cond_proj_dim")
         told_scale = {} if width is None else {"timestep_cond": guidance_embedding(guidance, width)}
@@ -214,9 +244,13 @@ class LatentDiffusion:
                 return answer
             return eps_from_v(answer, z, alpha_bar=alpha_bar)
 
+        given_hash: list[str] = []  # of the conditioning, once it was asked for
+
         def told() -> str:
-            of = f"{self.name}, conditioning {conditioning.fingerprint}"
-            return f"{of}, guidance {float(guidance)!r}"
+            given_hash[:] = given_hash or [conditioning.fingerprint]
+            changed = self.altered("unet")
+            of = f"{self.name} changed to {changed[:16]}" if changed else self.name
+            return f"{of}, conditioning {given_hash[0]}, guidance {float(guidance)!r}"
 
         return Predictor(predict, told)
 

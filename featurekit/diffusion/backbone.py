@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -21,8 +20,8 @@ class Predictor:
 
         Args:
             predict: ``(z, t) -> eps``.
-            told: names model, conditioning and guidance in a few words; asked when first needed,
-                since hashing a conditioning reads its numbers.
+            told: names model, conditioning and guidance in a few words; asked whenever it is
+                needed, since what the model answers may have been changed.
         """
         self._predict, self._told = predict, told
 
@@ -38,7 +37,7 @@ class Predictor:
         """
         return self._predict(z, t)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """What it predicts with: equal for predictors that answer alike; "" if that is unknown."""
         return self._told()
@@ -105,7 +104,11 @@ class Backbone(Protocol):
 
     @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file by its path in the model folder; empty if random."""
+        """SHA-256 (hex) of each weight file by its path in the model folder; empty if random.
+
+        What was changed since the model was loaded, such as an adapter or a weight, adds a hash
+        under the name of the network: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2``.
+        """
         ...
 
     @property

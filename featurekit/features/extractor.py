@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from featurekit.backbones.loaded.alterations import state
 from featurekit.core.errors import ConfigError
 from featurekit.core.shapes import expect
 from featurekit.core.sharding import Share, group_of
@@ -108,7 +109,8 @@ class Extractor:
     The noise of a sample comes from the seed and its id. A batch has pictures of one padded size
     and always ``batch`` rows a timestep and draw (the last one is filled up), so that neither the
     order nor the number of samples matters beyond rounding. Each picture goes through the
-    autoencoder once and each prompt through the text encoder once, however often they are read.
+    autoencoder once and each prompt through the text encoder once, however often they are read,
+    until these are changed.
     Nothing keeps gradients.
     """
 
@@ -149,6 +151,7 @@ class Extractor:
         self._asked = reading(backbone, self._recipe)
         self._latents: OrderedDict[bytes, Tensor] = OrderedDict()
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._encoders: list[str] = []  # in what state they were at the last call
 
     def __repr__(self) -> str:
         """One line: what is read with what, and how many pictures at a time."""
@@ -179,6 +182,7 @@ class Extractor:
             BackboneError: the autoencoder gave NaN or infinities.
             CaptureError: a module that was named gives no map of the picture.
         """
+        self._forget_if_changed()
         waiting: dict[tuple[int, torch.Size], list[_Ready]] = {}
         seen: set[str] = set()
         for sample in as_samples(samples):
@@ -193,6 +197,17 @@ class Extractor:
                 yield from self._batched(waiting.pop(key))
         for group in waiting.values():
             yield from self._batched(group)
+
+    def _forget_if_changed(self) -> None:
+        """Encode anew where an encoder is another one than at the last call."""
+        model = self._backbone
+        second = getattr(model, "text_encoder_2", None)  # of SDXL
+        encoders = (model.vae, model.text_encoder, *([] if second is None else [second]))
+        found = [state(one) for one in encoders]
+        if found != self._encoders:
+            self._latents.clear()
+            self._prompts.clear()
+        self._encoders = found
 
     @torch.no_grad()
     def _prepared(self, sample: Sample) -> _Ready:

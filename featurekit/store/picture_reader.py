@@ -9,6 +9,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
@@ -143,17 +144,19 @@ class PictureReader:
 
 
 def weights_of(backbone: Backbone) -> str:
-    """Hash the weight files; the networks' numbers where there are no files.
+    """Hash the weight files, or the networks' numbers where there are no files, and every change.
 
     Args:
         backbone: a loaded model.
 
     Returns:
-        SHA-256, hexadecimal.
+        SHA-256, hexadecimal; another one as soon as a network was changed since it was loaded, as
+        ``Backbone.weights`` tells.
     """
-    if backbone.weights:
-        return sha256(line(dict(backbone.weights))).hexdigest()
-    digest = sha256()
+    told = dict(backbone.weights)
+    if told.keys() - set(NETWORKS):  # files
+        return sha256(line(told)).hexdigest()
+    digest = sha256(line(told) if told else b"")
     for network in (backbone.unet, backbone.vae):
         for name, tensor in sorted(network.state_dict().items()):
             digest.update(name.encode())

@@ -25,6 +25,10 @@ HEADER, FITTED = "store.json", "reduction.safetensors"
 TENSORS, MANIFEST = ".safetensors", ".jsonl"
 MARK = "featurekit"  # key of the one word of a shard's metadata: several come in random order
 
+_OTHER_WEIGHTS = (
+    ": other files, or a network that was changed after it was loaded, as by an adapter or FreeU"
+)
+
 
 @dataclass(frozen=True)
 class SampleRef:
@@ -221,7 +225,8 @@ def refuse_mismatch(header: Header, spec: StoreSpec, root: Path) -> None:
         pairs.append(("layout", header.layout, spec.layout))
     for name, found, wanted in pairs:
         if found != wanted:
+            cause = _OTHER_WEIGHTS if name == "weights" else ""
             raise ConfigError(
                 f"a store must hold features of one making, but {str(root)!r} has {name} "
-                f"{found!r} and {wanted!r} is asked for; choose another folder"
+                f"{found!r} and {wanted!r} is asked for{cause}; choose another folder"
             )

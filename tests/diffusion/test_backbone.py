@@ -64,13 +64,14 @@ def test_a_plain_callable_has_no_fingerprint():
     assert fingerprint_of(with_prompt) == ""
 
 
-def test_what_was_told_is_asked_once_and_not_before_it_is_needed(z):
-    asked = []
-    predict = Predictor(with_prompt, lambda: asked.append(1) or "a cat")
+def test_what_is_told_is_asked_when_it_is_needed_and_as_it_is_then(z):
+    told = ["a cat"]
+    predict = Predictor(with_prompt, lambda: told.pop())
     predict(z, 7)
-    assert asked == []
-    assert predict.fingerprint == predict.fingerprint == "a cat"
-    assert asked == [1]
+    assert told == ["a cat"]
+    assert predict.fingerprint == "a cat"
+    told.append("a cat, adapted")
+    assert predict.fingerprint == "a cat, adapted"
 
 
 def test_guidance_names_both_sides_and_its_scale():

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from featurekit.backbones.loaded.changes import first_change
 from featurekit.core.errors import BackboneError
 
 Made = tuple[Callable[..., Any], Mapping[str, Any]]  # a function, and what it was called with
@@ -16,8 +15,6 @@ AnyBackbone = TypeVar("AnyBackbone")
 
 def recipe_of(backbone: Any, origin: Made | None) -> Made:  # noqa: ANN401 - a family's class
     """Say how a backbone is loaded again, if that gives the same one.
-
-    It is loaded here once more and compared, so it costs as much as loading does.
 
     Args:
         backbone: of any family.
@@ -34,14 +31,12 @@ def recipe_of(backbone: Any, origin: Made | None) -> Made:  # noqa: ANN401 - a f
             f"a backbone is pickled by how it was loaded, which {backbone.name!r} does not know; "
             f"load it with load_backbone"
         )
-    fresh = made(*origin)
     for name in _networks(backbone):
-        change = first_change(getattr(backbone, name), getattr(fresh, name))
-        if change is not None:
+        if backbone.altered(name):
             raise BackboneError(
-                f"a backbone that is pickled must be as it was loaded, but in the {name} of "
-                f"{backbone.name!r} {change}; make the change where it is unpickled, or save the "
-                f"changed model as a diffusers folder and load that"
+                f"a backbone that is pickled must be as it was loaded, but the {name} of "
+                f"{backbone.name!r} has been changed since; make the change where it is "
+                f"unpickled, or save the changed model as a diffusers folder and load that"
             )
     return origin
 

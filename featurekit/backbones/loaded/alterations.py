@@ -1,0 +1,247 @@
+"""What has changed a network since it was loaded: weights, adapters, FreeU, processors.
+
+A store of features and residuals of an inversion belong to the network that made them, and its
+weight files do not say what was done to it afterwards. Version counters and addresses of tensors
+would not either: peft merges adapters through ``.data``, which moves neither. So all numbers are
+added up whenever this is asked, at the speed of memory; only what differs is hashed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+NETWORKS = ("unet", "vae", "text_encoder", "text_encoder_2")  # what may be changed, by attribute
+_ODD = -7046029254386353131  # 2**64 divided by the golden ratio, odd, as a signed number
+_SIMPLE = (bool, int, float, str, torch.dtype)
+_NO_ANSWER = {"training", "gradient_checkpointing", "fused_projections"}  # or seen elsewhere
+_FREEU = ("s1", "s2", "b1", "b2")  # what diffusers sets on up blocks, None when it is off
+_PLAIN = ("AttnProcessor", "SlicedAttn", "XFormersAttn")  # these all compute one attention
+_FUSED = ("to_qkv", "to_kv")  # diffusers leaves them there when it undoes the fusing
+_DROPPING = ("p", "dropout", "attention_dropout")
+
+
+Sum: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...]]  # dtype, shape, and two sums
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network as it was loaded, in sums of its numbers and its modules in words."""
+
+    sums: Mapping[str, Sum]  # by path of a parameter or buffer
+    modules: Mapping[str, str]  # by path
+
+
+def as_loaded(network: nn.Module) -> Loaded:
+    """Remember what a network is, without keeping any of its numbers.
+
+    Args:
+        network: any torch module.
+
+    Returns:
+        What ``altered`` compares with.
+    """
+    return Loaded(
+        _sums(dict(_tensors(network))), {at: _plain(part) for at, part in _parts(network)}
+    )
+
+
+def altered(network: nn.Module, loaded: Loaded) -> str:
+    """Hash all that makes a network answer otherwise than the files that it was loaded from.
+
+    That is every weight that is another one, every module of another kind or with another setting,
+    adapters that are switched on and their scales, FreeU, caches, processors and their state,
+    replaced forwards by name. A device, attention slicing, gradient checkpointing and adapters that
+    are switched off change no answer. Not seen: torch's hooks, since most of them only read, and
+    what this package arranges for a block, apart from ``lora.applied``.
+
+    Args:
+        network: the network as it is now.
+        loaded: what ``as_loaded`` said of it.
+
+    Returns:
+        SHA-256, hexadecimal; "" where nothing has changed it.
+    """
+    tensors = dict(_tensors(network))
+    sums = _sums(tensors)
+    parts = dict(_parts(network))
+    lines = [f"{at} is gone" for at in sorted(loaded.sums.keys() - tensors.keys())]
+    lines += [f"{at} is gone" for at in sorted(loaded.modules.keys() - parts.keys())]
+    lines += [
+        f"{at} {tensor.dtype} {tuple(tensor.shape)} {_digest(tensor)}"
+        for at, tensor in sorted(tensors.items())
+        if loaded.sums.get(at) != sums[at]
+    ]
+    for at, part in sorted(parts.items()):
+        plain = _plain(part)
+        told = [plain] if loaded.modules.get(at) != plain else []
+        lines += [f"{at} {line}" for line in (*told, *_unusual(part))]
+    return sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+
+def state(network: nn.Module) -> str:
+    """Hash what a network answers with, all of it: equal while nothing changes it.
+
+    Args:
+        network: any torch module.
+
+    Returns:
+        SHA-256, hexadecimal, to be compared within one process.
+    """
+    told = [repr(_sums(dict(_tensors(network))))]
+    for path, part in _parts(network):
+        told += [f"{path} {line}" for line in (_plain(part), *_unusual(part))]
+    return sha256("\n".join(told).encode()).hexdigest()
+
+
+def _parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Modules that take part in a forward; idle adapters and compiled ones as what they hold."""
+    inner = module._modules.get("base_layer" if _idle(module) else "_orig_mod")
+    if inner is not None:
+        yield from _parts(inner, path)
+        return
+    yield path, module
+    for name, part in module._modules.items():
+        if part is not None and (name not in _FUSED or _is_fused(module)):
+            yield from _parts(part, f"{path}.{name}" if path else name)
+
+
+def _is_fused(attention: nn.Module) -> bool:
+    return type(getattr(attention, "processor", None)).__name__.startswith("Fused")
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for path, part in _parts(network):
+        for name, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if tensor is not None:
+                yield f"{path}.{name}", tensor
+
+
+def _tuner(module: nn.Module) -> bool:
+    """Tell whether a module is a layer of peft, which need not be imported for that."""
+    return "base_layer" in module._modules and hasattr(module, "disable_adapters")
+
+
+def _idle(module: nn.Module) -> bool:
+    """Tell whether a layer of peft only passes on to the layer that it is on."""
+    if not _tuner(module) or module.merged:
+        return False
+    return bool(module.disable_adapters) or not _active(module)
+
+
+def _active(module: Any) -> list[str]:  # noqa: ANN401
+    return [name for name in module.active_adapters if name in getattr(module, "scaling", (name,))]
+
+
+def _plain(module: nn.Module) -> str:
+    """Kind and settings of a module, as they differ between modules of other answers."""
+    settings = {
+        name: value
+        for name, value in sorted(vars(module).items())
+        if not name.startswith("_") and name not in _NO_ANSWER and name not in _FREEU
+        if _is_simple(value) and value not in (None, {})
+    }
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
+    dropping = any(settings.get(name, 0) for name in _DROPPING)
+    return f"{kind} {settings}{' in training' if dropping and module.training else ''}"
+
+
+def _is_simple(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_simple, value)) and all(map(_is_simple, value.values()))
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_simple, value))
+    return value is None or isinstance(value, _SIMPLE)
+
+
+def _unusual(module: nn.Module) -> Iterator[str]:
+    """What no network has that was just loaded from its files, a line each."""
+    own = vars(module)
+    freeu = {name: own[name] for name in _FREEU if own.get(name) is not None}
+    if freeu:
+        yield f"FreeU {freeu}"
+    if _tuner(module):
+        active = _active(module)
+        scales = {name: module.scaling[name] for name in active if hasattr(module, "scaling")}
+        yield f"adapters {active} {scales} merged {list(module.merged_adapters)}"
+    processor = own.get("processor")
+    if processor is not None and not _is_plain(processor):
+        yield f"{_name(type(processor))} {_state(vars(processor))}"
+    yield from _replaced(module)
+
+
+def _is_plain(processor: object) -> bool:
+    kind = type(processor)
+    return kind.__module__.startswith("featurekit.") or (
+        kind.__module__.startswith("diffusers.") and kind.__name__.startswith(_PLAIN)
+    )
+
+
+def _state(own: Mapping[str, object]) -> dict[str, object]:
+    """What an object remembers, numbers by their hash and other objects by their kind."""
+    found: dict[str, object] = {}
+    for name, value in sorted(own.items()):
+        if isinstance(value, Tensor):
+            found[name] = f"{value.dtype} {tuple(value.shape)} {_digest(value)}"
+        else:
+            found[name] = value if _is_simple(value) else _name(type(value))
+    return found
+
+
+def _replaced(module: nn.Module) -> Iterator[str]:
+    """Forwards of others and caches of diffusers."""
+    own = vars(module)
+    registry = own.get("_diffusers_hook")
+    for name, hook in getattr(registry, "hooks", {}).items():
+        if getattr(hook, "_is_stateful", False):
+            yield f"cache {name}"
+    if "forward" in own and registry is None and "_hf_hook" not in own:
+        yield f"forward {_name(own['forward'])}"
+
+
+def _name(thing: Any) -> str:  # noqa: ANN401
+    """Module and name of a class or callable, equal in every process."""
+    named = thing if hasattr(thing, "__qualname__") else getattr(thing, "func", type(thing))
+    return f"{named.__module__}.{getattr(named, '__qualname__', type(named).__qualname__)}"
+
+
+def _sums(tensors: Mapping[str, Tensor]) -> dict[str, Sum]:
+    """Add up each tensor's bytes as whole numbers, which is exact and the same on every device."""
+    found: dict[torch.device, dict[str, Tensor]] = {}
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if not tensor.is_meta:
+                found.setdefault(tensor.device, {})[name] = _summed(tensor)
+    told: dict[str, list[int]] = {}
+    for sums in found.values():  # one transfer from each device
+        told.update(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
+    return {
+        name: (str(tensor.dtype), tuple(tensor.shape), tuple(told.get(name, ())))
+        for name, tensor in tensors.items()
+    }
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    """Two sums (2) of the numbers of a tensor: of its columns and of its rows, each weighted."""
+    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    if flat.numel() % 8 or flat.storage_offset() % 8:
+        flat = nn.functional.pad(flat, (0, -flat.numel() % 8)).clone()
+    words = flat.view(torch.int64)
+    columns = 1 << (words.numel().bit_length() // 2)
+    words = nn.functional.pad(words, (0, -words.numel() % columns)).view(-1, columns)
+    return torch.stack([_weighted(words.sum(0)), _weighted(words.sum(1))])
+
+
+def _weighted(numbers: Tensor) -> Tensor:
+    places = torch.arange(1, len(numbers) + 1, device=numbers.device)
+    return (numbers * (places * _ODD | 1)).sum()
+
+
+def _digest(tensor: Tensor) -> str:
+    if tensor.is_meta:
+        return "without numbers"
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return sha256(flat.numpy()).hexdigest()
