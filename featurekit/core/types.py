@@ -21,8 +21,16 @@ Progress: TypeAlias = Callable[[int, int], None]
 """``(done, total)``, called after each unit of long work."""
 
 
+Say: TypeAlias = Callable[[str], None]
+"""Told one line for a person: what work will cost, what was found, how to go on."""
+
+
 def silent(done: int, total: int) -> None:
     """Report progress to nobody."""
+
+
+def unsaid(line: str) -> None:
+    """Say a line to nobody."""
 
 
 class Stop(Enum):
@@ -137,6 +145,7 @@ class Job:
     seed: int
     out: Path  # existing, writable folder
     stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
+    say: Say = unsaid  # tells the person a line now; run.json keeps it among its notes
 
 
 @dataclass(frozen=True)
