@@ -13,6 +13,7 @@ from torch import Tensor
 
 from featurekit import backbones
 from featurekit.cli.options import InvertOptions
+from featurekit.cli.progress_bars import say
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.metrics import psnr
@@ -23,10 +24,11 @@ from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import METHODS, Trajectory
 from featurekit.diffusion.trajectory_file import save_trajectory
 from featurekit.images.coordinates import crop
-from featurekit.images.io import load_image, write_image
+from featurekit.images.io import load_image, write_image, write_json
 from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.overrides import check_seed, fill
-from featurekit.pipeline.run import Stage, recorded, timed_stages, versions
+from featurekit.pipeline.run import RECORD, recorded, versions
+from featurekit.pipeline.stages import Stages, timed_stages
 
 ALONE = ("ddim", "anderson")  # methods that come back from the noise alone, without residuals
 MAGNIFIED = 10  # times that the picture of the difference shows it
@@ -75,7 +77,11 @@ def main(words: Sequence[str]) -> int:
         "metrics": {},
         "outputs": {},
     }
-    with recorded(record, out), timed_stages(record["stages"]) as stage:
+
+    def keep() -> None:
+        write_json(record, out / RECORD)
+
+    with recorded(record, out), timed_stages(record, say=say, keep=keep) as stage:
         with stage("load the backbone"):
             backbone = backbones.load(options.backbone, options.device, options.dtype)
         record["weights"] = dict(backbone.weights)
@@ -99,7 +105,7 @@ def _checked(options: InvertOptions) -> InvertOptions:
 
 @torch.no_grad()
 def _round_trip(
-    backbone: Backbone, picture: Tensor, options: InvertOptions, stage: Stage
+    backbone: Backbone, picture: Tensor, options: InvertOptions, stage: Stages
 ) -> RoundTrip:
     schedule = Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
     predict, calls = _counting(backbone.predictor(backbone.embed(options.prompt), options.guidance))

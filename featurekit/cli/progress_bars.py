@@ -1,18 +1,23 @@
-"""How far long work is, on the terminal."""
+"""How far long work is: a bar on a terminal, lines elsewhere; all of it on stderr."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from contextlib import contextmanager, suppress
 
 from featurekit.core.types import Progress
+from featurekit.pipeline.stages import timed_stages
+
+
+def say(line: str) -> None:
+    """Write a line for a person to stderr; one that nobody can read is no reason to stop."""
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:
-    """Show a bar on stderr where that is a terminal, nothing elsewhere.
+    """Show a bar on stderr where that is a terminal, a line at its ends elsewhere.
 
     Args:
         title: what is done.
@@ -20,10 +25,5 @@ def bar(title: str) -> Iterator[Progress]:
     Yields:
         What is to be told how far it is.
     """
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    with timed_stages({}, say=say) as stages, stages(title) as progress:
+        yield progress

@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from featurekit.core.atomic import is_of_a_place, unusable
 from featurekit.core.errors import FeatureKitError, FeatureKitWarning
+from featurekit.core.interrupts import INTERRUPTED, answered
 from featurekit.pipeline.registry import resolve
 
-DONE, MISTAKE, INTERRUPTED = 0, 2, 130
+DONE, MISTAKE = 0, 2
 HELP = ("-h", "--help")
 
 # how torch's threads wait for each other: awake for some microseconds, which most of their waits
@@ -105,23 +107,34 @@ def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
     try:
-        with _plain_warnings():
+        with answered(), _plain_warnings():
             code = _dispatch([word for word in given if word != "--debug"])
             sys.stdout.flush()
     except (FeatureKitError, KeyboardInterrupt) as error:
         if debug:
             raise
-        if _is_of_an_interrupt(error):
-            return _complain("interrupted", INTERRUPTED)
+        interrupt = _interrupt_behind(error)
+        if interrupt is not None:
+            said = " ".join(str(interrupt).split())
+            return _complain(f"interrupted{' ' * bool(said)}{said}", INTERRUPTED)
         return _complain(" ".join(str(error).split()), MISTAKE)
     except OSError as error:
-        if debug or error.filename is not None:  # a file of ours is an OutputError; stdout has none
+        if debug:
             raise
-        _drop_stdout()
-        if isinstance(error, BrokenPipeError):  # somebody's ``head`` has seen enough
-            return DONE
-        return _complain(f"the terminal's output must be writable, but {error.strerror}", MISTAKE)
+        return _refused(error)
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Word what the operating system refused: a path that the user named, or our own output."""
+    if is_of_a_place(error):
+        return _complain(str(unusable(error)), MISTAKE)
+    if error.filename is not None:  # a file that should be there is not: a mistake of ours
+        raise error
+    _drop_stdout()
+    if isinstance(error, BrokenPipeError):  # somebody's ``head`` has seen enough
+        return DONE
+    return _complain(f"the terminal's output must be writable, but {error.strerror}", MISTAKE)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -204,15 +217,15 @@ def _complete(words: list[str]) -> int:
     return DONE
 
 
-def _is_of_an_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C began it: a library stopped half way in its import can fail over itself."""
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that began it: a library stopped half way in its import can fail over itself."""
     seen: set[int] = set()  # an error raised anew from its own wrapper leads back to itself
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt):
-            return True
+            return error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def _complain(sentence: str, code: int) -> int:

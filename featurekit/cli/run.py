@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from featurekit.cli.progress_bars import say
 from featurekit.core.atomic import unwritable
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import (
@@ -127,7 +128,7 @@ def _job(cfg: DictConfig) -> int:
         cfg.out = str(Path(settings.sweep.dir) / settings.sweep.subdir)
     run = resolve("featurekit.pipeline.run:run")  # deferred: it imports torch
     try:
-        record = run(cfg)
+        record = run(cfg, say=say)
     except Exception as error:
         raise _Escape(error) from error
     try:

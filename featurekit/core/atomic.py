@@ -21,7 +21,11 @@ _ADVICE = {
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "choose a path whose links lead somewhere",
 }
+_OF_A_PLACE = _ADVICE.keys() - {errno.ENOENT, errno.EEXIST}  # never a mistake of the program's own
+_SHOWN_LETTERS = 120  # of a path, at its beginning and its end
 
 
 @contextmanager
@@ -114,6 +118,25 @@ def make_folder(path: Path | str) -> Path:
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def is_of_a_place(error: OSError) -> bool:
+    """Tell whether the system refused a path for what it is: its name, its rights, its disk."""
+    return error.filename is not None and error.errno in _OF_A_PLACE
+
+
+def unusable(error: OSError) -> OutputError:
+    """Word the error for a file or folder, of whatever use, that the operating system refused.
+
+    Args:
+        error: names its path.
+    """
+    path = str(error.filename)
+    if len(path) > 2 * _SHOWN_LETTERS:
+        path = f"{path[:_SHOWN_LETTERS]}...{path[-_SHOWN_LETTERS:]}"
+    reason = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0, "choose another place")
+    return OutputError(f"a file or folder must be usable, but {path!r} is not: {reason}; {advice}")
 
 
 def unwritable(path: Path | str, error: OSError) -> OutputError:

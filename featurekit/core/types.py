@@ -23,8 +23,16 @@ Progress: TypeAlias = Callable[[int, int], None]
 """``(done, total)``, called after each unit of long work."""
 
 
+Say: TypeAlias = Callable[[str], None]
+"""Told one line for a person: what work will cost, what was found, how to go on."""
+
+
 def silent(done: int, total: int) -> None:
     """Report progress to nobody."""
+
+
+def unsaid(line: str) -> None:
+    """Say a line to nobody."""
 
 
 class Stop(Enum):
@@ -140,6 +148,7 @@ class Job:
     out: Path  # existing, writable folder
     stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
     cache: Cache = NO_CACHE  # keeps what took long for the next run
+    say: Say = unsaid  # tells the person a line now; run.json keeps it among its notes
 
 
 @dataclass(frozen=True)

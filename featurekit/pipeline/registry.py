@@ -25,6 +25,9 @@ class Plugin:
     presets: str | None = None  # "pkg://package" of a folder that holds experiment/*.yaml
     benches: Mapping[str, str] = field(default_factory=dict)  # name -> "module:callable"
     commands: Mapping[str, str] = field(default_factory=dict)  # likewise: featurekit NAME ...
+    # "module:callable", called before the weights are loaded with a Job whose backbone is None, and
+    # the name or folder that ``describe_backbone`` takes; raises what can be refused by then
+    check: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """One run: a backbone, a plugin and a configuration become a folder of results with its record."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -10,42 +10,42 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from featurekit import backbones
 from featurekit.core.atomic import make_folder
 from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
-from featurekit.core.types import Job, Result, silent
-from featurekit.core.types import Progress as Report
+from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.types import Job, Progress, Result, Say, silent, unsaid
 from featurekit.images.io import plain, write_json
 from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.pipeline.overrides import check_seed, explain
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve
+from featurekit.pipeline.stages import Stages, timed_stages
 
 RECORD = "run.json"
 PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
 
-Stage = Callable[[str], AbstractContextManager[Report]]
 
-
-def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
+def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> dict[str, Any]:
     """Run the task of one plugin and write its results into ``cfg.out``.
 
-    The folder gets a ``run.json`` at once, with the status ``running``; it ends as ``done``,
-    ``failed`` (with the error) or ``interrupted``. Each file in it is replaced as a whole, so a
-    run into a folder that has results never leaves half of one.
+    The folder gets a ``run.json`` at once, with the status ``running`` and the stage that runs; it
+    ends as ``done``, ``failed`` (with the error) or ``interrupted``. Each file in it is replaced as
+    a whole, so a run into a folder that has results never leaves half of one.
 
     Args:
         cfg: from ``compose`` or from ``featurekit run``.
         progress: told ``(0, 1)`` as each stage begins, and whatever a stage reports; what it raises
             ends the run as an error of the run would.
+        say: where there is no terminal with bars, told a line as each stage begins and ends, and
+            what the plugin says to a person, such as what the work will cost.
 
     Returns:
         The record that was written: plugin, task, status, stop, config, seed, versions, weights,
-        stages with seconds, metrics, outputs with paths relative to ``cfg.out``, inputs that were
-        skipped, how the timesteps of its runs were chosen, and summary.
+        stages with seconds, what was said as notes, metrics, outputs with paths relative to
+        ``cfg.out``, inputs that were skipped, how the timesteps of its runs were chosen, and
+        summary.
 
     Raises:
         OutputError: the folder cannot be made or written.
@@ -54,6 +54,7 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
         UnknownNameError: the plugin, its task or the backbone does not exist.
         PluginError: the plugin is broken or answers with something else than a ``Result``.
         FeatureKitError: whatever the plugin refuses.
+        KeyboardInterrupt: after Ctrl-C; its text says in which stage, and how to go on.
     """
     config = resolved(cfg)
     check_seed(config["seed"])
@@ -61,9 +62,22 @@ def run(cfg: DictConfig, *, progress: Report = silent) -> dict[str, Any]:
     _check_apart(config["image"], config["out"])
     out = make_folder(config["out"])
     record = _new_record(plugin, task, config)
-    with recorded(record, out), timed_stages(record["stages"], progress) as stage:
-        _perform(record, plugin, cfg, out, stage)
+
+    def keep() -> None:
+        write_json(record, out / RECORD)
+
+    with (
+        tells_how_to_go_on(lambda: _how_to_begin_again(record)),
+        recorded(record, out),
+        timed_stages(record, heard=progress, say=say, keep=keep) as stages,
+    ):
+        _perform(record, plugin, cfg, out, stages)
     return record
+
+
+def _how_to_begin_again(record: Mapping[str, Any]) -> str:
+    stage = f"in the stage {record['stage']!r}; " if record["stage"] else ""
+    return f"{stage}the same command begins again"
 
 
 @contextmanager
@@ -158,7 +172,9 @@ def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[st
         "seed": config["seed"],
         "versions": versions(),
         "weights": {},
+        "stage": None,
         "stages": [],
+        "notes": [],
         "metrics": {},
         "outputs": {},
         "skipped": [],
@@ -174,7 +190,7 @@ def _version(package: str) -> str | None:
 
 
 def _perform(
-    record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path, stage: Stage
+    record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path, stages: Stages
 ) -> None:
     """Do the work between the first record and the last, and enter its results."""
     try:
@@ -183,25 +199,32 @@ def _perform(
         raise explain(error) from error
     if not isinstance(settings, plugin.schema):
         raise ConfigError(f"the plugin must be chosen by plugin={plugin.name}, got plugin.name=")
-    with stage("load the backbone"):
+
+    def say(line: str) -> None:
+        record["notes"].append(line)
+        stages.say(line)
+
+    job = Job(
+        backbone=None,
+        settings=settings,
+        task=record["task"],
+        image=cfg.image,
+        prompt=cfg.prompt,
+        seed=cfg.seed,
+        out=out,
+        stage=stages.stage,
+        cache=cache_at(cfg.cache),
+        say=say,
+    )
+    if plugin.check is not None:
+        resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, _source(cfg))
+    with stages("load the backbone"):
         backbone = backbones.load(
             cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
         )
     record["weights"] = dict(backbone.weights)
     pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
-    result = pipeline(
-        Job(
-            backbone=backbone,
-            settings=settings,
-            task=record["task"],
-            image=cfg.image,
-            prompt=cfg.prompt,
-            seed=cfg.seed,
-            out=out,
-            stage=stage,
-            cache=cache_at(cfg.cache),
-        )
-    )
+    result = pipeline(replace(job, backbone=backbone))
     if not isinstance(result, Result):
         raise PluginError(
             f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
@@ -216,39 +239,14 @@ def _perform(
     }
 
 
+def _source(cfg: DictConfig) -> str:
+    """What ``describe_backbone`` describes the backbone by, without its weights."""
+    source = cfg.backbone.source
+    return str(source) if source and Path(source).expanduser().is_dir() else str(cfg.backbone.name)
+
+
 def _inside(path: Path, out: Path) -> str:
     try:
         return path.resolve(strict=True).relative_to(out.resolve()).as_posix()
     except (OSError, ValueError) as error:
         raise PluginError(f"an output must be a file inside {out}, got {path}") from error
-
-
-@contextmanager
-def timed_stages(finished: list[dict[str, Any]], heard: Report = silent) -> Iterator[Stage]:
-    """Give the factory of stages; on a terminal each shows a bar, elsewhere none does.
-
-    Args:
-        finished: gets the name and the seconds of each stage as it ends.
-        heard: told what a stage reports.
-    """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        @contextmanager
-        def stage(name: str) -> Iterator[Report]:
-            started = time.perf_counter()
-            bar = bars.add_task(name, total=None)
-
-            def report(done: int, total: int) -> None:
-                bars.update(bar, completed=done, total=total)
-                heard(done, total)
-
-            try:
-                heard(0, 1)
-                yield report
-            finally:
-                finished.append({"name": name, "seconds": round(time.perf_counter() - started, 3)})
-                bars.update(bar, completed=1, total=1)
-
-        yield stage

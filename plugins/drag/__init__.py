@@ -10,6 +10,7 @@ PLUGIN = Plugin(
     schema=DragConfig,
     tasks=("edit", "evaluate"),
     target="featurekit_drag.tasks.edit:run",
+    check="featurekit_drag.checks:check",
     presets="pkg://featurekit_drag.conf",
     benches={
         "drag-scenes": "featurekit_drag.tasks.evaluate:bench",

@@ -22,6 +22,8 @@ class DragConfig(PluginConfig):
     # rows [x0, y0, x1, y1], image px; Any, because a list of lists of float takes no whole number
     points: list[Any] = field(default_factory=list)
     mask: str | None = None  # picture, white may change; none: everything may move
+    # what the longer side of the part that is worked on has at most; 0: every picture as it is
+    side_px: int = 768
     scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
 
@@ -70,6 +72,7 @@ RANGES = {  # lowest and highest value that makes sense
     "strength": (1e-3, 1.0),
     "guidance": (1.0, 50.0),
     "feather_px": (0, 512),
+    "side_px": (0, 100_000),
     "animation_frames": (0, 64),
     "lora_steps": (0, 100_000),
     "lora_rank": (1, 1024),

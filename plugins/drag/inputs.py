@@ -55,6 +55,12 @@ def from_move(move: Move, *, size: int, seed: int) -> Subject:
     return Subject(request, f"{move.kind}: {move.name}", truth, changed)
 
 
+def is_own(job: Job) -> bool:
+    """Whether a picture of the user's own is to be dragged, or named in part."""
+    settings: DragConfig = job.settings
+    return job.image is not None or bool(settings.points) or settings.mask is not None
+
+
 def native_size(backbone: Backbone) -> int:
     """Side in px of a square image of the size that a backbone was trained on."""
     return min(backbone.sample_size) * backbone.stride
@@ -63,7 +69,7 @@ def native_size(backbone: Backbone) -> int:
 def subject_of(job: Job) -> Subject:
     """The user's picture if there is one, else the bundled scene ``plugin.scene``."""
     settings: DragConfig = job.settings
-    if job.image is not None or settings.points or settings.mask is not None:
+    if is_own(job):
         return from_picture(job)
     move = held_out_moves(settings.scene + 1, deforms=False)[settings.scene]
     subject = from_move(move, size=native_size(job.backbone), seed=job.seed)

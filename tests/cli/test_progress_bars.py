@@ -1,4 +1,4 @@
-"""The bar of long work: on a terminal how far it is, elsewhere nothing."""
+"""The bar of long work: on a terminal how far it is, elsewhere a line at each end."""
 
 from featurekit.cli.progress_bars import bar
 
@@ -19,8 +19,8 @@ def test_a_terminal_is_told_how_far_it_is(monkeypatch, capfd):
     assert "3/3" in err
 
 
-def test_elsewhere_nothing_is_written(monkeypatch, capfd):
+def test_elsewhere_a_line_stands_at_each_end(monkeypatch, capfd):
     monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     work()
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "storing ...\nstoring: 0.0 s\n")

@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 from specimen import SPEC
+from spoken import sentence
 
 from featurekit.cli.router import AWAKE, COMMANDS, main
 
@@ -15,8 +16,7 @@ from featurekit.cli.router import AWAKE, COMMANDS, main
 def one_sentence(capfd):
     out, err = capfd.readouterr()
     assert out == ""
-    assert re.fullmatch(r"featurekit: .+\n", err), err
-    return err
+    return sentence(err)
 
 
 def test_help_lists_every_command_and_each_exists(capsys):

@@ -10,8 +10,10 @@ import time
 
 import pytest
 from interrupts import hear
+from spoken import sentence
 
 from featurekit.cli.router import main
+from featurekit.core.interrupts import ANSWER
 
 RUN = ["run", "plugin=blur", "backbone=random"]
 
@@ -127,8 +129,12 @@ def test_ctrl_c_in_the_work_ends_with_130_and_a_record(desk):
     child = started(desk, *RUN, "task=wait", "out=x", wait_for=desk / "x" / "waiting")
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
-    assert (child.returncode, out, err) == (130, "", "featurekit: interrupted\n")
-    assert json.loads((desk / "x/run.json").read_text())["status"] == "interrupted"
+    assert (child.returncode, out) == (130, "")
+    *_, answer, last = err.splitlines()
+    assert answer == ANSWER
+    assert last == ("featurekit: interrupted in the stage 'wait'; the same command begins again")
+    record = json.loads((desk / "x/run.json").read_text())
+    assert (record["status"], record["stage"]) == ("interrupted", "wait")
     assert files_of(desk / "x") == ["run.json", "waiting"]
 
 
@@ -140,7 +146,8 @@ def test_ctrl_c_while_plugins_are_imported_ends_with_130(desk, third_party):
     child = started(desk, "run", "plugin=slow", wait_for=desk / "began")
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
-    assert (child.returncode, out, err) == (130, "", "featurekit: interrupted\n")
+    assert (child.returncode, out) == (130, "")
+    assert err == f"{ANSWER}\nfeaturekit: interrupted\n"
 
 
 def test_ctrl_c_that_a_half_imported_library_turns_into_its_own_error_ends_with_130(
@@ -173,7 +180,8 @@ def test_a_full_terminal_is_not_blamed_on_a_folder_and_leaves_the_results_whole(
             cwd=desk, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert result.returncode == 2
-    assert re.fullmatch(r"featurekit: the terminal's output must be writable, .+\n", result.stderr)
+    said = sentence(result.stderr)
+    assert re.fullmatch(r"featurekit: the terminal's output must be writable, .+\n", said)
     assert json.loads((desk / "x/run.json").read_text())["status"] == "done"
 
 
@@ -186,7 +194,8 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_there(desk):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16)),
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (2, "")
-    assert re.fullmatch(r"featurekit: .*big\.safetensors'.*too large.*\n", result.stderr)
+    said = sentence(result.stderr)
+    assert re.fullmatch(r"featurekit: .*big\.safetensors'.*too large.*\n", said)
     assert (desk / "x" / "big.safetensors").read_text() == "earlier"
     record = json.loads((desk / "x/run.json").read_text())
     assert record["status"] == "failed"

@@ -53,14 +53,58 @@ def test_progress_is_told_as_each_stage_begins_and_what_a_stage_reports(blur):
     assert told == [(0, 1), (0, 1), (1, 1)]  # the backbone, the plugin's stage, its report
 
 
+def test_lines_are_said_as_stages_begin_and_end_and_what_a_plugin_says_is_kept(
+    third_party, tmp_path
+):
+    package = third_party()
+    (package / "pipeline.py").write_text(
+        "import json\n"
+        "from featurekit.core.types import Result\n"
+        "def run(job):\n"
+        "    job.say('this takes 2 min')\n"
+        "    with job.stage('smear'):\n"
+        "        stage = json.loads((job.out / 'run.json').read_text())['stage']\n"
+        "    return Result(stage, {}, {})\n"
+    )
+    said = []
+    record = run(
+        compose(["plugin=blur", "backbone=random", f"out={tmp_path}/out"]), say=said.append
+    )
+    assert [line.partition(":")[0] for line in said] == [
+        "load the backbone ...", "load the backbone", "this takes 2 min", "smear ...", "smear",
+    ]  # fmt: skip
+    assert (record["stop"], record["stage"], record["notes"]) == (
+        "smear",
+        None,
+        ["this takes 2 min"],
+    )
+
+
+def test_a_plugins_check_comes_before_the_weights(third_party, tmp_path):
+    spec = specimen.SPEC.replace("presets=", 'check="{package}.pipeline:check", presets=')
+    package = third_party(spec=spec)
+    (package / "pipeline.py").write_text(
+        "from featurekit.plugin import PointsError\n"
+        "def check(job, source):\n"
+        "    raise PointsError(f'{job.task} {job.backbone} {job.settings.radius} {source}')\n"
+    )
+    with pytest.raises(PointsError, match=r"^smear None 2\.0 random$"):
+        run(compose(["plugin=blur", "backbone=random", "plugin.radius=2", f"out={tmp_path}/out"]))
+    assert record_in(tmp_path / "out")["stages"] == []
+    words = ["plugin=blur", "backbone=sd15", f"backbone.source={tmp_path}", f"out={tmp_path}/out"]
+    with pytest.raises(PointsError, match=f"^smear None 4.0 {tmp_path}$"):
+        run(compose(words))
+
+
 def test_what_progress_raises_ends_the_run(blur, tmp_path):
     def stop(done, total):
         if done:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^in the stage 'smear'; the same command begins"):
         run(blur(), progress=stop)
     record = record_in(tmp_path / "out")
+    assert record["stage"] == "smear"
     assert (record["status"], record["outputs"]) == ("interrupted", {})
     assert [stage["name"] for stage in record["stages"]] == ["load the backbone", "smear"]
 

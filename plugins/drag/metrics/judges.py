@@ -96,10 +96,12 @@ class Judge:
         """One record per drag: where the handle is now by both judges, and whether it arrived.
 
         ``reached_px`` and ``final_px_error`` are the means of both judges; a handle arrived when
-        both see it within one latent cell of its target.
+        both see it within one latent cell of its target, with more than half of the way behind it:
+        a short drag would else have arrived before it begins.
         """
         found = self.find(edit)
         errors = self._apart(found)
+        near = (self.points.lengths / 2).clamp(max=self.backbone.stride)
         rows = []
         for i in range(len(self.points.handles)):
             seen = torch.stack([found[name][i] for name in JUDGES])
@@ -110,7 +112,7 @@ class Judge:
                     "target": self.points.targets[i].tolist(),
                     "reached_px": seen.mean(dim=0).tolist(),
                     "final_px_error": float(apart.mean()),
-                    "reached": bool((apart <= self.backbone.stride).all()),
+                    "reached": bool((apart <= near[i]).all()),
                     "judges": {name: found[name][i].tolist() for name in JUDGES},
                 }
             )

@@ -1,26 +1,28 @@
 """``featurekit run plugin=drag``: from a job to pictures, figures and a sentence."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from featurekit.core.errors import UnknownNameError
-from featurekit.core.types import Job, Result, Stop
+from featurekit.core.types import Job, Result
 from featurekit.images.io import write_gif, write_image
-from featurekit.images.pictures import animation_frames, before_after
-from featurekit_drag.engine.dragdiffusion import Edit
-from featurekit_drag.inputs import Subject, subject_of
+from featurekit.images.pictures import before_after
+from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
+from featurekit_drag.config import DragConfig
+from featurekit_drag.cost import cost_of, measured_call
+from featurekit_drag.engine.dragdiffusion import Drag, Edit
+from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
+from featurekit_drag.tasks.animation import animation
 from featurekit_drag.tasks.evaluate import evaluate
 from featurekit_drag.tasks.setup import drag_of, judge_of
+from featurekit_drag.tasks.summary import ended, summary
+from featurekit_drag.working_size import Work, work_on
 
 FRAME_MS = 250
 LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins again
-ADVICE = {
-    Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
-    Stop.DIVERGED: "lower plugin.learning_rate",
-    Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
-    "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
-}
 
 
 def run(job: Job) -> Result:
@@ -37,35 +39,80 @@ def run(job: Job) -> Result:
 
 def edit(job: Job) -> Result:
     """Drag one image, or the bundled scene, and show and measure what became of it."""
-    drag, subject = drag_of(job), subject_of(job)
-    done = drag(subject.request, stage=job.stage)
+    config: DragConfig = job.settings
+    drag, work = drag_of(job), work_on(subject_of(job), config.side_px)
+    unknown = _unknown(job, work)
+    _tell(job, work, drag, unknown)
+    done = _pasted(drag(work.part.request, stage=job.stage), work, drag)
     with job.stage("judging") as progress:
-        judge = judge_of(job, subject)
-        points = judge.report(done.image)
-        table = scores(done.image, subject, judge)
+        judge = judge_of(job, work.part)
+        dragged = work.seen(done.image)
+        points = work.points_report(judge.report(dragged))
+        table = work.scores_report(scores(dragged, work.part, judge))
         progress(1, 1)
+    subject = work.full
     metrics = {
         "points": points,
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
         "mask": "everything may move" if subject.request.mask is None else "given",
+        "ended": done.dragged.stop.name.lower(),
+        "arrived": sum(point["reached"] for point in points),
         "updates": len(done.dragged.trace),
         "loss": list(done.dragged.trace),
         "lora_loss": list(done.lora_losses),
+        "work": work.record(),
     }
     if subject.truth is not None:
         metrics["truth"] = {name: row for name, row in table.items() if name not in CONTROLS}
     return Result(
-        stop=done.dragged.stop.value,
+        stop=ended(done.dragged.stop, points),
         metrics=metrics,
-        outputs=_pictures(job, subject, done, points),
-        summary=_summary(subject, done, points),
+        outputs=_pictures(job, work, done, points),
+        summary=summary(subject, done, points, table, unknown),
         schedule=drag.schedule.told,
     )
 
 
-def _pictures(
-    job: Job, subject: Subject, done: Edit, points: list[dict[str, Any]]
-) -> dict[str, Path]:
+def _unknown(job: Job, work: Work) -> str:
+    """What to say where the embedded model meets a picture unlike those of its training."""
+    if job.backbone.name != "embedded" or not is_own(job):
+        return ""
+    error = denoising_error(job.backbone, work.part.request.image)
+    if error < EMBEDDED_KNOWS:
+        return ""
+    return (
+        f"the embedded model knows simple painted scenes and does not know this picture (it misses "
+        f"{error:.0%} of the noise in it, of its own scenes 3% to 12%); for photographs use "
+        f"backbone=sd15, sd21 or sdxl"
+    )
+
+
+def _tell(job: Job, work: Work, drag: Drag, unknown: str) -> None:
+    """Say before the work what is done to the picture, and what that costs."""
+    call = measured_call(job.backbone, work.part.request.image)
+    cost = cost_of(call, job.backbone, drag.settings, drag.lora)
+    for line in (work.told(job.backbone), unknown, str(cost)):
+        if line:
+            job.say(line)
+
+
+def _pasted(done: Edit, work: Work, drag: Drag) -> Edit:
+    """Bring every picture of an edit back to full size, and the tracker's points with them."""
+    if work.is_whole:
+        return done
+    frames = tuple(
+        replace(
+            frame,
+            image=work.pasted(frame.image, drag.settings),
+            handles=work.window.points_to_picture(frame.handles),
+        )
+        for frame in done.frames
+    )
+    return replace(done, image=work.pasted(done.image, drag.settings), frames=frames)
+
+
+def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) -> Mapping[str, Path]:
+    subject = work.full
     request, moves = subject.request, subject.request.points.rows
     ends = [point["reached_px"] for point in points]
     outputs = {
@@ -76,32 +123,12 @@ def _pictures(
         ),
     }
     if done.frames:
-        frames = animation_frames(
+        frames = animation(
             [request.image, *(frame.image for frame in done.frames)],
             moves,
             [request.points.handles.tolist(), *(s.handles.tolist() for s in done.frames)],
+            points,
         )
         frames += frames[-1:] * LAST_FRAME_TIMES
         outputs["animation"] = write_gif(frames, job.out / "animation.gif", FRAME_MS)
     return outputs
-
-
-def _summary(subject: Subject, done: Edit, points: list[dict[str, Any]]) -> str:
-    """Say how far each handle came and, where it fell short, what to try."""
-    lengths = subject.request.points.lengths.tolist()
-    lines = [
-        f"drag {number}: {_came(point, length)}"
-        for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
-    ]
-    if subject.request.mask is None:
-        lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
-    if not all(point["reached"] for point in points):
-        lines.append(f"to try: {ADVICE[done.dragged.stop]}")
-    return "\n".join(lines)
-
-
-def _came(point: dict[str, Any], length: float) -> str:
-    left = point["final_px_error"]
-    if point["reached"]:
-        return f"reached its target, {left:.1f} px off after a move of {length:.1f} px"
-    return f"fell short, {left:.1f} px from its target, which was {length:.1f} px away"

@@ -13,7 +13,6 @@ from PIL import Image
 from rich.console import Console
 
 from featurekit.core.cache import NO_CACHE
-from featurekit.core.errors import ConfigError
 from featurekit.core.types import Job, Result
 from featurekit.images.io import image_to_pil, load_image, read_json, write_image, write_json
 from featurekit.images.marks import arrows, marked
@@ -21,6 +20,7 @@ from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 from featurekit.scenes import Move, held_out_moves
+from featurekit_drag.checks import check_bundled
 from featurekit_drag.config import DragConfig
 from featurekit_drag.inputs import from_move, native_size
 from featurekit_drag.metrics.judges import JUDGES
@@ -50,11 +50,7 @@ def evaluate(job: Job) -> Result:
         ConfigError: a picture, points or a mask are given; their truth is not known.
     """
     config: DragConfig = job.settings
-    if job.image is not None or config.points or config.mask is not None:
-        raise ConfigError(
-            "task=evaluate drags bundled scenes, whose truth is known; leave out image, "
-            "plugin.points and plugin.mask, or use task=edit"
-        )
+    check_bundled(job)
     moves = [
         (sort, move)
         for sort, deforms in SORTS.items()

@@ -24,7 +24,7 @@ from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
 from featurekit_drag.inputs import from_picture
 from featurekit_drag.metrics.judges import Judge, JudgeFeatures
-from featurekit_drag.tasks.edit import ADVICE
+from featurekit_drag.tasks.summary import ADVICE
 
 WIDTH, HEIGHT = 97, 61
 SMALL = [
@@ -37,6 +37,7 @@ SMALL = [
     "plugin.lora_batch=1",
     "plugin.animation_frames=2",
     "cache=none",
+    "plugin.side_px=0",
 ]
 POINTS = "plugin.points=[[20,30,41,30],[30.5,40,30.5,22]]"
 BOX, FEATHER = (10, 16, 60, 50), 3
@@ -107,7 +108,10 @@ def test_the_record_on_disk_is_the_one_that_is_returned(bundled):
     record, out = bundled
     assert json.loads((out / "run.json").read_text()) == record
     assert (record["plugin"], record["task"], record["status"]) == ("drag", "edit", "done")
-    assert record["stop"] == "the allowed number of updates is used up"
+    came = "the handle" if record["metrics"]["points"][0]["reached"] else "no handle"
+    why = "the allowed number of updates is used up"
+    assert record["stop"] == f"by the judges {came} arrived; {why}"
+    assert record["metrics"]["ended"] == "max_updates"
 
 
 def test_every_stage_is_timed_in_order(bundled, own):
@@ -283,7 +287,9 @@ def test_a_mistake_is_one_sentence_before_any_stage_of_the_method(
     assert "\n" not in str(refusal.value)
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["status"] == "failed"
-    assert [stage["name"] for stage in record["stages"]] == STAGES[:1]
+    by_the_model = any(name in message for name in ("self-attentions", "strength", "999"))
+    loaded = STAGES[:1] if by_the_model else []  # all else is refused before weights are read
+    assert [stage["name"] for stage in record["stages"]] == loaded
 
 
 def test_equal_runs_write_equal_pictures(own, photo, tmp_path):

@@ -1,0 +1,95 @@
+"""What can be refused of a drag before the weights of a backbone are loaded."""
+
+from contextlib import suppress
+
+from featurekit.backbones import describe_backbone
+from featurekit.core.errors import ConfigError, FeatureKitError, PointsError, UnknownNameError
+from featurekit.core.types import Job, Tap
+from featurekit_drag.config import DragConfig, settings_of
+from featurekit_drag.engine.masks import check_mask, latent_mask
+from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
+from featurekit_drag.inputs import Subject, from_picture, is_own
+from featurekit_drag.working_size import Work, work_on
+
+
+def check(job: Job, source: str) -> None:
+    """Refuse settings, points and masks that cannot work.
+
+    Args:
+        job: without a backbone.
+        source: what ``describe_backbone`` takes; a hub id, which it does not know, leaves out what
+            depends on the model.
+
+    Raises:
+        ConfigError: a setting is out of range, or the task takes no picture.
+        ImageError, MaskError, PointsError: the picture, the mask or the points cannot be used.
+        UnknownNameError: the backbone has no such tap.
+    """
+    config: DragConfig = job.settings
+    settings = settings_of(config)
+    if job.task == "evaluate":
+        check_bundled(job)
+    known: tuple[Tap, ...] = ()
+    with suppress(FeatureKitError):  # whatever it is, loading says it
+        known = describe_backbone(source)
+    taps = {tap.name: tap for tap in known}
+    for name in (config.tap, config.judge_tap) if taps else ():
+        if name not in taps:
+            raise UnknownNameError("tap", name, taps)
+    if job.task != "edit" or not is_own(job):
+        return
+    subject = from_picture(job)
+    if subject.request.mask is not None:
+        check_mask(subject.request.mask, subject.request.points)
+    if taps:
+        _check_sizes(subject, config, settings.rule, taps[config.tap].stride, known)
+
+
+def _check_sizes(
+    subject: Subject, config: DragConfig, rule: Rule, stride: int, known: tuple[Tap, ...]
+) -> None:
+    """Refuse drags that are over before they begin, and masks smaller than a cell."""
+    work = work_on(subject, config.side_px)
+    check_lengths(work, rule, stride)
+    if work.part.request.mask is not None:
+        strides = [tap.stride for tap in known if tap.network == "unet" and tap.stride]
+        latent_mask(work.part.request.mask, stride=min(strides), multiple=max(strides))
+
+
+def check_lengths(work: Work, rule: Rule, stride: int) -> None:
+    """Refuse drags all of which are over before they begin.
+
+    Args:
+        work: what is dragged, at its size.
+        rule: for the distance at which a handle has arrived.
+        stride: of the features, px of the work per cell.
+
+    Raises:
+        PointsError: no drag is longer than that.
+    """
+    shrink = work.window.shrink
+    arrived_px = rule.stop_distance * stride / UNITS_PER_CELL * shrink
+    longest = float(work.full.request.points.lengths.max())
+    if longest >= arrived_px:
+        return
+    where, advice = "", "lower plugin.stop_distance"
+    if shrink > 1:
+        where = f" where 1 px of the work is {shrink:.1f} px of the picture"
+        advice = "drag farther, paint a smaller mask or raise plugin.side_px"
+    raise PointsError(
+        f"a drag must be at least {arrived_px:.4g} px long{where}, at which a handle counts as "
+        f"arrived; the longest is {longest:.1f} px; {advice}"
+    )
+
+
+def check_bundled(job: Job) -> None:
+    """Refuse a picture of one's own where only bundled scenes are dragged.
+
+    Raises:
+        ConfigError: a picture, points or a mask are given; their truth is not known.
+    """
+    if is_own(job):
+        raise ConfigError(
+            "task=evaluate drags bundled scenes, whose truth is known; leave out image, "
+            "plugin.points and plugin.mask, or use task=edit"
+        )

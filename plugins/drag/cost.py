@@ -1,0 +1,102 @@
+"""What a drag will cost, before it is begun: measured from one call of the network at its size."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featurekit.backbones.lora import LoraRecipe
+from featurekit.diffusion.backbone import Backbone
+from featurekit.pipeline.stages import lasting
+from featurekit_drag.engine.settings import DragSettings
+from featurekit_drag.engine.unet_features import level_of
+
+# Calls of the network that each part costs, measured on the embedded model at 64 to 256 px on one
+# core: a row there and back with LoRA 2.0 to 3.1, an update, which leaves the network early and
+# goes back without gradients of weights, 1.1 to 1.7, a further row of a batch 0.5 to 0.9.
+LORA_ROW, UPDATE, FURTHER_ROW = 2.5, 1.4, 0.75
+JUDGED_ROWS = 24  # of the judge that reads features: four for the picture, the edit, each control
+# Growth of the process over what the network keeps of one row for its gradients: 1.8 to 2.2 on the
+# embedded model at 64 to 256 px, whose peak is the fit of LoRA.
+GROWTH = 2.2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """About how long a drag takes and how much memory, beside the loaded model."""
+
+    lora_s: float
+    inversion_s: float
+    updates_s: float
+    denoising_s: float
+    judging_s: float
+    bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        parts = (self.lora_s, self.inversion_s, self.updates_s, self.denoising_s, self.judging_s)
+        return sum(parts)
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        memory = f"{self.bytes / 1e6:.0f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:.1f} GB"
+        return (
+            f"by one call of the network at this size, the drag takes about "
+            f"{lasting(self.seconds)} (LoRA {lasting(self.lora_s)}, inversion "
+            f"{lasting(self.inversion_s)}, motion supervision at most {lasting(self.updates_s)}, "
+            f"denoising {lasting(self.denoising_s)}) and about {memory} beside the model"
+        )
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the network with a row of a size."""
+
+    seconds: float
+    kept_bytes: int  # for its gradients
+
+
+def measured_call(backbone: Backbone, image: Tensor) -> Call:
+    """Call the network on the latent of an image (1 3 h w) twice, the second time with a clock."""
+    with torch.no_grad():
+        latent = backbone.encode(image)
+    predict, t = backbone.predictor(backbone.embed("")), len(backbone.noise.alpha_bars) // 2
+    kept: dict[int, int] = {}
+    own = {one.untyped_storage().data_ptr() for one in backbone.unet.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
+        float(predict(latent.clone().requires_grad_(True), t).detach().sum())
+    with torch.no_grad():  # the first touch of memory is slow
+        began = time.perf_counter()
+        float(predict(latent, t).sum())  # waits for whatever device it is
+        return Call(time.perf_counter() - began, sum(kept.values()))
+
+
+def cost_of(call: Call, backbone: Backbone, settings: DragSettings, lora: LoraRecipe) -> Cost:
+    """Add up what the parts of a drag cost in calls of the network.
+
+    Args:
+        call: at the size of the work.
+        backbone: for its schedule.
+        settings: steps, strength, updates, guidance and frames of the animation.
+        lora: its steps are all of its cost; 0 where a fitted one is at hand.
+    """
+    _, level = level_of(backbone, settings)
+    twice = 2 if settings.guidance != 1 else 1
+    rows = 2 + settings.animation_frames  # the unmoved latent and the edit, at least
+    return Cost(
+        lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
+        inversion_s=call.seconds * level * twice,
+        updates_s=call.seconds * settings.rule.updates * UPDATE * twice,
+        denoising_s=call.seconds * level * twice * (1 + (rows - 1) * FURTHER_ROW),
+        judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
+        bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else twice)),
+    )

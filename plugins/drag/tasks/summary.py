@@ -1,0 +1,82 @@
+"""What a person is told of a drag: how far each handle came, what ended it, what to try."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from featurekit.core.types import Stop
+from featurekit_drag.engine.dragdiffusion import Edit
+from featurekit_drag.inputs import Subject
+from featurekit_drag.metrics.scores import CONTROLS
+
+ADVICE = {
+    Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
+    Stop.DIVERGED: "lower plugin.learning_rate",
+    Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
+    "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
+}
+TRACKER_ARRIVED = "the tracker saw every handle at its target"  # which the judges need not do
+NEARER_PX = 0.5  # by which a control has to beat the edit to be named
+
+
+def summary(
+    subject: Subject,
+    done: Edit,
+    points: Sequence[Mapping[str, Any]],
+    table: Mapping[str, Mapping[str, Any]],
+    unknown: str = "",
+) -> str:
+    """Say how far each handle came by the judges and, where it fell short, what to try.
+
+    Args:
+        subject: the picture, and what was asked.
+        done: what the engine made of it.
+        points: the judges' report, px of the picture.
+        table: ``scores`` of the edit and its controls, likewise.
+        unknown: what is to be said where the model does not know such pictures.
+    """
+    lengths = subject.request.points.lengths.tolist()
+    lines = [
+        f"drag {number}: {_came(point, length)}"
+        for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
+    ]
+    if subject.request.mask is None:
+        lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
+    lines += _beaten(table)
+    if unknown:
+        lines.append(unknown)
+    elif not all(point["reached"] for point in points):
+        lines.append(f"to try: {ADVICE[done.dragged.stop]}")
+    return "\n".join(lines)
+
+
+def ended(stop: Stop, points: Sequence[Mapping[str, Any]]) -> str:
+    """Say why the updates ended, and by the judges how many handles arrived."""
+    why = TRACKER_ARRIVED if stop is Stop.REACHED else stop.value
+    came = sum(point["reached"] for point in points)
+    total = len(points)
+    many = {0: "no handle", total: "every handle" if total > 1 else "the handle"}
+    return f"by the judges {many.get(came, f'{came} of {total} handles')} arrived; {why}"
+
+
+def _beaten(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Name the controls that came nearer than the edit, by both judges' mean."""
+    left = {name: fmean(row["error_px"].values()) for name, row in table.items()}
+    better = [
+        f"{name} ({px:.1f} px left)"
+        for name, px in left.items()
+        if name in CONTROLS and px < left["edit"] - NEARER_PX
+    ]
+    if not better:
+        return []
+    return [
+        f"without any model, by the same judges, {' and '.join(better)} came nearer than this edit "
+        f"({left['edit']:.1f} px left)"
+    ]
+
+
+def _came(point: Mapping[str, Any], length: float) -> str:
+    left = point["final_px_error"]
+    if point["reached"]:
+        return f"reached its target, {left:.1f} px off after a move of {length:.1f} px"
+    return f"fell short, {left:.1f} px from its target, which was {length:.1f} px away"

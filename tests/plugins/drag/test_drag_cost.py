@@ -1,0 +1,80 @@
+"""What a drag will cost: counted in calls of the network, one of which is measured."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from featurekit.backbones import load
+from featurekit.backbones.lora import LoraRecipe, denoising_objective
+from featurekit_drag.cost import FURTHER_ROW, LORA_ROW, UPDATE, Call, cost_of, measured_call
+from featurekit_drag.engine.settings import DragSettings, Rule
+
+SETTINGS = DragSettings(rule=Rule(updates=80), steps=50, strength=0.7, animation_frames=8)
+LORA = LoraRecipe(rank=8, steps=80, batch=4)
+CALL = Call(0.1, 10**7)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load("embedded", device="cpu")
+
+
+def test_each_part_costs_its_calls(backbone):
+    cost = cost_of(CALL, backbone, SETTINGS, LORA)
+    assert cost.lora_s == pytest.approx(0.1 * 80 * 4 * LORA_ROW)
+    assert cost.inversion_s == pytest.approx(0.1 * 35)
+    assert cost.updates_s == pytest.approx(0.1 * 80 * UPDATE)
+    assert cost.denoising_s == pytest.approx(0.1 * 35 * (1 + 9 * FURTHER_ROW))
+    assert cost.seconds > cost.lora_s + cost.inversion_s + cost.updates_s + cost.denoising_s
+
+
+def test_guidance_doubles_all_but_the_lora_which_may_be_at_hand(backbone):
+    plain = cost_of(CALL, backbone, SETTINGS, LORA)
+    guided = cost_of(CALL, backbone, replace(SETTINGS, guidance=2.0), replace(LORA, steps=0))
+    assert guided.lora_s == 0
+    assert guided.inversion_s == 2 * plain.inversion_s
+    assert guided.updates_s == 2 * plain.updates_s
+    assert guided.denoising_s == 2 * plain.denoising_s
+
+
+def test_the_line_for_a_person_has_time_and_memory(backbone):
+    line = str(cost_of(CALL, backbone, SETTINGS, LORA))
+    assert line.startswith("by one call of the network at this size, the drag takes about 2 min ")
+    assert "(LoRA 80 s, inversion 3.5 s, motion supervision at most 11 s, denoising 27 s)" in line
+    assert line.endswith("and about 88 MB beside the model")
+    large = replace(cost_of(CALL, backbone, SETTINGS, LORA), bytes=2_500_000_000)
+    assert str(large).endswith("and about 2.5 GB beside the model")
+
+
+def test_what_a_call_keeps_grows_with_the_area_and_holds_what_a_fit_of_lora_keeps(backbone):
+    small, large = (measured_call(backbone, torch.zeros(1, 3, side, side)) for side in (32, 64))
+    assert 3.5 < large.kept_bytes / small.kept_bytes < 4.5
+    assert small.seconds > 0
+    kept, own = {}, {one.untyped_storage().data_ptr() for one in backbone.unet.parameters()}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.no_grad():
+        moments = backbone.moments(torch.zeros(1, 3, 64, 64))
+    objective = denoising_objective(backbone, moments, backbone.embed(""), 4)
+    backbone.unet.requires_grad_(True)  # more than LoRA asks for
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            objective(torch.Generator().manual_seed(0))
+    finally:
+        backbone.unet.requires_grad_(False)
+    live = sum(kept.values())
+    estimate = cost_of(large, backbone, SETTINGS, LORA).bytes
+    assert 0.9 * live < estimate < 3 * live, (live, estimate)
+
+
+def test_measuring_leaves_no_gradient_and_no_random_state(backbone):
+    state = torch.random.get_rng_state()
+    measured_call(backbone, torch.zeros(1, 3, 32, 32))
+    assert all(one.grad is None for one in backbone.unet.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)
