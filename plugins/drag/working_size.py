@@ -9,9 +9,9 @@ from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window, window_around
-from featurekit_drag.engine.dragdiffusion import Request
 from featurekit_drag.engine.masks import feathered
 from featurekit_drag.engine.points import Points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.inputs import Subject, native_size
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from featurekit.backbones import sd
 from featurekit.backbones.loaded.alterations import altered, as_loaded, state
-from featurekit.backbones.lora import LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.recipes import Recipe
 from featurekit.store.picture_reader import weights_of

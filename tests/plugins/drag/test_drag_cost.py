@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from featurekit.backbones import load
-from featurekit.backbones.lora import LoraRecipe, denoising_objective
+from featurekit.backbones.lora import LoraRecipe
+from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit_drag.cost import FURTHER_ROW, LORA_ROW, UPDATE, Call, cost_of, measured_call
 from featurekit_drag.engine.settings import DragSettings, Rule
 

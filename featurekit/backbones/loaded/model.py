@@ -1,0 +1,88 @@
+"""Networks, the files that they came from, and what has become of them since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import file_digest
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
+from featurekit.backbones.loaded.alterations import NETWORKS, Loaded, altered, as_loaded
+from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
+from featurekit.diffusion.noise_schedule import NoiseTable
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LoadedModel:
+    """A model as it was loaded; it knows what was done to it afterwards."""
+
+    name: str
+    noise: NoiseTable
+    unet: Any  # UNet2DConditionModel; diffusers and transformers are not typed
+    vae: Any  # AutoencoderKL
+    text_encoder: Any  # CLIPTextModel
+    tokenizer: Any  # CLIPTokenizer
+    files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
+    origin: Made | None = None  # what made it, for pickling
+
+    def __reduce__(self) -> tuple[Callable[..., Any], Made]:
+        """Pickle how it was loaded, never its weights: the other side loads them again.
+
+        Raises:
+            BackboneError: something has been changed since the loading, or the files have.
+        """
+        return made, recipe_of(self, self.origin)
+
+    def __copy__(self) -> Self:
+        """Share the networks; as a pickle it would load them again."""
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the networks as they are now."""
+        return copied(self, memo)
+
+    def __post_init__(self) -> None:
+        """Remember what the networks are, so that ``weights`` can tell what changed them."""
+        _ = self._loaded
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """SHA-256 (hex) of each weight file, and by its name of what changed a network since."""
+        changed = {name: self.altered(name) for name in self._loaded}
+        return MappingProxyType(
+            {**self._hashes, **{name: found for name, found in changed.items() if found}}
+        )
+
+    def altered(self, network: str) -> str:
+        """Hash what makes a network answer otherwise than it did when it was loaded.
+
+        Args:
+            network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
+
+        Returns:
+            SHA-256, hexadecimal; "" where nothing has changed it.
+        """
+        return altered(getattr(self, network), self._loaded[network])
+
+    @cached_property
+    def _loaded(self) -> Mapping[str, Loaded]:
+        networks = {name: getattr(self, name, None) for name in NETWORKS}
+        return {name: as_loaded(one) for name, one in networks.items() if one is not None}
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, str]:
+        """Of the weight files, read from disk when first asked for.
+
+        A file of ours that was written anew for other readers, with the same numbers in it, keeps
+        the hash of its first writing, by which results that were made with it name it.
+        """
+        hashes = {}
+        for name, path in self.files.items():
+            with path.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+            hashes[name] = FIRST_WRITTEN.get(digest, digest)
+        return hashes
