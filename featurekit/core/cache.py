@@ -82,9 +82,14 @@ class Slot(Generic[T]):
         """Made by ``Cache.slot``; ``path`` is None where nothing is kept."""
         self._cache, self.path, self._write, self._read = cache, path, write, read
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a result is kept here, whole or not."""
+        return self.path is not None and self.path.is_file()
+
     def get(self) -> T | None:
         """Read the result, and count it as used; None where none is kept, or a damaged one."""
-        if self.path is None or not self.path.is_file():
+        if self.path is None or not self.is_held:
             return None
         try:
             found = self._read(self.path)

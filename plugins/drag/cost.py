@@ -29,7 +29,7 @@ class Cost:
     lora_s: float
     inversion_s: float
     updates_s: float
-    denoising_s: float
+    denoising_s: float  # of the edit and of the pictures of its animation
     judging_s: float
     bytes: int
 
@@ -80,7 +80,14 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
         return Call(time.perf_counter() - began, sum(kept.values()))
 
 
-def cost_of(call: Call, backbone: Backbone, settings: DragSettings, lora: LoraRecipe) -> Cost:
+def cost_of(
+    call: Call,
+    backbone: Backbone,
+    settings: DragSettings,
+    lora: LoraRecipe,
+    *,
+    inverted: bool = False,
+) -> Cost:
     """Add up what the parts of a drag cost in calls of the network.
 
     Args:
@@ -88,15 +95,17 @@ def cost_of(call: Call, backbone: Backbone, settings: DragSettings, lora: LoraRe
         backbone: for its schedule.
         settings: steps, strength, updates, guidance and frames of the animation.
         lora: its steps are all of its cost; 0 where a fitted one is at hand.
+        inverted: whether the inversion is at hand.
     """
     _, level = level_of(backbone, settings)
     twice = 2 if settings.guidance != 1 else 1
-    rows = 2 + settings.animation_frames  # the unmoved latent and the edit, at least
+    batch = 1 + FURTHER_ROW  # the unmoved latent and the edit
+    look = 1 + settings.animation_frames * FURTHER_ROW if settings.animation_frames else 0
     return Cost(
         lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
-        inversion_s=call.seconds * level * twice,
+        inversion_s=0 if inverted else call.seconds * level * twice,
         updates_s=call.seconds * settings.rule.updates * UPDATE * twice,
-        denoising_s=call.seconds * level * twice * (1 + (rows - 1) * FURTHER_ROW),
+        denoising_s=call.seconds * twice * (level * batch + look),
         judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
         bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else twice)),
     )

@@ -25,6 +25,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where a LoRA on a picture and its inversion are kept."""
+
+    lora: Slot[Lora]
+    inversion: Slot[Trajectory]
+
+
+@dataclass(frozen=True)
 class Preparation:
     """Makes both, or takes them from a cache; they do not depend on points and mask."""
 
@@ -35,7 +43,31 @@ class Preparation:
     guidance: float
     cache: Cache
 
-    def fitted(self, request: Request, conditioning: Conditioning, stage: Stage) -> Lora | None:
+    def places(self, request: Request) -> Places:
+        """Name where both are kept; to be asked while the network is the backbone's own."""
+        subject = self._subject(request)
+        fit = {"lora": asdict(self.lora), "seed": request.seed if self.lora.steps else None}
+        climb = {
+            "schedule": self.schedule.fingerprint,
+            "until": self.until,
+            "guidance": self.guidance,
+        }
+        load = partial(load_trajectory, device=self.backbone.device)
+        return Places(
+            self.cache.slot("lora", {**subject, **fit}, write=save_lora, read=load_lora),
+            self.cache.slot(
+                "inversion", {**subject, **fit, **climb}, write=save_trajectory, read=load
+            ),
+        )
+
+    def at_hand(self, request: Request) -> tuple[bool, bool]:
+        """Whether the LoRA on a picture and its inversion are kept."""
+        places = self.places(request)
+        return places.lora.is_held, places.inversion.is_held
+
+    def fitted(
+        self, request: Request, conditioning: Conditioning, slot: Slot[Lora], stage: Stage
+    ) -> Lora | None:
         """Fit the update that lets the network redraw this picture, or take the kept one."""
         if self.lora.steps == 0:
             return None
@@ -51,11 +83,11 @@ class Preparation:
                 progress=progress,
             )
 
-        made_of = {"lora": asdict(self.lora), "seed": request.seed, **self._subject(request)}
-        slot = self.cache.slot("lora", made_of, write=save_lora, read=load_lora)
         return kept("LoRA on the image", fit, slot, stage)
 
-    def inverted(self, request: Request, predict: Predict, stage: Stage) -> Trajectory:
+    def inverted(
+        self, request: Request, predict: Predict, slot: Slot[Trajectory], stage: Stage
+    ) -> Trajectory:
         """Invert the picture up to the level that is dragged, or take the kept trajectory."""
 
         @torch.no_grad()
@@ -69,16 +101,6 @@ class Preparation:
                 progress=progress,
             )
 
-        made_of = {
-            "schedule": self.schedule.fingerprint,
-            "until": self.until,
-            "guidance": self.guidance,
-            "lora": asdict(self.lora),
-            "seed": request.seed if self.lora.steps else None,
-            **self._subject(request),
-        }
-        load = partial(load_trajectory, device=self.backbone.device)
-        slot = self.cache.slot("inversion", made_of, write=save_trajectory, read=load)
         return kept("inversion", climb, slot, stage)
 
     def _subject(self, request: Request) -> dict[str, object]:

@@ -90,7 +90,9 @@ def _unknown(job: Job, work: Work) -> str:
 def _tell(job: Job, work: Work, drag: Drag, unknown: str) -> None:
     """Say before the work what is done to the picture, and what that costs."""
     call = measured_call(job.backbone, work.part.request.image)
-    cost = cost_of(call, job.backbone, drag.settings, drag.lora)
+    fitted, inverted = drag.prepare.at_hand(work.part.request)
+    lora = replace(drag.lora, steps=0) if fitted else drag.lora
+    cost = cost_of(call, job.backbone, drag.settings, lora, inverted=inverted)
     for line in (work.told(job.backbone), unknown, str(cost)):
         if line:
             job.say(line)

@@ -26,7 +26,11 @@ def test_each_part_costs_its_calls(backbone):
     assert cost.lora_s == pytest.approx(0.1 * 80 * 4 * LORA_ROW)
     assert cost.inversion_s == pytest.approx(0.1 * 35)
     assert cost.updates_s == pytest.approx(0.1 * 80 * UPDATE)
-    assert cost.denoising_s == pytest.approx(0.1 * 35 * (1 + 9 * FURTHER_ROW))
+    film = 1 + 8 * FURTHER_ROW
+    assert cost.denoising_s == pytest.approx(0.1 * (35 * (1 + FURTHER_ROW) + film))
+    still = cost_of(CALL, backbone, replace(SETTINGS, animation_frames=0), LORA, inverted=True)
+    assert still.denoising_s == pytest.approx(0.1 * 35 * (1 + FURTHER_ROW))
+    assert still.inversion_s == 0
     assert cost.seconds > cost.lora_s + cost.inversion_s + cost.updates_s + cost.denoising_s
 
 
@@ -42,7 +46,7 @@ def test_guidance_doubles_all_but_the_lora_which_may_be_at_hand(backbone):
 def test_the_line_for_a_person_has_time_and_memory(backbone):
     line = str(cost_of(CALL, backbone, SETTINGS, LORA))
     assert line.startswith("by one call of the network at this size, the drag takes about 2 min ")
-    assert "(LoRA 80 s, inversion 3.5 s, motion supervision at most 11 s, denoising 27 s)" in line
+    assert "(LoRA 80 s, inversion 3.5 s, motion supervision at most 11 s, denoising 6.8 s)" in line
     assert line.endswith("and about 88 MB beside the model")
     large = replace(cost_of(CALL, backbone, SETTINGS, LORA), bytes=2_500_000_000)
     assert str(large).endswith("and about 2.5 GB beside the model")
