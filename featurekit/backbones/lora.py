@@ -25,6 +25,7 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.steps import noised
+from featurekit.taps.recomputation import kept_when_recomputed
 
 Objective = Callable[[torch.Generator], Tensor]
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
@@ -125,6 +126,7 @@ def fit_lora(
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
 
 
+@kept_when_recomputed
 @contextmanager
 def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[None]:
     """Run a network with an update while the block lasts.
@@ -198,8 +200,9 @@ def denoising_objective(
             return found.to(mean.device)
 
         rows, t = drawn(len(mean)), drawn(train_timesteps)
-        shape = (2, batch, *mean.shape[1:])
-        both = torch.randn(shape, generator=generator, device=generator.device)
+        both = torch.randn(
+            (2, batch, *mean.shape[1:]), generator=generator, device=generator.device
+        )
         posterior, eps = both.to(mean)
         alpha_bar = backbone.noise.level(t)
         z = noised(mean[rows] + std[rows] * posterior, eps, alpha_bar=alpha_bar)
