@@ -102,8 +102,7 @@ def fit_lora(
 
     Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; AdamW with constant rate.
     """
-    losses: list[float] = []
-    paths = _targets(module, recipe.targets)
+    paths, losses = _targets(module, recipe.targets), list[float]()
     with _injected(module, paths, recipe) as layers, torch.enable_grad():
         trained: dict[str, Tensor] = {}
         for path, layer in layers.items():
@@ -200,9 +199,8 @@ def denoising_objective(
             return found.to(mean.device)
 
         rows, t = drawn(len(mean)), drawn(train_timesteps)
-        both = torch.randn(
-            (2, batch, *mean.shape[1:]), generator=generator, device=generator.device
-        )
+        shape = (2, batch, *mean.shape[1:])
+        both = torch.randn(shape, generator=generator, device=generator.device)
         posterior, eps = both.to(mean)
         alpha_bar = backbone.noise.level(t)
         z = noised(mean[rows] + std[rows] * posterior, eps, alpha_bar=alpha_bar)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch.utils.checkpoint
 from torch import Tensor, nn
@@ -25,13 +25,19 @@ from featurekit.taps.parts import having
 Again: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Does to the network what a block did, for the length of one recomputation."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-_Door: TypeAlias = Callable[Concatenate[nn.Module, P], AbstractContextManager[T]]
+U = TypeVar("U", contravariant=True)
 
 _FUNCTION = "_gradient_checkpointing_func"  # what runs a part, in diffusers and transformers
 _SWITCH = "gradient_checkpointing"
 _FILE = torch.utils.checkpoint.__file__
+
+
+class _Applying(Protocol[U]):
+    """Runs a network with an update while a block lasts."""
+
+    def __call__(
+        self, module: nn.Module, lora: U, strength: float = 1.0
+    ) -> AbstractContextManager[None]: ...
 
 
 class Block:
@@ -114,10 +120,9 @@ class Block:
             One that does the same.
         """
 
-        def checkpointed(run: Callable[..., Any], *given: Any, **named: Any) -> Any:  # noqa: ANN401
-            if not self.is_meant():
-                return function(run, *given, **named)
-            return function(_Part(self, run), *given, **named)
+        # diffusers and transformers give all by position, as re-entrant checkpoints ask for
+        def checkpointed(run: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+            return function(_Part(self, run) if self.is_meant() else run, *given)
 
         return checkpointed
 
@@ -139,12 +144,12 @@ class _Part:
         self._numbers: dict[str, list[int]] = {}
         self._recalled: Counter[str] = Counter()
 
-    def __call__(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever the part takes
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401 - whatever the part takes
         self._recalled.clear()
         token = _computed.set((*_computed.get(), self))
         try:
             with self.block.opened_again():
-                return self._run(*given, **named)
+                return self._run(*given)
         finally:
             self.repeats = True
             _computed.reset(token)
@@ -180,12 +185,12 @@ def kept_in_recomputations(network: nn.Module, again: Again) -> Iterator[Block]:
         block.close()
 
 
-def kept_when_recomputed(door: _Door[P, T]) -> _Door[P, T]:
-    """Make a context manager that changes a network part of every recomputation inside its block.
+def kept_when_recomputed(door: _Applying[U]) -> _Applying[U]:
+    """Make a context manager that applies an update part of every recomputation inside its block.
 
     Args:
-        door: is given the network first; what it does is not told for which call it is done, so a
-            recomputation of what ran before the block is refused inside it.
+        door: what it does is not told for which call it is done, so a recomputation of what ran
+            before the block is refused inside it.
 
     Returns:
         The same, and its reason to refuse: CaptureError during a backward pass, or where the
@@ -194,16 +199,12 @@ def kept_when_recomputed(door: _Door[P, T]) -> _Door[P, T]:
 
     @wraps(door)
     @contextmanager
-    def whole(network: nn.Module, *given: P.args, **named: P.kwargs) -> Iterator[T]:
-        def again() -> AbstractContextManager[T]:
-            return door(network, *given, **named)
+    def whole(module: nn.Module, lora: U, strength: float = 1.0) -> Iterator[None]:
+        def again() -> AbstractContextManager[None]:
+            return door(module, lora, strength)
 
-        with (
-            kept_in_recomputations(network, again) as block,
-            _guarded(network, block),
-            again() as found,
-        ):
-            yield found
+        with kept_in_recomputations(module, again) as block, _guarded(module, block), again():
+            yield
 
     return whole
 
