@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
+from featurekit.backbones.layers import compute_dtype, running_device
 from featurekit.backbones.loaded.model import LoadedModel
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
 from featurekit.core.errors import FeatureKitWarning, ShapeError
@@ -25,6 +26,8 @@ from featurekit.diffusion.guidance_embedding import guidance_embedding
 from featurekit.diffusion.steps import eps_from_v
 from featurekit.images import coordinates
 from featurekit.taps.addresses import addressed
+
+_STATES = "encoder_hidden_states"  # what a UNet is given of the words
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,14 +72,12 @@ class LatentDiffusion(LoadedModel):
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        found: torch.device = self.unet.conv_in.weight.device
-        return found
+        return running_device(self.unet.conv_in, self.unet)
 
     @property
     def dtype(self) -> torch.dtype:
         """What the UNet computes in."""
-        found: torch.dtype = self.unet.conv_in.weight.dtype
-        return found
+        return compute_dtype(self.unet.conv_in)
 
     def encode(self, image: Tensor) -> Tensor:
         """Turn an image (b 3 h w) in [-1, 1] into the latent at the mean of its posterior.
@@ -157,11 +158,14 @@ class LatentDiffusion(LoadedModel):
             expect(z, "b c h w", of="latent", c=self.latent_channels)
             check_floating(z)
             alpha_bar = self.noise.level(t)
+            what = self.dtype
+            named = dict(given(z))
+            named[_STATES] = named[_STATES].to(what)  # the text encoder may compute in another
             answer: Tensor = self.unet(
-                z.to(self.dtype).repeat(copies, 1, 1, 1),
+                z.to(what).repeat(copies, 1, 1, 1),
                 t.repeat(copies) if isinstance(t, Tensor) and t.ndim else t,
-                **given(z),
-                **{name: one.to(self.device, self.dtype) for name, one in told_scale.items()},
+                **named,
+                **{name: one.to(self.device, what) for name, one in told_scale.items()},
                 return_dict=False,
             )[0]
             answer = answer.to(z.dtype)

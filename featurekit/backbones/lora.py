@@ -23,6 +23,7 @@ from featurekit.core.errors import (
 )
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.denoising_objective import Objective
+from featurekit.taps.recomputation import kept_when_recomputed
 
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
@@ -98,8 +99,7 @@ def fit_lora(
 
     Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; AdamW with constant rate.
     """
-    losses: list[float] = []
-    paths = _targets(module, recipe.targets)
+    paths, losses = _targets(module, recipe.targets), list[float]()
     with _injected(module, paths, recipe) as layers, torch.enable_grad():
         trained: dict[str, Tensor] = {}
         for path, layer in layers.items():
@@ -122,6 +122,7 @@ def fit_lora(
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
 
 
+@kept_when_recomputed
 @contextmanager
 def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[None]:
     """Run a network with an update while the block lasts.

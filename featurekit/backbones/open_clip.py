@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import is_hub_id
+from featurekit.backbones.layers import compute_dtype
 from featurekit.core.errors import BackboneError
 from featurekit.core.shapes import expect
 
@@ -43,9 +44,8 @@ class OpenClip:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are, and what the encoders compute in."""
-        weight: Tensor = next(iter(self.network.parameters()))
-        return weight.dtype
+        """What the encoders compute in."""
+        return compute_dtype(self.network)
 
     def embed_image(self, image: Tensor) -> Tensor:
         """Embed pictures as unit vectors; gradients reach the picture.

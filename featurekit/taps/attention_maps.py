@@ -1,8 +1,7 @@
 """Compute attention maps beside a forward, in chunks, and keep only what a reduction leaves."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -11,14 +10,20 @@ from torch.utils.checkpoint import checkpoint
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.addresses import split_address
-from featurekit.taps.capture import TAPS, Captured, collecting
-from featurekit.taps.hooks import attach, first_input, opened
+from featurekit.taps.attention_processors import refuse_unmapped
+from featurekit.taps.capture import TAPS, Captured, Collection, collecting
+from featurekit.taps.hooks import first_input, opened
+from featurekit.taps.kept import Kept, kept
+from featurekit.taps.parts import along
+from featurekit.taps.recomputation import saved_apart
 
 Reduce: TypeAlias = Callable[[Tensor], Tensor]
 """``(b heads q k) -> (b q ...)``: probabilities of some queries, each row summing to 1, to what is
 kept of them; every query is reduced by itself, since it is given in chunks."""
 
 HELD = 2**24  # probabilities computed at once: 64 MiB in float32
+_PROJECTIONS = ("to_q", "to_k")
+_ADVICE = "its map cannot be computed"
 _INSIDE = ".transformer_blocks."  # what the attentions of a transformer have in their path
 
 
@@ -127,28 +132,28 @@ def attention_maps(
 
     Raises:
         UnknownNameError: an address names no submodule, or not the map of one.
-        CaptureError: the submodule is no plain attention, its projections are fused, or, during a
-            forward, it attends with a mask; or one of ``capture``'s reasons.
+        CaptureError: the submodule is no plain attention, has a processor of which no map is
+            known, its projections are fused, or, during a forward, it attends with a mask; or one
+            of ``capture``'s reasons.
         ConfigError: ``held`` is below 1, or the taps are no mapping.
     """
     if held < 1:
         raise ConfigError(f"held must be at least 1 number, got {held}")
-    modules = opened(module, taps, of=TAPS)
+    opened(module, taps, of=TAPS)
     captured = AttentionMaps(taps)
-    with collecting(module, captured, stop_after=stop_after) as keep, ExitStack() as hooks:
+    with collecting(module, captured, stop_after=stop_after) as collection:
         for name, address in taps.items():
-            path = _attention_path(modules, address)
-            seen: dict[str, Tensor] = {}
-            for part in ("to_q", "to_k"):
-                hooks.callback(attach(modules, f"{path}.{part}", _keeper(seen, part)).remove)
-            watched = modules[path.partition(_INSIDE)[0]]
-            for place, watch in (
-                (modules[path], _refusing(path)),
-                (watched, _placing(captured, name)),
-            ):
-                hooks.callback(place.register_forward_pre_hook(watch, with_kwargs=True).remove)
-            finish = _finisher(modules[path], seen, reduce, held, partial(keep, name))
-            hooks.callback(attach(modules, path, finish).remove)
+            path = _attention_path(module, address)
+            attention = along(module, path)[-1]
+            seen: dict[str, list[Kept]] = {}
+            for part in _PROJECTIONS:
+                collection.attach(f"{path}.{part}", _keeper(seen, part))
+            refuse_unmapped(attention, path)
+            collection.watch(attention, _refusing(path))
+            around = along(module, path.partition(_INSIDE)[0])[-1]
+            collection.watch(around, _placing(captured, name))
+            into = _adder(collection, name, reduce, held)
+            collection.attach(path, _finisher(attention, path, seen, into))
         yield captured
 
 
@@ -191,14 +196,15 @@ def _probabilities(q: Tensor, transposed: Tensor, scale: float) -> Tensor:
     return torch.softmax((q.to(dtype) * scale) @ transposed.to(dtype), dim=-1)
 
 
-def _attention_path(modules: Mapping[str, nn.Module], address: str) -> str:
+def _attention_path(network: nn.Module, address: str) -> str:
     """Path of a plain attention of diffusers, as an address of its map names it."""
     path, side = split_address(address)
-    known = {name: found for name, found in modules.items() if f"{name}.to_q" in modules}
-    if side != "map" or path not in known:
+    parts = dict(network.named_modules())
+    if side != "map" or f"{path}.to_q" not in parts:
+        known = [name for name in parts if f"{name}.to_q" in parts]
         raise UnknownNameError("attention map", address, [f"{name}:map" for name in known])
     for name in ("norm_q", "norm_k"):
-        if getattr(modules[path], name, None) is not None:
+        if getattr(parts[path], name, None) is not None:
             raise CaptureError(
                 f"{path} must attend with its queries and keys as they are projected, but it has "
                 f"{name}; its map cannot be computed"
@@ -206,9 +212,9 @@ def _attention_path(modules: Mapping[str, nn.Module], address: str) -> str:
     return path
 
 
-def _keeper(seen: dict[str, Tensor], part: str) -> Callable[[Tensor], None]:
+def _keeper(seen: dict[str, list[Kept]], part: str) -> Callable[[Tensor], None]:
     def keep(projected: Tensor) -> None:
-        seen[part] = projected
+        seen.setdefault(part, []).append(kept(projected))
 
     return keep
 
@@ -226,18 +232,40 @@ def _placing(captured: AttentionMaps, name: str) -> Callable[..., None]:
 
 def _finisher(
     attention: Any,  # noqa: ANN401 - diffusers' Attention is not typed
-    seen: dict[str, Tensor],
-    reduce: Reduce,
-    held: int,
-    into: Callable[[Tensor], None],
+    path: str,
+    seen: dict[str, list[Kept]],
+    into: Callable[[Tensor, Tensor, float], None],
 ) -> Callable[[Tensor], None]:
     """Make the visitor of an attention's output: by then its queries and keys are known."""
 
     def finish(output: Tensor) -> None:
-        q, k = (_by_head(seen.pop(part), attention.heads) for part in ("to_q", "to_k"))
-        into(reduced_map(q, k, scale=attention.scale, reduce=reduce, held=held))
+        found = [seen.pop(part, []) for part in _PROJECTIONS]
+        if [len(some) for some in found] != [1, 1]:
+            raise CaptureError(
+                f"{path} must project queries and keys once for its map to be computed, its "
+                f"{type(attention.processor).__name__} ran {_PROJECTIONS[0]} {len(found[0])} times "
+                f"and {_PROJECTIONS[1]} {len(found[1])} times"
+            )
+        q, k = (
+            _by_head(some[0].read(f"the projection of {path}", _ADVICE), attention.heads)
+            for some in found
+        )
+        into(q, k, attention.scale)
 
     return finish
+
+
+def _adder(
+    collection: Collection, name: str, reduce: Reduce, held: int
+) -> Callable[[Tensor, Tensor, float], None]:
+    """Make what computes a map and keeps it."""
+
+    def add(q: Tensor, k: Tensor, scale: float) -> None:
+        with saved_apart():
+            found = reduced_map(q, k, scale=scale, reduce=reduce, held=held)
+        collection.add(name, Kept(found, None))
+
+    return add
 
 
 def _by_head(projected: Tensor, heads: int) -> Tensor:

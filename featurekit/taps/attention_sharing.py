@@ -2,22 +2,19 @@
 
 Every context manager here wraps the processor that a module already has and hands it other rows as
 ``encoder_hidden_states``, so the arithmetic stays diffusers' own and a LoRA around ``to_k`` and
-``to_v`` takes part.
+``to_v`` takes part. With gradient checkpointing, gradients are those of the network as it ran
+inside the block, whether they are taken inside it or later.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from featurekit.core.errors import CaptureError, ShapeError, UnknownNameError
-from featurekit.core.shapes import expect
-
-# settings under which a processor treats encoder_hidden_states unlike its own hidden states
-_UNLIKE = ("group_norm", "spatial_norm", "norm_cross", "fused_projections")
-
-_Reference = Callable[[Tensor], Tensor]
+from featurekit.taps.attention_processors import Reference, reading_other_rows, self_attentions
+from featurekit.taps.kept import Kept, kept
+from featurekit.taps.recomputation import Block
 
 
 def self_attention_paths(unet: nn.Module, prefixes: Sequence[str]) -> tuple[str, ...]:
@@ -33,7 +30,7 @@ def self_attention_paths(unet: nn.Module, prefixes: Sequence[str]) -> tuple[str,
     Raises:
         UnknownNameError: nothing below a prefix is a self-attention.
     """
-    known = tuple(_self_attentions(unet))
+    known = tuple(self_attentions(unet))
     for prefix in prefixes:
         if not any(_below(path, prefix) for path in known):
             raise UnknownNameError("part with self-attentions", prefix, _parents(known))
@@ -58,7 +55,10 @@ def share_attention(unet: nn.Module, paths: Sequence[str], *, rows: int = 2) -> 
 
     Raises:
         UnknownNameError: a path names no self-attention.
-        CaptureError: an attention normalises its input itself or has fused projections.
+        CaptureError: an attention normalises its input itself, has fused projections, a processor
+            that reads other states in another way, or is compiled or shared already; a part of the
+            network may be passed over; or, during a forward, the network is called inside a
+            checkpoint that began before the block.
         ShapeError: ``rows`` is below 1, or, during a forward, does not divide the batch.
 
     Source: Cao et al. 2023, arXiv:2304.08465 (mutual self-attention); as reference-latent control
@@ -67,7 +67,7 @@ def share_attention(unet: nn.Module, paths: Sequence[str], *, rows: int = 2) -> 
     if rows < 1:
         raise ShapeError(f"rows of a group must be at least 1, got {rows}")
 
-    def first_of_each_group(hidden: Tensor) -> Tensor:
+    def first_of_each_group(hidden: Tensor, block: Block) -> Tensor:
         if hidden.shape[0] % rows:
             raise ShapeError(
                 f"batch must be whole groups of {rows} rows to share attention, "
@@ -75,7 +75,7 @@ def share_attention(unet: nn.Module, paths: Sequence[str], *, rows: int = 2) -> 
             )
         return hidden[::rows].repeat_interleave(rows, dim=0)
 
-    with _wrapped(unet, dict.fromkeys(paths, first_of_each_group)):
+    with reading_other_rows(unet, dict.fromkeys(paths, first_of_each_group)):
         yield
 
 
@@ -88,7 +88,7 @@ class AttentionRecord:
         Args:
             paths: self-attentions that will be recorded.
         """
-        self._calls: dict[str, list[Tensor]] = {path: [] for path in paths}
+        self._calls: dict[str, list[Kept]] = {path: [] for path in paths}
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -106,14 +106,15 @@ class AttentionRecord:
 
         Raises:
             UnknownNameError: the path was not recorded.
+            CaptureError: the network wrote to what was recorded.
         """
         if path not in self._calls:
             raise UnknownNameError("recorded self-attention", path, self._calls)
-        return tuple(self._calls[path])
+        what = f"what {path} was given"
+        return tuple(one.read(what, "it cannot be recorded") for one in self._calls[path])
 
-    def _add(self, path: str, hidden: Tensor) -> Tensor:
-        self._calls[path].append(hidden)
-        return hidden
+    def _add(self, path: str, hidden: Tensor) -> None:
+        self._calls[path].append(kept(hidden))
 
 
 @contextmanager
@@ -132,14 +133,19 @@ def record_attention(unet: nn.Module, paths: Sequence[str]) -> Iterator[Attentio
 
     Raises:
         UnknownNameError: a path names no self-attention.
-        CaptureError: an attention normalises its input itself or has fused projections.
+        CaptureError: one of the reasons of ``share_attention``.
     """
     record = AttentionRecord(paths)
 
-    def keep(path: str) -> _Reference:
-        return lambda hidden: record._add(path, hidden)
+    def keep(path: str) -> Reference:
+        def reference(hidden: Tensor, block: Block) -> Tensor:
+            if not block.is_repeated():
+                record._add(path, hidden)
+            return hidden
 
-    with _wrapped(unet, {path: keep(path) for path in paths}):
+        return reference
+
+    with reading_other_rows(unet, {path: keep(path) for path in paths}):
         yield record
 
 
@@ -163,26 +169,25 @@ def replay_attention(
     Raises:
         UnknownNameError: a path is no self-attention, or was not recorded.
         CaptureError: during a forward, an attention is called more often than it was recorded; or
-            one normalises its input itself or has fused projections.
+            one of the reasons of ``share_attention``.
         ShapeError: during a forward, the sizes do not fit what was recorded.
     """
 
-    def read(path: str) -> _Reference:
-        calls = iter(record.calls(path))
-        count = len(record.calls(path))
+    def read(path: str) -> Reference:
+        calls = record.calls(path)
 
-        def reference(hidden: Tensor) -> Tensor:
-            recorded = next(calls, None)
-            if recorded is None:
+        def reference(hidden: Tensor, block: Block) -> Tensor:
+            number = block.number(path)
+            if number >= len(calls):
                 raise CaptureError(
                     f"{path} must not be called more often than it was recorded, "
-                    f"got call {count + 1} of {count}; record a run of as many steps"
+                    f"got call {number + 1} of {len(calls)}; record a run of as many steps"
                 )
-            return _repeated(recorded, hidden, path)
+            return _repeated(calls[number], hidden, path)
 
         return reference
 
-    with _wrapped(unet, {path: read(path) for path in paths}):
+    with reading_other_rows(unet, {path: read(path) for path in paths}):
         yield
 
 
@@ -195,62 +200,6 @@ def _repeated(recorded: Tensor, hidden: Tensor, path: str) -> Tensor:
             f"{tuple(recorded.shape)}, got {tuple(hidden.shape)}; replay at the recorded size"
         )
     return recorded.repeat_interleave(times, dim=0)
-
-
-class _Referring:
-    """A processor that hands its wrapped one other rows to read keys and values from."""
-
-    def __init__(self, wrapped: Any, reference: _Reference) -> None:  # noqa: ANN401 - any processor
-        self.wrapped = wrapped
-        self.reference = reference
-
-    # diffusers reads this signature to decide what it may pass on
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
-        if encoder_hidden_states is not None or attention_mask is not None:
-            extra = "a mask" if attention_mask is not None else "other states to attend to"
-            raise CaptureError(f"a shared self-attention must be given its rows alone, got {extra}")
-        expect(hidden_states, "b n d", of="hidden states of a self-attention")
-        reference = self.reference(hidden_states)
-        out: Tensor = self.wrapped(attn, hidden_states, encoder_hidden_states=reference, temb=temb)
-        return out
-
-
-@contextmanager
-def _wrapped(unet: nn.Module, references: dict[str, _Reference]) -> Iterator[None]:
-    """Wrap the processors of some self-attentions for the length of the block."""
-    known = _self_attentions(unet)
-    with ExitStack() as undo:
-        for path, reference in references.items():
-            if path not in known:
-                raise UnknownNameError("self-attention", path, known)
-            attention = known[path]
-            for name in _UNLIKE:
-                # no default: a diffusers that renames one of these must be noticed
-                if getattr(attention, name) not in (None, False):
-                    raise CaptureError(
-                        f"{path} must read plain hidden states to be shared, but it has {name}; "
-                        f"unfuse its projections or leave it out"
-                    )
-            own = attention.processor
-            undo.callback(attention.set_processor, own)
-            attention.set_processor(_Referring(own, reference))
-        yield
-
-
-def _self_attentions(unet: nn.Module) -> dict[str, Any]:
-    """Modules named attn1 that read their own rows (with only_cross_attention they do not)."""
-    return {
-        path: module
-        for path, module in unet.named_modules()
-        if path.rpartition(".")[2] == "attn1" and not getattr(module, "is_cross_attention", True)
-    }
 
 
 def _below(path: str, prefix: str) -> bool:

@@ -1,20 +1,22 @@
 """Read activations of a network while a block runs; leave nothing behind."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from featurekit.core.errors import CaptureError, UnknownNameError
 from featurekit.taps.hooks import Visit, attach, opened
+from featurekit.taps.kept import Kept, is_rewritten, kept
+from featurekit.taps.recomputation import Block, saved_apart
 
 Reduce: TypeAlias = Callable[[str, Tensor], Tensor]
 """``(name, activation)`` to what is kept of it, in memory of its own."""
 
 
 TAPS = "taps must be addresses by name"
+_ADVICE = "reduce=lambda name, activation: activation.clone() keeps it as it is"
 
 
 class _Left(BaseException):  # no Exception: foreign code must not catch this way out
@@ -30,7 +32,7 @@ class Captured(Mapping[str, Tensor]):
         Args:
             names: module path by tap name; the values are not read here.
         """
-        self._calls: dict[str, list[Tensor]] = {name: [] for name in names}
+        self._calls: dict[str, list[Kept]] = {name: [] for name in names}
 
     def __getitem__(self, name: str) -> Tensor:
         """Return the one output of a tap.
@@ -43,7 +45,8 @@ class Captured(Mapping[str, Tensor]):
 
         Raises:
             UnknownNameError: no such tap was asked for.
-            CaptureError: the tap fired more often than once, or not yet.
+            CaptureError: the tap fired more often than once, or not yet; or it was written to in
+                place after it fired.
         """
         calls = self.all(name)
         if len(calls) != 1:
@@ -56,7 +59,8 @@ class Captured(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         """One line: each tap with the shape of what it gave, never the numbers."""
         shapes = {
-            name: [str(tuple(one.shape)) for one in calls] for name, calls in self._calls.items()
+            name: [str(tuple(one.tensor.shape)) for one in calls]
+            for name, calls in self._calls.items()
         }
         given = (f"{name} {' '.join(some) or 'not yet'}" for name, some in shapes.items())
         return f"Captured({', '.join(given)})"
@@ -84,12 +88,13 @@ class Captured(Mapping[str, Tensor]):
 
         Raises:
             UnknownNameError: no such tap was asked for.
+            CaptureError: it was written to in place after it fired.
         """
         if name not in self._calls:
             raise UnknownNameError("tap", name, self._calls)
-        return tuple(self._calls[name])
+        return tuple(one.read(f"tap {name!r}", _ADVICE) for one in self._calls[name])
 
-    def _keep(self, name: str, output: Tensor) -> None:
+    def _keep(self, name: str, output: Kept) -> None:
         self._calls[name].append(output)
 
     def _complete(self) -> bool:
@@ -125,25 +130,88 @@ def capture(
 
     Raises:
         UnknownNameError: a path names no submodule.
-        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor; a part of
-            the network may be passed over, so that what is read would be stale; a module around a
-            tap is compiled; ``reduce`` gave no tensor, or a view of the activation; nothing is to
-            be captured though the forward is to be left; or the network ran and a tap never fired.
+        CaptureError: an output is neither a tensor nor a tuple of exactly one tensor, or it was
+            written to in place later; a part of the network may be passed over, so that what is
+            read would be stale; a module around a tap is compiled; ``reduce`` gave no tensor, or a
+            view of the activation; nothing is to be captured though the forward is to be left; or
+            the network ran and a tap never fired.
         ConfigError: the taps are no mapping.
     """
-    modules = opened(module, taps, of=TAPS)
+    opened(module, taps, of=TAPS)
     captured = Captured(taps)
-    with collecting(module, captured, stop_after=stop_after) as keep, ExitStack() as hooks:
+    with collecting(module, captured, stop_after=stop_after) as collection:
         for name, address in taps.items():
-            reduced = partial(_reduced, reduce, name) if reduce is not None else None
-            hooks.callback(attach(modules, address, _keeper(keep, name, reduced)).remove)
+            collection.attach(address, collection.keeper(name, reduce))
         yield captured
 
 
+class Collection:
+    """What fills a ``Captured``: visitors of its taps, and how what they see is kept."""
+
+    def __init__(self, network: nn.Module, captured: Captured, *, stop_after: bool) -> None:
+        """Begin; ``collecting`` ends it.
+
+        Args:
+            network: what is run inside the block.
+            captured: what is to be filled.
+            stop_after: leave the forward once every tap has fired.
+        """
+        self.began, self.left = False, _Left()
+        self._network, self._captured, self._stop_after = network, captured, stop_after
+        self._block = Block()
+        self._rewritten = is_rewritten(network)
+        self._handles = [network.register_forward_pre_hook(self._begin)]
+
+    def attach(self, address: str, visit: Visit) -> None:
+        """Put a visitor at an address, for the length of the block; see ``hooks.attach``."""
+        self._handles.append(attach(self._network, address, self.first(visit)))
+
+    def watch(self, part: nn.Module, see: Callable[..., None]) -> None:
+        """Show every call of a part, with what it is given by position and by name."""
+        self._handles.append(part.register_forward_pre_hook(see, with_kwargs=True))
+
+    def first(self, visit: Visit) -> Visit:
+        """Leave out the calls that gradient checkpointing only makes again."""
+
+        def visited(activation: Tensor) -> Tensor | None:
+            return None if self._block.is_repeated() else visit(activation)
+
+        return visited
+
+    def keeper(self, name: str, reduce: Reduce | None) -> Visit:
+        """Make the visitor that keeps an activation, or what is left of it."""
+
+        def keep(activation: Tensor) -> None:
+            self.add(name, kept(activation, copied=self._rewritten))
+
+        if reduce is None:
+            return keep
+
+        def keep_reduced(activation: Tensor) -> None:
+            own = activation.clone() if self._rewritten else activation
+            with saved_apart():
+                self.add(name, Kept(_reduced(reduce, name, own), None))
+
+        return keep_reduced
+
+    def add(self, name: str, found: Kept) -> None:
+        """Keep something under the name of its tap; leave the forward if it was the last one."""
+        self._captured._keep(name, found)
+        if self._stop_after and self._captured._complete():
+            raise self.left
+
+    def end(self) -> None:
+        """Take every visitor away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _begin(self, network: nn.Module, given: object) -> None:
+        self.began = self.began or not self._block.is_repeated()
+        self._rewritten = is_rewritten(network)  # it may have been switched on since
+
+
 @contextmanager
-def collecting(
-    network: nn.Module, captured: Captured, *, stop_after: bool
-) -> Iterator[Callable[[str, Tensor], None]]:
+def collecting(network: nn.Module, captured: Captured, *, stop_after: bool) -> Iterator[Collection]:
     """Fill what was captured, leave the forward if asked, and miss nothing in silence.
 
     Args:
@@ -152,44 +220,28 @@ def collecting(
         stop_after: leave the forward once every tap has fired.
 
     Yields:
-        What keeps an activation under the name of its tap.
+        What puts visitors in and keeps what they see.
 
     Raises:
         CaptureError: there is no tap to stop after; or the network was run, the block ended
-            without an exception and a tap never fired.
+            without an exception and a tap never fired; or what was kept was written to.
     """
     if stop_after and not captured:
         raise CaptureError("stop_after must have a tap to stop after, got none")
-    left, began = _Left(), list[bool]()
-
-    def keep(name: str, activation: Tensor) -> None:
-        captured._keep(name, activation)
-        if stop_after and captured._complete():
-            raise left
-
-    with network.register_forward_pre_hook(lambda module, given: began.append(True)):
-        try:
-            yield keep
-        except _Left as signal:
-            if signal is not left:  # it belongs to a capture around this one
-                raise
-    missed = [name for name in captured if not captured.all(name)]
-    if began and missed:
+    collection = Collection(network, captured, stop_after=stop_after)
+    try:
+        yield collection
+    except _Left as signal:
+        if signal is not collection.left:  # it belongs to a capture around this one
+            raise
+    finally:
+        collection.end()
+    missed = [name for name in captured if not captured.all(name)]  # also finds what was written to
+    if collection.began and missed:
         raise CaptureError(
             f"every tap must fire when the network is run, {missed[0]!r} never did; run it to that "
             f"module, uncompiled, and do not leave it earlier"
         )
-
-
-def _keeper(
-    keep: Callable[[str, Tensor], None], name: str, reduced: Callable[[Tensor], Tensor] | None
-) -> Visit:
-    """Make the visitor that keeps an activation or what is left of it."""
-
-    def visit(activation: Tensor) -> None:
-        keep(name, activation if reduced is None else reduced(activation))
-
-    return visit
 
 
 def _reduced(reduce: Reduce, name: str, activation: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.models.attention_processor import FusedAttnProcessor2_0
 from torch.nn.functional import scaled_dot_product_attention
 
 from featurekit.backbones import embedded, random, sd
@@ -291,6 +292,8 @@ def test_attention_that_treats_other_rows_differently_is_refused_by_name(unet, n
     attention = unet.get_submodule(ONE)
     before = getattr(attention, name)
     setattr(attention, name, True if name == "fused_projections" else torch.nn.Identity())
+    if name == "fused_projections":  # it is set with the flag; the fixture puts the own one back
+        attention.set_processor(FusedAttnProcessor2_0())
     try:
         with (
             pytest.raises(CaptureError, match=f"must read plain hidden states .* has {name}"),

@@ -71,16 +71,16 @@ def test_an_early_exit_at_an_input_computes_nothing_below(model):
 
 
 def test_visitors_of_one_address_come_in_order(model):
-    modules, seen = dict(model.unet.named_modules()), []
+    seen = []
     handles = [
-        attach(modules, "conv_in", lambda found: found + 1),
-        attach(modules, "conv_in", lambda found: seen.append(found)),
+        attach(model.unet, "conv_in", lambda found: found + 1),
+        attach(model.unet, "conv_in", lambda found: seen.append(found)),
     ]
     run(model)
     plain = []
     handles[0].remove()
     handles[1].remove()
-    handles = [attach(modules, "conv_in", lambda found: plain.append(found))]
+    handles = [attach(model.unet, "conv_in", lambda found: plain.append(found))]
     run(model)
     handles[0].remove()
     assert torch.equal(seen[0], plain[0] + 1)
@@ -140,7 +140,7 @@ def test_a_replaced_forward_around_a_tap_is_refused(model):
     block = model.unet.up_blocks[1]
     block.forward = lambda *given, **named: None
     with pytest.raises(CaptureError, match=rf"the forward of {UP} has been replaced"):
-        refuse_stale(dict(model.unet.named_modules()))
+        refuse_stale(model.unet)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_a_replaced_forward_around_a_tap_is_refused(model):
 )
 def test_an_address_of_nothing_is_refused(model, address, message):
     with pytest.raises(UnknownNameError, match=message):
-        attach(dict(model.unet.named_modules()), address, lambda found: None)
+        attach(model.unet, address, lambda found: None)
 
 
 def test_a_map_is_computed_and_not_read(model):
     with pytest.raises(CaptureError, match=r"must be computed to be read, .*use attention_maps"):
-        attach(dict(model.unet.named_modules()), f"{SELF}:map", lambda found: None)
+        attach(model.unet, f"{SELF}:map", lambda found: None)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_input_that_is_named_is_found():
             return hidden_states + 1
 
     network = nn.ModuleDict({"part": Named()})
-    handle = attach(dict(network.named_modules()), "part:in", lambda found: found * 2)
+    handle = attach(network, "part:in", lambda found: found * 2)
     assert network["part"](hidden_states=torch.ones(1)).item() == 3
     assert network["part"](torch.ones(1)).item() == 3
     handle.remove()

@@ -1,0 +1,53 @@
+"""What a layer computes in, and where: casts and offloading store its weights otherwise."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def compute_dtype(layer: nn.Module) -> torch.dtype:
+    """Find what a layer computes in.
+
+    Args:
+        layer: a layer, or a network with layers of one dtype.
+
+    Returns:
+        The compute dtype of its layer-wise cast, if it or its first weight has one; else that of
+        its first weight.
+    """
+    name, weight = next(iter(layer.named_parameters()))
+    owner = layer.get_submodule(name.rpartition(".")[0])
+    for part in (layer, owner):
+        cast = _hook(part, "layerwise_casting")
+        if cast is not None:
+            found: torch.dtype = cast.compute_dtype
+            return found
+    return weight.dtype
+
+
+def running_device(layer: nn.Module, network: nn.Module) -> torch.device:
+    """Find where a layer computes.
+
+    Args:
+        layer: a layer with a weight.
+        network: what it is part of.
+
+    Returns:
+        The device that an offloading of diffusers or accelerate moves it to, if there is one; else
+        that of its weight.
+    """
+    for part in (layer, network):
+        offload = _hook(part, "group_offloading")
+        if offload is not None:
+            return torch.device(offload.group.onload_device)
+        moved = getattr(vars(part).get("_hf_hook"), "execution_device", None)
+        if moved is not None:
+            return torch.device(moved)
+    weight: Tensor = next(layer.parameters())
+    return weight.device
+
+
+def _hook(part: nn.Module, name: str) -> Any:  # noqa: ANN401 - diffusers is not typed
+    registry = vars(part).get("_diffusers_hook")
+    return None if registry is None else registry.get_hook(name)
