@@ -140,7 +140,11 @@ TEXT = Settings(
     fixed={},
 )
 
-SECOND_TEXT = TEXT._replace(classes=("CLIPTextModelWithProjection",))
+SECOND_TEXT = TEXT._replace(
+    classes=("CLIPTextModelWithProjection",),
+    stock=TEXT.stock - {"return_dict"},
+    fixed={"return_dict": (True, None)},  # the stock class reads its own output by name
+)
 
 PARTS: Mapping[str, Settings] = {
     "unet": UNET,

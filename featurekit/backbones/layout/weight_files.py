@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -57,7 +58,7 @@ def weight_files(folder: Path, part: str) -> WeightFiles:
             from; what lies there instead (pickles, Flax, ONNX) is named.
     """
     stem = folder / {**WEIGHTS, **SECOND_WEIGHTS}[part]
-    for variant in (*VARIANTS, *_other_variant(stem)):
+    for variant in chain(VARIANTS, _other_variant(stem)):
         whole, indices = stem.parent / _whole(stem.name, variant), _indices(stem, variant)
         if stem.name == "model" and whole.is_file():
             return WeightFiles((whole,), variant)
@@ -115,7 +116,7 @@ def _other_variant(stem: Path) -> Iterator[str]:
     named = (own.fullmatch(path.name) for path in sorted(stem.parent.iterdir()))
     found = dict.fromkeys(match[1] or match[2] for match in named if match)
     others = [name for name in found if name not in VARIANTS]
-    if len(others) > 1 and len(others) == len(found) and not _indices(stem, ""):
+    if len(others) > 1:
         raise BackboneError(
             f"{stem.parent} must hold one set of weights, it holds the variants "
             f"{', '.join(others)}; rename the one that is meant to {_whole(stem.name, '')}"
