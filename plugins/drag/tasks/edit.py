@@ -44,10 +44,12 @@ def edit(job: Job) -> Result:
         points = judge.report(done.image)
         table = scores(done.image, subject, judge)
         progress(1, 1)
+    mask = subject.request.mask
     metrics = {
         "points": points,
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
-        "mask": "everything may move" if subject.request.mask is None else "given",
+        "mask": "everything may move" if mask is None else "given",
+        "may_move": 1.0 if mask is None else float(mask.mean()),
         "updates": len(done.dragged.trace),
         "loss": list(done.dragged.trace),
         "lora_loss": list(done.lora_losses),
@@ -92,8 +94,11 @@ def _summary(subject: Subject, done: Edit, points: list[dict[str, Any]]) -> str:
         f"drag {number}: {_came(point, length)}"
         for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
     ]
-    if subject.request.mask is None:
+    mask = subject.request.mask
+    if mask is None:
         lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
+    else:
+        lines.append(f"mask: {float(mask.mean()):.1%} of the picture may move")
     if not all(point["reached"] for point in points):
         lines.append(f"to try: {ADVICE[done.dragged.stop]}")
     return "\n".join(lines)
