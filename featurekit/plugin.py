@@ -14,6 +14,7 @@ from featurekit.core.errors import (
     CaptureError,
     ConfigError,
     FeatureKitError,
+    FeatureKitWarning,
     ImageError,
     MaskError,
     NoiseLevelError,
@@ -32,7 +33,6 @@ from featurekit.pipeline.registry import API_VERSION, Plugin
 
 if TYPE_CHECKING:
     from featurekit.images.io import (
-        load_mask,
         read_json,
         read_tensors,
         write_gif,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         write_json,
         write_tensors,
     )
+    from featurekit.images.masks import load_mask
 
 __all__ = [
     "API_VERSION",
@@ -47,6 +48,7 @@ __all__ = [
     "CaptureError",
     "ConfigError",
     "FeatureKitError",
+    "FeatureKitWarning",
     "ImageError",
     "Job",
     "MaskError",
@@ -76,13 +78,14 @@ __all__ = [
 ]
 
 _FILES = "featurekit.images.io"  # reads and writes tensors, hence imports torch
+_MASKS = "featurekit.images.masks"  # as well
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # functions of several types
     """Fetch a reader or writer when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_FILES), name)
+    return getattr(import_module(_MASKS if name == "load_mask" else _FILES), name)
 
 
 def __dir__() -> list[str]:

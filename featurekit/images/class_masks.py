@@ -12,9 +12,11 @@ from torch import Tensor
 
 from featurekit.core.errors import MaskError
 from featurekit.core.shapes import expect
-from featurekit.images.photo import open_photo
+from featurekit.images.photo import open_labels
 
 MOST = 64  # flat colours of a mask without a palette; more come from soft edges or JPEG
+LOSSY = "JPEG"  # the format whose pictures always have more colours than were painted
+STRAY = 0.5  # share of the colours that may lie in no spot of 2 by 2 px; more are soft edges
 
 # for classes that a mask shows as grey: Okabe and Ito's palette
 TINTS = (
@@ -62,7 +64,8 @@ def load_classes(path: Path | str, height: int, width: int) -> Classes:
     """Read a mask of classes.
 
     In a picture with a palette each index is a class, in a grey one each level, in any other each
-    colour (numbered from the darkest). Transparency counts as black.
+    colour (numbered from the darkest), as it is stored: a colour profile is not applied.
+    Transparency counts as black.
 
     Args:
         path: of the mask.
@@ -74,16 +77,16 @@ def load_classes(path: Path | str, height: int, width: int) -> Classes:
 
     Raises:
         ImageError: it cannot be read.
-        MaskError: it has another size than its picture, one class alone, or more flat colours
-            than ``MOST``.
+        MaskError: it has another size than its picture, one class alone, more flat colours than
+            ``MOST``, is a JPEG, or most of its colours are no more than edges.
     """
-    seen = open_photo(path, of="mask", background="black")
+    seen = open_labels(path, of="mask")
     if seen.size != (width, height):
         raise MaskError(
             f"a mask must have the size of its picture, {width}x{height} px, got "
             f"{seen.width}x{seen.height} px; redraw or resize it without smoothing"
         )
-    indices, colours = _of_palette(path) or _of_colours(np.asarray(seen))
+    indices, colours = _of_palette(path) or _of_flat_colours(path, np.asarray(seen))
     values = np.unique(indices)
     if len(values) < 2:
         raise MaskError(
@@ -108,6 +111,28 @@ def _of_palette(path: Path | str) -> Found | None:
         flat: Sequence[int] = upright.getpalette() or []
     padded = [*flat, *[0] * (768 - len(flat))]
     return indices, {i: (padded[3 * i], padded[3 * i + 1], padded[3 * i + 2]) for i in range(256)}
+
+
+def _of_flat_colours(path: Path | str, pixels: NDArray[np.uint8]) -> Found:
+    """The same of a picture without a palette; refuses colours that nobody painted."""
+    with Image.open(Path(path).expanduser()) as file:
+        if file.format == LOSSY:
+            raise MaskError(
+                f"a mask of classes must be saved without loss, got a JPEG, {str(path)!r}, which "
+                f"has more colours at every edge than were painted; save the original as PNG"
+            )
+    indices, colours = _of_colours(pixels)
+    corner = indices[:-1, :-1]
+    spots = (corner == indices[1:, :-1]) & (corner == indices[:-1, 1:])
+    spots &= corner == indices[1:, 1:]
+    strays = len(colours) - len(np.unique(corner[spots]))
+    if strays > STRAY * len(colours):
+        raise MaskError(
+            f"a mask must be painted in flat colours, got {len(colours)} in {str(path)!r}, "
+            f"{strays} of them nowhere in 2x2 px together, as soft edges and JPEG leave them; "
+            f"paint it without soft edges and save it as PNG"
+        )
+    return indices, colours
 
 
 def _of_colours(pixels: NDArray[np.uint8]) -> Found:

@@ -1,4 +1,4 @@
-"""Files: pictures, masks, tensors and records, each read with care and written as a whole."""
+"""Files: pictures, tensors and records, each read with care and written as a whole."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from featurekit.core.atomic import replacing
-from featurekit.core.errors import ConfigError, ImageError, MaskError, OutputError
+from featurekit.core.errors import ConfigError, ImageError, OutputError
 from featurekit.core.shapes import expect
 from featurekit.images.colour_profiles import srgb_chunk
 from featurekit.images.photo import Source, open_photo
@@ -37,36 +37,6 @@ def load_image(source: Source) -> Tensor:
     picture = open_photo(source, of="image", background="white")
     pixels = torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1)[None]
     return pixels.contiguous() / 127.5 - 1
-
-
-def load_mask(source: Source, height: int, width: int) -> Tensor:
-    """Read a mask: whatever is not black may change.
-
-    Args:
-        source: as in ``load_image``; black under full transparency.
-        height: rows of the image the mask belongs to, pixels.
-        width: columns, likewise.
-
-    Returns:
-        Mask (1 1 h w) of 0 and 1, float32 on the CPU.
-
-    Raises:
-        ImageError: the file cannot be read; see ``load_image``.
-        MaskError: the mask has another size than its image, or is black everywhere.
-    """
-    picture = open_photo(source, of="mask", background="black")
-    if picture.size != (width, height):
-        raise MaskError(
-            f"a mask must have the size of its image, {width}x{height} px, "
-            f"got {picture.width}x{picture.height} px; redraw or resize it"
-        )
-    editable = np.array(picture).any(axis=2)
-    if not editable.any():
-        raise MaskError(
-            "a mask must be white where the image may change, got black everywhere, "
-            "so nothing may move; paint the editable part white or leave the mask out"
-        )
-    return torch.from_numpy(editable)[None, None].float()
 
 
 def image_to_pil(image: Tensor) -> Image.Image:

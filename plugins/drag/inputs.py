@@ -1,18 +1,22 @@
 """What is dragged: a user's picture, or a bundled scene whose true answer is known."""
 
 from dataclasses import dataclass, replace
+from warnings import warn
 
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError
+from featurekit.core.errors import ConfigError, FeatureKitWarning
 from featurekit.core.types import Job
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.io import load_image, load_mask
+from featurekit.images.io import load_image
+from featurekit.images.masks import load_mask
 from featurekit.scenes import Move, held_out_moves
 from featurekit_drag.config import DragConfig
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
+
+WIDE = 0.6  # share of a picture; a mask that frees more is often one with black and white swapped
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ def from_picture(job: Job) -> Subject:
     Raises:
         ConfigError: points or a mask are given without an image.
         ImageError, MaskError, PointsError: see their readers.
+
+    Warns:
+        FeatureKitWarning: the mask lets most of the picture move.
     """
     settings: DragConfig = job.settings
     if job.image is None:
@@ -41,6 +48,13 @@ def from_picture(job: Job) -> Subject:
     height, width = image.shape[-2:]
     points = read_points(settings.points, height=height, width=width)
     mask = None if settings.mask is None else load_mask(settings.mask, height, width)
+    if mask is not None and mask.mean() > WIDE:
+        warn(
+            f"the mask lets {float(mask.mean()):.0%} of the picture move, more than {WIDE:.0%}: "
+            f"white may change, black is held; swap the two if it was meant otherwise",
+            FeatureKitWarning,
+            stacklevel=2,
+        )
     return Subject(Request(image, points, mask, job.prompt, job.seed), name=job.image)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from icc_profiles import p3_profile
 from PIL import Image
 
 from featurekit.core.errors import ImageError, MaskError, ShapeError
@@ -98,3 +99,51 @@ def test_what_is_no_mask_of_classes_is_refused(tmp_path):
     classes = load_classes(saved(tmp_path, whole), 10, 12)
     with pytest.raises(ShapeError, match="labels must be"):
         classes.picture(torch.zeros(1, 2, 4, 4))
+
+
+# colours that nobody painted
+
+
+def two(side=64):
+    picture = Image.new("L", (side, side))
+    picture.paste(255, (side // 3, side // 5, side * 2 // 3, side * 2 // 3))
+    return picture
+
+
+@pytest.mark.parametrize("quality", [50, 80, 100])
+def test_a_jpeg_is_refused_whatever_is_in_it(tmp_path, quality):
+    two().save(tmp_path / "m.jpg", quality=quality)
+    with pytest.raises(MaskError, match=r"saved without loss, got a JPEG, .*m\.jpg.* as PNG"):
+        load_classes(tmp_path / "m.jpg", 64, 64)
+
+
+@pytest.mark.parametrize("name", ["m.webp", "m.png"])
+def test_a_picture_that_was_a_jpeg_or_is_as_lossy_is_refused_by_its_colours(tmp_path, name):
+    two().save(tmp_path / "m.jpg", quality=90)
+    with Image.open(tmp_path / "m.jpg") as lossy:
+        shown = lossy.convert("RGB")
+    (shown if name == "m.png" else two().convert("RGB")).save(tmp_path / name)
+    with pytest.raises(MaskError, match=r"flat colours, got \d+ in .*, \d+ of them nowhere in 2x2"):
+        load_classes(tmp_path / name, 64, 64)
+
+
+def test_soft_edges_are_refused_by_their_colours(tmp_path):
+    soft = two(128).resize((64, 64), Image.Resampling.LANCZOS)
+    with pytest.raises(MaskError, match="paint it without soft edges"):
+        load_classes(saved(tmp_path, soft), 64, 64)
+
+
+def test_a_few_thin_classes_among_others_are_classes(tmp_path):
+    levels = np.array(two())
+    levels[5], levels[:, 60] = 50, 90
+    found = load_classes(saved(tmp_path, Image.fromarray(levels)), 64, 64)
+    assert found.values == (0, 50, 90, 255)
+
+
+def test_a_colour_profile_makes_no_class_of_two(tmp_path):
+    """Both reds are the same on a screen of sRGB."""
+    picture = Image.new("RGB", (16, 16), (255, 0, 0))
+    picture.paste((250, 0, 0), (0, 0, 8, 16))
+    picture.save(tmp_path / "m.png", icc_profile=p3_profile())
+    found = load_classes(tmp_path / "m.png", 16, 16)
+    assert found.colours == ((250, 0, 0), (255, 0, 0))

@@ -22,7 +22,8 @@ from icc_profiles import (
 from PIL import Image, ImageCms
 
 from featurekit.core.errors import FeatureKitWarning
-from featurekit.images.io import image_to_pil, load_image, load_mask, write_image
+from featurekit.images.io import image_to_pil, load_image, write_image
+from featurekit.images.masks import load_mask
 from featurekit.images.photo import open_labels, open_photo
 
 LEVELS = np.stack(np.meshgrid(*[np.arange(0, 256, 51)] * 3), -1).reshape(12, 18, 3).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Files: images and masks as tensors, rounding, and writers that replace whole files or nothing."""
+"""Files: images as tensors, rounding, and writers that replace whole files or nothing."""
 
 import json
 import os
@@ -12,11 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from featurekit.core.errors import ConfigError, ImageError, MaskError, OutputError, ShapeError
+from featurekit.core.errors import ConfigError, ImageError, OutputError, ShapeError
 from featurekit.images.io import (
     image_to_pil,
     load_image,
-    load_mask,
     plain,
     read_json,
     read_metadata,
@@ -70,41 +69,6 @@ def test_a_picture_of_nan_is_refused():
 def test_a_batch_of_two_is_no_picture():
     with pytest.raises(ShapeError, match=r"image must be \(c=3 h w\), got \(2, 3, 8, 8\)"):
         image_to_pil(torch.zeros(2, 3, 8, 8))
-
-
-# masks
-
-
-def test_whatever_is_not_black_may_change(tmp_path):
-    pixels = np.zeros((8, 10), np.uint8)
-    pixels[2, 3], pixels[4, 5] = 255, 1
-    Image.fromarray(pixels).save(tmp_path / "m.png")
-    mask = load_mask(tmp_path / "m.png", 8, 10)
-    assert mask.shape == (1, 1, 8, 10)
-    assert mask.nonzero()[:, 2:].tolist() == [[2, 3], [4, 5]]
-    assert mask.unique().tolist() == [0, 1]
-
-
-def test_white_strokes_on_a_transparent_layer_are_the_mask(tmp_path):
-    layer = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
-    layer.putpixel((1, 2), (255, 255, 255, 255))
-    layer.save(tmp_path / "m.png")
-    assert load_mask(tmp_path / "m.png", 8, 8).nonzero()[:, 2:].tolist() == [[2, 1]]
-
-
-def test_a_mask_of_another_size_is_refused_with_both_sizes():
-    with pytest.raises(MaskError, match="the size of its image, 10x8 px, got 9x8 px"):
-        load_mask(np.full((8, 9), 255, np.uint8), 8, 10)
-
-
-def test_a_black_mask_is_refused_because_nothing_may_move():
-    with pytest.raises(MaskError, match="black everywhere, so nothing may move; paint"):
-        load_mask(np.zeros((8, 10), np.uint8), 8, 10)
-
-
-def test_a_missing_mask_is_called_a_mask(tmp_path):
-    with pytest.raises(ImageError, match=r"mask must be a picture file, but .* is no such file"):
-        load_mask(tmp_path / "m.png", 8, 8)
 
 
 # records and tensors

@@ -44,7 +44,7 @@ def test_a_sound_plugin_passes(checked):
 @pytest.mark.parametrize(
     ("line", "room"),
     [
-        ("from featurekit.images.io import load_mask", "images"),
+        ("from featurekit.images.masks import load_mask", "images"),
         ("import featurekit.core.grid_of_nobody", "core"),
         ("from featurekit import taps", "taps"),
     ],

@@ -51,10 +51,12 @@ def edit(job: Job) -> Result:
         table = work.scores_report(scores(dragged, work.part, judge))
         progress(1, 1)
     subject = work.full
+    mask = subject.request.mask
     metrics = {
         "points": points,
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
-        "mask": "everything may move" if subject.request.mask is None else "given",
+        "mask": "everything may move" if mask is None else "given",
+        "may_move": 1.0 if mask is None else float(mask.mean()),
         "ended": done.dragged.stop.name.lower(),
         "arrived": sum(point["reached"] for point in points),
         "updates": len(done.dragged.trace),

@@ -40,8 +40,11 @@ def summary(
         f"drag {number}: {_came(point, length)}"
         for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
     ]
-    if subject.request.mask is None:
+    mask = subject.request.mask
+    if mask is None:
         lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
+    else:
+        lines.append(f"mask: {float(mask.mean()):.1%} of the picture may move")
     lines += _beaten(table)
     if unknown:
         lines.append(unknown)

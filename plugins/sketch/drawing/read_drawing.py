@@ -12,6 +12,7 @@ from featurekit.core.shapes import expect
 from featurekit.images.io import image_to_pil
 from featurekit.images.marks import HANDLE
 from featurekit.images.photo import Source, open_photo
+from featurekit.images.photographs import is_photograph
 from featurekit_sketch.drawing.registration import agreement, moved, offset
 
 WHITE, MID_GREY = 255, 128  # a level below mid grey is ink
@@ -45,8 +46,8 @@ def read_drawing(source: Source, *, height: int, width: int) -> Drawing:
         width: columns, likewise.
 
     Raises:
-        ImageError: it cannot be read, is empty or dark all over, or does not fit; the sentence
-            says all that differs and how to have it mended.
+        ImageError: it cannot be read, is empty or dark all over, looks like a photograph, or does
+            not fit; the sentence says all that differs and how to have it mended.
     """
     sheet, hidden = _sheet(source)
     wanted, got = [], []
@@ -78,8 +79,8 @@ def fit_drawing(source: Source, *, image: Tensor) -> Drawing:
         image: the picture that was drawn, (1 3 h w) in [-1, 1].
 
     Raises:
-        ImageError: it cannot be read, is empty or dark all over, or nothing of it is left at the
-            picture's size.
+        ImageError: it cannot be read, is empty or dark all over, looks like a photograph, or
+            nothing of it is left at the picture's size.
         ShapeError: the image is not (1 3 h w).
     """
     sizes = expect(image, "1 3 h w", of="image")
@@ -124,7 +125,13 @@ def overlay(image: Tensor, ink: Tensor) -> Image.Image:
 
 def _sheet(source: Source) -> tuple[Image.Image, bool]:
     """Grey sheet "L" with both ink and paper, and whether only transparency told them apart."""
-    sheet = open_photo(source, of="drawing", background="white").convert("L")
+    shown = open_photo(source, of="drawing", background="white")
+    if is_photograph(shown):
+        raise ImageError(
+            "a drawing must be lines on paper, but this looks like a photograph; check that "
+            "image=FILE and plugin.drawing=FILE are not swapped"
+        )
+    sheet = shown.convert("L")
     dark = _dark_share(sheet)
     if dark >= LEAST_INK:
         if 1 - dark < LEAST_INK:

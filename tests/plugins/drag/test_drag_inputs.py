@@ -10,7 +10,13 @@ from PIL import Image
 
 from featurekit.backbones import load
 from featurekit.backbones.sd import from_config
-from featurekit.core.errors import ConfigError, ImageError, MaskError, PointsError
+from featurekit.core.errors import (
+    ConfigError,
+    FeatureKitWarning,
+    ImageError,
+    MaskError,
+    PointsError,
+)
 from featurekit.core.types import Job, silent
 from featurekit.images.io import load_image
 from featurekit.pipeline.config import compose
@@ -170,3 +176,16 @@ def test_the_native_size_is_what_the_backbone_was_trained_on(backbone):
     assert native_size(backbone) == 64
     assert native_size(from_config("sd15", device="meta", dtype="float32")) == 512
     assert native_size(from_config("sd21", device="meta", dtype="float32")) == 768
+
+
+def test_a_mask_that_frees_most_of_the_picture_is_told(job, photo, mask_file):
+    words = f"image={photo}", POINTS, f"plugin.mask={mask_file(0, 0, WIDTH, HEIGHT)}"
+    with pytest.warns(
+        FeatureKitWarning, match=r"lets 100% of the picture move, .* white may change"
+    ):
+        assert subject_of(job(*words)).request.mask.all()
+
+
+def test_a_mask_that_frees_half_is_not(job, photo, mask_file):
+    mask = mask_file(0, 0, WIDTH * 59 // 100, HEIGHT)
+    subject_of(job(f"image={photo}", POINTS, f"plugin.mask={mask}"))

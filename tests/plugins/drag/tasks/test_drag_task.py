@@ -225,6 +225,14 @@ def test_without_a_mask_the_run_says_that_everything_may_move(own, masked, bundl
         assert record["metrics"]["mask"] == "given"
 
 
+def test_with_a_mask_the_run_says_how_much_may_move(own, masked, bundled):
+    box = (BOX[2] - BOX[0]) * (BOX[3] - BOX[1]) / (WIDTH * HEIGHT)
+    assert f"mask: {box:.1%} of the picture may move" in masked[0]["summary"].splitlines()
+    assert masked[0]["metrics"]["may_move"] == pytest.approx(box)
+    assert own[0]["metrics"]["may_move"] == 1
+    assert 0 < bundled[0]["metrics"]["may_move"] < 1
+
+
 def test_a_drag_that_falls_short_says_how_far_it_came_and_what_to_try(own):
     record, _ = own
     lines = record["summary"].splitlines()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
+from two_tones import drawn, landscape, portrait
 
 from featurekit.core.errors import ImageError, ShapeError
 from featurekit_sketch.drawing.read_drawing import fit_drawing, overlay, read_drawing
@@ -274,3 +275,19 @@ def test_reading_leaves_the_given_picture_as_it_was():
     fit_drawing(given, image=picture())
     assert given.tobytes() == before
     assert given.mode == "RGBA"
+
+
+@pytest.mark.parametrize("read_it", [read, lambda sheet, *_: fit_drawing(sheet, image=picture())])
+def test_a_photograph_is_refused_as_one(read_it):
+    for photo in (portrait(SIDE), landscape(SIDE)):
+        with pytest.raises(
+            ImageError, match="a drawing must be lines on paper, but this looks like"
+        ):
+            read_it(photo, photo.height, photo.width)
+
+
+def test_no_style_of_drawing_that_is_dark_enough_is_refused():
+    for name, sheet in drawn(SIDE):
+        if "pencil" in name:
+            continue
+        assert 0 < float(fit_drawing(sheet, image=picture()).ink.mean()) < 1
