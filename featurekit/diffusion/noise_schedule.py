@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError
+from featurekit.core.precision import double_device
 from featurekit.core.shapes import expect
 from featurekit.diffusion.diffusers_schedulers import ddim_timesteps, described
 
@@ -135,7 +136,7 @@ class NoiseTable:
 
         Returns:
             alpha_bar, float64: 0-dim on the CPU for one timestep; (b 1 1 1) on the device of
-            ``t`` for several.
+            ``t`` for several, or on the CPU where that device has no float64.
 
         Raises:
             NoiseLevelError: a timestep is outside the table, or is no integer.
@@ -151,7 +152,9 @@ class NoiseTable:
         if outside.numel():
             raise NoiseLevelError(f"t must lie in [0, {last}], got {outside[0].item()}")
         found = self.alpha_bars[index]
-        return found.reshape(-1, 1, 1, 1).to(asked.device) if index.ndim else found
+        if not index.ndim:
+            return found
+        return found.reshape(-1, 1, 1, 1).to(double_device(asked.device))
 
 
 @dataclass(frozen=True, eq=False)
