@@ -151,10 +151,8 @@ class NoiseTable:
         outside = index[(index < 0) | (index > last)].flatten()
         if outside.numel():
             raise NoiseLevelError(f"t must lie in [0, {last}], got {outside[0].item()}")
-        found = self.alpha_bars[index]
-        if not index.ndim:
-            return found
-        return found.reshape(-1, 1, 1, 1).to(double_device(asked.device))
+        found, where = self.alpha_bars[index], double_device(asked.device)
+        return found.reshape(-1, 1, 1, 1).to(where) if index.ndim else found
 
 
 @dataclass(frozen=True, eq=False)
