@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featurekit.diffusion.trajectory_file import load_trajectory, save_trajectory
     from featurekit.features.extract import extract, extract_latents
     from featurekit.features.extractor import Extractor, Sample
+    from featurekit.features.feature_maps import load_features
     from featurekit.features.recipes import Ensemble, Recipe, recipe, recipes
     from featurekit.images.io import load_image
     from featurekit.pipeline.config import compose
@@ -52,6 +53,7 @@ __all__ = [
     "inject",
     "invert",
     "load_backbone",
+    "load_features",
     "load_image",
     "load_plugin",
     "load_trajectory",
@@ -86,6 +88,7 @@ _HOMES = {  # public name -> module:name
     "inject": "featurekit.taps.inject:inject",
     "invert": "featurekit.diffusion.invert:invert",
     "load_backbone": "featurekit.backbones:load",
+    "load_features": "featurekit.features.feature_maps:load_features",
     "load_image": "featurekit.images.io:load_image",
     "load_plugin": "featurekit.pipeline.registry:load_plugin",
     "load_trajectory": "featurekit.diffusion.trajectory_file:load_trajectory",

@@ -12,7 +12,8 @@ import pytest
 import featurekit as fk
 
 PROMISED = {
-    "load_backbone", "describe_backbone", "load_image", "capture", "extract", "extract_latents",
+    "load_backbone", "describe_backbone", "load_features", "load_image",
+    "capture", "extract", "extract_latents",
     "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
     "run", "compose", "inject", "attention_maps", "to_tokens",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ShapeError
+from featurekit.core.precision import double
 from featurekit.core.shapes import expect
 
 RIDGE = 1.0  # times channels over cells: what keeps few cells from being learnt by heart
@@ -155,7 +156,7 @@ def high_norms(field: Tensor, *, deviations: float = HIGH) -> HighNorms:
         raise ShapeError(f"field must have at least one token, got {tuple(field.shape)}")
     if not deviations > 0:
         raise ConfigError(f"deviations must be positive, got {deviations}")
-    norms = torch.linalg.vector_norm(field.double(), dim=1).cpu()
+    norms = torch.linalg.vector_norm(double(field), dim=1).cpu()
     middle = norms.quantile(0.5)
     spread = TO_SIGMA * (norms - middle).abs().quantile(0.5)
     threshold = float(middle + deviations * spread)
@@ -195,7 +196,7 @@ def massive_channels(field: Tensor, *, times: float = MASSIVE) -> dict[int, floa
         ShapeError: the field is not (b c h w).
     """
     expect(field, "b c h w", of="field")
-    sizes = field.double().square().mean((0, 2, 3)).sqrt().cpu()
+    sizes = double(field).square().mean((0, 2, 3)).sqrt().cpu()
     ratios = sizes / sizes.quantile(0.5).clamp(min=1e-300)
     order = ratios.argsort(descending=True).tolist()
     return {channel: float(ratios[channel]) for channel in order if ratios[channel] >= times}

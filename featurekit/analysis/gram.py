@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.precision import double
 from featurekit.core.shapes import expect
 
 CHUNK = 1 << 16  # entries of each vector that are taken to float64 at a time
@@ -32,7 +33,7 @@ def gram_of(vectors: Tensor, *, chunk: int = CHUNK) -> Tensor:
         raise ConfigError(f"chunk must be at least 1 entry, got {chunk}")
     gram = torch.zeros(sizes["n"], sizes["n"], dtype=torch.float64)
     for start in range(0, sizes["d"], chunk):
-        part = vectors[:, start : start + chunk].double()
+        part = double(vectors[:, start : start + chunk])
         gram += (part @ part.T).cpu()
     return gram
 

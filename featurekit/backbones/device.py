@@ -6,12 +6,19 @@ from featurekit.core.errors import BackboneError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+_AUTO = {  # by what ``auto`` prefers
+    "cuda": lambda: torch.cuda.is_available(),
+    "mps": lambda: torch.backends.mps.is_available(),
+    "xpu": lambda: torch.xpu.is_available(),
+}
+
 
 def place(device: str | torch.device, dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:
     """Decide device and dtype.
 
     Args:
-        device: ``auto`` (CUDA if there is one, else the CPU) or any torch device.
+        device: ``auto`` (the first of CUDA, MPS and XPU that is here, else the CPU) or any torch
+            device.
         dtype: ``auto`` (float32 off CUDA, else bfloat16 where supported, else float16), the name
             of one of ``DTYPES``, or a torch dtype.
 
@@ -19,7 +26,7 @@ def place(device: str | torch.device, dtype: str | torch.dtype) -> tuple[torch.d
         Device and floating dtype.
 
     Raises:
-        BackboneError: the device is none, or there is no CUDA here; the dtype is not floating.
+        BackboneError: the device is none, or is not here; the dtype is not floating.
         UnknownNameError: there is no such dtype.
     """
     where = _device(device)
@@ -36,19 +43,25 @@ def place(device: str | torch.device, dtype: str | torch.dtype) -> tuple[torch.d
 
 def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(next((name for name, is_here in _AUTO.items() if is_here()), "cpu"))
     try:
         where = torch.device(device)
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
         raise BackboneError(
-            f"device must be auto, cpu, cuda, cuda:1, ..., got {device!r} ({reason})"
+            f"device must be auto, cpu, cuda, cuda:1, mps or xpu, got {device!r}"
         ) from error
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise BackboneError(
             f"device {device} must exist here, torch finds {torch.cuda.device_count()} CUDA "
             f"devices; use device=auto"
         )
+    try:
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
+        raise BackboneError(
+            f"device {device} must exist here, but this torch cannot put a tensor there; use "
+            f"device=auto"
+        ) from error
     return where
 
 

@@ -15,10 +15,11 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
 from featurekit.features.extractor import Extractor, Sample
+from featurekit.features.feature_file import write_maps
 from featurekit.features.feature_maps import FeatureMaps
 from featurekit.features.recipes import Ensemble, Recipe, recipe
 from featurekit.images.folders import pictures_in
-from featurekit.images.io import load_image, write_image, write_tensors
+from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.overrides import check_seed, fill, split
 from featurekit.store.export import Reader, plan_pictures, store_pictures
 from featurekit.store.picture_reader import PictureReader
@@ -107,8 +108,8 @@ class FolderSink:
             OutputError: a file cannot be written.
         """
         folder = make_folder(self._out / name)
-        tensors = {f"{one.tap}/{one.timestep}": one.tensor for one in maps}
-        written = [write_tensors(tensors, folder / "features.safetensors", metadata=self._record)]
+        file = folder / "features.safetensors"
+        written = [write_maps(maps, maps.words, file, more=self._record)]
         for one in maps:
             written.append(write_image(one.to_pil(), folder / f"{one.tap}_{one.timestep}.png"))
         return written

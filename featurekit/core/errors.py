@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TypeAlias
+
+Name: TypeAlias = str | tuple[str | int, ...]
 
 
 class FeatureKitError(Exception):
@@ -67,19 +70,37 @@ class PluginError(FeatureKitError, ImportError):
 class UnknownNameError(FeatureKitError, LookupError):
     """A name is not in a closed set: a tap, a plugin, a backbone, a submodule."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
-        """Remember the three parts; the message suggests the nearest names, or lists some.
+    def __init__(
+        self,
+        kind: str,
+        name: Name,
+        known: Iterable[Name],
+        advice: str = "",
+        near: Iterable[str] = (),
+    ) -> None:
+        """Remember the parts; the message suggests the nearest names, or lists some.
 
         Args:
             kind: what the name is a name of.
-            name: what was given.
+            name: what was given: a text, or a key of several parts.
             known: the set.
             advice: what may be given besides a name of the set.
+            near: what to suggest, the likeliest first; nothing looks for like names of the set.
         """
-        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        begun = [one for one in self.known if name and one.startswith(name)]
-        near = get_close_matches(name, self.known, n=3) or begun[:3]
+        self.kind, self.name = kind, _told(name)
+        self.known = tuple(sorted(map(_told, known)))
+        begun = [one for one in self.known if self.name and one.startswith(self.name)]
+        like = list(near) or get_close_matches(self.name, self.known, n=3) or begun[:3]
         listed = ", ".join(self.known[:12]) + (", ..." if len(self.known) > 12 else "")
-        hint = f"did you mean {', '.join(near)}?" if near else f"known: {listed}"
+        hint = f"did you mean {', '.join(like)}?" if like else f"known: {listed}"
         more = f"; {advice}" if advice else ""
-        super().__init__(f"no {kind} named {name!r}; {hint}{more}")
+        shown = repr(name) if isinstance(name, str) else self.name
+        super().__init__(f"no {kind} named {shown}; {hint}{more}")
+
+
+def _told(name: Name) -> str:
+    """A name as text, a key of several parts as it is written in code."""
+    if isinstance(name, str):
+        return name
+    parts = [f'"{part}"' if isinstance(part, str) else str(part) for part in name]
+    return f"({', '.join(parts)})"

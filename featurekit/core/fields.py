@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from featurekit.core.errors import ConfigError, PointsError, ShapeError, UnknownNameError
+from featurekit.core.precision import double, rounded
 from featurekit.core.shapes import expect
 
 ResizeMode = Literal["bilinear", "bicubic", "nearest", "area"]
@@ -190,11 +191,11 @@ def pca(field: Tensor, components: int = 3) -> Tensor:
     sizes = expect(field, "b c h w", of="field")
     if not 1 <= components <= sizes["c"]:
         raise ShapeError(f"components must lie in [1, {sizes['c']}] (channels), got {components}")
-    cells = field.double().movedim(1, -1).reshape(-1, sizes["c"])
+    cells = double(field).movedim(1, -1).reshape(-1, sizes["c"])
     cells = cells - cells.mean(0)
     projected = cells @ principal_axes(cells.T @ cells, components)
     shape = (sizes["b"], sizes["h"], sizes["w"], components)
-    return projected.reshape(shape).movedim(-1, 1).to(field.dtype)
+    return rounded(projected.reshape(shape).movedim(-1, 1), field)
 
 
 def principal_axes(spread: Tensor, components: int) -> Tensor:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from featurekit.core.cache import NO_CACHE, Cache
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Predict: TypeAlias = Callable[["Tensor", "int | Tensor"], "Tensor"]
@@ -95,6 +97,64 @@ class FeatureMap:
     timestep: int
     stride: int  # pixels of the input image per cell
     picture_px: tuple[int, int] | None = None  # rows and columns of the picture; None: all cells
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor, (b, c, h, w)."""
+        return tuple(self.tensor.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensor."""
+        return self.tensor.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the tensor."""
+        return self.tensor.device
+
+    def cpu(self) -> Self:
+        """The same map on the CPU."""
+        return replace(self, tensor=self.tensor.cpu())
+
+    def to(self, *where: torch.device | torch.dtype | str) -> Self:
+        """The same map on another device or in another dtype, as ``Tensor.to`` takes them."""
+        return replace(self, tensor=self.tensor.to(*where))
+
+    def numpy(self) -> NDArray[Any]:
+        """The numbers (b c h w) as an array on the CPU, without gradients.
+
+        bfloat16, which NumPy does not have, becomes float32, which holds the same numbers.
+        """
+        plain = self.tensor.detach().cpu()
+        array: NDArray[Any] = (
+            plain.float() if str(plain.dtype) == "torch.bfloat16" else plain
+        ).numpy()
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: ANN401
+        """What ``np.asarray`` gives: the numbers, as ``numpy`` does."""
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(  # what the protocol may ask for
+        self,
+        *,
+        stream: Any = None,  # noqa: ANN401
+        max_version: tuple[int, int] | None = None,
+        dl_device: Any = None,  # noqa: ANN401
+        copy: bool | None = None,
+    ) -> Any:  # noqa: ANN401
+        """What ``torch.as_tensor`` and ``from_dlpack`` give: the tensor, without gradients."""
+        return self.tensor.detach().__dlpack__(
+            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
+
+    def __dlpack_device__(self) -> Any:  # noqa: ANN401
+        """Where the tensor is, as the protocol numbers devices."""
+        return self.tensor.__dlpack_device__()
 
     @property
     def size_px(self) -> tuple[int, int]:

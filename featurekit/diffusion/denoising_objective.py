@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.precision import rounded
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
@@ -59,7 +60,7 @@ def denoising_objective(
         z = noised(mean[rows] + std[rows] * posterior, eps, alpha_bar=alpha_bar)
         error = (predict(z, t) - eps).square()
         if backbone.noise.prediction == "v_prediction":
-            error = error / alpha_bar.to(error.dtype)
+            error = error / rounded(alpha_bar, error)
         loss: Tensor = error.mean()
         return loss
 

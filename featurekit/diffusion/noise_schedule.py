@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError
+from featurekit.core.precision import double_device
 from featurekit.core.shapes import expect
 from featurekit.diffusion.diffusers_schedulers import described, spaced
 from featurekit.diffusion.levels import check_levels, snr
@@ -143,7 +144,7 @@ class NoiseTable:
 
         Returns:
             alpha_bar, float64: 0-dim on the CPU for one timestep; (b 1 1 1) on the device of
-            ``t`` for several.
+            ``t`` for several, or on the CPU where that device has no float64.
 
         Raises:
             NoiseLevelError: a timestep is outside the table, is no integer, or has no signal left.
@@ -158,10 +159,10 @@ class NoiseTable:
         outside = index[(index < 0) | (index > last)].flatten()
         if outside.numel():
             raise NoiseLevelError(f"t must lie in [0, {last}], got {outside[0].item()}")
-        found = self.alpha_bars[index]
+        found, where = self.alpha_bars[index], double_device(asked.device)
         if not found.all():
             raise NoiseLevelError(f"t must have some signal left, got {last}, which has none")
-        return found.reshape(-1, 1, 1, 1).to(asked.device) if index.ndim else found
+        return found.reshape(-1, 1, 1, 1).to(where) if index.ndim else found
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ in float64. A 0-dim level never changes the dtype of a latent; a level per image
 from torch import Tensor
 
 from featurekit.core.errors import NoiseLevelError, ShapeError
+from featurekit.core.precision import rounded
 
 
 def denoised(z: Tensor, eps: Tensor, *, alpha_bar: Tensor) -> Tensor:
@@ -255,4 +256,4 @@ def _first_bad(level: Tensor, inside: Tensor) -> float:
 
 def _fitted(factor: Tensor, z: Tensor) -> Tensor:
     # a 0-dim factor takes part in full precision and does not promote; one with axes would
-    return factor if factor.ndim == 0 else factor.to(z.dtype)
+    return factor if factor.ndim == 0 else rounded(factor, z)

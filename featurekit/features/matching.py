@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from featurekit.core import fields
 from featurekit.core.errors import ConfigError, PointsError
+from featurekit.core.precision import double, placed
 from featurekit.core.shapes import expect
 from featurekit.core.types import FeatureMap
 from featurekit.images import coordinates
@@ -131,7 +132,7 @@ def match_feature(
     scores = torch.stack(
         [functional.cosine_similarity(_read(result, row), query, dim=-1) for row in points]
     )
-    row, column = _best(scores.double(), points, around, reach)
+    row, column = _best(double(scores), points, around, reach)
     return Match(points[row, column], float(scores[row, column]))
 
 
@@ -226,7 +227,7 @@ def _vertex(three: Tensor) -> Tensor:
 
 def _read(features: FeatureMap, xy: Tensor) -> Tensor:
     """Features at points in pixels, (n c), of cells that show the image and not its padding."""
-    cells = coordinates.cells_from_px(xy, features.stride).to(features.tensor.device)
+    cells = placed(coordinates.cells_from_px(xy, features.stride), features.tensor.device)
     return fields.sample(coordinates.crop(features.tensor, *features.inside), cells)[0]
 
 
@@ -239,9 +240,10 @@ def _window(
     xy = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     size = torch.tensor([image.shape[3], image.shape[2]])
     inside = ((xy >= 0) & (xy <= size) & (xy + way >= 0) & (xy + way <= size)).all(-1)
-    seen = inside.to(image.device, torch.float64)
-    cells = coordinates.cells_from_px(xy.reshape(-1, 2), 1).to(image.device)
-    values = fields.sample(image.double(), cells)[0]
+    pixels = double(image)
+    seen = inside.to(pixels.device, torch.float64)
+    cells = coordinates.cells_from_px(xy.reshape(-1, 2), 1).to(pixels.device)
+    values = fields.sample(pixels, cells)[0]
     return values.T.reshape(3, 1, rows, columns) * seen, seen[None, None]
 
 

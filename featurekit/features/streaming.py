@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from featurekit.core import fields
 from featurekit.core.errors import ConfigError, ShapeError
+from featurekit.core.precision import double, double_device, rounded
 from featurekit.core.shapes import expect
 from featurekit.taps.capture import Reduce
 
@@ -92,8 +93,8 @@ def principal(components: int) -> Reduce:
         )  # fmt: skip
         cells = kept.flatten(2)
         for picture, some in _pieces(activation):
-            part = activation[picture].flatten(1)[:, some].double()
-            cells[picture][:, some] = (axes.T @ (part - mean)).to(activation.dtype)
+            part = double(activation[picture].flatten(1)[:, some])
+            cells[picture][:, some] = rounded(axes.T @ (part - mean), activation)
         return kept
 
     return reduce
@@ -112,9 +113,15 @@ def _pieces(activation: Tensor) -> list[tuple[int, slice]]:
 def _axes(activation: Tensor, components: int) -> tuple[Tensor, Tensor]:
     """Principal directions (c components) and mean (c 1), float64."""
     channels = activation.shape[1]
-    mean = activation.mean((0, 2, 3), dtype=torch.float64)[:, None]
-    spread = torch.zeros(channels, channels, dtype=torch.float64, device=activation.device)
+    mean = _mean(activation)
+    spread = torch.zeros(channels, channels, dtype=torch.float64, device=mean.device)
     for picture, some in _pieces(activation):
-        part = activation[picture].flatten(1)[:, some].double() - mean
+        part = double(activation[picture].flatten(1)[:, some]) - mean
         spread += part @ part.T
     return fields.principal_axes(spread, components), mean
+
+
+def _mean(activation: Tensor) -> Tensor:
+    """Mean of all cells (c 1), float64; the sum of an activation need not be laid out in it."""
+    home = activation.to(double_device(activation.device))
+    return home.mean((0, 2, 3), dtype=torch.float64)[:, None]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
@@ -187,8 +188,25 @@ def _meant(name: str, taps: tuple[Tap, ...]) -> list[Tap]:
         found = [tap for tap in taps if fits(tap)]
         if found:
             return found
-    raise UnknownNameError("tap", name, {word for tap in taps for word in (tap.name, tap.role)},
-                           _ADVICE)  # fmt: skip
+    known = {word for tap in taps for word in (tap.name, tap.role)}
+    raise UnknownNameError("tap", name, known, _ADVICE, _suggested(name, taps))
+
+
+def _suggested(word: str, taps: Sequence[Tap]) -> list[str]:
+    """What a word may have been meant for: a name, a role, a module path or the end of one."""
+    if not word.strip("."):
+        return []
+    depth = word.count(".") + 1
+    paths = {tap.address for tap in taps}
+    ends = {".".join(path.split(".")[-depth:]) for path in paths if path.count(".") >= depth}
+    whole = {one for tap in taps for one in (tap.name, tap.role)} | paths
+    if word in ends - whole:
+        return [f"**.{word}"]
+    ended = get_close_matches(word, sorted(ends - whole), n=2, cutoff=0.8)
+    like = get_close_matches(word, sorted(whole), n=3)
+    near = [one for one in like if SequenceMatcher(None, word, one).ratio() >= 0.8]
+    rest = [one for one in like if one not in near]
+    return [*near, *(f"**.{one}" for one in ended), *rest][:3]
 
 
 def _fits(parts: list[str], pattern: list[str]) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ShapeError
+from featurekit.core.precision import double, double_device, rounded
 from featurekit.core.shapes import expect
 from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import v_from_eps
@@ -20,8 +21,8 @@ BLOB_AMPLITUDE = 2.0
 class MixtureDenoiser:
     """The exact denoiser of data drawn from an equal mixture of normals N(T_k, sigma^2 I).
 
-    It is a ``Predict``: ``denoiser(z, t) -> eps``. It computes in float64 on the device of
-    ``z``, answers in the dtype of ``z``, and is differentiable in ``z``.
+    It is a ``Predict``: ``denoiser(z, t) -> eps``. It computes in float64, on the device of
+    ``z`` where that has it, answers in the dtype of ``z``, and is differentiable in ``z``.
 
     Attributes:
         templates: the means T_k, (k c h w).
@@ -55,7 +56,7 @@ class MixtureDenoiser:
         Returns:
             E[n | z], (b c h w).
         """
-        return self._eps(z, t).to(z.dtype)
+        return rounded(self._eps(z, t), z)
 
     def v(self, z: Tensor, t: int | Tensor) -> Tensor:
         """The same answer as a v-prediction, ``sqrt(abar) eps - sqrt(1 - abar) x0``.
@@ -70,7 +71,7 @@ class MixtureDenoiser:
         Source: Salimans and Ho 2022, arXiv:2202.00512, appendix D.
         """
         eps = self._eps(z, t)
-        return v_from_eps(eps, z.double(), alpha_bar=self._level(z, t)).to(z.dtype)
+        return rounded(v_from_eps(eps, double(z), alpha_bar=self._level(z, t)), z)
 
     def denoised(self, z: Tensor, t: int | Tensor) -> Tensor:
         """Expected clean latent of ``z``, the posterior mean.
@@ -85,8 +86,8 @@ class MixtureDenoiser:
         alpha_bar = self._level(z, t)
         spread = alpha_bar * self.sigma**2 + 1 - alpha_bar
         pull = alpha_bar.sqrt() * self.sigma**2 / spread
-        mean = pull * z.double() + (1 - alpha_bar) / spread * self._mean_template(z, t)
-        return mean.to(z.dtype)
+        mean = pull * double(z) + (1 - alpha_bar) / spread * self._mean_template(z, t)
+        return rounded(mean, z)
 
     def responsibilities(self, z: Tensor, t: int | Tensor) -> Tensor:
         """Probability of each component given ``z``.
@@ -105,7 +106,7 @@ class MixtureDenoiser:
         means = self._templates(z).flatten(1)
         # ||z - sqrt(abar) T||^2 less ||z||^2, which all components share
         distances = alpha_bar * means.square().sum(1) - 2 * alpha_bar.sqrt() * (
-            z.double().flatten(1) @ means.T
+            double(z).flatten(1) @ means.T
         )
         return torch.softmax(-distances / (2 * spread), dim=1)
 
@@ -113,7 +114,7 @@ class MixtureDenoiser:
         """Expected noise, float64; written so that nothing is divided by sqrt(1 - abar)."""
         alpha_bar = self._level(z, t)
         spread = alpha_bar * self.sigma**2 + 1 - alpha_bar
-        centred = z.double() - alpha_bar.sqrt() * self._mean_template(z, t)
+        centred = double(z) - alpha_bar.sqrt() * self._mean_template(z, t)
         return (1 - alpha_bar).sqrt() / spread * centred
 
     def _mean_template(self, z: Tensor, t: int | Tensor) -> Tensor:
@@ -121,11 +122,11 @@ class MixtureDenoiser:
         return torch.einsum("bk,kchw->bchw", self.responsibilities(z, t), self._templates(z))
 
     def _templates(self, z: Tensor) -> Tensor:
-        return self.templates.to(z.device, torch.float64)
+        return double(self.templates).to(double_device(z.device))
 
     def _level(self, z: Tensor, t: int | Tensor) -> Tensor:
-        """alpha_bar at ``t``, 0-dim or (b 1 1 1), on the device of ``z``."""
-        return self.noise.level(t).to(z.device)
+        """alpha_bar at ``t``, 0-dim or (b 1 1 1), where float64 of ``z`` lies."""
+        return self.noise.level(t).to(double_device(z.device))
 
 
 def blob_templates(

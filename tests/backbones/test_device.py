@@ -6,10 +6,23 @@ import torch
 from featurekit.backbones.device import place
 from featurekit.core.errors import BackboneError, UnknownNameError
 
+ACCELERATORS = {"cuda": torch.cuda, "mps": torch.backends.mps, "xpu": torch.xpu}
 
-def test_auto_is_single_precision_on_a_machine_without_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert place("auto", "auto") == (torch.device("cpu"), torch.float32)
+
+@pytest.mark.parametrize(
+    ("here", "found"),
+    [([], "cpu"), (["mps"], "mps"), (["xpu"], "xpu"), (["mps", "xpu"], "mps")],
+)
+def test_auto_is_the_accelerator_that_is_here_in_single_precision(monkeypatch, here, found):
+    for name, module in ACCELERATORS.items():
+        monkeypatch.setattr(module, "is_available", lambda name=name: name in here)
+    assert place("auto", "auto") == (torch.device(found), torch.float32)
+
+
+def test_auto_prefers_cuda(monkeypatch):
+    for module in ACCELERATORS.values():
+        monkeypatch.setattr(module, "is_available", lambda: True)
+    assert place("auto", "float32")[0].type == "cuda"
 
 
 @pytest.mark.parametrize(("supported", "best"), [(True, torch.bfloat16), (False, torch.float16)])
@@ -31,8 +44,22 @@ def test_the_meta_device_is_a_device():
 
 
 def test_a_word_that_is_no_device_is_refused():
-    with pytest.raises(BackboneError, match=r"device must be auto, cpu, cuda.* got 'gpu'"):
+    with pytest.raises(BackboneError, match=r"xpu, got 'gpu'$"):
         place("gpu", "auto")
+
+
+KNOWN = ["mps", "xpu", "hpu", "ipu", "xla", "mtia", "privateuseone", "hip", "opencl", "mps:1"]
+
+
+@pytest.mark.parametrize("device", KNOWN)
+def test_a_device_that_torch_knows_and_this_machine_lacks_is_one_sentence(device):
+    try:
+        torch.empty(0, device=device)
+    except Exception:  # whatever torch has for each of them
+        with pytest.raises(BackboneError, match=f"^device {device} must exist here, .*auto$"):
+            place(device, "auto")
+    else:
+        assert place(device, "auto")[0] == torch.device(device)
 
 
 def test_a_card_that_is_not_there_is_refused():

@@ -84,7 +84,7 @@ def fit_drawing(source: Source, *, image: Tensor) -> Drawing:
         ShapeError: the image is not (1 3 h w).
     """
     sizes = expect(image, "1 3 h w", of="image")
-    picture = image.detach().to("cpu", torch.float64)
+    picture = image.detach().cpu().double()
     sheet, hidden = _sheet(source)
     mended = [BY_ALPHA] if hidden else []
     if not _on_white(sheet):

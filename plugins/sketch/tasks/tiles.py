@@ -72,7 +72,7 @@ def blend(height: int, width: int, pieces: Iterable[tuple[Box, Tensor]], *, over
         _check(box, piece, height, width)
         weight = _rise(box.rows, height, overlap)[:, None] * _rise(box.columns, width, overlap)
         part = slice(*box.rows), slice(*box.columns)
-        total[part] += weight * piece[0, 0].detach().to("cpu", torch.float64)
+        total[part] += weight * piece[0, 0].detach().cpu().double()
         weights[part] += weight
         dtype = piece.dtype
     bare = int((weights == 0).sum())
