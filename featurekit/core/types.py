@@ -117,7 +117,7 @@ class FeatureMap:
         """The same map on the CPU."""
         return replace(self, tensor=self.tensor.cpu())
 
-    def to(self, *where: torch.device | torch.dtype | str) -> Self:
+    def to(self, *where: Any) -> Self:  # noqa: ANN401 - devices and dtypes in any order
         """The same map on another device or in another dtype, as ``Tensor.to`` takes them."""
         return replace(self, tensor=self.tensor.to(*where))
 

@@ -12,8 +12,9 @@ from featurekit.analysis.artefacts import high_norms, massive_channels, position
 from featurekit.analysis.gram import gram_of
 from featurekit.analysis.representative_timesteps import feature_gram
 from featurekit.backbones import sd
-from featurekit.backbones.lora import LoraRecipe, applied, denoising_objective, fit_lora
+from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
 from featurekit.diffusion.backbone import guided
+from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.diffusion.trajectory import METHODS
 from featurekit.features.aggregate import averaged, concatenated
 from featurekit.features.matching import match_patch
