@@ -36,7 +36,7 @@ class DragConfig(PluginConfig):
     reference: str = Rule.reference  # current | initial
     reduction: str = Rule.reduction  # code | paper
     mask_weight: float = Rule.mask_weight
-    freeze_outside: bool = DragSettings.freeze_outside
+    freeze_outside: bool = True  # leaves the network early; the published mask term needs all of it
     snap: bool = False
 
     tap: str = DragSettings.tap
