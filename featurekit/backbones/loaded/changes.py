@@ -45,6 +45,7 @@ def _changes(found: nn.Module, fresh: nn.Module) -> Iterator[str]:
 def _settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Plain attributes, and the class of an attention's processor."""
     kept = {name: value for name, value in attributes.items() if isinstance(value, _PLAIN)}
+    kept.pop("name_or_path", None)  # another way to the same folder
     if "processor" in attributes:
         kept["processor"] = type(attributes["processor"]).__name__
     return kept
