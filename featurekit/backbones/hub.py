@@ -5,6 +5,7 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -20,6 +21,8 @@ from featurekit.backbones.layout.weight_files import (
 from featurekit.core.errors import BackboneError
 
 _TOKENIZERS = ("tokenizer", "tokenizer_2")
+# what the hub's client raises: its own errors, and those of the connection beneath it
+_FAILURES: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, ValueError)
 _ENDINGS = ("json", "txt")  # vocab.json and merges.txt, or tokenizer.json
 
 
@@ -45,7 +48,7 @@ def fetch(hub_id: str) -> Path:
         if not _complete(folder):
             # only now: a hub that has both would otherwise send the same weights twice
             snapshot_download(hub_id, allow_patterns=patterns(variants=True))
-    except (OSError, ValueError) as error:  # the hub client's errors are one or the other
+    except _FAILURES as error:
         raise BackboneError(
             f"{hub_id!r} must be a folder here or a model that the hub sends, {_found(error)}; "
             f"its page is {constants.ENDPOINT}/{hub_id}; or download the model once and name its "

@@ -93,7 +93,7 @@ def load_folder(
         files=networks.files,
         origin=(
             load_folder,
-            {"folder": folder.resolve(), "name": name, "device": device, "dtype": dtype},
+            {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype},
         ),
     )
 

@@ -161,7 +161,7 @@ def load_folder(
         ScheduleError: the noise levels of the scheduler cannot be inverted.
         UnknownNameError: there is no such dtype.
     """
-    given = {"folder": folder.resolve(), "name": name, "device": device, "dtype": dtype}
+    given = {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype}
     where, what = place(device, dtype)
     configs = read_configs(folder)
     _check_kind(configs["unet"], str(folder))

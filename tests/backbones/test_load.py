@@ -3,14 +3,23 @@
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
-from featurekit.backbones import HUB_IDS, load
+from featurekit.backbones import HUB_IDS, hub, load
 from featurekit.backbones.folder import is_hub_id
 from featurekit.core.errors import BackboneError, UnknownNameError
+
+ANSWER = SimpleNamespace(headers={}, request=None)  # of a hub, as far as its errors look
 
 
 @pytest.fixture
@@ -55,8 +64,39 @@ def test_dtype_and_device_reach_the_family(written):
 def test_a_hub_that_cannot_be_reached_is_one_sentence(offline, name, shown):
     with pytest.raises(BackboneError, match=rf"'{shown}' must be a folder here or a .* hub") as no:
         load(name)
+    said = str(no.value)
+    assert "\n" not in said
+    assert f"its page is https://huggingface.co/{shown}; or download the model once and " in said
+    assert "name its folder (hf download" in said
+    assert "HF_HUB_OFFLINE is set and it is not in the cache; unset it" in said
+    assert "Error" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (LocalEntryNotFoundError("inner words"), "the hub cannot be reached and it is not in the"),
+        (ConnectionError("inner words"), "the hub cannot be reached"),
+        (
+            RepositoryNotFoundError("inner words", response=ANSWER),
+            "the hub knows no public model of this",
+        ),
+        (GatedRepoError("inner words", response=ANSWER), "its owner asks for consent first"),
+        (HfHubHTTPError.__bases__[0]("inner words"), "fetching it ended with HTTPError; check"),
+        (OSError(28, "No space left on device"), "ended with OSError; check the connection and"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
+)
+def test_why_a_hub_sends_nothing_is_said_without_its_own_words(error, words, monkeypatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(BackboneError, match=words) as no:
+        load("sd15")
+    assert "inner words" not in str(no.value)
     assert "\n" not in str(no.value)
-    assert "download the model once and name its folder" in str(no.value)
 
 
 def test_a_model_in_the_hubs_cache_needs_no_network(offline, written, tmp_path):
@@ -87,6 +127,33 @@ def test_importing_and_misspelling_cost_no_torch():
 def test_what_is_neither_name_nor_folder_nor_hub_id_is_refused(name):
     with pytest.raises(UnknownNameError, match=f"no backbone named '{name}'; known: embedded"):
         load(name)
+
+
+class Pipeline:
+    """Stands for whatever diffusers has loaded."""
+
+    def save_pretrained(self, folder):
+        """As every pipeline can."""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            Pipeline(),
+            r"got a Pipeline: write it with its save_pretrained\('model'\) and load 'model'",
+        ),
+        (3, "got a int; give a text or a path"),
+        (None, "got a NoneType; give"),
+        (torch.nn.Identity(), "got a Identity; give"),
+    ],
+)
+def test_what_is_no_name_at_all_is_refused_with_what_to_do(given, words):
+    with pytest.raises(BackboneError, match=f"the name of a backbone must be one of .*{words}"):
+        load(given)
+    if given is not None:
+        with pytest.raises(BackboneError, match=f"source must be one of .*{words}"):
+            load("sd15", source=given)
 
 
 @pytest.mark.parametrize("name", ["./nothing", "/nothing/here", "~/nothing-here"])

@@ -54,6 +54,7 @@ def test_the_files_are_what_the_functions_give(asked, photo, capsys):
     ratio = float(psnr(*pictures))
     assert record["metrics"]["psnr_to_autoencoder"] == pytest.approx(ratio, abs=0.5)
     assert record["metrics"]["network_calls"] == 3 * 4 + 3
+    assert record["schedule"] == "DDIM, 3 steps, leading spacing with steps_offset 1"
     assert record["metrics"]["calls_over_ddim"] == 2.5
     assert len(record["metrics"]["fixed_point_rms"]) == 3
     with Image.open(out / "reconstruction.png") as picture:

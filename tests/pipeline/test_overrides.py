@@ -1,5 +1,6 @@
 """Overrides: words become settings, and each kind of mistake one sentence that says what to do."""
 
+import json
 import shlex
 from dataclasses import dataclass, field
 
@@ -137,6 +138,15 @@ def test_an_existing_folder_without_a_slash_is_a_source_too(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert route_backbone(["backbone=my_model"])[1] == "backbone.source='my_model'"
     assert route_backbone(["backbone=sd15"]) == ["backbone=sd15"]
+
+
+@pytest.mark.parametrize(("added", "family"), [("text_time", "sdxl"), (None, "sd15")])
+def test_a_folder_gets_the_settings_of_its_family(added, family, tmp_path):
+    (tmp_path / "unet").mkdir()
+    config = json.dumps({"addition_embed_type": added})
+    (tmp_path / "unet/config.json").write_text(config)
+    found = route_backbone([f"backbone={tmp_path}"])
+    assert found == [f"backbone={family}", f"backbone.source='{tmp_path}'"]
 
 
 def test_a_home_folder_is_spelt_out(monkeypatch):

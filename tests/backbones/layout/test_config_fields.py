@@ -210,6 +210,7 @@ def test_a_setting_of_the_autoencoder_leaves_encoding_and_listed_activations_tru
 @torch.no_grad()
 def test_a_setting_of_the_text_encoders_leaves_the_states_of_the_stock_class(settings, family):
     configs = reduced_configs(family)
+    configs["unet"] = configs["unet"] | NARROW | {"transformer_layers_per_block": 1}
     for part in ("text_encoder", "text_encoder_2"):
         if part in configs:
             configs[part] = configs[part] | settings

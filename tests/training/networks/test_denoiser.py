@@ -1,5 +1,6 @@
 """The denoiser's training: latents, words, noise, and the folder that comes out of it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from featurekit.training.data import tokenizer_training
@@ -151,3 +153,16 @@ def test_the_folder_is_a_stable_diffusion_pipeline_in_half_precision(tmp_path, t
     sizes = {p.name: p.stat().st_size for p in (tmp_path / "unet").iterdir()}
     parameters = sum(p.numel() for p in unet.parameters())
     assert sizes["diffusion_pytorch_model.safetensors"] < parameters * 2 * 1.1 + 20_000
+
+
+def test_releases_before_transformers_5_know_the_names_of_the_folder(tmp_path, tokenizer):
+    vae = models.autoencoder(TINY)
+    unet, text = models.denoiser(TINY), models.text_encoder(TINY, tokenizer)
+    models.save_folder(tmp_path, vae=vae, unet=unet, text=text, tokenizer=tokenizer)
+    stored = load_file(tmp_path / "text_encoder/model.safetensors")
+    meant = {f"text_model.{name}": one.half() for name, one in text.state_dict().items()}
+    assert stored.keys() == meant.keys()
+    assert all(torch.equal(stored[name], one) for name, one in meant.items())
+    vocabulary = json.loads((tmp_path / "tokenizer/vocab.json").read_text())
+    assert vocabulary == tokenizer.get_vocab()
+    assert (tmp_path / "tokenizer/merges.txt").read_text().startswith("#version")
