@@ -84,7 +84,8 @@ class StyleTraining:
         corners by turns.
         """
         multiple = self.backbone.multiple
-        places = corners(*subject.image.shape[-2:], multiple)
+        height, width = subject.image.shape[-2:]
+        places = corners(height, width, multiple)
         own, *views = views_of(
             subject.image, subject.ink, count=self.learning.views, seed=self.seed
         )
