@@ -169,7 +169,7 @@ def _timesteps(options: TimestepsOptions) -> int:
         measure = measure_runs if options.source == "inverted" else measure_timesteps
         return measure(backbone, images, asked, progress=progress)
 
-    return done("timesteps", options, work, gallery.skipped)
+    return done("timesteps", options, work, gallery)
 
 
 def _positions(options: PlacesOptions) -> int:
@@ -193,7 +193,7 @@ def _places(
         asked = {"taps": options.taps, "timestep": options.timestep, "seed": options.seed}
         return measure(backbone, images, **asked, progress=progress)
 
-    return done(name, options, work, gallery.skipped)
+    return done(name, options, work, gallery)
 
 
 def _labels(options: LabelsOptions) -> int:
@@ -244,7 +244,7 @@ def _own_labels(options: LabelsOptions, asked: Recipe, given: Mapping[str, str])
             progress=progress,
         )
 
-    return done("labels", options, work, gallery.skipped)
+    return done("labels", options, work, gallery)
 
 
 def _gallery(options: TimestepsOptions | PlacesOptions) -> Gallery:

@@ -1,7 +1,7 @@
 """How an analysis runs: the model and the pictures, the folder, what is written, shown and told."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -50,19 +50,17 @@ def gallery_images(
     return [image_of(scene, size).to(backbone.device) for scene in scenes]
 
 
-def done(
-    name: str, options: AnalyseOptions, work: Work, skipped: Mapping[Path, str] | None = None
-) -> int:
+def done(name: str, options: AnalyseOptions, work: Work, gallery: Gallery | None = None) -> int:
     """Load the model, do the work, write and show what came out, say what was passed over.
 
     Args:
         name: of the analysis, and of its file of figures.
         options: what was asked for; kept with the figures.
         work: the analysis.
-        skipped: pictures that were passed over beforehand, with the reason.
+        gallery: the pictures, for what was left out of them.
 
     Returns:
-        The exit code: 0, or 3 if anything was passed over.
+        The exit code: 0, or 3 if a picture was left out.
 
     Raises:
         FeatureKitError: the model cannot be loaded, the work refuses, or nothing can be written;
@@ -79,9 +77,12 @@ def done(
             written.append(write_image(picture, out / f"{stem}.png"))
     show_figures(name, measured.figures)
     sys.stdout.write("".join(f"{path}\n" for path in written))
-    over = {path.name: reason for path, reason in (skipped or {}).items()}
+    skipped = gallery.skipped if gallery else {}
+    over = {path.name: reason for path, reason in skipped.items()}
     over |= measured.figures.get("skipped", {})
     sys.stderr.write("".join(f"skipped {one}: {reason}\n" for one, reason in over.items()))
+    if gallery and gallery.told:
+        sys.stderr.write(f"{gallery.told}\n")
     return SKIPPED if over else DONE
 
 

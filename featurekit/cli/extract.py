@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
             may be given besides. ``--dry-run`` is ``dry_run=true``.
 
     Returns:
-        The exit code: 0, or 3 if files were passed over.
+        The exit code: 0, or 3 if a picture could not be read.
 
     Raises:
         FeatureKitError: the words are wrong, no picture can be read, a tap or timestep does
@@ -62,7 +62,8 @@ def main(words: Sequence[str]) -> int:
     if options.store:
         return _store(asked, options)
     sink = FolderSink(make_folder(options.out), asdict(options))
-    paths, skipped = pictures_in(options.image)
+    listing = pictures_in(options.image)
+    paths, skipped = listing.pictures, dict(listing.unreadable)
     backbone = backbones.load(options.backbone, options.device, options.dtype)
     batch = min(options.batch, len(paths))
     extractor = Extractor(backbone, asked, seed=options.seed, batch=batch, rows=options.rows)
@@ -73,7 +74,7 @@ def main(words: Sequence[str]) -> int:
         return DONE
     written = _of_many(extractor, _Pictures(paths, skipped, options.prompt), sink)
     sys.stdout.write("".join(f"{path}\n" for path in written))
-    code = _told(skipped)
+    code = _told(skipped, listing.told)
     if not written:
         raise ImageError(
             f"a folder must hold a picture that can be read, {options.image!r} has none"
@@ -138,7 +139,8 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     """Bring the pictures into a store, or say what that will cost."""
     share = parse_share(options.shard) if options.shard else launched_share(os.environ)
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
-    paths, others = pictures_in(options.image)
+    listing = pictures_in(options.image)
+    paths = listing.pictures
     reader = _reader(asked, options)
     if options.dry_run:
         plan, broken = plan_pictures(
@@ -152,12 +154,13 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
                 progress=progress,
             )  # fmt: skip
         sys.stdout.write(f"{options.store}: {written}{_by(share)}\n")
-    mine = {
-        path: reason
-        for path, reason in others.items()
-        if share.owns(group_of(path.name, share.count))
-    }
-    return _told(mine | broken)
+
+    def mine(path: Path) -> bool:
+        return share.owns(group_of(path.name, share.count))
+
+    unreadable = {path: why for path, why in listing.unreadable.items() if mine(path)}
+    others = replace(listing, others=tuple(filter(mine, listing.others)))
+    return _told(unreadable | broken, others.told)
 
 
 def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
@@ -180,8 +183,10 @@ def _by(share: Share) -> str:
     return f"; {share.told}" if share.told else ""
 
 
-def _told(skipped: Mapping[Path, str]) -> int:
-    """Name what was passed over; the exit code that says so."""
+def _told(skipped: Mapping[Path, str], others: str) -> int:
+    """Name pictures that were left out, and files that are none; the exit code for the first."""
+    if others:
+        sys.stderr.write(f"{others}\n")
     for path, reason in skipped.items():
         sys.stderr.write(f"skipped {path.name}: {reason}\n")
     return SKIPPED if skipped else DONE

@@ -1,42 +1,99 @@
-"""Which files of a folder are pictures, and why the others are not."""
+"""Which files of a folder are pictures, which of them cannot be read, and which are others."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from featurekit.core.errors import ImageError
 
+LISTED = 8  # names of other files in a sentence
+DATA = {"BUFR", "GRIB", "HDF5", "MPEG"}  # formats that Pillow knows by name alone
+# of pictures that Pillow may not read: who has them in a folder wants them to be read
+PHOTO_ENDINGS = {
+    *(".avif", ".exr", ".hdr", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".svg", ".webp"),
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),
+}
 
-def pictures_in(path: Path | str) -> tuple[list[Path], dict[Path, str]]:
-    """List the pictures of a folder; a file is its own list.
 
-    Whether a picture is whole shows when it is opened. Hidden files and sub-folders are passed
-    over and not reported.
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder, by name."""
+
+    pictures: tuple[Path, ...]  # whose ending is of a format that can be read
+    unreadable: dict[Path, str]  # those of pictures too, each with the reason
+    others: tuple[Path, ...] = ()  # of no picture: captions, records, what systems leave
+
+    @property
+    def told(self) -> str:
+        """A sentence about the others, empty where there are none."""
+        if not self.others:
+            return ""
+        names = [path.name for path in self.others[:LISTED]]
+        more = len(self.others) - len(names)
+        listed = ", ".join(names) + (f" and {more} more" if more else "")
+        return f"passed over, no pictures: {listed}"
+
+
+def pictures_in(path: Path | str) -> Listing:
+    """List a folder of pictures; a file is its own list.
+
+    Whether a picture is whole shows when it is opened. Hidden files, among them the ``._`` files
+    of macOS, and sub-folders are passed over and not named.
 
     Args:
         path: picture, or folder of pictures.
 
     Returns:
-        Files whose ending is that of a picture, by name; and the reason for each other file.
+        At least one picture.
 
     Raises:
-        ImageError: the folder cannot be listed, or has no picture.
+        ImageError: there is no such path, it cannot be listed, or has no picture.
     """
     folder = Path(path).expanduser()
-    if not folder.is_dir():
-        return [folder], {}
     try:
-        files = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+        if not folder.exists():
+            raise ImageError(
+                f"image must be a picture or a folder, but there is no such file or folder as "
+                f"{str(path)!r}; check it"
+            )
+        if not folder.is_dir():
+            return Listing((folder,), {})
+        files = sorted(_visible(folder))
     except OSError as error:
         raise ImageError(
-            f"a folder of pictures must be readable, but {str(path)!r} gave: {error.strerror}"
+            f"image must be a picture or a folder that can be read, but {str(path)!r} gave: "
+            f"{error.strerror}; check it"
         ) from error
-    readable = {
-        ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN
-    }
-    found = [one for one in files if not one.is_dir()]
-    pictures = [one for one in found if one.suffix.lower() in readable]
-    others = {one: "its ending is of no picture format" for one in found if one not in pictures}
-    if not pictures:
-        raise ImageError(f"a folder must hold a picture, but {str(path)!r} has none; check it")
-    return pictures, others
+    listing = _sorted_out(files)
+    if not listing.pictures:
+        raise ImageError(f"a folder must hold a picture, but {str(path)!r} {_found(listing)}")
+    return listing
+
+
+def _visible(folder: Path) -> Sequence[Path]:
+    return [one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_dir()]
+
+
+def _sorted_out(files: Sequence[Path]) -> Listing:
+    kinds = Image.registered_extensions()
+    readable = {ending for ending, kind in kinds.items() if kind in Image.OPEN and kind not in DATA}
+    pictures, unreadable, others = [], {}, []
+    for file in files:
+        ending = file.suffix.lower()
+        if ending not in readable | PHOTO_ENDINGS:
+            others.append(file)
+        elif not file.is_file():
+            unreadable[file] = "it is no ordinary file, or a link that leads nowhere"
+        elif ending in readable:
+            pictures.append(file)
+        else:
+            unreadable[file] = f"pictures {ending} cannot be read here; save it as PNG or JPEG"
+    return Listing(tuple(pictures), unreadable, tuple(others))
+
+
+def _found(listing: Listing) -> str:
+    reasons = [f"{path.name}: {why}" for path, why in list(listing.unreadable.items())[:LISTED]]
+    found = "; ".join([*reasons, listing.told] if listing.told else reasons)
+    return f"has none that can be read; {found}" if found else "is empty; check it"

@@ -17,6 +17,7 @@ class Gallery:
 
     images: Mapping[str, Tensor]  # (1 3 h w) in [-1, 1] by file name
     skipped: Mapping[Path, str]  # the reason by file
+    told: str = ""  # of files that are no pictures
 
 
 def read_gallery(path: Path | str, *, most: int | None = None) -> Gallery:
@@ -39,10 +40,10 @@ def read_gallery(path: Path | str, *, most: int | None = None) -> Gallery:
             f"images must be a folder of pictures or one of them, but {str(path)!r} does not "
             f"exist; check it"
         )
-    paths, others = pictures_in(folder)
+    listing = pictures_in(folder)
     images: dict[str, Tensor] = {}
-    skipped = dict(others)
-    for one in paths:
+    skipped = dict(listing.unreadable)
+    for one in listing.pictures:
         if len(images) == most:
             break
         try:
@@ -55,4 +56,4 @@ def read_gallery(path: Path | str, *, most: int | None = None) -> Gallery:
         raise ImageError(
             f"a folder must hold a picture that can be read, but {str(path)!r} has none; check it"
         )
-    return Gallery(images, skipped)
+    return Gallery(images, skipped, listing.told)

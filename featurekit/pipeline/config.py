@@ -170,7 +170,7 @@ def own_backbones(folder: Path) -> dict[str, str]:
         ConfigError: a file cannot be read, or is no YAML.
     """
     found: dict[str, str] = {}
-    for path in sorted(folder.glob("backbone/*.yaml")):
+    for path in sorted(folder.glob("backbone/[!.]*.yaml")):
         try:
             described = OmegaConf.to_container(OmegaConf.load(path))
         except (OSError, YAMLError) as error:

@@ -99,7 +99,7 @@ def test_a_persons_pictures_are_labelled_by_one_of_them(tmp_path, capsys):
     assert main(["analyse", "labels", *words]) == 3
     told = capsys.readouterr()
     assert "skipped broken.jpg: image must be a picture" in told.err
-    assert "skipped notes.txt: its ending" in told.err
+    assert "passed over, no pictures: notes.txt" in told.err
     assert "class 7" in told.out
     for number in range(2):
         with Image.open(tmp_path / "out" / "masks" / f"{number}.png") as found:

@@ -64,7 +64,7 @@ def test_a_folder_goes_on_past_what_is_broken_and_says_so(album, tmp_path, capsy
     assert main(["extract", *words]) == 3
     said = capsys.readouterr()
     assert "skipped broken.png: image must be a whole picture" in said.err
-    assert "skipped words.txt: its ending is of no picture format" in said.err
+    assert "passed over, no pictures: words.txt" in said.err
     assert said.err.count("\n") == 2
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.jpg", "c.png"]
     for name in ("a.png", "b.jpg", "c.png"):
@@ -75,6 +75,17 @@ def test_a_folder_goes_on_past_what_is_broken_and_says_so(album, tmp_path, capsy
     for name, maps in fk.Extractor(fk.load_backbone("random"), recipe, batch=1)(samples):
         found = read_tensors(out / name / "features.safetensors")["mid/261"]
         torch.testing.assert_close(found, maps[0].tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_captions_beside_pictures_are_no_failure(tmp_path, capsys):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    Image.new("RGB", (16, 16), "red").save(folder / "a.png")
+    for name in ("a.txt", "a.npz", "._a.png"):
+        (folder / name).write_text("no picture")
+    words = ["backbone=random", f"image={folder}", "taps=[mid]", f"out={tmp_path}/out"]
+    assert main(["extract", *words]) == 0
+    assert capsys.readouterr().err == "passed over, no pictures: a.npz, a.txt\n"
 
 
 def test_a_picture_alone_is_read_as_in_a_folder_of_one(photo, tmp_path):
@@ -120,7 +131,7 @@ def test_a_recipe_names_taps_timesteps_and_ensemble_and_words_go_before_it(photo
         (["timesteps=[a]"], "timesteps"),
         ([f"seed={2**63}"], "seed must lie in 0 to"),
         (["backbone=nothing"], "no backbone named 'nothing'"),
-        (["image=gone.png"], "image must be a picture file, but 'gone.png' is no such file"),
+        (["image=gone.png"], "but there is no such file or folder as 'gone.png'"),
         (["out=/proc/self/x"], "results must be writable to '/proc/self/x'"),
     ],
 )

@@ -46,7 +46,7 @@ def spair_pairs(
     root = Path(folder).expanduser()
     _check(root, split, categories)
     pairs, taken = [], Counter[str]()
-    for path in sorted((root / PAIRS / split).glob("*.json")):
+    for path in sorted((root / PAIRS / split).glob("[!.]*.json")):  # macOS leaves ._ files
         record = _record(path)
         category = str(record["category"])
         wanted = not categories or category in categories
@@ -78,7 +78,7 @@ def _check(root: Path, split: str, categories: Sequence[str]) -> None:
 
 
 def _folders(path: Path) -> set[str]:
-    return {one.name for one in path.iterdir() if one.is_dir()}
+    return {one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")}
 
 
 def _record(path: Path) -> dict[str, Any]:

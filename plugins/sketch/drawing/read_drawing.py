@@ -13,7 +13,7 @@ from featurekit.images.io import image_to_pil
 from featurekit.images.marks import HANDLE
 from featurekit.images.photo import Source, open_photo
 from featurekit.images.photographs import is_photograph
-from featurekit_sketch.drawing.registration import agreement, moved, offset
+from featurekit_sketch.drawing.registration import moved, offset, rough_agreement
 
 WHITE, MID_GREY = 255, 128  # a level below mid grey is ink
 LEAST_INK = 0.0005  # share of the pixels that a drawing must differ from its paper in
@@ -21,10 +21,12 @@ SAME_PROPORTIONS = 0.02  # how far two proportions may differ, as a share, and c
 BORDER = 0.02  # width of the rim that tells paper from ink, as a share of the shorter side
 RIM_VOTES, SHEET_VOTES = 1, 2  # a dark frame must not outvote the paper inside it
 CLEARLY = 0.05  # by how much a placing must agree better than one that loses no line
+LARGER = 1.05  # times the picture's sides: a page on which it may have been drawn as large as it is
 PALE = 0.6  # share of white in the picture below an overlay
 
 MEND = "set plugin.fit=true to have it mended"
 INVERTED = "inverted: lines were light on dark"
+UNSURE = "where the lines belong could not be told: check the overlay"
 BY_ALPHA = "lines taken from the transparency: their colour was that of paper"
 
 
@@ -167,16 +169,23 @@ def _placed(
     if sheet.size == size:
         return sheet, []
     across, down = (there / here for there, here in zip(size, sheet.size, strict=True))
-    if abs(across / down - 1) <= SAME_PROPORTIONS:
+    alike = abs(across / down - 1) <= SAME_PROPORTIONS
+    if alike:
         resized = sheet.resize(size, Image.Resampling.LANCZOS)
-        return resized, [f"resized from {_px(sheet.size)} to {_px(size)}"]
-    # whole inside the picture first, then covering the picture, then as large as it is
-    placings = [
-        _centred(sheet, scale, size) for scale in (min(across, down), max(across, down), 1.0)
-    ]
-    scores = [agreement(_ink(page), picture) for page, _ in placings]
-    best = scores.index(max(scores))
-    return placings[best if scores[best] >= scores[0] + CLEARLY else 0]
+        placings = [(resized, [f"resized from {_px(sheet.size)} to {_px(size)}"])]
+        if min(1 / across, 1 / down) >= LARGER:
+            placings.append(_centred(sheet, 1.0, size))
+    else:  # whole inside the picture first, then covering the picture, then as large as it is
+        scales = min(across, down), max(across, down), 1.0
+        placings = [_centred(sheet, scale, size) for scale in scales]
+    first, *others = (rough_agreement(_ink(page), picture) for page, _ in placings)
+    if not others:
+        return placings[0]
+    best = max(others)
+    if best >= max(first, 0) + CLEARLY:  # one without any line has 0
+        return placings[1 + others.index(best)]
+    page, notes = placings[0]
+    return page, notes + [UNSURE] * (alike and best > first - CLEARLY)
 
 
 def _centred(

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
+from featurekit_sketch.drawing.xdog import blurred
+
 FARTHEST = 0.05  # of a side: the largest shift that is mended
 BEYOND = 0.03  # of a side: how much farther is looked, so that a maximum can be told from a slope
 # no pair of the procedural world at rest reaches both, its lines that follow no edge included
 LEAST_AGREEMENT = 0.4
 LEAST_GAIN = 0.15
+SOFT = 0.025  # of the shorter side: standard deviation that lines and edges are softened by
 TINY = 1e-12
 
 
@@ -32,6 +35,24 @@ def agreement(ink: Tensor, picture: Tensor) -> float:
         In [-1, 1]; 0 where either is without any line.
     """
     return float(_correlations(ink, picture, _Reach(0, 0))[0, 0])
+
+
+def rough_agreement(ink: Tensor, picture: Tensor) -> float:
+    """Correlation of ink and edges when both are softened, so that a line may lie beside its edge.
+
+    It tells a scale from another where ``agreement`` cannot; where lines lie exactly it does not.
+
+    Args:
+        ink: (1 1 h w) in [0, 1], white paper is 1.
+        picture: (1 3 h w), float64.
+
+    Returns:
+        In [-1, 1]; 0 where either is without any line.
+    """
+    sigma = SOFT * min(ink.shape[-2:])
+    pair = torch.stack([1 - ink[0].to(torch.float64), _edges(picture)[None]])
+    lines, edges = (one - one.mean() for one in blurred(pair, sigma))
+    return float((lines * edges).sum() / (lines.norm() * edges.norm()).clamp_min(TINY))
 
 
 def offset(ink: Tensor, picture: Tensor) -> tuple[int, int]:

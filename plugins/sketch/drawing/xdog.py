@@ -52,13 +52,18 @@ def xdog(
         raise ConfigError(f"sigma and k must be above 0, got {sigma} and {k}")
     weights = image.new_tensor(GREY).view(-1, 1, 1)
     grey = ((image + 1) / 2 * weights).sum(1, keepdim=True)
-    difference = _blurred(grey, sigma) - gamma * _blurred(grey, k * sigma)
+    difference = blurred(grey, sigma) - gamma * blurred(grey, k * sigma)
     dark = 1 + torch.tanh(phi * (difference - eps))
     return torch.where(difference >= eps, torch.ones_like(dark), dark)
 
 
-def _blurred(grey: Tensor, sigma: float) -> Tensor:
-    """Blur (b 1 h w) by a Gaussian of any width, also one wider than the picture."""
+def blurred(grey: Tensor, sigma: float) -> Tensor:
+    """Blur by a Gaussian of any width, also one wider than the picture.
+
+    Args:
+        grey: (b 1 h w); borders are mirrored.
+        sigma: standard deviation, px.
+    """
     down, across = (_mixing(side, sigma).to(grey) for side in grey.shape[-2:])
     blurred: Tensor = down @ grey @ across.T
     return blurred

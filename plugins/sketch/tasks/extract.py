@@ -8,11 +8,12 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.types import Job, Progress, Result, silent
+from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.settings import Tiling
 from featurekit_sketch.tasks.output_names import free_names, keep_apart
-from featurekit_sketch.tasks.picture_folder import Skipped, pictures_in, report
+from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
 from featurekit_sketch.tasks.tiles import tiled
 from featurekit_sketch.tasks.unused_settings import check_reading
@@ -36,7 +37,9 @@ def extract(job: Job) -> Result:
         missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
         raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
     given = Path(job.image).expanduser()
-    paths, skipped = pictures_in(given)
+    listing = pictures_in(given)
+    paths = in_order(listing.pictures)
+    skipped = [Skipped(path, reason) for path, reason in listing.unreadable.items()]
     targets = _targets(paths, job.out)
     keep_apart([*paths, Path(config.style).expanduser()], [*targets.values(), job.out / SHEET])
     style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
@@ -62,7 +65,8 @@ def extract(job: Job) -> Result:
             f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
         )
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
-    return replace(_result(outputs, skipped), schedule=sketcher.reader.schedule.told)
+    result = _result(outputs, skipped, listing.told)
+    return replace(result, schedule=sketcher.reader.schedule.told)
 
 
 def draw_large(
@@ -78,12 +82,12 @@ def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     return {path: out / f"{name}.png" for path, name in zip(paths, names, strict=True)}
 
 
-def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped]) -> Result:
+def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped], others: str) -> Result:
     count = len(outputs) - 1
     return Result(
         stop=f"{count} picture{'s' * (count != 1)} sketched",
         metrics={"pictures": count},
         outputs=outputs,
-        summary=report(skipped),
+        summary="\n".join(filter(None, (report(skipped), others))),
         skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
     )

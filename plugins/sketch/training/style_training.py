@@ -28,6 +28,7 @@ from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
 from featurekit_sketch.settings import NAMED_BEFORE, Learning, Sampling
+from featurekit_sketch.training.framing import corners, framed
 from featurekit_sketch.training.sketcher import Reader, Sketcher
 from featurekit_sketch.training.trainer import Examples, SampleViews, Trainer
 
@@ -77,24 +78,39 @@ class StyleTraining:
         return _digest([*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name])
 
     def examples(self, subject: Subject, samples: Sequence[Sample], stage: Stages) -> Examples:
-        """Read what is learnt from; losses and embeddings are computed once."""
-        views = views_of(subject.image, subject.ink, count=self.learning.views, seed=self.seed)
+        """Read what is learnt from; losses and embeddings are computed once.
+
+        The picture as it is comes first, once in each corner of its frame; its views lie in these
+        corners by turns.
+        """
+        multiple = self.backbone.multiple
+        height, width = subject.image.shape[-2:]
+        places = corners(height, width, multiple)
+        own, *views = views_of(
+            subject.image, subject.ink, count=self.learning.views, seed=self.seed
+        )
+        count = len(places) + len(views) + len(samples)
         with stage("preparing losses") as progress:
             image, ink = self._placed(subject.image), self._placed(subject.ink)
-            losses = [SketchLoss(self.clip, self.perceptual, source_image=image, drawing=ink)]
-            for view in views[1:]:
-                losses.append(losses[0].of_view(self._placed(view.ink)))
-                progress(len(losses), len(views) + len(samples))
+            first = SketchLoss(self.clip, self.perceptual, source_image=image, drawing=ink)
+            losses = [first] * len(places)
+            for view in views:
+                losses.append(first.of_view(self._placed(view.ink)))
+                progress(len(losses), count)
             pictures, embeddings = [self._decoded(sample) for sample in samples], []
             for picture in pictures:
-                embeddings.append(losses[0].embed(picture))
-                progress(len(views) + len(embeddings), len(views) + len(samples))
+                embeddings.append(first.embed(picture))
+                progress(len(losses) + len(embeddings), count)
+        images = [one.image for one in (*[own] * len(places), *views)]
+        lying = [places[i % len(places)] for i in range(len(images))]
         return Examples(
-            views=FeatureCache(lambda i: self._of_view(views[i].image, i)),
+            views=FeatureCache(lambda i: self._of_view(framed(images[i], lying[i], multiple), i)),
             losses=losses,
             samples=FeatureCache(lambda i: self._of_sample(samples[i])),
             embeddings=embeddings,
             sample_views=self._sample_views(pictures),
+            corners=lying,
+            drawings=len(places),
         )
 
     def _sample_views(self, pictures: Sequence[Tensor]) -> SampleViews:

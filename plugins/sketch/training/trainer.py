@@ -12,11 +12,11 @@ from torch import Tensor, nn, optim
 
 from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.core.types import Progress, silent
-from featurekit.images import coordinates
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, Terms
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.settings import NAMED_BEFORE, Learning, Weights
+from featurekit_sketch.training.framing import Corner, unframed
 
 SAVE_SECONDS = 10.0  # between checkpoints
 FORMAT = "featurekit.sketch-training/1"
@@ -44,12 +44,14 @@ class Examples:
     samples: Give  # of pictures without a drawing
     embeddings: Sequence[Tensor]  # of those pictures by CLIP, (1 d) each
     sample_views: SampleViews | None = None  # those pictures; without it consistency is 0
+    corners: Sequence[Corner] = ()  # of each view; none: all lie at the top left
+    drawings: int = 1  # how many of the first views are the drawn picture as it is
 
     def chosen(self, iteration: int, iterations: int, seed: int) -> tuple[int, int | None]:
         """Which view and which sample an iteration learns from: samples in order, views by lot."""
         draw = torch.Generator().manual_seed((seed * 1_000_003 + iteration) % (2**63 - 1))
         # the drawing as it is counts as much as all views of it together
-        view = 0
+        view = iteration % self.drawings
         if float(torch.rand((), generator=draw)) < 0.5:
             view = int(torch.randint(len(self.losses), (), generator=draw))
         if not self.embeddings:
@@ -146,7 +148,7 @@ class Trainer:
         view, number = self.examples.chosen(iteration, self.learning.iterations, self.seed)
         loss, features = self.examples.losses[view], self.examples.views(view)
         if number is None:
-            return loss(_fitted(self.network(features), loss), None)
+            return loss(self._fitted(self.network(features), view), None)
         asked, sample_views = [features, self.examples.samples(number)], self.examples.sample_views
         if sample_views is not None and weights_at(iteration, self.learning).consistency > 0:
             asked.append(sample_views.features(number))
@@ -155,7 +157,12 @@ class Trainer:
         if sample_views is not None and views:
             sample_view = SampleView(views[0], sample_views.moved(number, other.detach()))
         sample = Sampled(other, self.examples.embeddings[number], sample_view)
-        return loss(_fitted(drawn, loss), sample)
+        return loss(self._fitted(drawn, view), sample)
+
+    def _fitted(self, drawn: Tensor, view: int) -> Tensor:
+        """Without the filling of the frame, which the drawing does not have."""
+        corner = self.examples.corners[view] if self.examples.corners else Corner()
+        return unframed(drawn, corner, *self.examples.losses[view].size)
 
     def _drawn(self, asked: Sequence[Features]) -> Sequence[Tensor]:
         """Draw pictures, together where they are of one size; (1 1 h w) each."""
@@ -234,11 +241,6 @@ def _is_finite(network: nn.Module) -> bool:
     gradients = [one.grad for one in weights if one.grad is not None]
     norms = torch.stack([one.detach().norm() for one in (*weights, *gradients)])
     return math.isfinite(float(norms.norm()))
-
-
-def _fitted(drawn: Tensor, loss: SketchLoss) -> Tensor:
-    """Without the padding that the drawing does not have."""
-    return coordinates.crop(drawn, *loss.size)
 
 
 def _groups(network: nn.Module, mixing: float) -> list[dict[str, Any]]:

@@ -227,6 +227,16 @@ def test_a_folder_gives_its_pairs_by_name(folder):
     assert [one.category for one in spair_pairs(folder, categories=["vehicle"])] == ["vehicle"] * 2
 
 
+def test_what_macos_leaves_beside_records_is_passed_over(folder):
+    before = spair_pairs(folder)
+    for path in list((folder / "PairAnnotation" / "test").iterdir()):
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (folder / "PairAnnotation" / ".trash").mkdir()
+    assert spair_pairs(folder) == before
+    with pytest.raises(UnknownNameError, match=r"no split named '\.trash'"):
+        spair_pairs(folder, split=".trash")
+
+
 def test_the_files_are_matched_as_their_pictures_are(folder, model):
     pairs = spair_pairs(folder, most=1)
     opened = [

@@ -7,7 +7,10 @@ from PIL import Image, ImageDraw, ImageOps
 from two_tones import drawn, landscape, portrait
 
 from featurekit.core.errors import ImageError, ShapeError
-from featurekit_sketch.drawing.read_drawing import fit_drawing, overlay, read_drawing
+from featurekit.images.io import load_image
+from featurekit.scenes import scene
+from featurekit.scenes.drawings import STYLES
+from featurekit_sketch.drawing.read_drawing import UNSURE, fit_drawing, overlay, read_drawing
 
 SIDE = 64
 BLACK_ON_NOTHING, WHITE_ON_NOTHING = (0, 0, 0, 255), (255, 255, 255, 255)
@@ -132,6 +135,30 @@ def test_shrinking_is_antialiased():
     stripes[:16] = 0
     ink = fit_drawing(stripes, image=torch.zeros(1, 3, SIDE, SIDE)).ink[0, 0, 8:, 2:-2]
     assert (ink - 0.5).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("by", [(0, 0), (-2, 1)])
+def test_a_page_of_the_pictures_proportions_is_cropped_if_it_was_drawn_on_as_it_is(by):
+    page = Image.new("L", (SIDE + 22, SIDE + 22), 255)
+    page.paste(lines(), (11 + by[0], 11 + by[1]))
+    drawing = fit_drawing(page, image=picture())
+    assert drawing.mended[0] == "cropped from 86x86 px to 64x64 px"
+    assert alike(drawing.ink, expected()) > 0.99
+
+
+def test_a_page_that_may_be_meant_either_way_is_resized_and_told():
+    page = lines(SIDE + 22, SIDE + 22)
+    drawing = fit_drawing(page, image=torch.zeros(1, 3, SIDE, SIDE))
+    assert drawing.mended == ("resized from 86x86 px to 64x64 px", UNSURE)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_drawing_of_twice_the_size_is_never_cropped(style):
+    for kind in ("face", "building", "vehicle"):
+        one = scene(11, kind)
+        large = one.drawing(2 * SIDE, style).convert("L")
+        drawing = fit_drawing(large, image=load_image(one.image(SIDE)))
+        assert drawing.mended[0] == "resized from 128x128 px to 64x64 px"
 
 
 def test_a_larger_sheet_at_the_same_scale_is_cropped_around_the_middle():

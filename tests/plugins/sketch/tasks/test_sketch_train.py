@@ -111,11 +111,24 @@ def test_a_folder_goes_on_past_broken_files_and_ends_with_code_3(learnt, tmp_pat
         f"out={tmp_path / 'out'}",
     )
     assert done.returncode == 3, done.stderr
-    assert "notes.txt: the ending .txt is of no picture format" in done.stdout
+    assert "passed over, no pictures: notes.txt" in done.stdout
     assert "b.png: image" in done.stdout
     skipped = json.loads((tmp_path / "out" / "run.json").read_text())["skipped"]
-    assert sorted(line.split(":")[0] for line in skipped) == ["b.png", "notes.txt"]
+    assert [line.split(":")[0] for line in skipped] == ["b.png"]
     assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_files_beside_the_pictures_are_no_failure(learnt, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    scene(1, "face").image(64).save(folder / "a.png")
+    for name in ("a.txt", "a.json", "Thumbs.db", "._a.png"):
+        (folder / name).write_text("no picture")
+    style = learnt[0] / "style.safetensors"
+    words = "task=extract", f"image={folder}", f"plugin.style={style}", f"out={tmp_path / 'out'}"
+    record = run(*words)
+    assert (record["status"], record["skipped"]) == ("done", [])
+    assert record["summary"] == "passed over, no pictures: Thumbs.db, a.json, a.txt"
 
 
 def test_the_users_own_pair_is_learnt_and_the_targets_are_sketched(picture, drawing, tmp_path):

@@ -1,15 +1,19 @@
 """A study: what decides its samples, and how often it asks the UNet for one of them."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
 import featurekit as fk
+from featurekit.core.types import silent
+from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.sampling.prior import fit_prior
 from featurekit_sketch.settings import Learning, Reading, Sampling
+from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_training import StyleTraining
 
@@ -57,3 +61,41 @@ def test_every_part_of_the_prior_decides_the_samples(study):
         keys.append(replace(study, prior=other).sampling_key(source))
     assert len(set(keys)) == 4
     assert study.sampling_key(source) == keys[0]
+
+
+class Clip:
+    """An encoder that sees mean colours."""
+
+    def encode_image(self, image):
+        return image.mean((2, 3))
+
+
+class MeanSquare:
+    def prepared(self, reference):
+        return lambda a: (a - reference).square().mean()
+
+
+@pytest.mark.parametrize(("height", "width", "places"), [(32, 32, 1), (32, 27, 2), (20, 27, 4)])
+def test_the_picture_and_its_views_lie_in_every_corner_of_the_frame(study, height, width, places):
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    subject = Subject(image, torch.ones(1, 1, height, width), "a face", "noise")
+    learning = Learning(views=6)
+    training = replace(study, clip=Clip(), perceptual=MeanSquare(), learning=learning)
+    read = []
+
+    def features(reader, image):
+        read.append(image)
+        raise KeyboardInterrupt  # the networks are of no interest here
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "features", features)
+        examples = training.examples(subject, (), lambda _: nullcontext(silent))
+        with pytest.raises(KeyboardInterrupt):
+            examples.views(0)
+    assert torch.equal(read[0], framed(image, Corner(), 32))
+    assert len(examples.losses) == len(examples.corners) == places + 5
+    assert examples.drawings == places
+    assert examples.corners[:places] == list(corners(height, width, 32))
+    assert all(loss is examples.losses[0] for loss in examples.losses[:places])
+    assert set(examples.corners[places:]) == set(corners(height, width, 32))
+    assert examples.views(places).image.shape == (1, 3, 32, 32)
