@@ -1,4 +1,4 @@
-"""What a command says on stderr: lines of stages and cost, then one sentence on what went wrong."""
+"""What a command says on stderr: lines of stages and cost, then a sentence on what went wrong."""
 
 import re
 
@@ -9,7 +9,7 @@ STAGE = re.compile(
 
 
 def sentence(err):
-    """The one sentence at the end of what was said, with its newline; nothing but stages and cost before."""
+    """The sentence at the end of what was said, with its newline; stages and cost before it."""
     *before, last = err.splitlines()
     assert all(STAGE.fullmatch(line) for line in before), err
     assert last.startswith("featurekit: "), err
