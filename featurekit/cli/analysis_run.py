@@ -66,7 +66,8 @@ def done(name: str, options: AnalyseOptions, work: Work, gallery: Gallery | None
         FeatureKitError: the model cannot be loaded, the work refuses, or nothing can be written;
             then no new folder stays behind.
     """
-    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    with bar("load the backbone"):
+        backbone = backbones.load(options.backbone, options.device, options.dtype)
     with _results(options.out) as out:
         with bar(name) as progress:
             measured = work(backbone, progress)

@@ -3,17 +3,22 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 from featurekit import backbones
+from featurekit.cli.cost import say_cost
 from featurekit.cli.options import ExtractOptions
-from featurekit.cli.progress_bars import bar
+from featurekit.cli.progress_bars import bar, say
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
+from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.feature_file import write_maps
 from featurekit.features.feature_maps import FeatureMaps
@@ -21,6 +26,7 @@ from featurekit.features.recipes import Ensemble, Recipe, recipe
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.overrides import check_seed, fill, split
+from featurekit.pipeline.stages import lasting
 from featurekit.store.export import Reader, plan_pictures, store_pictures
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.reduction import parse_recipe
@@ -64,9 +70,10 @@ def main(words: Sequence[str]) -> int:
     sink = FolderSink(make_folder(options.out), asdict(options))
     listing = pictures_in(options.image)
     paths, skipped = listing.pictures, dict(listing.unreadable)
-    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    backbone = _loaded(options)
     batch = min(options.batch, len(paths))
     extractor = Extractor(backbone, asked, seed=options.seed, batch=batch, rows=options.rows)
+    _say_cost(backbone, asked, paths)
     if not Path(options.image).expanduser().is_dir():
         ((_, maps),) = extractor([Sample(paths[0].name, paths[0], options.prompt)])
         sys.stdout.write("".join(f"{one}\n" for one in maps))
@@ -80,6 +87,22 @@ def main(words: Sequence[str]) -> int:
             f"a folder must hold a picture that can be read, {options.image!r} has none"
         )
     return code
+
+
+def _loaded(options: ExtractOptions) -> Backbone:
+    with bar("load the backbone"):
+        return backbones.load(options.backbone, options.device, options.dtype)
+
+
+def _say_cost(backbone: Backbone, asked: Recipe, paths: Sequence[Path]) -> None:
+    """Tell the cost by the first picture that can be read; a folder's are mostly of one size."""
+    for path in paths:
+        with suppress(ImageError):
+            height, width = load_image(path).shape[2:]
+            calls = len(paths) * len(asked.timesteps) * asked.ensemble.draws
+            many = f"{len(paths)} pictures: " if len(paths) > 1 else ""
+            say_cost(backbone, (height, width), calls, of=many)
+            return
 
 
 class FolderSink:
@@ -141,19 +164,30 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
     listing = pictures_in(options.image)
     paths = listing.pictures
+    began = time.perf_counter()
     reader = _reader(asked, options)
+    loaded_s = time.perf_counter() - began
     if options.dry_run:
         plan, broken = plan_pictures(
             options.store, paths, reader=reader, reduce=options.reduce, share=share
         )
         sys.stdout.write(f"{plan}{_by(share)}\n")
+        say(f"loading the model, which took {lasting(loaded_s)} here, is not counted")
+        done = plan.samples + plan.found
     else:
-        with bar("storing") as progress:
+        with _going_on(), bar("storing") as progress:
             written, broken = store_pictures(
                 options.store, paths, reader=reader, reduce=options.reduce, share=share,
                 progress=progress,
             )  # fmt: skip
         sys.stdout.write(f"{options.store}: {written}{_by(share)}\n")
+        done = written.samples + written.found
+    if share.count > 1 and not done + len(broken):
+        say(
+            f"none of the {len(paths)} pictures is this worker's: a store gives whole groups of "
+            f"pictures to workers, and these fill fewer groups than there are workers; "
+            f"{share.count} are more than is of use"
+        )
 
     def mine(path: Path) -> bool:
         return share.owns(group_of(path.name, share.count))
@@ -166,7 +200,7 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
 def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
     """What is stored of each picture: the latents of an inversion, or features."""
     inversion = Inversion.named(options.trajectories) if options.trajectories else None
-    backbone = backbones.load(options.backbone, options.device, options.dtype)
+    backbone = _loaded(options)
     if inversion:
         return TrajectoryReader(backbone, inversion, prompt=options.prompt, batch=options.batch)
     return PictureReader(
@@ -177,6 +211,10 @@ def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
         batch=options.batch,
         rows=options.rows,
     )
+
+
+def _going_on() -> AbstractContextManager[None]:
+    return tells_how_to_go_on(lambda: "the same command goes on: what is stored stays")
 
 
 def _by(share: Share) -> str:

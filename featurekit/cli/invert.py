@@ -12,13 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from featurekit import backbones
+from featurekit.cli.cost import say_cost
 from featurekit.cli.options import InvertOptions
 from featurekit.cli.progress_bars import say
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.metrics import psnr
 from featurekit.diffusion.backbone import Backbone, Predictor
-from featurekit.diffusion.invert import invert
+from featurekit.diffusion.invert import REFINED, invert
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import METHODS, Trajectory
@@ -110,6 +111,7 @@ def _round_trip(
     schedule = Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
     predict, calls = _counting(backbone.predictor(backbone.embed(options.prompt), options.guidance))
     latent = backbone.encode(picture)
+    say_cost(backbone, picture.shape[2:], _calls(options), of="at most ")
     draws = torch.Generator().manual_seed(options.seed)
     with stage("inversion") as progress:
         way = invert(
@@ -132,6 +134,16 @@ def _round_trip(
     )
     rms = float((back - latent).float().square().mean().sqrt())
     return RoundTrip(picture, decoded, came, way, rms, calls())
+
+
+def _calls(options: InvertOptions) -> int:
+    """Rows through the network there and back, at most: a tolerance may end iterations earlier."""
+    rows = options.steps * (2 if options.guidance != 1 else 1)
+    if options.method == "edict":
+        return 4 * rows
+    repeats = REFINED.get(options.method, 0) if options.refine is None else options.refine
+    kept = options.method not in ALONE
+    return rows * (1 + max(repeats, 0) + kept + 1)
 
 
 def _counting(predict: Predictor) -> tuple[Predictor, Callable[[], int]]:

@@ -1,6 +1,7 @@
 """Keeping a folder to one process for the length of a block."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,7 +82,14 @@ def _opened(path: Path) -> int | None:
 @contextmanager
 def _locked(folder: Path, patience_s: float) -> Iterator[None]:
     # kept as a file, the lock is the system's everywhere or refused, never a mark that outlives us
-    lock = FileLock(folder / LOCK, patience_s, thread_local=False, preserve_lock_file=True)
+    try:
+        lock = FileLock(folder / LOCK, patience_s, thread_local=False, preserve_lock_file=True)
+    except ValueError as error:  # filelock has marks alone, where Python lacks fcntl
+        raise OutputError(
+            f"a store must be locked by the operating system, but this Python cannot ask for "
+            f"that ({sys.platform} without fcntl); use a Python that has the module, or write "
+            f"files in place of a store, with out=..."
+        ) from error
     try:
         folder.stat()  # filelock would make what is missing
         lock.acquire()

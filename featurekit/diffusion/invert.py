@@ -19,7 +19,7 @@ from featurekit.diffusion.steps import ddim_step, ddpm_mean
 from featurekit.diffusion.trajectory import ANCHORED, METHODS, PAIRED, Trajectory
 
 # iterations a step of the methods that have any, unless the caller says
-_REFINED: Mapping[str, int] = {"ddim": 0, "residual": 0, "anderson": 3}
+REFINED: Mapping[str, int] = {"ddim": 0, "residual": 0, "anderson": 3}
 # calls of the network a level on the way up, of the methods without iterations
 _CALLS: Mapping[str, int] = {"edict": 2, "edit_friendly": 0}
 
@@ -74,7 +74,7 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     check_latent(z0)
     calls = _CALLS.get(method, 1 + repeats)
     counted = _Counted(predict, until * (calls + keep), progress)
-    if method in _REFINED:
+    if method in REFINED:
         settle = partial(extrapolated if method == "anderson" else repeated, times=calls, tol=tol)
         latents, left = _ascend(counted, (z0, schedule, until), settle, kept=repeats > 0)
     elif generator is None:
@@ -89,11 +89,11 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
 def _repeats(method: str, refine: int | None, tol: float | None) -> int:
     if method not in METHODS:
         raise UnknownNameError("inversion method", method, METHODS)
-    if method not in _REFINED and refine:
+    if method not in REFINED and refine:
         raise ConfigError(
             f"refine must be left out for {method}, which repeats no step, got {refine}"
         )
-    found = _REFINED.get(method, 0) if refine is None else refine
+    found = REFINED.get(method, 0) if refine is None else refine
     if found < 0:
         raise ConfigError(f"refine must be 0 or more fixed-point iterations, got {found}")
     if tol is not None and not (0 < tol < math.inf and found):

@@ -23,6 +23,21 @@ NEEDED: Any = MISSING  # default of a key that must be given
 CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL folder, from:
 CUSTOM_LARGE_BACKBONE = "sdxl"
 LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
+HYDRA_PACKAGES = {  # that Hydra's makers publish, by what they add
+    "hydra/launcher": {
+        "joblib": "hydra-joblib-launcher",
+        "ray": "hydra-ray-launcher",
+        "ray_aws": "hydra-ray-launcher",
+        "rq": "hydra-rq-launcher",
+        "submitit_local": "hydra-submitit-launcher",
+        "submitit_slurm": "hydra-submitit-launcher",
+    },
+    "hydra/sweeper": {
+        "ax": "hydra-ax-sweeper",
+        "nevergrad": "hydra-nevergrad-sweeper",
+        "optuna": "hydra-optuna-sweeper",
+    },
+}
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 Schema = TypeVar("Schema")
@@ -134,7 +149,7 @@ def explain(error: Exception) -> FeatureKitError:
         return error
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return UnknownNameError(group, name, error.options)
+        return UnknownNameError(group, name, error.options, _how_to_install(group, name))
     if isinstance(error, OverrideParseException):
         return _explain_word(error.override)
     several = re.match(r"Ambiguous value for argument '(.*?)'\n", str(error), flags=re.DOTALL)
@@ -145,6 +160,12 @@ def explain(error: Exception) -> FeatureKitError:
     if isinstance(inner, OmegaConfBaseException) and inner.full_key:
         return _explain_key(inner, inner.full_key)
     return ConfigError(f"the settings must fit together, but {_first_line(error)}")
+
+
+def _how_to_install(group: str, name: str) -> str:
+    """What brings a launcher or a sweeper of Hydra's own that is not installed."""
+    package = HYDRA_PACKAGES.get(group, {}).get(name)
+    return f"pip install {package} brings it" if package else ""
 
 
 def _explain_word(override: str) -> ConfigError:

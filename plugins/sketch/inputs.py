@@ -1,12 +1,11 @@
 """What is learnt from: the user's picture with its drawing, or a bundled scene."""
 
 from dataclasses import dataclass
-from warnings import warn
 
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, FeatureKitWarning, ImageError, UnknownNameError
-from featurekit.core.types import Job
+from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
+from featurekit.core.types import Job, Say
 from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of, side_px
 from featurekit.measures.model.lines import drawing_of
@@ -40,8 +39,7 @@ def subject_of(job: Job) -> Subject:
         ImageError: the picture is too large to be learnt from; and see the readers of pictures
             and drawings.
 
-    Warns:
-        FeatureKitWarning: the picture is larger than the model's own, which takes longer.
+    A person is told where the picture is larger than the model's own, which takes longer.
     """
     config: SketchConfig = job.settings
     if (job.image is None) != (config.drawing is None):
@@ -53,7 +51,7 @@ def subject_of(job: Job) -> Subject:
     if job.image is None or config.drawing is None:
         return from_scene(bundled(config.scene), config.drawing_style, side_px(job.backbone))
     image = load_image(job.image)
-    _check_size(image, side_px(job.backbone))
+    _check_size(image, side_px(job.backbone), job.say)
     if config.fit:
         drawing = fit_drawing(config.drawing, image=image)
     else:
@@ -61,7 +59,7 @@ def subject_of(job: Job) -> Subject:
     return Subject(image, drawing.ink, job.prompt, job.image, drawing.mended)
 
 
-def _check_size(image: Tensor, own: int) -> None:
+def _check_size(image: Tensor, own: int, say: Say) -> None:
     """A picture that is learnt from is read whole, at every view of it."""
     height, width = image.shape[-2:]
     most = LARGEST * own
@@ -73,12 +71,10 @@ def _check_size(image: Tensor, own: int) -> None:
         )
     if max(height, width) > own:
         times = height * width / own**2
-        warn(
+        say(
             f"the picture has {width}x{height} px, the model's own have {own} px a side: it is "
             f"read whole, and learning takes about {max(times, 1):.1f} times as long as at "
-            f"{own} px; a smaller picture and drawing are faster",
-            FeatureKitWarning,
-            stacklevel=3,
+            f"{own} px; a smaller picture and drawing are faster"
         )
 
 

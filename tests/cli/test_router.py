@@ -1,5 +1,6 @@
 """The command line: exit codes, one sentence per mistake, what it costs to start, completion."""
 
+import errno
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from textwrap import dedent
 
 import pytest
+from PIL import Image
 from specimen import SPEC
 from spoken import sentence
 
@@ -125,6 +127,89 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(
     third_party()
     assert main(words) == 2
     assert re.search(message, one_sentence(capfd))
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["store", "stat", LONG],
+        ["store", "verify", f"{LONG}/{LONG}"],
+        ["extract", f"image={LONG}", "backbone=random"],
+        ["extract", "image=me.png", f"store={LONG}", "backbone=random"],
+        ["extract", "image=me.png", f"out={LONG}", "backbone=random"],
+        ["invert", "image=me.png", f"out={LONG}", "backbone=random"],
+        ["invert", f"image={LONG}", "backbone=random"],
+        ["taps", f"backbone=./{LONG}"],
+        ["analyse", "norms", f"images={LONG}", "backbone=random"],
+        ["scenes", f"out={LONG}"],
+        ["run", "plugin=blur", f"out={LONG}"],
+        ["run", "plugin=blur", f"image={LONG}", "backbone=random", "out=x"],
+        ["run", "plugin=blur", f"backbone=./{LONG}", "out=x"],
+        ["doctor", f"out={LONG}"],
+    ],
+)
+def test_a_name_that_is_too_long_is_one_sentence(third_party, capfd, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    third_party()
+    Image.new("RGB", (16, 16)).save("me.png")
+    code = main(words)
+    if code == 0:  # the specimen looks at no picture
+        assert "image=" in words[2]
+        return
+    assert code == 2
+    err = capfd.readouterr().err
+    assert err.splitlines()[-1].startswith("featurekit: ")
+    assert len(err.splitlines()[-1]) < 1000
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+        (errno.ENOTDIR, "choose a path whose parents are folders"),
+        (errno.EACCES, "choose a folder that you may write to"),
+        (errno.EROFS, "choose a folder that you may write to"),
+        (errno.ENOSPC, "free some space or choose another folder"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_one_sentence_wherever(
+    third_party, capfd, number, advice
+):
+    package = third_party()
+    (package / "pipeline.py").write_text(
+        f"def bench(words):\n    raise OSError({number}, 'no', '/some/where')\n"
+    )
+    assert main(["bench", "blur-speed"]) == 2
+    told = f"a file or folder must be usable, but '/some/where' is not: no; {advice}"
+    assert told in one_sentence(capfd)
+    with pytest.raises(OSError, match="no: '/some/where'"):
+        main(["bench", "blur-speed", "--debug"])
+
+
+def test_a_file_that_is_missing_is_a_mistake_of_ours(third_party):
+    package = third_party()
+    (package / "pipeline.py").write_text("def bench(words):\n    open('/no/where')\n")
+    with pytest.raises(FileNotFoundError):
+        main(["bench", "blur-speed"])
+
+
+@pytest.mark.parametrize(
+    ("word", "package"),
+    [
+        ("hydra/launcher=joblib", "hydra-joblib-launcher"),
+        ("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"),
+        ("hydra/sweeper=optuna", "hydra-optuna-sweeper"),
+    ],
+)
+def test_a_launcher_that_is_not_installed_is_told_what_brings_it(third_party, capfd, word, package):
+    third_party()
+    assert main(["run", "plugin=blur", word, "-m", "seed=1,2"]) == 2
+    group, _, name = word.partition("=")
+    assert f"no {group} named '{name}'" in (told := one_sentence(capfd))
+    assert f"pip install {package} brings it" in told
 
 
 def test_a_broken_plugin_is_named_with_its_distribution(third_party, capfd):

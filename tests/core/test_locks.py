@@ -8,8 +8,10 @@ import sys
 import threading
 from textwrap import dedent
 
+import filelock
 import pytest
 
+from featurekit.core import locks
 from featurekit.core.errors import OutputError
 from featurekit.core.locks import LOCK, held, held_if_free, is_held
 
@@ -154,3 +156,11 @@ def test_others_who_ask_are_not_taken_for_a_holder(tmp_path):
 def test_it_imports_where_there_is_no_fcntl():
     code = "import sys; sys.modules['fcntl'] = None; import featurekit.core.locks"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_the_system_has_no_locks_that_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "FileLock", filelock.SoftFileLock)  # what it is without fcntl
+    for hold in (held, held_if_free):
+        with pytest.raises(OutputError, match=r"cannot ask for that .* without fcntl.*; use a Py"):
+            hold(tmp_path).__enter__()
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import pytest
 import torch
 from fake_features import contents
 from PIL import Image
+from spoken import sentence
 
 from featurekit import backbones
 from featurekit.cli.router import main
@@ -75,6 +76,11 @@ class Rows:
 def extracted(photos, tmp_path, *words):
     given = [f"image={photos[0].parent}", f"store={tmp_path / 'store'}", *WORDS, *words]
     return main(["extract", *given])
+
+
+def passed_over(capsys):
+    told = capsys.readouterr().err.splitlines()
+    return sorted(row for row in told if row.startswith(("skipped", "passed over")))
 
 
 # laws
@@ -191,6 +197,20 @@ def test_a_share_is_told_with_who_says_so(photos, tmp_path, capsys, monkeypatch)
     assert "; share" not in capsys.readouterr().out
 
 
+def test_a_dry_run_says_that_loading_the_model_is_not_counted(photos, tmp_path, capsys):
+    assert extracted(photos, tmp_path, "dry_run=true") == 0
+    told = r"loading the model, which took \d+(\.\d)? s here, is not counted\n"
+    assert re.search(told, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], []])
+def test_a_worker_without_a_share_is_told_so(photos, tmp_path, capsys, words):
+    told = "none of the 8 pictures is this worker's: a store gives whole groups"
+    for share, idle in (("0/2", False), ("1/2", True)):
+        assert extracted(photos, tmp_path, *words, "batch=8", "rows=8", f"shard={share}") == 0
+        assert (told in capsys.readouterr().err) is idle, share
+
+
 def test_what_is_computed_for_a_store_is_computed_on_one_thread(backbone, photos, tmp_path):
     seen = set()
     handle = backbone.unet.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
@@ -211,14 +231,13 @@ def test_what_is_broken_is_passed_over_and_named_by_one_worker(photos, tmp_path,
     broken.write_bytes(broken.read_bytes()[:60])
     (photos[0].parent / "words.txt").write_text("no picture")
     assert extracted(photos, tmp_path) == 3
-    said = capsys.readouterr().err.splitlines()
-    first, second = sorted(said)
+    first, second = said = passed_over(capsys)
     assert first == "passed over, no pictures: words.txt"
     assert second.startswith(f"skipped {broken.name}: image must be a whole picture")
     assert stat_store(tmp_path / "store").samples == 7
     codes = [extracted(photos, tmp_path, f"shard={index}/2") for index in range(2)]
     assert 3 in codes
-    assert sorted(capsys.readouterr().err.splitlines()) == sorted(said)
+    assert passed_over(capsys) == said
 
 
 def test_a_launcher_says_the_share(photos, tmp_path, monkeypatch):
@@ -263,7 +282,7 @@ def test_features_of_another_making_are_refused(photos, tmp_path, capsys, word, 
     assert extracted(photos, tmp_path, word) == 2
     err = capsys.readouterr().err
     assert re.search(message, err), err
-    assert err.count("\n") == 1
+    assert sentence(err)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +306,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert main(["extract", f"image={photos[0].parent}", "backbone=random", *words]) == 2
     err = capsys.readouterr().err
     assert re.search(message, err), err
-    assert err.count("\n") == 1
+    assert sentence(err)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["album"]
 
 

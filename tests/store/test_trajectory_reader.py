@@ -8,6 +8,7 @@ import torch
 from fake_features import contents
 from PIL import Image
 from reduced import reduced_configs
+from spoken import sentence
 
 from featurekit import backbones
 from featurekit.backbones import sdxl
@@ -203,7 +204,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert main(["extract", f"image={photos[0].parent}", "backbone=random", *words]) == 2
     err = capsys.readouterr().err
     assert re.search(message, err), err
-    assert err.count("\n") == 1
+    assert sentence(err)
     assert list(tmp_path.iterdir()) == []
 
 

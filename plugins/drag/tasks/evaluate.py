@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from featurekit.core.cache import NO_CACHE
+from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import image_to_pil, load_image, read_json, write_image, write_json
 from featurekit.images.marks import arrows, marked
@@ -57,7 +58,8 @@ def evaluate(job: Job) -> Result:
         for move in held_out_moves(config.scenes, deforms=deforms)
     ]
     records = []
-    with job.stage("held-out scenes") as progress:
+    going_on = tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on")
+    with going_on, job.stage("held-out scenes") as progress:
         for i, (sort, move) in enumerate(moves):
             records.append({"sort": sort, **_scene(job, move, job.out / "scenes" / f"{i:03d}")})
             progress(i + 1, len(moves))

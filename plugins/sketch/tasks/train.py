@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import UnknownNameError
+from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import load_image, write_image
 from featurekit.measures.held_out import side_px
@@ -49,7 +50,10 @@ def run(job: Job) -> Result:
         raise UnknownNameError("task of plugin sketch", job.task, tasks)
     check(job.settings)
     check_used(job.settings, task=job.task, own=job.image is not None)
-    return tasks[job.task](job)
+    if job.task == "extract":
+        return extract(job)
+    with tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"):
+        return tasks[job.task](job)
 
 
 def train(job: Job) -> Result:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
-from featurekit.core.types import Conditioning, Job, Progress
+from featurekit.core.types import Conditioning, Job, Progress, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
 from featurekit.measures.augmentations import View, views_of
 from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
@@ -49,6 +49,7 @@ class StyleTraining:
     prior: Prior
     seed: int
     contrast: float = 1.0  # of the ink, raised when all is learnt
+    say: Say = unsaid  # told where something is gone on with
 
     @property
     def backbone(self) -> Backbone:
@@ -150,7 +151,13 @@ class StyleTraining:
         )
         network = network.to(self.backbone.device)
         trainer = Trainer(
-            network, examples, self.learning, self.seed, folder / CHECKPOINT, f"{key} {sources}"
+            network,
+            examples,
+            self.learning,
+            self.seed,
+            folder / CHECKPOINT,
+            f"{key} {sources}",
+            self.say,
         )
         with stage("learning the style") as progress:
             trace = trainer(progress=progress)
@@ -220,6 +227,7 @@ def style_training_of(job: Job) -> StyleTraining:
         prior=prior,
         seed=job.seed,
         contrast=config.contrast,
+        say=job.say,
     )
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn, optim
 
 from featurekit.core.errors import ConfigError, TrainingError
-from featurekit.core.types import Progress, silent
+from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.types import Progress, Say, silent, unsaid
 from featurekit.images.io import read_metadata, read_tensors, write_tensors
 from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, Terms
 from featurekit_sketch.network.features import Features
@@ -77,6 +78,7 @@ class Trainer:
     seed: int
     path: Path  # of the checkpoint
     key: str  # what a checkpoint must agree with
+    say: Say = unsaid  # told where an earlier training is gone on with
 
     def __call__(
         self, *, until: int | None = None, progress: Progress = silent
@@ -95,31 +97,44 @@ class Trainer:
                 that had all three finite is kept.
             ConfigError: the checkpoint is another training's.
             OutputError: a checkpoint cannot be written.
+            KeyboardInterrupt: after Ctrl-C, with the last good state written and how to go on.
         """
         groups = _groups(self.network, self.learning.mixing)
         optimiser = optim.Adam(groups, self.learning.learning_rate)
         trace = self._resumed(optimiser)
         until = self.learning.iterations if until is None else until
         begun, saved = len(trace), time.monotonic()
+        if begun:
+            self.say(f"going on at iteration {begun} of {self.learning.iterations}")
         good: FiniteState | None = None
-        for iteration in range(begun, until):
-            row = self._slope(iteration, optimiser)
-            if row is None:
-                raise self._ended(iteration, good, trace)
-            # only now is the state known to be good, and only a good one is ever written
-            good = self._kept(optimiser, iteration)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                self._save(good, trace)
-                saved = time.monotonic()
-            _set_rate(optimiser, rate_at(iteration, self.learning))
-            optimiser.step()
-            trace.append(row)
-            progress(iteration + 1, self.learning.iterations)
-        if until > begun:
-            if self._slope(until - 1, optimiser) is None:  # of the last weights, for the file
-                raise self._ended(until, good, trace)
-            self._save(self._kept(optimiser, until), trace)
+        with tells_how_to_go_on(lambda: self._stopped(good, trace)):
+            for iteration in range(begun, until):
+                row = self._slope(iteration, optimiser)
+                if row is None:
+                    raise self._ended(iteration, good, trace)
+                # only now is the state known to be good, and only a good one is ever written
+                good = self._kept(optimiser, iteration)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self._save(good, trace)
+                    saved = time.monotonic()
+                _set_rate(optimiser, rate_at(iteration, self.learning))
+                optimiser.step()
+                trace.append(row)
+                progress(iteration + 1, self.learning.iterations)
+            if until > begun:
+                if self._slope(until - 1, optimiser) is None:  # of the last weights, for the file
+                    raise self._ended(until, good, trace)
+                self._save(self._kept(optimiser, until), trace)
         return trace
+
+    def _stopped(self, good: FiniteState | None, trace: Trace) -> str:
+        """Write the last good state, if this call had one, and say how to go on from it."""
+        if good is not None:
+            self._save(good, trace)
+        if not self.path.exists():
+            return ""
+        at = len(read_tensors(self.path)["trace"])
+        return f"run the same command with out={self.path.parent} to go on from iteration {at}"
 
     def _slope(self, iteration: int, optimiser: optim.Optimizer) -> dict[str, float] | None:
         """Compute loss and gradient; None if they or the weights are not finite."""

@@ -249,3 +249,33 @@ def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
     for number in (0, 1, 0, 1):
         assert torch.equal(cache(number).image, features(number).image)
     assert asked == [0, 1, 1]
+
+
+def test_ctrl_c_keeps_the_last_good_state_and_says_how_to_go_on(tmp_path, straight):
+    stopped = trainer(tmp_path)
+
+    def interrupt(done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    told = f"^run the same command with out={tmp_path} to go on from iteration 6$"
+    with pytest.raises(KeyboardInterrupt, match=told):
+        stopped(progress=interrupt)
+    assert kept_iterations(tmp_path) == 6
+    said = []
+    resumed = replace(trainer(tmp_path), say=said.append)
+    assert len(resumed()) == 20
+    assert said == ["going on at iteration 6 of 20"]
+    ends = resumed.network.state_dict()
+    assert all(torch.equal(ends[name], one) for name, one in straight.items())
+
+
+def test_ctrl_c_before_anything_is_good_promises_nothing(tmp_path):
+    stopped = trainer(tmp_path, given=replace(examples(), views=_interrupted))
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        stopped()
+    assert not (tmp_path / "training.safetensors").exists()
+
+
+def _interrupted(number):
+    raise KeyboardInterrupt
