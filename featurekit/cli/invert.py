@@ -111,7 +111,8 @@ def _round_trip(
     schedule = Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
     predict, calls = _counting(backbone.predictor(backbone.embed(options.prompt), options.guidance))
     latent = backbone.encode(picture)
-    say_cost(backbone, picture.shape[2:], _calls(options), of="at most ")
+    height, width = picture.shape[2:]
+    say_cost(backbone, (height, width), _calls(options), of="at most ")
     draws = torch.Generator().manual_seed(options.seed)
     with stage("inversion") as progress:
         way = invert(
