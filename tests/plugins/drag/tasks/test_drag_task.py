@@ -106,6 +106,7 @@ def test_the_record_on_disk_is_the_one_that_is_returned(bundled):
     assert json.loads((out / "run.json").read_text()) == record
     assert (record["plugin"], record["task"], record["status"]) == ("drag", "edit", "done")
     assert record["stop"] == "the allowed number of updates is used up"
+    assert record["schedule"].startswith("DDIM, ")
 
 
 def test_every_stage_is_timed_in_order(bundled, own):
