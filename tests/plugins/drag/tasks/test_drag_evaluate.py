@@ -86,6 +86,7 @@ def test_one_scene_of_each_sort_is_dragged_and_scored(done):
     record, _, scenes = done
     assert [one["sort"] for one in scenes] == ["translations", "deformations"]
     assert record["stop"] == "2 scenes are dragged"
+    assert record["schedule"].startswith("DDIM, ")
     for one in scenes:
         assert list(one["scores"]) == ROWS
         assert one["scores"]["noop"]["mse_ratio"] == 1

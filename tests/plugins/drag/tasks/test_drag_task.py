@@ -112,6 +112,7 @@ def test_the_record_on_disk_is_the_one_that_is_returned(bundled):
     why = "the allowed number of updates is used up"
     assert record["stop"] == f"by the judges {came} arrived; {why}"
     assert record["metrics"]["ended"] == "max_updates"
+    assert record["schedule"].startswith("DDIM, ")
 
 
 def test_every_stage_is_timed_in_order(bundled, own):

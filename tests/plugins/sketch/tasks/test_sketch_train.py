@@ -84,6 +84,7 @@ def test_extract_draws_a_picture_at_its_own_size(learnt, tmp_path):
         "plugin.overlap_px=16",
     )
     assert record["skipped"] == []
+    assert record["schedule"].startswith("DDIM, ")
     with Image.open(tmp_path / "out" / record["outputs"]["wide"]) as drawn:
         assert drawn.size == (70, 72)
 
