@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from spoken import sentence
 
 SOURCE = Path(__file__).parents[1] / "examples" / "plugin_heatmap"
 
@@ -69,7 +70,7 @@ def test_the_example_runs_and_refuses_a_point_outside(python, tmp_path):
     assert (tmp_path / "heat.png").is_file()
     refused = python(*words, "plugin.x=65")
     assert refused.returncode == 2
-    assert refused.stderr.startswith(
+    assert sentence(refused.stderr).startswith(
         "featurekit: xy must lie inside the image of 64 x 64 px, got [65"
     )
 

@@ -116,7 +116,7 @@ def main(words: Sequence[str] | None = None) -> int:
         interrupt = _interrupt_behind(error)
         if interrupt is not None:
             said = " ".join(str(interrupt).split())
-            return _complain(f"interrupted{' ' * bool(said)}{said}", INTERRUPTED)
+            return _complain(f"interrupted{'; ' * bool(said)}{said}", INTERRUPTED)
         return _complain(" ".join(str(error).split()), MISTAKE)
     except OSError as error:
         if debug:

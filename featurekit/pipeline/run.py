@@ -76,7 +76,7 @@ def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> d
 
 
 def _how_to_begin_again(record: Mapping[str, Any]) -> str:
-    stage = f"in the stage {record['stage']!r}; " if record["stage"] else ""
+    stage = f"it was in the stage {record['stage']!r}; " if record["stage"] else ""
     return f"{stage}the same command begins again"
 
 

@@ -17,6 +17,7 @@ from featurekit_drag.inputs import Subject, native_size
 
 AROUND_BOX = 1.5  # sides of the part in sides of what must lie in it: mask, handles and targets
 AROUND_DRAG = 5.0  # and in lengths of the longest drag, which moves a thing, not only its handle
+FAR = 2  # sides of the model, beyond which a picture that is worked on as it is is told of
 SEAM_SHARE = 1 / 16  # of the part, where it fades into the picture
 
 
@@ -57,17 +58,19 @@ class Work:
 
     def told(self, backbone: Backbone) -> str:
         """One line for a person on what is done to a large picture; empty where nothing is."""
-        if self.is_whole:
-            return ""
         height, width = self.full.request.image.shape[-2:]
+        own = native_size(backbone)
+        known = f"the picture is {width}x{height} px, the {backbone.name} model knows {own} px"
+        if self.is_whole:
+            far = max(height, width) > FAR * own
+            return f"{known}: it is worked on as it is; plugin.side_px={own} is faster" * far
         window, (rows, columns) = self.window, self.window.work_px
         whole = (window.height, window.width) == (height, width)
         what = "it" if whole else f"a part of {window.width}x{window.height} px around the drag"
         size = "its own size" if window.shrink == 1 else f"{columns}x{rows} px"
         return (
-            f"the picture is {width}x{height} px, the {backbone.name} model knows "
-            f"{native_size(backbone)} px: {what} is worked on at {size} and pasted back at full "
-            f"size; plugin.side_px={max(height, width)} works on the whole picture as it is"
+            f"{known}: {what} is worked on at {size} and pasted back at full size; "
+            f"plugin.side_px={max(height, width)} works on the whole picture as it is"
         )
 
     def points_report(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -132,7 +132,9 @@ def test_ctrl_c_in_the_work_ends_with_130_and_a_record(desk):
     assert (child.returncode, out) == (130, "")
     *_, answer, last = err.splitlines()
     assert answer == ANSWER
-    assert last == ("featurekit: interrupted in the stage 'wait'; the same command begins again")
+    assert last == (
+        "featurekit: interrupted; it was in the stage 'wait'; the same command begins again"
+    )
     record = json.loads((desk / "x/run.json").read_text())
     assert (record["status"], record["stage"]) == ("interrupted", "wait")
     assert files_of(desk / "x") == ["run.json", "waiting"]

@@ -58,7 +58,10 @@ def test_fifty_plugins_are_listed_and_none_of_them_is_imported(crowded):
     assert not packages & {"torch", "numpy", "PIL", "hydra", "omegaconf", "diffusers"}
     own = {name for name in modules if name.startswith("featurekit.")}
     rooms = ("cli", "core", "pipeline")
-    files = ("cli.plugins", "cli.router", "cli.tables", "core.errors", "pipeline.registry")
+    files = (
+        *("cli.plugins", "cli.router", "cli.tables", "pipeline.registry"),
+        *("core.atomic", "core.errors", "core.interrupts"),
+    )
     assert own == {f"featurekit.{one}" for one in rooms + files}
 
 

@@ -23,7 +23,8 @@ SHORT = {  # settings that make the default task a matter of seconds
 }
 ROOMS = {  # what the bundled plugins stand on beside public names; they are released together
     "drag": {
-        "backbones", "core", "diffusion", "features", "images", "pipeline", "store", "taps",
+        "backbones", "core", "diffusion", "features", "images", "measures", "pipeline", "store",
+        "taps",
     },
     "sketch": {
         "backbones", "core", "diffusion", "images", "measures", "pipeline", "taps", "training",

@@ -101,7 +101,9 @@ def test_what_progress_raises_ends_the_run(blur, tmp_path):
         if done:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match=r"^in the stage 'smear'; the same command begins"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^it was in the stage 'smear'; the same command begins"
+    ):
         run(blur(), progress=stop)
     record = record_in(tmp_path / "out")
     assert record["stage"] == "smear"

@@ -104,10 +104,10 @@ class Trainer:
         trace = self._resumed(optimiser)
         until = self.learning.iterations if until is None else until
         begun, saved = len(trace), time.monotonic()
-        if begun:
-            self.say(f"going on at iteration {begun} of {self.learning.iterations}")
         good: FiniteState | None = None
         with tells_how_to_go_on(lambda: self._stopped(good, trace)):
+            if begun:
+                self.say(f"going on at iteration {begun} of {self.learning.iterations}")
             for iteration in range(begun, until):
                 row = self._slope(iteration, optimiser)
                 if row is None:

@@ -33,7 +33,12 @@ def test_a_picture_of_the_models_size_is_the_very_same():
     assert work.is_whole
     assert work.part is own
     assert work.told(load("random", device="cpu")) == ""
-    assert work_on(subject(), 0).is_whole  # 0: every picture as it is
+    as_it_is = work_on(subject(), 0)  # 0: every picture
+    assert as_it_is.is_whole
+    assert as_it_is.told(load("random", device="cpu")) == (
+        "the picture is 640x480 px, the random model knows 64 px: it is worked on as it is; "
+        "plugin.side_px=64 is faster"
+    )
 
 
 def test_mask_handles_and_targets_lie_in_the_part_with_room_around():
