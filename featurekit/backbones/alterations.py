@@ -157,7 +157,7 @@ def _is_simple(value: object) -> bool:
     return value is None or isinstance(value, _SIMPLE)
 
 
-def _unusual(module: nn.Module) -> Iterator[str]:
+def _unusual(module: Any) -> Iterator[str]:  # noqa: ANN401
     """What no network has that was just loaded from its files, a line each."""
     own = vars(module)
     freeu = {name: own[name] for name in _FREEU if own.get(name) is not None}
@@ -244,4 +244,4 @@ def _digest(tensor: Tensor) -> str:
     if tensor.is_meta:
         return "without numbers"
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return sha256(flat.numpy()).hexdigest()
+    return sha256(flat.numpy().data).hexdigest()

@@ -1,12 +1,14 @@
 """Where a model goes and in which numbers: what ``auto`` means, and what cannot be had."""
 
+from collections.abc import Callable
+
 import torch
 
 from featurekit.core.errors import BackboneError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
-_AUTO = {  # by what ``auto`` prefers
+_AUTO: dict[str, Callable[[], bool]] = {  # by what ``auto`` prefers
     "cuda": lambda: torch.cuda.is_available(),
     "mps": lambda: torch.backends.mps.is_available(),
     "xpu": lambda: torch.xpu.is_available(),
