@@ -117,9 +117,9 @@ class FeatureMap:
         """The same map on the CPU."""
         return replace(self, tensor=self.tensor.cpu())
 
-    def to(self, *where: Any) -> Self:  # noqa: ANN401 - devices and dtypes in any order
-        """The same map on another device or in another dtype, as ``Tensor.to`` takes them."""
-        return replace(self, tensor=self.tensor.to(*where))
+    def to(self, where: torch.device | torch.dtype | str) -> Self:
+        """The same map on another device, or in another dtype."""
+        return replace(self, tensor=self.tensor.to(where))
 
     def numpy(self) -> NDArray[Any]:
         """The numbers (b c h w) as an array on the CPU, without gradients.

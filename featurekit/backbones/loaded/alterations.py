@@ -244,4 +244,4 @@ def _digest(tensor: Tensor) -> str:
     if tensor.is_meta:
         return "without numbers"
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return sha256(flat.numpy().tobytes()).hexdigest()
+    return sha256(flat.numpy().data).hexdigest()

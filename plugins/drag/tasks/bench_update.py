@@ -1,7 +1,7 @@
 """Bench: one drag update on the full Stable Diffusion 1.5 shape, random weights."""
 
 import argparse
-import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +16,11 @@ from featurekit_drag.engine.latent_optimisation import LatentMask, drag_latent
 from featurekit_drag.engine.points import read_points, to_units
 from featurekit_drag.engine.settings import DragSettings, Rule
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
+
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows
+    resource = None  # type: ignore[assignment]
 
 KILOBYTES_PER_GIB = 1024**2
 
@@ -50,10 +55,18 @@ def bench(argv: Sequence[str]) -> int:
         table.add_column(heading, justify="right")
     for name, priced in (("early exit (no mask term)", False), ("whole network (mask term)", True)):
         seconds = _seconds_per_update(backbone, wanted.side, wanted.updates, priced=priced)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_GIB
-        table.add_row(name, f"{seconds:.2f}", f"{peak:.2f}")
+        table.add_row(name, f"{seconds:.2f}", _peak_gib())
     Console().print(table)
     return 0
+
+
+def _peak_gib() -> str:
+    """Most memory that this process has held, GiB; unknown where the system does not tell."""
+    if resource is None:
+        return "unknown"
+    unit = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes, Linux kilobytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return f"{peak / KILOBYTES_PER_GIB:.2f}"
 
 
 def _seconds_per_update(backbone: Backbone, side: int, updates: int, *, priced: bool) -> float:
