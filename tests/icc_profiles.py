@@ -76,9 +76,10 @@ def p3_profile():
 
 
 def srgb_profile():
-    """sRGB once more, by another maker: its curve as 1024 points."""
+    """sRGB once more, by another maker: its curve as 1024 points, its primaries rounded."""
     points = [round(float(value) * 65535) for value in to_linear(np.linspace(0, 255, 1024))]
-    return rgb_profile(SRGB_XY, _curve(*points))
+    rounded = tuple((x, y + 1e-4) for x, y in SRGB_XY)
+    return rgb_profile(rounded, _curve(*points))
 
 
 def adobe_profile():
