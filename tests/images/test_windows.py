@@ -43,14 +43,23 @@ def test_points_go_there_and_back_unchanged_and_corners_meet_corners(height, wid
 
 
 def test_a_bright_dot_is_found_in_the_work_where_its_point_goes():
-    window = around(480, 640, 64)
+    window = around(480, 640, 64, box=(300, 220, 311, 233))
+    assert (window.left, window.top) == (206, 126)
     dark = torch.full((1, 3, 480, 640), -1.0)
-    x, y = 100, 61
+    x, y = 310, 231
     dark[..., y, x] = 1
     work = window.take(dark)[0, 0]
     row, column = divmod(int(work.argmax()), work.shape[1])
     there = window.points_to_work(torch.tensor([[x + 0.5, y + 0.5]]))[0]
     assert (int(there[0]), int(there[1])) == (column, row)
+
+
+def test_points_of_a_part_in_the_middle_are_exact():
+    window = around(480, 640, 64, box=(300, 220, 311, 233))
+    xy = torch.tensor([[300.25, 220.5]]).double()
+    there = (xy - torch.tensor([206, 126])) / (200 / 64)
+    torch.testing.assert_close(window.points_to_work(xy), there, rtol=0, atol=1e-12)
+    torch.testing.assert_close(window.points_to_picture(there), xy, rtol=0, atol=1e-12)
 
 
 def test_one_factor_shrinks_both_axes_to_within_half_a_pixel():

@@ -351,3 +351,35 @@ def test_a_second_drag_of_a_picture_says_what_it_takes_from_the_first(tmp_path, 
     assert [stage["name"] for stage in first["stages"]][1:3] == fresh
     assert [stage["name"] for stage in again["stages"]][1:3] == [name + kept for name in fresh]
     assert again["metrics"]["lora_loss"] == first["metrics"]["lora_loss"]
+
+
+def test_a_large_picture_is_dragged_in_part_and_pasted_back(tmp_path):
+    levels = np.random.default_rng(1).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    Image.fromarray(levels).save(tmp_path / "large.png")
+    box, handle = (60, 40, 130, 100), (90.5, 70.0)
+    mask = Image.new("L", (200, 150), 0)
+    mask.paste(255, box)
+    mask.save(tmp_path / "mask.png")
+    words = [f"image={tmp_path}/large.png", f"plugin.mask={tmp_path}/mask.png"]
+    words += ["plugin.points=[[90.5,70,110.5,70]]", "plugin.learning_rate=1", "plugin.side_px=64"]
+    record = run(tmp_path / "out", *words, "plugin.lora_steps=0")
+    told, cost = record["notes"]
+    assert told.startswith(
+        "the picture is 200x150 px, the random model knows 64 px: a part of 105x105 px around the "
+        "drag is worked on at 64x64 px"
+    )
+    assert cost.startswith("by one call of the network at this size, the drag takes about")
+    assert record["metrics"]["work"] == {"part_px": [42, 18, 105, 105], "at_px": [64, 64]}
+    after = pixels(tmp_path / "out" / "edit.png")
+    assert after.shape == levels.shape
+    seam = round(2 * 105 / 64)  # feather_px is of the work
+    near = np.zeros((150, 200), bool)
+    near[box[1] - seam : box[3] + seam, box[0] - seam : box[2] + seam] = True
+    assert (after[~near] == levels[~near]).all()
+    assert (after[45:95, 65:125] != levels[45:95, 65:125]).any(axis=2).mean() > 0.9
+    (point,) = record["metrics"]["points"]
+    assert (point["handle"], point["target"]) == ([*handle], [110.5, 70])
+    noop = record["metrics"]["controls"]["noop"]["error_px"]
+    assert noop == pytest.approx({"patch": 20, "feature": 20}, abs=1e-6)
+    with Image.open(tmp_path / "out" / "animation.gif") as way:
+        assert way.n_frames > 1
