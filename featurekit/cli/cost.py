@@ -1,6 +1,7 @@
 """What a command will cost, said before it begins: by one call of the network, measured."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -12,7 +13,7 @@ FEW_CALLS = 10  # of which measuring two would be a good part, and which are soo
 
 
 @torch.no_grad()
-def say_cost(backbone: Backbone, size_px: tuple[int, int], calls: int, *, of: str = "") -> None:
+def say_cost(backbone: Backbone, size_px: Sequence[int], calls: int, *, of: str = "") -> None:
     """Tell how long so many calls of the network last, one row each.
 
     Args:
