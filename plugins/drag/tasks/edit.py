@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featurekit.core.errors import UnknownNameError
+from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import write_gif, write_image
 from featurekit.images.pictures import before_after
@@ -43,7 +44,8 @@ def edit(job: Job) -> Result:
     drag, work = drag_of(job), work_on(subject_of(job), config.side_px)
     unknown = _unknown(job, work)
     _tell(job, work, drag, unknown)
-    done = _pasted(drag(work.part.request, stage=job.stage), work, drag)
+    with tells_how_to_go_on(lambda: _going_on(drag, work)):
+        done = _pasted(drag(work.part.request, stage=job.stage), work, drag)
     with job.stage("judging") as progress:
         judge = judge_of(job, work.part)
         dragged = work.seen(done.image)
@@ -73,6 +75,13 @@ def edit(job: Job) -> Result:
         summary=summary(subject, done, points, table, unknown),
         schedule=drag.schedule.told,
     )
+
+
+def _going_on(drag: Drag, work: Work) -> str:
+    """Say what a stopped drag leaves to the next one."""
+    fitted, inverted = drag.prepare.at_hand(work.part.request)
+    left = [name for name, kept in (("LoRA", fitted), ("inversion", inverted)) if kept]
+    return f"the same command goes on from the {' and the '.join(left)}, kept" if left else ""
 
 
 def _unknown(job: Job, work: Work) -> str:

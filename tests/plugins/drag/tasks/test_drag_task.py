@@ -383,3 +383,25 @@ def test_a_large_picture_is_dragged_in_part_and_pasted_back(tmp_path):
     assert noop == pytest.approx({"patch": 20, "feature": 20}, abs=1e-6)
     with Image.open(tmp_path / "out" / "animation.gif") as way:
         assert way.n_frames > 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "kept"),
+    [
+        ("LoRA on the image", None),
+        ("inversion", "LoRA, kept"),
+        ("denoising", "LoRA and the inversion, kept"),
+    ],
+)
+def test_a_stopped_drag_says_what_the_next_one_goes_on_from(tmp_path, photo, broken, kept):
+    words = [f"image={photo}", POINTS, f"cache={tmp_path / 'kept'}", f"out={tmp_path / 'out'}"]
+
+    def stop(done, total):
+        record = json.loads((tmp_path / "out" / "run.json").read_text())
+        if record["stage"] == broken:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        fk.run(fk.compose([*SMALL, *words]), progress=stop)
+    told = "the same command goes on from the "
+    assert (f"{told}{kept}" if kept else "begins again") in str(stopped.value)
