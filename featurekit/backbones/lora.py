@@ -14,6 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from featurekit.backbones.updates import in_force
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,
@@ -25,7 +26,6 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.steps import noised
-from featurekit.taps.recomputation import kept_when_recomputed
 
 Objective = Callable[[torch.Generator], Tensor]
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
@@ -125,7 +125,7 @@ def fit_lora(
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
 
 
-@kept_when_recomputed
+@in_force
 @contextmanager
 def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[None]:
     """Run a network with an update while the block lasts.
