@@ -86,7 +86,9 @@ UNET = {  # what a test can turn on here, by the method or the function that doe
     "fuse_lora": lambda unet: (adapted(unet).fuse_lora(), unet.unload_lora()),
     "compile": lambda unet: unet.compile(backend="eager"),
     "compile, a block": lambda unet: unet.mid_block.compile(backend="eager"),
-    "cpu_offload": lambda unet: cpu_offload(unet, execution_device=torch.device("cpu")),
+    "cpu_offload, a block": lambda unet: cpu_offload(  # of all it takes seconds a forward
+        unet.mid_block, execution_device=torch.device("cpu")
+    ),
     "apply_pyramid_attention_broadcast": _cached,
     "apply_faster_cache": _faster,
     "apply_layer_skip": _skipping,
@@ -101,7 +103,6 @@ VAE = {
         "set_attention_backend",
         "set_attn_processor",
         "set_default_attn_processor",
-        "cpu_offload",
     )
 } | {
     "enable_slicing": lambda vae: vae.enable_slicing(),
@@ -115,7 +116,7 @@ TEXT = {
     "set_attn_implementation": lambda text: text.set_attn_implementation("eager"),
     "enable_input_require_grads": lambda text: text.enable_input_require_grads(),
     "compile": lambda text: text.compile(backend="eager"),
-    "cpu_offload": UNET["cpu_offload"],
+    "cpu_offload": lambda text: cpu_offload(text, execution_device=torch.device("cpu")),
 }
 _PEFT = ("enable_adapters", "enable_lora", "enable_lora_hotswap", "set_adapters", "set_adapter",
          "fuse_lora")  # fmt: skip
@@ -147,9 +148,9 @@ HOOKS = {  # functions of diffusers.hooks: the switch above that turns it on, or
     "apply_pyramid_attention_broadcast": "apply_pyramid_attention_broadcast",
     "apply_faster_cache": "apply_faster_cache",
     "apply_layer_skip": "apply_layer_skip",
-    "apply_first_block_cache": "of blocks that no UNet has; its hook is in no list of harmless ones",
-    "apply_mag_cache": "of blocks that no UNet has; its hook is in no list of harmless ones",
-    "apply_sea_cache": "of blocks that no UNet has; its hook is in no list of harmless ones",
+    "apply_first_block_cache": "of blocks that no UNet has; in no list of harmless ones",
+    "apply_mag_cache": "of blocks that no UNet has; in no list of harmless ones",
+    "apply_sea_cache": "of blocks that no UNet has; in no list of harmless ones",
     "apply_taylorseer_cache": "of blocks that no UNet has; in no list of harmless ones",
     "apply_text_kv_cache": "of blocks that no UNet has; in no list of harmless ones",
 }

@@ -24,7 +24,7 @@ from featurekit.taps.attention_sharing import (
 
 MID, CONV = "mid_block", "up_blocks.1.resnets.1.conv2"
 SELF = "mid_block.attentions.0.transformer_blocks.0.attn1"
-UPPER = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
+UPPER = "up_blocks.1.attentions.0.transformer_blocks.0.attn1"
 CROSS = "up_blocks.1.attentions.1.transformer_blocks.0.attn2"
 TAPS = (MID, "mid_block.resnets.1", "up_blocks.0", "up_blocks.0.resnets.1", "up_blocks.1", CONV,
         "up_blocks.1.attentions.0", "conv_in", f"{CROSS}.to_q", SELF)  # fmt: skip
@@ -42,21 +42,29 @@ REFUSED = {  # by switch and door, all others give what a plain hook sees
     ("set_adapter", "lora"): "must carry no adapter yet",
     ("fuse_qkv_projections", "lora"): "call unfuse_qkv_projections first",
     ("enable_layerwise_casting", "lora"): "layer-wise casting stores it in torch.float8_e4m3fn",
-    ("cpu_offload", "lora"): "its weights are offloaded",
+    ("cpu_offload, a block", "lora"): "its weights are offloaded",
 }  # fmt: skip
+
+
+TWO_LEVELS = {
+    "block_out_channels": [16, 32],
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+}
 
 
 @pytest.fixture(scope="module")
 def built():
-    return sd.build("sd15", reduced_configs("sd15"), device="cpu")
+    configs = reduced_configs("sd15")
+    return sd.build("two levels", configs | {"unet": configs["unet"] | TWO_LEVELS}, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def z():
-    return torch.randn(2, 4, 8, 16, generator=torch.Generator().manual_seed(0))
+    return torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(params=UNET)
+@pytest.fixture(scope="module", params=UNET)
 def switched(request, built):
     model = replace(built, unet=deepcopy(built.unet))
     UNET[request.param](model.unet)
@@ -155,7 +163,8 @@ def replay(model, z):
     with record_attention(model.unet, paths) as record:
         alone = run(z[:1])
     with replay_attention(model.unet, paths, record):
-        return [run(z[1:]), alone], [shared[1:], run(z[:1])]
+        replayed = run(z[1:])
+    return [replayed, alone], [shared[1:], run(z[:1])]
 
 
 def lora(model, z):
