@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones import describe
-from featurekit.backbones.layers import compute_dtype, running_device
+from featurekit.backbones.loaded.layers import compute_dtype, running_device
 from featurekit.backbones.loaded.model import LoadedModel
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
 from featurekit.core.errors import FeatureKitWarning, ShapeError

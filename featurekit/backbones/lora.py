@@ -14,6 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from featurekit.backbones.loaded.updates import in_force
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,
@@ -23,7 +24,6 @@ from featurekit.core.errors import (
 )
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.denoising_objective import Objective
-from featurekit.taps.recomputation import kept_when_recomputed
 
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
@@ -122,7 +122,7 @@ def fit_lora(
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
 
 
-@kept_when_recomputed
+@in_force
 @contextmanager
 def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[None]:
     """Run a network with an update while the block lasts.

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import is_hub_id
-from featurekit.backbones.layers import compute_dtype
+from featurekit.backbones.loaded.layers import compute_dtype
 from featurekit.core.errors import BackboneError
 from featurekit.core.shapes import expect
 

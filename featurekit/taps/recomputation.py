@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import wraps
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch.utils.checkpoint
 from torch import Tensor, nn
@@ -25,19 +24,9 @@ from featurekit.taps.parts import having
 Again: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Does to the network what a block did, for the length of one recomputation."""
 
-U = TypeVar("U", contravariant=True)
-
 _FUNCTION = "_gradient_checkpointing_func"  # what runs a part, in diffusers and transformers
 _SWITCH = "gradient_checkpointing"
 _FILE = torch.utils.checkpoint.__file__
-
-
-class _Applying(Protocol[U]):
-    """Runs a network with an update while a block lasts."""
-
-    def __call__(
-        self, module: nn.Module, lora: U, strength: float = 1.0
-    ) -> AbstractContextManager[None]: ...
 
 
 class Block:
@@ -120,9 +109,8 @@ class Block:
             One that does the same.
         """
 
-        # diffusers and transformers give all by position, as re-entrant checkpoints ask for
-        def checkpointed(run: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
-            return function(_Part(self, run) if self.is_meant() else run, *given)
+        def checkpointed(run: Callable[..., Any], *given: Any, **named: Any) -> Any:  # noqa: ANN401
+            return function(_Part(self, run) if self.is_meant() else run, *given, **named)
 
         return checkpointed
 
@@ -144,12 +132,12 @@ class _Part:
         self._numbers: dict[str, list[int]] = {}
         self._recalled: Counter[str] = Counter()
 
-    def __call__(self, *given: Any) -> Any:  # noqa: ANN401 - whatever the part takes
+    def __call__(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever the part takes
         self._recalled.clear()
         token = _computed.set((*_computed.get(), self))
         try:
             with self.block.opened_again():
-                return self._run(*given)
+                return self._run(*given, **named)
         finally:
             self.repeats = True
             _computed.reset(token)
@@ -185,33 +173,18 @@ def kept_in_recomputations(network: nn.Module, again: Again) -> Iterator[Block]:
         block.close()
 
 
-def kept_when_recomputed(door: _Applying[U]) -> _Applying[U]:
-    """Make a context manager that applies an update part of every recomputation inside its block.
+@contextmanager
+def guarded(network: nn.Module, block: Block) -> Iterator[None]:
+    """Refuse calls that a block is not about, where what it does cannot be left out of them.
 
     Args:
-        door: what it does is not told for which call it is done, so a recomputation of what ran
-            before the block is refused inside it.
+        network: what is called inside.
+        block: as ``kept_in_recomputations`` yields it.
 
-    Returns:
-        The same, and its reason to refuse: CaptureError during a backward pass, or where the
-        network is called inside a checkpoint that began before the block.
+    Raises:
+        CaptureError: during a forward or a backward pass, for one of the reasons of ``is_meant``,
+            or a part is computed again that first ran outside the block.
     """
-
-    @wraps(door)
-    @contextmanager
-    def whole(module: nn.Module, lora: U, strength: float = 1.0) -> Iterator[None]:
-        def again() -> AbstractContextManager[None]:
-            return door(module, lora, strength)
-
-        with kept_in_recomputations(module, again) as block, _guarded(module, block), again():
-            yield
-
-    return whole
-
-
-@contextmanager
-def _guarded(network: nn.Module, block: Block) -> Iterator[None]:
-    """Refuse calls that a block is not about; it cannot be undone for the length of one."""
 
     def check(part: nn.Module, given: object) -> None:
         if (part is network or _backward() != -1) and not block.is_meant():
