@@ -1,27 +1,33 @@
 """``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.types import Job, Progress, Result, silent
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
+from featurekit.pipeline.stages import lasting
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.settings import Tiling
 from featurekit_sketch.tasks.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.tasks.tiles import tiled
+from featurekit_sketch.tasks.tiles import tiled, windows
 from featurekit_sketch.tasks.unused_settings import check_reading
 from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import digest, load_style
 
 SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
+FEW_TILES = 10  # of which drawing two for the clock would be a good part
 
 
 def extract(job: Job) -> Result:
@@ -45,6 +51,7 @@ def extract(job: Job) -> Result:
     style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
     check_reading(config, style, backbone=job.backbone.name)
     sketcher = Sketcher.from_style(style, job.backbone)
+    _tell_cost(job, sketcher, paths, tiling_of(config))
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}
     for path, target in targets.items():
@@ -67,6 +74,30 @@ def extract(job: Job) -> Result:
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
     result = _result(outputs, skipped, listing.told)
     return replace(result, schedule=sketcher.reader.schedule.told)
+
+
+def _tell_cost(job: Job, sketcher: Sketcher, paths: Sequence[Path], tiling: Tiling) -> None:
+    """Say before long work how many tiles there are, and by one of them how long all will last."""
+    counts = []
+    for path in paths:
+        # what cannot be opened is told when its turn comes
+        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as found:
+            sides = [
+                windows(px, tile=tiling.side_px, overlap=tiling.overlap_px) for px in found.size
+            ]
+            counts.append(len(sides[0]) * len(sides[1]))
+    if sum(counts) < FEW_TILES:
+        return
+    blank = torch.zeros(1, 3, tiling.side_px, tiling.side_px)
+    sketcher(blank)  # the first touch of memory is slow
+    began = time.perf_counter()
+    float(sketcher(blank).sum())  # waits for whatever device it is
+    seconds = time.perf_counter() - began
+    job.say(
+        f"{sum(counts)} tiles of {tiling.side_px} px in {len(counts)} "
+        f"picture{'s' * (len(counts) != 1)}, about {lasting(sum(counts) * seconds)} by one tile, "
+        f"which took {seconds:.2g} s"
+    )
 
 
 def draw_large(

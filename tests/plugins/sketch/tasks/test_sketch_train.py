@@ -1,6 +1,7 @@
 """``plugin=sketch`` from the settings to the folder of results, and every refusal on the way."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -87,6 +88,21 @@ def test_extract_draws_a_picture_at_its_own_size(learnt, tmp_path):
     assert record["schedule"].startswith("DDIM, ")
     with Image.open(tmp_path / "out" / record["outputs"]["wide"]) as drawn:
         assert drawn.size == (70, 72)
+
+
+def test_the_cost_of_many_tiles_is_said_before_they_are_drawn(learnt, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    scene(7, "building").image(72).save(folder / "a.png")
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:8])  # has no size
+    style = f"plugin.style={learnt[0] / 'style.safetensors'}"
+    words = ["task=extract", f"image={folder}", style, "plugin.tile_px=32"]
+    record = run(*words, "plugin.overlap_px=16", f"out={tmp_path / 'many'}")
+    (told,) = record["notes"]
+    assert re.fullmatch(
+        r"16 tiles of 32 px in 1 picture, about .* by one tile, which took .* s", told
+    )
+    assert run(*words, "plugin.overlap_px=0", f"out={tmp_path / 'few'}")["notes"] == []
 
 
 def test_a_style_draws_from_its_file_what_the_run_that_learnt_it_draws(learnt, tmp_path):
