@@ -2,10 +2,12 @@
 
 python benchmarks/capture_beside_hooks.py              # all block outputs of the embedded UNet
 python benchmarks/capture_beside_hooks.py --empty      # of as many parts that compute nothing
-python benchmarks/capture_beside_hooks.py --nnsight    # which has to be installed
+python benchmarks/capture_beside_hooks.py --nnsight    # beside nnsight, in either of the two
 
-One thread, no gradient. On the UNet a forward hides most of the cost; the network that computes
-nothing shows it bare. What names, prompts and pictures cost is told after the table.
+nnsight is no dependency: pip install nnsight==0.8.1 into an environment to throw away. Where it is
+not installed its row is left out, with the reason. One thread, no gradient. On the UNet a forward
+hides most of the cost; the network that computes nothing shows it bare. What names, prompts and
+pictures cost is told after the table.
 """
 
 import argparse
@@ -15,14 +17,19 @@ from functools import partial
 from statistics import median
 
 import torch
-from side_by_side import alone, compared, timed
+from side_by_side import Seconds, alone, compared, timed
 from torch import Tensor, nn
 
 import featurekit as fk
 from featurekit.diffusion.backbone import Backbone
-from featurekit.taps.hooks import refuse_stale
+from featurekit.taps.parts import refuse_stale
 
 TIMESTEP, MANY = 261, 50
+PAIRS = (  # ours, and what it is held to
+    ("fk.capture", "plain hooks"),
+    ("fk.capture", "nnsight"),
+    ("fk.capture, mid and up blocks", "nnsight, mid and up blocks"),
+)
 FIVE = ("mid", "up0", "up1", "up2", "up3")  # that nnsight is asked for, word by word
 
 
@@ -68,8 +75,8 @@ def main(words: Sequence[str] | None = None) -> None:
         names = (name for name in backbone.taps if name.startswith(("down", "mid", "up")))
         paths = {name: backbone.taps[name].path for name in names if "." not in name}
     ways = reading(network, run, paths)
-    if asked.nnsight and not asked.empty:
-        ways |= beside_nnsight(backbone, run)
+    if asked.nnsight:
+        ways |= traced_empty(network) if asked.empty else beside_nnsight(backbone, run)
     parts = sum(1 for _ in network.modules())
     found = compared(
         f"{len(paths)} outputs of a network of {parts} parts, one call",
@@ -81,8 +88,50 @@ def main(words: Sequence[str] | None = None) -> None:
     for name, got in found.items():
         above = [(one.cpu - least) * 1e6 for one, least in zip(got, bare, strict=True)]
         print(f"  {name}: {median(above):.0f} us CPU above the bare forward")
+    for name, other in PAIRS:
+        if {name, other} <= set(found):
+            print(f"  {name} / {other}: {ratio(found[name], found[other])} of CPU")
     if not asked.empty:
         parts_of(backbone, paths)
+
+
+def ratio(ours: Sequence[Seconds], theirs: Sequence[Seconds]) -> str:
+    """Median, least and greatest ratio of CPU seconds of the same round."""
+    found = sorted(a.cpu / b.cpu for a, b in zip(ours, theirs, strict=True))
+    return f"{median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
+
+
+def nnsight_of(network: nn.Module) -> object | None:
+    """Wrap a copy of a network for nnsight; None where it is not installed, which is told."""
+    try:
+        from nnsight import NNsight  # only where it is asked for
+    except ImportError as error:
+        print(f"nnsight is left out: {error}")
+        return None
+    # of a copy: it replaces forwards, after which a network is refused by fk.capture
+    return NNsight(copy.deepcopy(network))
+
+
+def traced_empty(network: nn.Module) -> dict[str, Callable[[], object]]:
+    """All nine outputs of the network that computes nothing, by nnsight."""
+    model, x = nnsight_of(network), torch.zeros(1, 4)
+    if model is None:
+        return {}
+
+    def traced() -> tuple[object, ...]:
+        with model.trace(x):
+            b0 = model.blocks[0].output.save()
+            b1 = model.blocks[1].output.save()
+            b2 = model.blocks[2].output.save()
+            b3 = model.blocks[3].output.save()
+            b4 = model.blocks[4].output.save()
+            b5 = model.blocks[5].output.save()
+            b6 = model.blocks[6].output.save()
+            b7 = model.blocks[7].output.save()
+            b8 = model.blocks[8].output.save()
+        return b0, b1, b2, b3, b4, b5, b6, b7, b8
+
+    return {"nnsight": traced}
 
 
 def forward_of(backbone: Backbone, network: Callable) -> Callable[[], object]:
@@ -123,10 +172,9 @@ def beside_nnsight(
     backbone: Backbone, run: Callable[[], object]
 ) -> dict[str, Callable[[], object]]:
     """The same five outputs by nnsight and by ``fk.capture``."""
-    from nnsight import NNsight  # only where it is asked for
-
-    # of a copy: it replaces forwards, after which a network is refused by fk.capture
-    model = NNsight(copy.deepcopy(backbone.unet))
+    model = nnsight_of(backbone.unet)
+    if model is None:
+        return {}
     z = torch.randn(1, backbone.latent_channels, 16, 16)
     states = backbone.embed("").states
     paths = {name: backbone.taps[name].path for name in FIVE}
@@ -149,7 +197,7 @@ def beside_nnsight(
 def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:
     """Print what goes into a capture, and what is around it."""
     network, predict = backbone.unet, backbone.predictor(backbone.embed(""))
-    modules, one = dict(network.named_modules()), {"up1": backbone.taps["up1"].path}
+    one = {"up1": backbone.taps["up1"].path}
     z = torch.randn(1, backbone.latent_channels, 16, 16)
     image = torch.rand(1, 3, 64, 64) * 2 - 1
 
@@ -165,7 +213,7 @@ def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:
     alone("fk.capture opened and closed, all blocks", partial(opened, paths), times=MANY)
     alone("fk.capture opened and closed, one tap", partial(opened, one), times=MANY)
     alone("named_modules", lambda: dict(network.named_modules()), times=MANY)
-    alone("refuse_stale", partial(refuse_stale, modules), times=MANY)
+    alone("refuse_stale", partial(refuse_stale, network), times=MANY)
     alone("addresses('up1', 'cross_q')", lambda: backbone.addresses("up1", "cross_q"), times=5)
     alone("addresses('**.conv2')", lambda: backbone.addresses("**.conv2"), times=5)
     alone("describe_backbone('sd15')", lambda: fk.describe_backbone("sd15"), times=3)

@@ -147,13 +147,14 @@ def attention_maps(
             attention = along(module, path)[-1]
             seen: dict[str, list[Kept]] = {}
             for part in _PROJECTIONS:
-                collection.attach(f"{path}.{part}", _keeper(seen, part))
+                collection.attach(f"{path}.{part}", collection.first(_keeper(seen, part)))
             refuse_unmapped(attention, path)
             collection.watch(attention, _refusing(path))
             around = along(module, path.partition(_INSIDE)[0])[-1]
             collection.watch(around, _placing(captured, name))
             into = _adder(collection, name, reduce, held)
-            collection.attach(path, _finisher(attention, path, seen, into))
+            finish = collection.first(_finisher(attention, path, seen, into))
+            collection.attach(path, finish)
         yield captured
 
 
@@ -263,7 +264,7 @@ def _adder(
     def add(q: Tensor, k: Tensor, scale: float) -> None:
         with saved_apart():
             found = reduced_map(q, k, scale=scale, reduce=reduce, held=held)
-        collection.add(name, Kept(found, None))
+        collection.add(name, found)
 
     return add
 

@@ -92,10 +92,13 @@ class Captured(Mapping[str, Tensor]):
         """
         if name not in self._calls:
             raise UnknownNameError("tap", name, self._calls)
-        return tuple(one.read(f"tap {name!r}", _ADVICE) for one in self._calls[name])
+        self._check(name)
+        return tuple([one.tensor for one in self._calls[name]])
 
-    def _keep(self, name: str, output: Kept) -> None:
-        self._calls[name].append(output)
+    def _check(self, name: str) -> None:
+        for one in self._calls[name]:
+            if one.is_written():
+                one.read(f"tap {name!r}", _ADVICE)
 
     def _complete(self) -> bool:
         return all(self._calls.values())
@@ -164,7 +167,7 @@ class Collection:
 
     def attach(self, address: str, visit: Visit) -> None:
         """Put a visitor at an address, for the length of the block; see ``hooks.attach``."""
-        self._handles.append(attach(self._network, address, self.first(visit)))
+        self._handles.append(attach(self._network, address, visit))
 
     def watch(self, part: nn.Module, see: Callable[..., None]) -> None:
         """Show every call of a part, with what it is given by position and by name."""
@@ -179,10 +182,15 @@ class Collection:
         return visited
 
     def keeper(self, name: str, reduce: Reduce | None) -> Visit:
-        """Make the visitor that keeps an activation, or what is left of it."""
+        """Make the visitor that keeps an activation of a tap, or what is left of it."""
+        calls, block = self._captured._calls[name], self._block
 
         def keep(activation: Tensor) -> None:
-            self.add(name, kept(activation, copied=self._rewritten))
+            if block.is_repeated():
+                return
+            calls.append(kept(activation, copied=self._rewritten))
+            if self._stop_after:
+                self._leave()
 
         if reduce is None:
             return keep
@@ -190,14 +198,20 @@ class Collection:
         def keep_reduced(activation: Tensor) -> None:
             own = activation.clone() if self._rewritten else activation
             with saved_apart():
-                self.add(name, Kept(_reduced(reduce, name, own), None))
+                found = _reduced(reduce, name, own)
+            self.add(name, found)
 
-        return keep_reduced
+        return self.first(keep_reduced)
 
-    def add(self, name: str, found: Kept) -> None:
-        """Keep something under the name of its tap; leave the forward if it was the last one."""
-        self._captured._keep(name, found)
-        if self._stop_after and self._captured._complete():
+    def add(self, name: str, found: Tensor) -> None:
+        """Keep what nobody else has under the name of its tap."""
+        self._captured._calls[name].append(Kept(found, None))
+        if self._stop_after:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the forward once every tap has fired."""
+        if self._captured._complete():
             raise self.left
 
     def end(self) -> None:
@@ -206,7 +220,8 @@ class Collection:
             handle.remove()
 
     def _begin(self, network: nn.Module, given: object) -> None:
-        self.began = self.began or not self._block.is_repeated()
+        if not self._block.is_repeated():
+            self.began = True
         self._rewritten = is_rewritten(network)  # it may have been switched on since
 
 
@@ -236,8 +251,10 @@ def collecting(network: nn.Module, captured: Captured, *, stop_after: bool) -> I
             raise
     finally:
         collection.end()
-    missed = [name for name in captured if not captured.all(name)]  # also finds what was written to
-    if collection.began and missed:
+    for name in captured:
+        captured._check(name)
+    if collection.began and not captured._complete():
+        missed = [name for name in captured if not captured.all(name)]
         raise CaptureError(
             f"every tap must fire when the network is run, {missed[0]!r} never did; run it to that "
             f"module, uncompiled, and do not leave it earlier"

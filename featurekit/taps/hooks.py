@@ -1,6 +1,6 @@
 """Put a visitor at an address of a network; refuse an address whose module may be passed over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -66,43 +66,47 @@ def attach(network: nn.Module, address: str, visit: Visit) -> RemovableHandle:
     path, side = split_address(address)
     if not path:
         along(network, path)  # the network is no part of itself: says so
-    *around, module = refuse_compiled(network, path)
-    refuse_fused(around[-1], path)
-    visit = _staying(network, path, module, visit)
+    chain = refuse_compiled(network, path)
+    module = chain[-1]
+    refuse_fused(chain[-2], path)
     if side == "out":
-        return module.register_forward_hook(_after(path, visit))
+        return module.register_forward_hook(_after(chain, path, visit))
     if side == "map":
         raise CaptureError(
             f"an attention map must be computed to be read, got {address!r}; use attention_maps"
         )
     if side != "in" and not (side.startswith("skip") and side[4:].isdecimal()):
         raise UnknownNameError("side of a submodule", side, ("in", "out", "map", "skip0", "skip1"))
-    return module.register_forward_pre_hook(_before(path, side, visit), with_kwargs=True)
+    return module.register_forward_pre_hook(_before(chain, path, side, visit), with_kwargs=True)
 
 
-def _staying(network: nn.Module, path: str, module: nn.Module, visit: Visit) -> Visit:
-    """Refuse to visit a module that another one has taken the place of, such as a LoRA's layer."""
-    names = path.split(".")
+_Links: TypeAlias = tuple[tuple[nn.Module, str, nn.Module], ...]
 
-    def visited(activation: Tensor) -> Tensor | None:
-        now: nn.Module | None = network
-        for name in names:
-            now = now._modules.get(name) if now is not None else None
-        if now is not module:
+
+def _links(chain: Sequence[nn.Module], path: str) -> _Links:
+    return tuple(zip(chain, path.split("."), chain[1:], strict=False))
+
+
+def _check_staying(links: _Links, path: str) -> None:
+    """Refuse a module that another one has taken the place of, such as a LoRA's layer."""
+    for around, name, part in links:
+        if around._modules.get(name) is not part:
+            now = dict(links[0][0].named_modules()).get(path)
             raise CaptureError(
                 f"{path} must stay the module that was found there, but it is now a "
                 f"{type(now).__name__}; open this block inside the one that changes it"
             )
-        return visit(activation)
-
-    return visited
 
 
-def _after(path: str, visit: Visit) -> Callable[[nn.Module, object, object], object]:
+def _after(
+    chain: Sequence[nn.Module], path: str, visit: Visit
+) -> Callable[[nn.Module, object, object], object]:
     """Make a forward hook; without a change it returns None, so the output stays the very same."""
+    links = _links(chain, path)
 
     def hook(module: nn.Module, inputs: object, output: object) -> object:
-        changed = visit(_tensor(output, path))
+        _check_staying(links, path)
+        changed = visit(output if isinstance(output, Tensor) else _tensor(output, path))
         if changed is None:
             return None
         return (changed,) if isinstance(output, tuple) else changed
@@ -111,11 +115,13 @@ def _after(path: str, visit: Visit) -> Callable[[nn.Module, object, object], obj
 
 
 def _before(
-    path: str, side: str, visit: Visit
+    chain: Sequence[nn.Module], path: str, side: str, visit: Visit
 ) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], _Given | None]:
     """Make a hook for what a module is given."""
+    links = _links(chain, path)
 
     def hook(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> _Given | None:
+        _check_staying(links, path)
         if side != "in":
             return _visit_skip(path, given, named, int(side[4:]), visit)
         changed = visit(_tensor(first_input(given, named), f"{path}:in"))

@@ -15,6 +15,10 @@ class Kept(NamedTuple):
     tensor: Tensor
     version: int | None  # None where torch counts nothing, and nobody else has the memory
 
+    def is_written(self) -> bool:
+        """Tell whether it was written to in place since it was kept."""
+        return self.version is not None and self.tensor._version != self.version
+
     def read(self, what: str, advice: str) -> Tensor:
         """Give the tensor, if it still is what was kept.
 
@@ -28,7 +32,7 @@ class Kept(NamedTuple):
         Raises:
             CaptureError: it was written to in place since.
         """
-        if self.version is not None and self.tensor._version != self.version:
+        if self.is_written():
             raise CaptureError(
                 f"{what} must stay as it was when it was read, but it was written to in place "
                 f"later; {advice}"

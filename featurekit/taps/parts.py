@@ -4,8 +4,6 @@ Nothing is remembered of a network between two calls: whatever was added, replac
 is seen. What every block costs is one walk over all parts that asks each a single question.
 """
 
-from collections.abc import Iterator
-
 from torch import nn
 
 from featurekit.core.errors import CaptureError, UnknownNameError
@@ -46,27 +44,28 @@ def along(network: nn.Module, path: str) -> list[nn.Module]:
     return found
 
 
-def having(network: nn.Module, attribute: str) -> Iterator[nn.Module]:
-    """Walk the parts of a network that have an attribute of their own, not their class's.
+def having(network: nn.Module, attribute: str) -> list[nn.Module]:
+    """List the parts of a network that have an attribute of their own, not their class's.
 
     Args:
         network: any network.
         attribute: its name.
 
-    Yields:
-        Parts, the network first where it has it; a part with two paths may come twice.
+    Returns:
+        Parts, the network first where it has it; a part with two paths comes twice.
     """
     parts: list[nn.Module | None] = [network]
     marked = []
-    for part in parts:  # grows while it is walked: several times faster than named_modules
-        if part is None:
+    for part in parts:  # grows while it is walked: many times faster than named_modules
+        if part is None:  # a place that was kept free
             continue
         own = part.__dict__
-        if own["_modules"]:
-            parts.extend(own["_modules"].values())
+        inside = own["_modules"]
+        if inside:
+            parts += inside.values()
         if attribute in own:
             marked.append(part)
-    yield from marked
+    return marked
 
 
 def refuse_stale(network: nn.Module) -> None:
@@ -82,7 +81,7 @@ def refuse_stale(network: nn.Module) -> None:
             replaced its forward.
     """
     # every such hook sets a forward on the part; names are only sought where there is an offender
-    if any(_why(part) for part in having(network, "forward")):
+    if any(map(_why, having(network, "forward"))):
         for path, part in network.named_modules():
             reason = _why(part)
             if reason:
@@ -120,19 +119,20 @@ def refuse_compiled(network: nn.Module, path: str = "") -> list[nn.Module]:
         CaptureError: one of them is compiled.
     """
     chain = along(network, path) if path else [network]
-    for depth, part in enumerate(chain):
-        wrapped = _WRAPPED in part._modules
-        if not wrapped and part._compiled_call_impl is None:
-            continue
-        where = ".".join(path.split(".")[:depth]) or "the network"
-        advice = (
-            f"call and read its {_WRAPPED}" if wrapped else "read a deepcopy of it, which is not"
-        )
-        raise CaptureError(
-            f"{path or 'a network'} must run uncompiled to be read, but {where} is compiled, and "
-            f"what was traced knows no taps; {advice}, or read before it is compiled"
-        )
+    for part in chain:
+        if part._compiled_call_impl is not None or _WRAPPED in part._modules:
+            raise _compiled(chain, part, path)
     return chain
+
+
+def _compiled(chain: list[nn.Module], part: nn.Module, path: str) -> CaptureError:
+    where = ".".join(path.split(".")[: chain.index(part)]) or "the network"
+    wrapped = _WRAPPED in part._modules
+    advice = f"call and read its {_WRAPPED}" if wrapped else "read a deepcopy of it, which is not"
+    return CaptureError(
+        f"{path or 'a network'} must run uncompiled to be read, but {where} is compiled, and what "
+        f"was traced knows no taps; {advice}, or read before it is compiled"
+    )
 
 
 def refuse_fused(attention: nn.Module, path: str) -> None:

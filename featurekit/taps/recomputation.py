@@ -54,7 +54,10 @@ class Block:
         """Tell whether the present call only computes again what ran before."""
         if not self._open:
             return True
-        return _backward() not in (-1, self._backward) and (bool(self._parts()) or _depth() > 0)
+        backward = _backward()
+        if backward in (-1, self._backward):
+            return False
+        return bool(self._parts()) or _depth() > 0
 
     def is_meant(self) -> bool:
         """Tell whether the present call is one that the block is about.
@@ -247,9 +250,8 @@ def _put_back(part: nn.Module, own: object, ours: object) -> None:
         setattr(part, _FUNCTION, own)
 
 
-def _backward() -> int:
-    """The number of the backward pass that is running, -1 where none is."""
-    return torch._C._current_graph_task_id()
+# the number of the backward pass that is running, -1 where none is
+_backward: Callable[[], int] = torch._C._current_graph_task_id
 
 
 def _depth() -> int:
