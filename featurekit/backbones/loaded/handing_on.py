@@ -32,6 +32,12 @@ def recipe_of(backbone: Any, origin: Made | None) -> Made:  # noqa: ANN401 - a f
             f"load it with load_backbone"
         )
     for name in _networks(backbone):
+        hooked = _hooked(getattr(backbone, name))
+        if hooked is not None:
+            raise BackboneError(
+                f"a backbone that is pickled must be as it was loaded, but {hooked} of the {name} "
+                f"has a hook, which would stay behind; put it on where the backbone is unpickled"
+            )
         if backbone.altered(name):
             raise BackboneError(
                 f"a backbone that is pickled must be as it was loaded, but the {name} of "
@@ -72,3 +78,11 @@ def copied(backbone: AnyBackbone, memo: dict[int, Any]) -> AnyBackbone:
 
 def _networks(backbone: object) -> list[str]:
     return [name for name, one in vars(backbone).items() if isinstance(one, nn.Module)]
+
+
+def _hooked(network: nn.Module) -> str | None:
+    """Name the first part of a network with a hook, which may change what it answers."""
+    for path, part in network.named_modules():
+        if part._forward_hooks or part._forward_pre_hooks:
+            return path or "the whole"
+    return None
