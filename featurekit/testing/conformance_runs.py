@@ -29,8 +29,9 @@ class Case:
     folder: Path
 
     def run(self, name: str, *words: str, progress: Progress = silent) -> dict[str, Any]:
-        """Run the plugin into the folder of that name."""
+        """Run the plugin into the folder of that name, with nothing kept from another run."""
         chosen = [f"plugin={self.spec.name}", "backbone=random", f"out='{self.folder / name}'"]
+        chosen.append("cache=none")
         return run(compose([*chosen, *self.overrides, *words]), progress=progress)
 
 

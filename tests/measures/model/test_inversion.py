@@ -18,7 +18,7 @@ SIZE = 16
 def backbone(predict):
     """A backbone without an autoencoder that answers as told."""
     return SimpleNamespace(
-        unet=SimpleNamespace(config=SimpleNamespace(sample_size=SIZE)),
+        sample_size=(SIZE, SIZE),
         stride=1,
         device=torch.device("cpu"),
         noise=NoiseTable.scaled_linear(),

@@ -18,7 +18,7 @@ SIZE = 16
 def scaling(factor):
     """A backbone whose pictures come back scaled."""
     return SimpleNamespace(
-        unet=SimpleNamespace(config=SimpleNamespace(sample_size=SIZE)),
+        sample_size=(SIZE, SIZE),
         stride=1,
         device=torch.device("cpu"),
         encode=lambda image: image,

@@ -100,6 +100,7 @@ def test_a_drag_that_has_arrived_before_it_begins_is_refused_to_the_pixel(
         checked("plugin.points=[[300,200,301.9,200]]", backbone=backbone)
 
 
+@pytest.mark.filterwarnings("ignore:the mask lets")
 def test_where_a_picture_is_shrunk_a_drag_has_to_be_longer(checked, photo):
     everything = painted(photo, 0, 0, WIDTH, HEIGHT)
     checked("plugin.points=[[300,200,321,200]]", everything)

@@ -73,11 +73,12 @@ def test_the_end_is_the_judges_verdict_and_then_why_the_updates_ended(stop, reac
 def test_a_control_that_came_nearer_is_named_with_both_figures(subject):
     table = scores(edit=9, noop=12, erase=9, blur=8.6, shifted_copy=2)
     lines = summary(subject, edit(Stop.REACHED), [point(False), point(False)], table).splitlines()
-    assert lines[2] == (
+    assert lines[2] == "mask: 100.0% of the picture may move"
+    assert lines[3] == (
         "without any model, by the same judges, shifted_copy (2.5 px left) came nearer than this "
         "edit (9.5 px left)"
     )
-    assert lines[3].startswith("to try: the features arrived but the picture did not")
+    assert lines[4].startswith("to try: the features arrived but the picture did not")
 
 
 def test_an_edit_that_is_nearest_is_compared_with_nobody(subject):
