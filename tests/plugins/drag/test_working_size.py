@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from featurekit.backbones import load
-from featurekit_drag.engine.dragdiffusion import Request
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.inputs import Subject
 from featurekit_drag.working_size import window_of, work_on

@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 
 from featurekit.core.types import Stop
-from featurekit_drag.engine.dragdiffusion import Edit, Request
+from featurekit_drag.engine.dragdiffusion import Edit
 from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request
 from featurekit_drag.inputs import Subject
 from featurekit_drag.tasks.animation import STRIP_PX, animation
 from featurekit_drag.tasks.summary import ended, summary
