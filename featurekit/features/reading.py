@@ -61,7 +61,13 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
         CaptureError: a word means a tap that is no map of the picture, or of another network.
         NoiseLevelError: a timestep is outside the noise table.
         ConfigError: nothing is asked for, or something twice.
+        BackboneError: a loaded pipeline or something else was given in place of a backbone.
     """
+    if not hasattr(backbone, "activations"):
+        raise BackboneError(
+            f"features are read from what fk.load_backbone gives, got a {type(backbone).__name__}; "
+            f"a pipeline is written with its save_pretrained('model') and loaded from there"
+        )
     for kind, asked in (("taps", list(recipe.taps)), ("timesteps", list(recipe.timesteps))):
         if not asked:
             raise ConfigError(f"{kind} must ask for something, got none")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from featurekit.backbones import load
-from featurekit.core.errors import CaptureError, UnknownNameError
+from featurekit.core.errors import BackboneError, CaptureError, UnknownNameError
 from featurekit.features.extract import extract
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.reading import reading
@@ -119,3 +119,12 @@ def test_a_word_that_means_nothing_is_refused_with_what_is_near(backbone, word):
 def test_an_unlisted_module_that_gives_no_map_is_refused(backbone, image):
     with pytest.raises(CaptureError, match="'time_embedding' must give square cells or tokens"):
         maps_of(backbone, image, "time_embedding")
+
+
+def test_a_pipeline_in_place_of_a_backbone_is_told_how_to_become_one():
+    class Pipeline:
+        def save_pretrained(self, folder):
+            pytest.fail("nothing is written")
+
+    with pytest.raises(BackboneError, match=r"got a Pipeline; .*save_pretrained\('model'\)"):
+        extract(Pipeline(), torch.zeros(1, 3, 16, 16), taps=["mid"], timesteps=[1])
