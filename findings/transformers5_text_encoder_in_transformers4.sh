@@ -9,7 +9,7 @@
 #   its names, starts all of them at random and says so in a warning; from_pretrained returns a model.
 # Output:
 #   written by 5.23.0: 36 names, 0 with the prefix text_model.
-#   read by 4.57.3: a model, 0 of 14 weights that are no constants equal, largest difference 0.90
+#   read by 4.57.3: a model, 0 of 14 weights that are no constants equal, largest difference 0.9
 #   Some weights of CLIPTextModel were not initialized
 # Exits with 0 while this is so, with 1 where it changed.
 set -euo pipefail
