@@ -62,8 +62,7 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
         ShapeError: the image is not (b 3 h w), as ``backbone.encode`` finds.
         ImageError: the image cannot be read, or holds NaN, infinities, whole numbers, or
             numbers far outside [-1, 1].
-        BackboneError: no backbone was given, such as a loaded pipeline, or the autoencoder gave
-            NaN or infinities.
+        BackboneError: a pipeline was given, or the autoencoder gave NaN or infinities.
         CaptureError: what was named is no map of the image, or of another network.
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881, with the same noise for
