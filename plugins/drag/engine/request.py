@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from featurekit.core.types import Progress, silent
@@ -18,6 +19,14 @@ def untimed(name: str) -> AbstractContextManager[Progress]:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A brushed part of a picture that moves as a whole."""
+
+    mask: Tensor  # (1 1 h w), 1 where it is
+    move: Tensor  # (2,) px, x before y
+
+
+@dataclass(frozen=True)
 class Request:
     """What is to be done to which image."""
 
@@ -26,3 +35,5 @@ class Request:
     mask: Tensor | None = None  # (1 1 h w), 1 where the image may change; None: everywhere
     prompt: str = ""
     seed: int = 0
+    pins: Tensor = field(default_factory=lambda: torch.zeros(0, 2))  # (m 2) px: what stays
+    regions: tuple[Region, ...] = ()  # what moves as brushed, in place of what the points find

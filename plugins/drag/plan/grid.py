@@ -1,0 +1,72 @@
+"""The grid that a plan is made on: four units per latent cell, whatever the model's stride."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor
+
+UNITS_PER_CELL = 4  # every length of a plan is told in units: a pixel of the embedded model
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Units over a picture: unit (i, j) covers ``unit_px`` px from its corner at i and j units."""
+
+    height: int  # units
+    width: int
+    unit_px: float  # px of the picture per unit
+
+    @classmethod
+    def over(cls, height_px: int, width_px: int, stride: int) -> "Grid":
+        """Lay a grid over a picture for a model with that many px per latent cell."""
+        unit = stride / UNITS_PER_CELL
+        return cls(max(1, round(height_px / unit)), max(1, round(width_px / unit)), unit)
+
+    @property
+    def centres(self) -> Tensor:
+        """Centres of all units in units, (h w 2), x before y."""
+        rows, columns = torch.arange(self.height) + 0.5, torch.arange(self.width) + 0.5
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return torch.stack([x, y], dim=-1)
+
+    def shrunk(self, field: Tensor) -> Tensor:
+        """Carry a picture or mask (b c H W) to the grid, by the mean of what a unit covers."""
+        size = (self.height, self.width)
+        if field.shape[-2:] == size:
+            return field
+        return F.interpolate(field, size=size, mode="area")
+
+    def near(self, points: Tensor, radius: float) -> Tensor:
+        """Which units have their centre nearer than a radius to one of some points, (h w) bool.
+
+        Args:
+            points: (n 2) in units.
+            radius: in units.
+        """
+        apart = torch.cdist(self.centres.reshape(-1, 2), points.to(torch.float32))
+        return (apart.amin(dim=1) < radius).view(self.height, self.width)
+
+
+def read_at(field: Tensor, at: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Read a field at positions; beyond its border the border's value.
+
+    Args:
+        field: (1 c h w).
+        at: positions (H W 2) in cells of the field, x before y, the first cell's centre at .5.
+        mode: bilinear or bicubic.
+
+    Returns:
+        (1 c H W).
+    """
+    size = at.new_tensor([field.shape[-1], field.shape[-2]])
+    where = (at / size * 2 - 1)[None]
+    read: Tensor = F.grid_sample(
+        field, where.to(field), mode=mode, padding_mode="border", align_corners=False
+    )
+    return read
+
+
+def grown(mask: Tensor, radius: int) -> Tensor:
+    """Grow a mask (1 1 h w) by a square of that radius in cells."""
+    return F.max_pool2d(mask.to(torch.float32), 2 * radius + 1, stride=1, padding=radius)

@@ -1,0 +1,129 @@
+"""Laying a plan: the moved layer over the ground, and the hole that it leaves."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor
+
+from featurekit.scenes.harmonic import fill
+from featurekit_drag.plan.grid import Grid, grown, read_at
+
+SHARPER = 1.6  # slope of alpha where it was read between units, which softens it
+OPAQUE = 0.999  # alpha above which no ground is seen
+PRESENT = 0.15  # alpha of a unit that the layer leaves behind
+SPILL = 2  # units around the layer that it colours
+STILL = 0.25  # units: what moves less stays
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One layer of a plan and where its content goes."""
+
+    alpha: Tensor  # (1 1 h w) on the grid
+    back: Tensor  # (h w 2) in units, see fields.py
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A picture with its layers moved, before anything is redrawn."""
+
+    picture: Tensor  # (1 3 H W) in [-1, 1]; the hole is filled smoothly
+    moved: Tensor  # (1 1 H W) in [0, 1]: how much of a pixel the moved layers cover
+    hole: Tensor  # (1 1 H W): 1 where the ground was uncovered
+
+
+def lay(image: Tensor, layers: tuple[Moved, ...], inside: Tensor, grid: Grid, *, copy: bool) -> Laid:
+    """Move layers of a picture at its full resolution.
+
+    Args:
+        image: (1 3 H W) in [-1, 1].
+        layers: later ones lie over earlier ones.
+        inside: (1 1 H W), 1 where the picture may change.
+        grid: of the layers.
+        copy: leave the layers where they were, too; nothing is uncovered.
+    """
+    size = image.shape[-2:]
+    backs = [at_full_size(one.back, grid, size) for one in layers]
+    alphas = [refined(one.alpha, image, grid) for one in layers]
+    moved = [_sharpened(read_at(a, b) * inside) for a, b in zip(alphas, backs, strict=True)]
+    covered = 1 - torch.stack([1 - one for one in moved]).prod(dim=0)
+    left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
+    picture = filled(image, left, grid)
+    for alpha, back in zip(moved, backs, strict=True):
+        content = read_at(image, back, mode="bicubic").clamp(-1, 1)
+        picture = picture * (1 - alpha) + content * alpha
+    hole = left * (covered < OPAQUE)
+    return Laid(torch.where(inside > 0, picture, image), covered, hole)
+
+
+def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
+    """Carry a backward map from units to px of the picture, (H W 2)."""
+    if size == (grid.height, grid.width) and grid.unit_px == 1:
+        return back
+    shift = (back - grid.centres).permute(2, 0, 1)[None]
+    height, width = size
+    finer = F.interpolate(shift, size=size, mode="bilinear")[0].permute(1, 2, 0)
+    return Grid(height, width, 1.0).centres + finer * grid.unit_px
+
+
+def refined(alpha: Tensor, image: Tensor, grid: Grid) -> Tensor:
+    """Carry alpha from units to pixels along the edges of the picture, (1 1 H W).
+
+    Source: He, Sun and Tang 2013, "Guided Image Filtering", with the colours as guide.
+    """
+    size = image.shape[-2:]
+    if size == alpha.shape[-2:]:
+        return alpha
+    coarse = F.interpolate(alpha, size=size, mode="bilinear")
+    radius = max(1, round(2 * grid.unit_px))
+    return guided(coarse, image, radius=radius, softness=4e-3).clamp(0, 1)
+
+
+def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Tensor:
+    """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window."""
+
+    def mean(one: Tensor) -> Tensor:
+        pooled: Tensor = F.avg_pool2d(
+            one, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
+        )
+        return pooled
+
+    centre, level = mean(guide), mean(field)
+    crossed = mean(guide * field) - centre * level
+    pairs = (guide[:, :, None] * guide[:, None]).flatten(1, 2)
+    spread = mean(pairs) - (centre[:, :, None] * centre[:, None]).flatten(1, 2)
+    matrix = spread.view(3, 3, -1).permute(2, 0, 1) + softness * torch.eye(3)
+    slope = torch.linalg.solve(matrix, crossed.flatten(2)[0].T[..., None])[..., 0]
+    slope = slope.T.view_as(guide)
+    offset = level - (slope * centre).sum(dim=1, keepdim=True)
+    return (mean(slope) * guide).sum(dim=1, keepdim=True) + mean(offset)
+
+
+def _sharpened(alpha: Tensor) -> Tensor:
+    return ((alpha - 0.5) * SHARPER + 0.5).clamp(0, 1)
+
+
+def left_by(layers: tuple[Moved, ...], inside: Tensor, grid: Grid) -> Tensor:
+    """Where a layer was that has moved, (1 1 H W) of 0 and 1."""
+    left = torch.zeros(1, 1, grid.height, grid.width)
+    for one in layers:
+        moves = (one.back - grid.centres).norm(dim=-1) >= STILL
+        left = torch.maximum(left, grown(one.alpha > PRESENT, SPILL) * moves)
+    if left.shape != inside.shape:
+        left = F.interpolate(left, size=inside.shape[-2:], mode="nearest-exact")
+    return ((left > 0) & (inside > 0)).to(inside)
+
+
+def filled(image: Tensor, hole: Tensor, grid: Grid) -> Tensor:
+    """Fill a hole as smoothly as its surroundings allow; solved on the grid, where that is enough."""
+    if not bool(hole.any()) or bool((hole > 0).all()):
+        return image
+    size = image.shape[-2:]
+    if size == (grid.height, grid.width):
+        return fill(image, hole)
+    coarse = (F.adaptive_max_pool2d(hole, (grid.height, grid.width)) > 0).to(image)
+    if bool((coarse > 0).all()):
+        return image
+    smooth = F.interpolate(fill(grid.shrunk(image), coarse), size=size, mode="bilinear")
+    return torch.where(hole > 0, smooth, image)

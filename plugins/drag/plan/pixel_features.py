@@ -1,0 +1,101 @@
+"""Features at every unit of a picture: a few shifted encodings, read by the network once each."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError
+from featurekit.diffusion.backbone import Backbone
+from featurekit.images.coordinates import padded
+from featurekit.taps.capture import capture
+from featurekit_drag.plan.grid import Grid, read_at
+
+
+@torch.no_grad()
+def pixel_features(
+    backbone: Backbone,
+    image: Tensor,
+    grid: Grid,
+    *,
+    taps: Sequence[str],
+    timestep: int,
+    prompt: str = "",
+    shifts: int = 2,
+) -> Tensor:
+    """Read features that are finer than the latent grid.
+
+    The picture is encoded ``shifts * shifts`` times, moved by equal parts of a latent cell, all
+    with the same noise. The cells of all of them interleave to a grid that is so much finer; it is
+    read between its cells at each unit. Four latents and one timestep give plans as good as
+    sixteen latents, two timesteps and two noises did on 65 scenes of the training range (MSE ratio
+    of the warp alone .124 and .426 against .130 and .426; one latent: .123 and .432).
+
+    Args:
+        backbone: its taps must be maps over the picture.
+        image: (1 3 h w) in [-1, 1].
+        grid: units over that picture.
+        taps: names of what is read; each is normalised over its channels, then joined.
+        timestep: train timestep at which the latents are read.
+        prompt: the picture's.
+        shifts: encodings per axis; the stride must be a multiple of twice as many.
+
+    Returns:
+        (c h w), h and w of the grid, float32 on the CPU.
+
+    Raises:
+        ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
+    """
+    stride, (height, width) = backbone.stride, image.shape[-2:]
+    if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
+        raise ConfigError(
+            f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
+        )
+    conditioning = backbone.embed(prompt)
+    predict, alpha_bar = backbone.predictor(conditioning), backbone.noise.alpha_bars[timestep]
+    paths = {name: backbone.taps[name].path for name in taps}
+    room = min(stride, height - 1, width - 1)
+    wide = F.pad(image, (room,) * 4, mode="reflect")
+    noise: Tensor | None = None
+    rows = []
+    for dy, dx in _offsets(stride, shifts, room):
+        moved = wide[..., room + dy : room + dy + height, room + dx : room + dx + width]
+        z = backbone.encode(moved)
+        if noise is None:
+            generator = torch.Generator().manual_seed(0)
+            noise = torch.randn(z.shape, generator=generator).to(z)
+        with capture(backbone.unet, paths, stop_after=True) as captured:
+            predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
+        maps = [captured[name].float().cpu() for name in taps]
+        rows.append(_joined(maps, height, width))
+    finer = _interleaved(torch.cat(rows), shifts)
+    covered = [padded(size, backbone.multiple) for size in (width, height)]
+    cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
+    return read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+
+
+def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:
+    steps = [
+        max(-room, min(room, int((k + 0.5) * stride / shifts - stride / 2))) for k in range(shifts)
+    ]
+    return [(dy, dx) for dy in steps for dx in steps]
+
+
+def _joined(maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """Normalise maps over channels and join them at the size of the largest."""
+    size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
+    parts = [
+        F.interpolate(F.normalize(one, dim=1), size=size, mode="bilinear")
+        if one.shape[-2:] != size
+        else F.normalize(one, dim=1)
+        for one in maps
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _interleaved(rows: Tensor, shifts: int) -> Tensor:
+    """Lay the cells of shifted maps between each other: (s*s c h w) to (1 c s*h s*w)."""
+    _, channels, height, width = rows.shape
+    table = rows.view(shifts, shifts, channels, height, width).permute(2, 3, 0, 4, 1)
+    return table.reshape(1, channels, shifts * height, shifts * width)

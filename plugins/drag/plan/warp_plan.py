@@ -1,0 +1,135 @@
+"""From a request to the plan of its drag: grid, features, layer, field."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor
+
+from featurekit.diffusion.backbone import Backbone
+from featurekit_drag.engine.request import Request
+from featurekit_drag.plan.choice import chosen
+from featurekit_drag.plan.fields import Drags
+from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
+from featurekit_drag.plan.laying import Laid, Moved, lay
+from featurekit_drag.plan.layer import Appearance, layer_at
+from featurekit_drag.plan.pixel_features import pixel_features
+
+LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out
+# Without a mask: units around handles and targets that may change at first, in lengths of the
+# longest drag at least, how often they grow by half, and the mean alpha on their rim that ends it.
+LEAST_RADIUS, LONG, GROWTHS, ENDED = 4 * UNITS_PER_CELL, 1.5, 5, 0.25
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """How a plan is made."""
+
+    mode: str = "auto"  # see choice.MODES
+    taps: tuple[str, ...] = ("up2", "up3")
+    timestep: int = 201
+    shifts: int = 2  # encodings per axis
+
+
+@dataclass(frozen=True)
+class WarpPlan:
+    """Which layers move, and where to."""
+
+    grid: Grid
+    layers: tuple[Moved, ...]
+    inside: Tensor  # (1 1 H W) at the picture's size, 1 where it may change
+    kind: str  # move | similarity | anchored | elastic | regions
+    stands_out: bool  # False: no layer was found, all inside the mask moves
+    copy: bool
+
+    def laid(self, image: Tensor) -> Laid:
+        """Move the layers of the picture (1 3 H W) that was planned for."""
+        return lay(image, self.layers, self.inside, self.grid, copy=self.copy)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans for one picture; its features are read once."""
+
+    image: Tensor
+    grid: Grid
+    appearance: Appearance
+
+    @classmethod
+    def of(cls, backbone: Backbone, request: Request, settings: PlanSettings) -> "Planner":
+        """Read what every plan of a request's picture needs."""
+        grid = Grid.over(*request.image.shape[-2:], backbone.stride)
+        features = pixel_features(
+            backbone,
+            request.image,
+            grid,
+            taps=settings.taps,
+            timestep=settings.timestep,
+            prompt=request.prompt,
+            shifts=settings.shifts,
+        )
+        return cls(request.image, grid, Appearance.of(features, grid.shrunk(request.image)))
+
+    def plan(self, request: Request, settings: PlanSettings) -> WarpPlan:
+        """Plan a drag of the picture.
+
+        Args:
+            request: with its points, pins, regions and mask.
+            settings: for the mode.
+        """
+        grid, copy = self.grid, settings.mode == "copy"
+        if request.regions:
+            layers = tuple(
+                Moved(grid.shrunk(one.mask), grid.centres - one.move / grid.unit_px)
+                for one in request.regions
+            )
+            return WarpPlan(grid, layers, self._inside(request, layers), "regions", True, copy)
+        drags = Drags(
+            request.points.handles.float() / grid.unit_px,
+            request.points.targets.float() / grid.unit_px,
+            request.pins.float() / grid.unit_px,
+        )
+        inside = self._seen_inside(request, drags)
+        on_grid = (grid.shrunk(inside) > 0).float()
+        alpha = layer_at(self.appearance, on_grid, drags.handles, grid)
+        stands_out = float(alpha[on_grid > 0].mean()) >= LEAST_LAYER
+        if not stands_out:
+            alpha = on_grid
+        field = chosen(settings.mode, grid, drags, alpha, on_grid)
+        layers = (Moved(alpha, field.back),)
+        return WarpPlan(grid, layers, inside, field.kind, stands_out, copy)
+
+    def _seen_inside(self, request: Request, drags: Drags) -> Tensor:
+        """The mask of a request, or without one all that is near its drags, (1 1 H W).
+
+        The neighbourhood grows until the layer under the handles ends in it.
+        """
+        if request.mask is not None:
+            return request.mask
+        grid, points = self.grid, torch.cat([drags.handles, drags.targets])
+        radius = max(LEAST_RADIUS, LONG * float(drags.back.norm(dim=1).max()))
+        for _ in range(GROWTHS):
+            inside = grid.near(points, radius).float()[None, None]
+            if bool((inside > 0).all()):
+                break
+            alpha = layer_at(self.appearance, inside, drags.handles, grid)
+            rim = inside - (1 - grown(1 - inside, 1))
+            if float((alpha * rim).sum() / rim.sum()) < ENDED:
+                break
+            radius *= 1.5
+        return self._at_full_size(inside)
+
+    def _inside(self, request: Request, layers: tuple[Moved, ...]) -> Tensor:
+        """The mask of a request, or without one the regions, where they go, and their rims."""
+        if request.mask is not None:
+            return request.mask
+        union = torch.zeros(1, 1, self.grid.height, self.grid.width)
+        for one in layers:
+            union = torch.maximum(union, torch.maximum(one.alpha, read_at(one.alpha, one.back)))
+        return self._at_full_size(grown(union > 0, UNITS_PER_CELL))
+
+    def _at_full_size(self, mask: Tensor) -> Tensor:
+        size = self.image.shape[-2:]
+        if mask.shape[-2:] == size:
+            return mask
+        return (F.interpolate(mask, size=size, mode="bilinear") > 0.5).float()
