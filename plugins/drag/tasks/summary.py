@@ -13,7 +13,8 @@ ADVICE = {
     Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
     Stop.DIVERGED: "lower plugin.learning_rate",
     Stop.STALLED: "raise plugin.patience, or choose a more distinctive handle",
-    Stop.DONE: "add plugin.supervision=anchored, or drag in two shorter pieces",
+    Stop.DONE: "add plugin.supervision=anchored plugin.tracking=nearest, "
+    "or drag in two shorter pieces",
     Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
     "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
 }

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from featurekit_drag.engine.motion_supervision import motion_loss, patches
 from featurekit_drag.engine.parts import Drags, Pull
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import motion_loss, patches
 
 
 def anchored(before: Tensor, drags: Drags, rule: Rule) -> Pull:

@@ -5,9 +5,9 @@ from math import exp, log
 import torch
 from torch import Tensor
 
-from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.parts import Drags
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
 
 INNER = 5  # most updates between two decisions
 PLACES = 10  # looked at for each decision

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.parts import Drags, Follow
-from featurekit_drag.engine.point_tracking import track
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
+from featurekit_drag.engine.tracking.point_tracking import track
 
 
 def nearest(before: Tensor, drags: Drags, rule: Rule) -> Follow:

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from featurekit.taps.inject import inject
 from featurekit_drag.engine.parts import Readout
-from featurekit_drag.engine.variables.encoder_path import EncoderPath, recalled
-
-MIDDLE = "mid_block"
+from featurekit_drag.engine.variables.encoder_path import MIDDLE, EncoderPath, recalled
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Bottleneck:
 
     def read(self, value: Tensor) -> Readout:
         """One forward of the decoder."""
-        with recalled(self.unet, self.path), inject(self.unet, {MIDDLE: value.to(self.start)}):
+        with recalled(self.unet, self.path, value.to(self.start)):
             return self.reader(self.latent)
 
     def clean(self, values: tuple[Tensor, ...]) -> Tensor:

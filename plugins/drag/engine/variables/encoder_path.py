@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from featurekit.core.errors import CaptureError
+MIDDLE = "mid_block"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class EncoderPath:
     @property
     def middle(self) -> Tensor:
         """The output of the middle block."""
-        middle: Tensor = self.returned["mid_block"]
+        middle: Tensor = self.returned[MIDDLE]
         return middle
 
 
@@ -50,41 +50,47 @@ def encoder_path(unet: nn.Module, forward: Callable[[], object]) -> EncoderPath:
     return EncoderPath(returned)
 
 
-@contextmanager
-def recalled(unet: nn.Module, path: EncoderPath) -> Iterator[None]:
-    """Let the encoder return what it did, without computing, while the block lasts.
+class _Recalled(nn.Module):
+    """Answers what a block answered, whatever it is given."""
 
-    Only the latent and timestep of that call may be given meanwhile; hooks on the blocks still
-    run. The network is restored at the end, also after an exception.
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *_: object, **__: object) -> object:
+        """Compute nothing."""
+        return self.answer
+
+
+@contextmanager
+def recalled(unet: nn.Module, path: EncoderPath, middle: Tensor) -> Iterator[None]:
+    """Begin a network at its decoder while the block lasts.
+
+    Only the latent and timestep of the path may be given meanwhile. The blocks stand aside, with
+    their hooks; they are back at the end, also after an exception.
 
     Args:
         unet: the network that the path is of.
-        path: what it returned.
-
-    Raises:
-        CaptureError: a block's forward is replaced already, such as by another such block.
+        path: what its down blocks returned.
+        middle: output of the middle block; gradients reach it.
     """
-    parts = _parts(unet)
-    for name, part in parts.items():
-        if "forward" in vars(part):
-            raise CaptureError(
-                f"{name} must have its own forward to be recalled, something replaced it; "
-                f"take that away first"
-            )
-
-    def answer(output: object) -> Callable[..., object]:
-        return lambda *_, **__: output
-
+    answers = {**path.returned, MIDDLE: middle}
+    own = _parts(unet)
     try:
-        for name, part in parts.items():
-            part.forward = answer(path.returned[name])
+        for name, answer in answers.items():
+            _put(unet, name, _Recalled(answer))
         yield
     finally:
-        for part in parts.values():
-            vars(part).pop("forward", None)
+        for name, part in own.items():
+            _put(unet, name, part)
+
+
+def _put(unet: nn.Module, path: str, part: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    unet.get_submodule(parent)._modules[name] = part
 
 
 def _parts(unet: nn.Module) -> dict[str, nn.Module]:
     blocks = unet.get_submodule("down_blocks").named_children()
     found = {f"down_blocks.{name}": block for name, block in blocks}
-    return found | {"mid_block": unet.get_submodule("mid_block")}
+    return found | {MIDDLE: unet.get_submodule(MIDDLE)}

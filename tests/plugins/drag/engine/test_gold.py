@@ -22,10 +22,10 @@ from featurekit.testing import (
     square_centres,
 )
 from featurekit_drag.engine.latent_optimisation import drag_latent
-from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
 
 NOISE = NoiseTable.scaled_linear()
 SCHEDULE = Schedule.ddim(NOISE, steps=50)

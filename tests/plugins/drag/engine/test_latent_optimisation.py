@@ -9,10 +9,10 @@ from featurekit.core.types import Stop
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit_drag.engine.latent_optimisation import drag_latent
-from featurekit_drag.engine.motion_supervision import patches
 from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
 
 CELLS = 8
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)

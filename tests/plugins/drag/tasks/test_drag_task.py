@@ -285,6 +285,11 @@ def test_without_a_mask_the_whole_picture_passes_through_the_model(own, photo):
             UnknownNameError,
             "plugin.supervision named 'first'",
         ),
+        (
+            [POINTS, "plugin.levels=3"],
+            ConfigError,
+            "plugin.levels must be 1 with plugin.schedule=one",
+        ),
         ([POINTS, "plugin.tap=up7"], UnknownNameError, "no tap named 'up7'"),
         ([POINTS, "plugin.attention=[up7]"], UnknownNameError, "self-attentions named 'up7'"),
         ([POINTS, "plugin.strength=0.1"], NoiseLevelError, "strength must reach the first of 4"),
