@@ -20,18 +20,20 @@ from featurekit.backbones.lora import Lora, LoraRecipe, fit_lora
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit_drag.config import settings_of
-from featurekit_drag.engine import latent_optimisation
-from featurekit_drag.engine.dragdiffusion import Drag
-from featurekit_drag.engine.latent_optimisation import LatentMask, drag_latent
+from featurekit_drag.engine.drag import Drag
+from featurekit_drag.engine.latent_optimisation import drag_latent
 from featurekit_drag.engine.masks import latent_mask
+from featurekit_drag.engine.outside.choice import LatentMask
+from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.points import Points, read_points, to_units
 from featurekit_drag.engine.request import Request, Stage
 from featurekit_drag.engine.settings import DragSettings
+from featurekit_drag.engine.tracking import nearest
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
 
 PROMPT = "a face"
 SIDES_PX = {"embedded": 64, "random": 64, "sd15": 256}
-MARKED = {"freeze": "plugin.freeze_outside=true", "no_animation": "plugin.animation_frames=0"}
+MARKED = {"freeze": "plugin.outside=hard", "no_animation": "plugin.animation_frames=0"}
 
 
 @dataclass(frozen=True)
@@ -103,29 +105,29 @@ def settings(case: Case, preset: str, updates: int | None = None) -> DragSetting
 @contextmanager
 def pinned() -> Iterator[None]:
     """Keep every handle where it is while a block runs; the tracker does its work in vain."""
-    own = latent_optimisation.track
+    own = nearest.track
 
     def track(field: Tensor, handles: Tensor, templates: Tensor, *, radius: int) -> Tensor:
         own(field, handles, templates, radius=radius)
         return handles
 
-    latent_optimisation.track = track
+    nearest.track = track
     try:
         yield
     finally:
-        latent_optimisation.track = own
+        nearest.track = own
 
 
 def update(case: Case, asked: DragSettings, mark: Callable[[], object] | None = None) -> None:
     """Update a latent as often as the settings say; every look at the network leaves a mark."""
     backbone = case.backbone
     editable = latent_mask(case.mask, stride=backbone.stride, multiple=backbone.multiple)
-    mask = LatentMask(editable, freeze=asked.freeze_outside)
-    make = feature_reader if mask.freeze else feature_and_step_reader
+    mask = LatentMask(editable, asked.outside)
+    make = feature_and_step_reader if mask.is_priced else feature_reader
     read = make(backbone, asked, backbone.predictor(case.conditioning))
     stride = backbone.taps[asked.tap].stride
 
-    def marked(z: Tensor) -> latent_optimisation.Readout:
+    def marked(z: Tensor) -> Readout:
         if mark is not None:
             mark()
         return read(z)

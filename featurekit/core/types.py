@@ -42,6 +42,8 @@ class Stop(Enum):
 
     REACHED = "every handle is at its target"
     MAX_UPDATES = "the allowed number of updates is used up"
+    STALLED = "the handles no longer move"
+    DONE = "everything was carried out; nothing is left to be optimised"
     DIVERGED = "the loss left the finite numbers; the last good latent is kept"
 
 

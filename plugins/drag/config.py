@@ -4,14 +4,18 @@ The defaults here are those of Stable Diffusion 1.x and 2.x, the method's own wh
 What is better on other backbones lies in ``conf/backbone_defaults/``; LoRA's are ``backbone.lora``.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, get_args
 
 from omegaconf import II
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import PluginConfig
-from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.engine import settings as engine
+from featurekit_drag.engine.combinations import check_parts
+from featurekit_drag.engine.settings import DragSettings, Rule, SubDrags
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -27,16 +31,31 @@ class DragConfig(PluginConfig):
     scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
 
-    updates: int = Rule.updates
+    # which part plays each role; engine/composition.py has the tables
+    supervision: str = Rule.supervision  # current | anchored | template | field | none
+    tracking: str = Rule.tracking  # nearest | directional | along_line | none
+    variable: str = DragSettings.variable  # latent | bottleneck
+    schedule: str = DragSettings.schedule  # one_level | alternating | sub_drags
+    initialise: str = DragSettings.initialise  # none | latent_warp
+    warp: str = DragSettings.warp  # nearest_handle | stretch
+    holes: str = DragSettings.holes  # noise | neighbours
+    identity: list[str] = field(default_factory=lambda: list(DragSettings.identity))
+    outside: str = "hard"  # leaves the network early; the published penalty needs all of it
+
+    updates: int = Rule.updates  # at each level that is dragged
+    levels: int = DragSettings.levels  # alternating: how many are
     learning_rate: float = Rule.learning_rate
     patch_radius: int = Rule.patch_radius
     track_radius: int = Rule.track_radius
     step: float = Rule.step
     stop_distance: float = Rule.stop_distance
-    reference: str = Rule.reference  # current | initial
-    reduction: str = Rule.reduction  # code | paper
+    reduction: str = Rule.reduction  # code | paper | gooddrag
     mask_weight: float = Rule.mask_weight
-    freeze_outside: bool = True  # leaves the network early; the published mask term needs all of it
+    updates_per_tracking: int = Rule.updates_per_tracking
+    patience: int = Rule.patience  # unchanged trackings that end the drag; 0: none do
+    revert_above: float = Rule.revert_above  # directional: mean L1 of a handle that is not believed
+    expected_loss: float = Rule.expected_loss  # along_line: mean L1 that a move may cost
+    farthest: float = Rule.farthest  # along_line: most units of one move
     snap: bool = False
 
     tap: str = DragSettings.tap
@@ -49,6 +68,12 @@ class DragConfig(PluginConfig):
     feather_px: int = 8
     animation_frames: int = 4
 
+    sub_drag_length: float = SubDrags.length  # latent cells
+    sub_drag_radius: int = SubDrags.radius  # latent cells
+    sub_drag_amplify: float = SubDrags.amplify
+    sub_drag_keep: float = SubDrags.keep
+    sub_drag_last_guidance: float = SubDrags.last_guidance
+
     lora_steps: int = II("backbone.lora.steps")
     lora_rank: int = II("backbone.lora.rank")
     lora_alpha: float = II("backbone.lora.alpha")
@@ -59,7 +84,17 @@ class DragConfig(PluginConfig):
     judge_timestep: int = 261
 
 
-WORDS = {"reference": ("current", "initial"), "reduction": ("code", "paper")}
+WORDS = {
+    "supervision": get_args(engine.Supervision),
+    "tracking": get_args(engine.Tracking),
+    "variable": get_args(engine.Variable),
+    "schedule": get_args(engine.Timing),
+    "initialise": get_args(engine.Initialise),
+    "warp": get_args(engine.Warp),
+    "holes": get_args(engine.Holes),
+    "outside": get_args(engine.Outside),
+    "reduction": ("code", "paper", "gooddrag"),
+}
 RANGES = {  # lowest and highest value that makes sense
     "updates": (0, 10_000),
     "learning_rate": (1e-6, 10.0),
@@ -68,6 +103,17 @@ RANGES = {  # lowest and highest value that makes sense
     "step": (1e-3, 64.0),
     "stop_distance": (1e-3, 1e3),
     "mask_weight": (0.0, 1e6),
+    "updates_per_tracking": (1, 1000),
+    "patience": (0, 10_000),
+    "revert_above": (0.0, 1e6),
+    "expected_loss": (1e-6, 1e6),
+    "farthest": (1e-3, 1e3),
+    "levels": (1, 1000),
+    "sub_drag_length": (0.1, 1e3),
+    "sub_drag_radius": (1, 256),
+    "sub_drag_amplify": (1e-3, 100.0),
+    "sub_drag_keep": (0.0, 1.0),
+    "sub_drag_last_guidance": (1.0, 50.0),
     "steps": (1, 1000),
     "strength": (1e-3, 1.0),
     "guidance": (1.0, 50.0),
@@ -98,31 +144,30 @@ def settings_of(config: DragConfig) -> DragSettings:
     """Gather the frozen settings of one run from the filled schema.
 
     Raises:
-        ConfigError: a number lies outside its range, or a word is unknown.
+        ConfigError: a number lies outside its range, or parts make no sense together.
+        UnknownNameError: no part has that name.
+        NoiseLevelError: more levels are to be dragged than are inverted.
     """
     _check(config)
-    rule = Rule(
-        patch_radius=config.patch_radius,
-        track_radius=config.track_radius,
-        step=config.step,
-        stop_distance=config.stop_distance,
-        reference="initial" if config.reference == "initial" else "current",
-        reduction="paper" if config.reduction == "paper" else "code",
-        mask_weight=config.mask_weight,
-        updates=config.updates,
-        learning_rate=config.learning_rate,
+    found = DragSettings(
+        rule=_taken(Rule, config),
+        sub_drags=SubDrags(
+            **{one.name: getattr(config, f"sub_drag_{one.name}") for one in fields(SubDrags)}
+        ),
+        **{
+            one.name: _frozen(getattr(config, one.name))
+            for one in fields(DragSettings)
+            if one.name not in ("rule", "sub_drags")
+        },
     )
-    return DragSettings(
-        rule=rule,
-        tap=config.tap,
-        steps=config.steps,
-        strength=config.strength,
-        guidance=config.guidance,
-        attention=tuple(config.attention),
-        snap=config.snap,
-        freeze_outside=config.freeze_outside,
-        residuals=config.residuals,
-        feather_px=config.feather_px,
-        composite=config.composite,
-        animation_frames=config.animation_frames,
-    )
+    check_parts(found)
+    return found
+
+
+def _taken(kind: type[T], config: DragConfig) -> T:
+    """Fill a record of settings from the fields of the same names."""
+    return kind(**{one.name: getattr(config, one.name) for one in fields(kind)})  # type: ignore[arg-type]
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

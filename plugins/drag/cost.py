@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -87,6 +88,7 @@ def cost_of(
     lora: LoraRecipe,
     *,
     inverted: bool = False,
+    longest_px: float = 0.0,
 ) -> Cost:
     """Add up what the parts of a drag cost in calls of the network.
 
@@ -96,7 +98,10 @@ def cost_of(
         settings: steps, strength, updates, guidance and frames of the animation.
         lora: its steps are all of its cost; 0 where a fitted one is at hand.
         inverted: whether the inversion is at hand.
+        longest_px: longest drag, px of the picture, which says how many sub-drags there are.
     """
+    if settings.schedule == "sub_drags":
+        return _of_sub_drags(call, backbone, settings, lora, longest_px)
     _, level = level_of(backbone, settings)
     twice = 2 if settings.guidance != 1 else 1
     batch = 1 + FURTHER_ROW  # the unmoved latent and the edit
@@ -104,8 +109,26 @@ def cost_of(
     return Cost(
         lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
         inversion_s=0 if inverted else call.seconds * level * twice,
-        updates_s=call.seconds * settings.rule.updates * UPDATE * twice,
+        updates_s=call.seconds * settings.most_updates * UPDATE * twice,
         denoising_s=call.seconds * twice * (level * batch + look),
         judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
         bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else twice)),
+    )
+
+
+def _of_sub_drags(
+    call: Call, backbone: Backbone, settings: DragSettings, lora: LoraRecipe, longest_px: float
+) -> Cost:
+    """Each piece is noised and denoised once, with guidance in all but one step."""
+    _, level = level_of(backbone, settings)
+    cells = longest_px / backbone.stride
+    pieces = max(ceil(cells / settings.sub_drags.length), 1)
+    rows = 1 + FURTHER_ROW
+    return Cost(
+        lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
+        inversion_s=0,
+        updates_s=call.seconds * pieces * 2 * level * rows,
+        denoising_s=0,
+        judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
+        bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else 2)),
     )

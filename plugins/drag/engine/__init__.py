@@ -1,4 +1,5 @@
-"""DragDiffusion itself: points, masks, motion supervision, point tracking, the edit.
+"""Dragging: one loop, and the parts that published methods are chosen from.
 
-Pictures from disk, judges and figures are not here. Read ``dragdiffusion.py`` first.
+Pictures from disk, judges and figures are not here. Read ``drag.py`` first, then ``parts.py``
+and ``loop.py``.
 """

@@ -1,99 +1,17 @@
-"""Latent optimisation: motion supervision, an update and point tracking, over and over."""
+"""Latent optimisation at one level, without a backbone: what DragDiffusion does to a latent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from featurekit.core.types import Progress, Stop, silent
-from featurekit.diffusion.optimise import Limits, optimise
-from featurekit_drag.engine.motion_supervision import motion_loss, patches
-from featurekit_drag.engine.point_tracking import track
+from featurekit.core.types import Progress, silent
+from featurekit_drag.engine.motions import motion_of, pace_of
+from featurekit_drag.engine.outside.choice import LatentMask, outside_of
+from featurekit_drag.engine.parts import Course, DraggedLatent, Drags, Model, Readout
+from featurekit_drag.engine.schedules.one_level import OneLevel
 from featurekit_drag.engine.settings import Rule
-
-
-@dataclass(frozen=True)
-class Readout:
-    """What one forward of the network says of a latent."""
-
-    field: Tensor  # feature map (1 c h w), with its graph
-    next_latent: Tensor | None  # one DDIM step less noisy; None where the mask term is not asked
-
-
-@dataclass(frozen=True)
-class LatentMask:
-    """What of the latent may change, and how the rest is kept."""
-
-    editable: Tensor  # (1 1 h w) at latent resolution, 1 where the latent may change
-    freeze: bool  # True: no update outside at all; False: change there costs mask_weight
-
-
-@dataclass(frozen=True)
-class DraggedLatent:
-    """An optimised latent, and where its handles were on the way."""
-
-    latent: Tensor
-    stop: Stop
-    trace: tuple[float, ...]  # loss before each update
-    handle_path: tuple[Tensor, ...]  # tracked handles (n 2) in units: at first, then each forward
-    latents: tuple[Tensor, ...]  # the latent of every forward
-
-
-class _Drag:
-    """State of one drag: the unmoved features and where the handles are now."""
-
-    def __init__(
-        self, read: Callable[[Tensor], Readout], rule: Rule, mask: LatentMask | None
-    ) -> None:
-        self.read, self.rule, self.mask = read, rule, mask
-        self.handle_path: list[Tensor] = []
-        self.latents: list[Tensor] = []
-
-    def start(self, z: Tensor, handles: Tensor, targets: Tensor) -> None:
-        """Remember the unmoved latent: its templates, its anchors, and where it goes next."""
-        self.z0, self.targets = z.detach(), targets
-        with torch.no_grad():
-            readout = self.read(self.z0)
-        self.next_latent0 = readout.next_latent
-        self.templates = patches(readout.field, handles, radius=0)[:, 0]
-        self.anchors = (
-            patches(readout.field, handles, radius=self.rule.patch_radius)
-            if self.rule.reference == "initial"
-            else None
-        )
-        self.handle_path.append(handles)
-
-    def loss(self, z: Tensor, update: int) -> Tensor | Stop:
-        """One forward: track the points, then supervise their motion."""
-        if self.mask is not None and self.mask.freeze:
-            z = torch.where(self.mask.editable > 0, z, self.z0)
-        readout = self.read(z)
-        if not readout.field.isfinite().all():
-            return readout.field.sum()  # not finite either: the loop ends as diverged
-        self.latents.append(z.detach().clone())  # Adam changes z in place
-        if update > 0:
-            self.handle_path.append(
-                track(
-                    readout.field.detach(),
-                    self.handle_path[-1],
-                    self.templates,
-                    radius=self.rule.track_radius,
-                )
-            )
-        handles = self.handle_path[-1]
-        if ((self.targets - handles).norm(dim=1) < self.rule.stop_distance).all():
-            return Stop.REACHED
-        moved = motion_loss(
-            readout.field, handles, self.targets, rule=self.rule, anchors=self.anchors
-        )
-        return moved + self.rule.mask_weight * self._change_outside(readout)
-
-    def _change_outside(self, readout: Readout) -> Tensor:
-        if self.mask is None or readout.next_latent is None or self.next_latent0 is None:
-            return readout.field.new_zeros(())
-        change = (readout.next_latent - self.next_latent0).abs()
-        return (change * (1 - self.mask.editable)).sum()
+from featurekit_drag.engine.variables.latent import LatentVariable
 
 
 def drag_latent(
@@ -115,7 +33,7 @@ def drag_latent(
         read: latent (1 c h w) to features and, for the mask term, the next latent.
         z: the latent to move, not changed in place.
         points: handles and targets in unit coordinates, (n 2) each.
-        rule: radii, step, stop distance, reference, mask weight, and Adam's settings.
+        rule: supervision, tracking, radii, step, stop distance, mask weight, Adam's settings.
         mask: None lets everything move.
         progress: called after every update.
 
@@ -125,13 +43,31 @@ def drag_latent(
     Source: Shi et al. 2024, arXiv:2306.14435, section 3.3; mask term eq. 3 as a sum over the
     latent, as in the published code.
     """
-    run = _Drag(read, rule, mask)
-    run.start(z, *points)
-    limits = Limits(updates=rule.updates, learning_rate=rule.learning_rate)
-    moved = optimise(z, run.loss, limits=limits, progress=progress)
-    latent = moved.latent
-    if mask is not None and mask.freeze:
-        latent = torch.where(mask.editable > 0, latent, run.z0)
-    return DraggedLatent(
-        latent, moved.stop, moved.trace, tuple(run.handle_path), tuple(run.latents)
+    schedule = OneLevel(
+        motion_of(rule), outside_of(mask, rule.mask_weight), pace_of(rule, is_late=False)
     )
+    model = Model(lambda _, latent: LatentVariable(latent, read, _unseen), _unstepped)
+    course = Course(model, 0, _One(z.detach()), Drags(*points))
+    return schedule(course, progress=progress)
+
+
+@dataclass(frozen=True)
+class _One:
+    """The one latent that there is."""
+
+    latent: Tensor
+
+    def at(self, level: int) -> Tensor:
+        del level
+        return self.latent
+
+    def missed(self, level: int) -> Tensor:
+        raise NotImplementedError(f"there is no level below {level}")
+
+
+def _unseen(latents: Tensor) -> Tensor:
+    raise NotImplementedError(f"nobody looks at {len(latents)} latents on the way")
+
+
+def _unstepped(level: int, latent: Tensor) -> Tensor:
+    raise NotImplementedError(f"no step leads on from level {level} of {len(latent)} rows")

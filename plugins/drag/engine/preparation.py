@@ -92,6 +92,9 @@ class Preparation:
 
         @torch.no_grad()
         def climb(progress: Progress) -> Trajectory:
+            if self.until == 0:
+                progress(1, 1)
+                return Trajectory((self.backbone.encode(request.image),), self.schedule)
             return invert(
                 predict,
                 self.backbone.encode(request.image),

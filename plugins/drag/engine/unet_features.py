@@ -10,7 +10,7 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step
 from featurekit.taps.capture import capture
-from featurekit_drag.engine.latent_optimisation import Readout
+from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.settings import DragSettings
 
 
@@ -21,10 +21,17 @@ def level_of(backbone: Backbone, settings: DragSettings) -> tuple[Schedule, int]
 
 
 def feature_reader(
-    backbone: Backbone, settings: DragSettings, predict: Predict
+    backbone: Backbone, settings: DragSettings, predict: Predict, level: int | None = None
 ) -> Callable[[Tensor], Readout]:
-    """Make a reader of the features alone; the network is left right after them."""
-    schedule, level = level_of(backbone, settings)
+    """Make a reader of the features alone; the network is left right after them.
+
+    Args:
+        backbone: the model.
+        settings: for the tap, and for the level.
+        predict: with its conditioning.
+        level: of the latents; None is the noisiest that is dragged.
+    """
+    schedule, level = _at(backbone, settings, level)
     taps = {"field": backbone.taps[settings.tap].path}
 
     def read(z: Tensor) -> Readout:
@@ -36,10 +43,17 @@ def feature_reader(
 
 
 def feature_and_step_reader(
-    backbone: Backbone, settings: DragSettings, predict: Predict
+    backbone: Backbone, settings: DragSettings, predict: Predict, level: int | None = None
 ) -> Callable[[Tensor], Readout]:
-    """Make a reader of the features and the latent one DDIM step on; takes the whole network."""
-    schedule, level = level_of(backbone, settings)
+    """Make a reader of the features and the latent one DDIM step on; takes the whole network.
+
+    Args:
+        backbone: the model.
+        settings: for the tap, and for the level.
+        predict: with its conditioning.
+        level: of the latents; None is the noisiest that is dragged.
+    """
+    schedule, level = _at(backbone, settings, level)
     taps = {"field": backbone.taps[settings.tap].path}
 
     def read(z: Tensor) -> Readout:
@@ -54,6 +68,11 @@ def feature_and_step_reader(
         return Readout(fused(captured["field"].float(), settings.guidance), next_latent)
 
     return read
+
+
+def _at(backbone: Backbone, settings: DragSettings, level: int | None) -> tuple[Schedule, int]:
+    schedule, noisiest = level_of(backbone, settings)
+    return schedule, noisiest if level is None else level
 
 
 def fused(field: Tensor, guidance: float) -> Tensor:

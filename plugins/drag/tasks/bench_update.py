@@ -12,7 +12,8 @@ from rich.table import Table
 
 from featurekit.backbones.sd import from_config
 from featurekit.diffusion.backbone import Backbone
-from featurekit_drag.engine.latent_optimisation import LatentMask, drag_latent
+from featurekit_drag.engine.latent_optimisation import drag_latent
+from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.points import read_points, to_units
 from featurekit_drag.engine.settings import DragSettings, Rule
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
@@ -79,7 +80,7 @@ def _seconds_per_update(backbone: Backbone, side: int, updates: int, *, priced: 
     points = read_points(rows, height=side, width=side)
     stride = backbone.taps[settings.tap].stride
     units = [to_units(xy, stride, snap=True) for xy in (points.handles, points.targets)]
-    mask = LatentMask(torch.ones(1, 1, cells, cells), freeze=False) if priced else None
+    mask = LatentMask(torch.ones(1, 1, cells, cells)) if priced else None
     read = (feature_and_step_reader if priced else feature_reader)(backbone, settings, predict)
     once = replace(settings.rule, updates=1)
     drag_latent(

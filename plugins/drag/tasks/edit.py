@@ -13,7 +13,7 @@ from featurekit.images.pictures import before_after
 from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
 from featurekit_drag.config import DragConfig
 from featurekit_drag.cost import cost_of, measured_call
-from featurekit_drag.engine.dragdiffusion import Drag, Edit
+from featurekit_drag.engine.drag import Drag, Edit
 from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
 from featurekit_drag.tasks.animation import animation
@@ -103,7 +103,8 @@ def _tell(job: Job, work: Work, drag: Drag, unknown: str) -> None:
     call = measured_call(job.backbone, work.part.request.image)
     fitted, inverted = drag.prepare.at_hand(work.part.request)
     lora = replace(drag.lora, steps=0) if fitted else drag.lora
-    cost = cost_of(call, job.backbone, drag.settings, lora, inverted=inverted)
+    longest = float(work.part.request.points.lengths.max())
+    cost = cost_of(call, job.backbone, drag.settings, lora, inverted=inverted, longest_px=longest)
     for line in (work.told(job.backbone), unknown, str(cost)):
         if line:
             job.say(line)

@@ -5,7 +5,7 @@ from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Job
 from featurekit.taps.attention_sharing import self_attention_paths
 from featurekit_drag.config import DragConfig, settings_of
-from featurekit_drag.engine.dragdiffusion import Drag
+from featurekit_drag.engine.drag import Drag
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 

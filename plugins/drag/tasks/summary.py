@@ -5,13 +5,16 @@ from statistics import fmean
 from typing import Any
 
 from featurekit.core.types import Stop
-from featurekit_drag.engine.dragdiffusion import Edit
+from featurekit_drag.engine.drag import Edit
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.scores import CONTROLS
 
 ADVICE = {
     Stop.MAX_UPDATES: "raise plugin.updates, or drag in two shorter pieces",
     Stop.DIVERGED: "lower plugin.learning_rate",
+    Stop.STALLED: "raise plugin.patience, or choose a more distinctive handle",
+    Stop.DONE: "add plugin.supervision=anchored plugin.tracking=nearest, "
+    "or drag in two shorter pieces",
     Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
     "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
 }

@@ -11,7 +11,7 @@ from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameErro
 from featurekit.core.types import Job, silent
 from featurekit.pipeline.config import compose
 from featurekit_drag.config import RANGES, DragConfig, settings_of
-from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.engine.settings import DragSettings, Rule, SubDrags
 from featurekit_drag.tasks.setup import drag_of
 
 BACKBONES = ["embedded", "random", "sd15", "sd21"]
@@ -22,10 +22,18 @@ PUBLISHED = {  # Shi et al. 2024, the numbers of the published code
     "track_radius": 3,
     "step": 1.0,
     "stop_distance": 2.0,
-    "reference": "current",
+    "supervision": "current",
+    "tracking": "nearest",
+    "variable": "latent",
+    "schedule": "one_level",
+    "levels": 1,
+    "initialise": "none",
+    "identity": ["lora", "reference"],
+    "updates_per_tracking": 1,
+    "patience": 0,
     "reduction": "code",
     "mask_weight": 0.1,
-    "freeze_outside": False,
+    "outside": "penalty",
     "snap": True,
     "tap": "up2",
     "steps": 50,
@@ -49,6 +57,19 @@ OTHERS = {  # one value for each setting that no backbone has as its default
     "stop_distance": 1.5,
     "reduction": "paper",
     "mask_weight": 0.7,
+    "outside": "penalty",
+    "updates_per_tracking": 3,
+    "patience": 6,
+    "revert_above": 0.9,
+    "expected_loss": 0.4,
+    "farthest": 7.5,
+    "supervision": "current",
+    "tracking": "directional",
+    "variable": "bottleneck",
+    "initialise": "latent_warp",
+    "warp": "stretch",
+    "holes": "neighbours",
+    "identity": ["stored"],
     "tap": "up1",
     "steps": 21,
     "strength": 0.45,
@@ -57,7 +78,7 @@ OTHERS = {  # one value for each setting that no backbone has as its default
     "feather_px": 11,
     "animation_frames": 3,
 }
-FLAGS = ("freeze_outside", "snap", "residuals", "composite")
+FLAGS = ("snap", "residuals", "composite")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +106,7 @@ def job_with(backbone, tmp_path, *words):
 
 def flat(settings):
     row = asdict(settings)
-    return row.pop("rule") | row
+    return row.pop("rule") | row.pop("sub_drags") | row
 
 
 @pytest.mark.parametrize("backbone_name", BACKBONES)
@@ -111,15 +132,16 @@ def test_the_defaults_of_every_backbone_pass_the_checks(backbone_name):
 
 
 def test_every_number_of_the_method_can_be_set():
-    names = {field.name for field in (*fields(Rule), *fields(DragSettings))} - {"rule"}
-    assert names <= {field.name for field in fields(DragConfig)}
-    assert names == {*OTHERS, *FLAGS, "reference"}
+    names = {field.name for field in (*fields(Rule), *fields(DragSettings))} - {"rule", "sub_drags"}
+    pieces = {f"sub_drag_{field.name}" for field in fields(SubDrags)}
+    assert names | pieces <= {field.name for field in fields(DragConfig)}
+    assert names == {*OTHERS, *FLAGS, "schedule", "levels"}
 
 
 def test_every_setting_arrives_in_its_own_place():
     words = [f"plugin.{name}={value}" for name, value in OTHERS.items()]
     settings = flat(settings_of(filled(*words)))
-    expected = OTHERS | {"attention": tuple(OTHERS["attention"])}
+    expected = OTHERS | {name: tuple(OTHERS[name]) for name in ("attention", "identity")}
     assert {name: settings[name] for name in OTHERS} == expected
 
 
@@ -133,9 +155,12 @@ def test_every_flag_arrives_in_its_own_place(name):
         }
 
 
-@pytest.mark.parametrize("reference", ["current", "initial"])
-def test_both_references_arrive(reference):
-    assert settings_of(filled(f"plugin.reference={reference}")).rule.reference == reference
+def test_the_schedule_its_levels_and_the_numbers_of_sub_drags_arrive():
+    found = settings_of(filled("plugin.schedule=alternating", "plugin.levels=3"))
+    assert (found.schedule, found.levels) == ("alternating", 3)
+    words = ["length=3.5", "radius=4", "amplify=1.3", "keep=0.2", "last_guidance=4.5"]
+    found = settings_of(filled(*(f"plugin.sub_drag_{word}" for word in words)))
+    assert found.sub_drags == SubDrags(3.5, 4, 1.3, 0.2, 4.5)
 
 
 def test_the_recipe_of_the_lora_arrives(backbone, tmp_path):
@@ -149,6 +174,8 @@ def test_the_recipe_of_the_lora_arrives(backbone, tmp_path):
 @pytest.mark.parametrize("name", RANGES)
 def test_both_ends_of_a_range_are_allowed_and_what_lies_beyond_is_refused(name):
     config, (low, high) = filled(), RANGES[name]
+    if name == "levels":  # as many as are inverted
+        config = replace(config, schedule="alternating", steps=1000, strength=1.0)
     for value in (low, high):
         settings_of(replace(config, **{name: value}))
     span = rf"plugin\.{name} must lie in {low:g} to {high:g}, got ".replace("+", r"\+")
@@ -167,8 +194,8 @@ def test_every_number_has_a_range_or_a_check_of_its_own():
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [
-        (["reference=frist"], UnknownNameError, "no plugin.reference named 'frist'; known: curr"),
-        (["reference=initail"], UnknownNameError, "did you mean initial"),
+        (["outside=hrad"], UnknownNameError, "no plugin.outside named 'hrad'; did you mean hard"),
+        (["supervision=ankored"], UnknownNameError, "did you mean anchored"),
         (["reduction=mean"], UnknownNameError, "no plugin.reduction named 'mean'"),
         (["tap=up9"], UnknownNameError, "no tap named 'up9'; did you mean"),
         (["judge_tap=up9"], UnknownNameError, "no tap named 'up9'"),

@@ -18,7 +18,7 @@ from featurekit.taps.attention_sharing import (
     replay_attention,
     self_attention_paths,
 )
-from featurekit_drag.engine.dragdiffusion import Drag
+from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings, Rule
@@ -193,12 +193,12 @@ def test_guidance_of_two_runs_through_every_stage(backbone, masked):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 71), (43, 64)])
-@pytest.mark.parametrize(("freeze", "feather"), [(False, 0), (True, 3)])
+@pytest.mark.parametrize(("outside", "feather"), [("penalty", 0), ("hard", 3)])
 def test_outside_mask_and_seam_the_composite_is_the_input_bit_for_bit(
-    backbone, size, freeze, feather
+    backbone, size, outside, feather
 ):
     mask = box(*size)
-    settings = replace(SETTINGS, composite=True, freeze_outside=freeze, feather_px=feather)
+    settings = replace(SETTINGS, composite=True, outside=outside, feather_px=feather)
     request = request_for(*size, [size[1] * 0.3, size[0] * 0.3, 60, 40], mask=mask)
     edit = Drag(backbone, settings, NO_LORA)(request)
     reach = torch.nn.functional.max_pool2d(mask, 2 * feather + 1, stride=1, padding=feather)
@@ -211,7 +211,7 @@ def test_outside_mask_and_seam_the_composite_is_the_input_bit_for_bit(
 
 
 def test_a_frozen_latent_is_bit_equal_outside_the_mask_at_every_look(backbone):
-    settings = replace(SETTINGS, freeze_outside=True)
+    settings = replace(SETTINGS, outside="hard", animation_frames=1)
     request = request_for(64, 64, [20, 20, 40, 40], mask=box(64, 64))
     dragged = Drag(backbone, settings, NO_LORA)(request).dragged
     cells = box(64, 64)[..., ::4, ::4]

@@ -21,9 +21,11 @@ from featurekit.testing import (
     line_centres,
     square_centres,
 )
-from featurekit_drag.engine.latent_optimisation import LatentMask, Readout, drag_latent
-from featurekit_drag.engine.motion_supervision import patches
+from featurekit_drag.engine.latent_optimisation import drag_latent
+from featurekit_drag.engine.outside.choice import LatentMask
+from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
 
 NOISE = NoiseTable.scaled_linear()
 SCHEDULE = Schedule.ddim(NOISE, steps=50)
@@ -33,7 +35,9 @@ SPREAD = 0.05
 
 DEFAULT = Rule()
 FAST = Rule(learning_rate=0.05)
-ANCHORED = Rule(patch_radius=4, track_radius=12, step=4.0, learning_rate=0.02, reference="initial")
+ANCHORED = Rule(
+    patch_radius=4, track_radius=12, step=4.0, learning_rate=0.02, supervision="anchored"
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def box(rows, columns):
 def test_pricing_every_cell_stalls_the_drag_and_no_mask_lets_it_arrive(line):
     z, points = line.latent((12, 16)), (units((12, 16)), units((16, 16)))
     stalled = drag_latent(
-        line.read_all, z, points, rule=DEFAULT, mask=LatentMask(box((0, 0), (0, 0)), False)
+        line.read_all, z, points, rule=DEFAULT, mask=LatentMask(box((0, 0), (0, 0)))
     )
     assert stalled.stop is Stop.MAX_UPDATES
     label, _ = line.answer(stalled.latent)
@@ -196,16 +200,16 @@ def priced(square):
     editable = box((6, 26), (6, 26))
     z, points = square.latent((12, 12)), (units((12, 12)), units((16, 16)))
 
-    def run(weight, *, freeze=False):
+    def run(weight, *, outside="penalty"):
         rule = replace(DEFAULT, mask_weight=weight)
         dragged = drag_latent(
-            square.read_all, z, points, rule=rule, mask=LatentMask(editable, freeze)
+            square.read_all, z, points, rule=rule, mask=LatentMask(editable, outside)
         )
         change = (dragged.latent - z).abs() * (1 - editable)
         return square.answer(dragged.latent)[0], len(dragged.trace), float(change.max())
 
     return {weight: run(weight) for weight in (0.0, 0.1, 1.0, 10.0)} | {
-        "freeze": run(0.1, freeze=True)
+        "hard": run(0.1, outside="hard")
     }
 
 
@@ -224,7 +228,7 @@ def test_the_size_of_the_price_hardly_matters(priced):
 
 
 def test_freezing_leaves_the_outside_exactly_as_it_was(priced):
-    assert priced["freeze"][2] == 0
+    assert priced["hard"][2] == 0
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ import torch
 from featurekit.core.types import Stop
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
-from featurekit_drag.engine.latent_optimisation import LatentMask, Readout, drag_latent
-from featurekit_drag.engine.motion_supervision import patches
+from featurekit_drag.engine.latent_optimisation import drag_latent
+from featurekit_drag.engine.outside.choice import LatentMask
+from featurekit_drag.engine.parts import Readout
 from featurekit_drag.engine.settings import Rule
+from featurekit_drag.engine.supervision.motion_supervision import patches
 
 CELLS = 8
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)
@@ -108,7 +110,7 @@ def test_the_look_that_finds_every_handle_at_its_target_makes_no_update():
     assert dragged.stop is Stop.REACHED
     assert len(dragged.trace) == 3
     assert [way[0, 0].item() for way in dragged.handle_path] == [8, 10, 12, 13]
-    assert len(dragged.latents) == len(dragged.handle_path)
+    assert len(dragged.handle_path) == 4
 
 
 @pytest.mark.parametrize("updates", [0, 1, 5])
@@ -130,13 +132,12 @@ def test_latent_handles_and_targets_are_not_changed():
     assert not dragged.latent.requires_grad
 
 
-def test_latents_are_those_of_the_forwards_and_not_one_latent_many_times():
+def test_every_forward_has_handles_and_its_latent_is_another_one():
     record = []
     dragged = drag_latent(watched(glimpse, record), latent(), FAR, rule=Rule(updates=4))
-    assert len(dragged.latents) == len(record) == len(dragged.handle_path) == 4
-    for frame, seen in zip(dragged.latents, record, strict=True):
-        assert torch.equal(frame, seen["z"])
-    assert not torch.equal(dragged.latents[0], dragged.latents[1])
+    assert len(record) == len(dragged.handle_path) == 4
+    assert not torch.equal(record[0]["z"], record[1]["z"])
+    assert dragged.latents == ()  # nobody asked for them
 
 
 def test_the_first_look_tracks_nothing():
@@ -171,11 +172,11 @@ def test_the_template_of_a_handle_stays_the_unmoved_feature():
     assert [way[0, 0].item() for way in dragged.handle_path] == [8, 11, 12, 12]
 
 
-def test_with_reference_initial_the_patch_ahead_is_asked_to_be_the_unmoved_one():
+def test_with_anchored_supervision_the_patch_ahead_is_asked_to_be_the_unmoved_one():
     z = latent()
-    rule = Rule(updates=1, reference="initial", patch_radius=2)
+    rule = Rule(updates=1, supervision="anchored", patch_radius=2)
     dragged = drag_latent(glimpse, z, FAR, rule=rule)
-    same = drag_latent(glimpse, z, FAR, rule=replace(rule, reference="current"))
+    same = drag_latent(glimpse, z, FAR, rule=replace(rule, supervision="current"))
     assert dragged.trace == pytest.approx(same.trace)  # nothing has moved yet
     record = []
     dragged = drag_latent(watched(glimpse, record), z, FAR, rule=replace(rule, updates=3))
@@ -198,8 +199,8 @@ def mask_gradient(weight, hold):
 
 
 def test_outside_the_mask_every_element_costs_its_sign_and_inside_nothing():
-    with_price, change = mask_gradient(0.1, LatentMask(half(), freeze=False))
-    without, same_change = mask_gradient(0.0, LatentMask(half(), freeze=False))
+    with_price, change = mask_gradient(0.1, LatentMask(half()))
+    without, same_change = mask_gradient(0.0, LatentMask(half()))
     assert torch.equal(change, same_change)
     assert (change != 0).all()
     term = with_price - without
@@ -212,23 +213,24 @@ def test_outside_the_mask_every_element_costs_its_sign_and_inside_nothing():
 
 def test_without_a_mask_nothing_is_priced():
     free, change = mask_gradient(0.1, None)
-    zero, same_change = mask_gradient(0.0, LatentMask(half(), freeze=False))
+    zero, same_change = mask_gradient(0.0, LatentMask(half()))
     assert torch.equal(change, same_change)
     assert torch.equal(free, zero)
 
 
 def test_a_mask_that_is_one_everywhere_prices_nothing():
-    everywhere = LatentMask(torch.ones_like(half()), freeze=False)
+    everywhere = LatentMask(torch.ones_like(half()))
     assert torch.equal(mask_gradient(0.1, everywhere)[0], mask_gradient(0.1, None)[0])
 
 
 def test_a_frozen_outside_is_bit_equal_at_every_forward_and_the_inside_moves():
     z = latent()
     rule = Rule(updates=6, learning_rate=0.1)
-    dragged = drag_latent(
-        read_without_noise, z, FAR, rule=rule, mask=LatentMask(half(), freeze=True)
-    )
-    for frame in (*dragged.latents, dragged.latent):
+    record = []
+    read = watched(read_without_noise, record)
+    dragged = drag_latent(read, z, FAR, rule=rule, mask=LatentMask(half(), "hard"))
+    assert len(record) == 6
+    for frame in (*(forward["z"] for forward in record), dragged.latent):
         assert torch.equal(frame[..., 5:], z[..., 5:])
     assert (dragged.latent[..., :5] != z[..., :5]).all()
 
@@ -243,7 +245,7 @@ def test_features_that_are_not_finite_end_the_loop_with_the_last_good_latent():
     dragged = drag_latent(read, z, FAR, rule=Rule())
     assert dragged.stop is Stop.DIVERGED
     assert torch.equal(dragged.latent, z)
-    assert len(dragged.latents) == len(dragged.handle_path)
+    assert len(dragged.handle_path) == 1
 
 
 def test_progress_is_told_after_every_update():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from featurekit_drag.engine.motion_supervision import motion_loss, patches
 from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
+from featurekit_drag.engine.supervision.motion_supervision import motion_loss, patches
 
 DIRECTIONS = [d for d in product((-1.0, 0.0, 1.0), repeat=2) if d != (0.0, 0.0)]
 

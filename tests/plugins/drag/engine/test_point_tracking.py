@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from featurekit_drag.engine.motion_supervision import patches
-from featurekit_drag.engine.point_tracking import track
+from featurekit_drag.engine.supervision.motion_supervision import patches
+from featurekit_drag.engine.tracking.point_tracking import track
 
 
 def normal(*shape, seed=0):

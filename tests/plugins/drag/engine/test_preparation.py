@@ -10,7 +10,7 @@ from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
 from featurekit.core.cache import Cache
 from featurekit.core.types import silent
-from featurekit_drag.engine.dragdiffusion import Drag
+from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings, Rule

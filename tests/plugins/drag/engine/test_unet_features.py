@@ -6,8 +6,8 @@ import torch
 from featurekit.backbones import load
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
-from featurekit_drag.engine.motion_supervision import motion_loss
 from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.engine.supervision.motion_supervision import motion_loss
 from featurekit_drag.engine.unet_features import (
     feature_and_step_reader,
     feature_reader,

@@ -280,7 +280,16 @@ def test_without_a_mask_the_whole_picture_passes_through_the_model(own, photo):
         ([POINTS, "plugin.mask=nowhere.png"], ImageError, "'nowhere.png' is no such file"),
         (["plugin.points=[[70,30,80,30]]", "MASK"], MaskError, r"the one at \(70, 30\) does not"),
         ([POINTS, "plugin.updates=-1"], ConfigError, "plugin.updates must lie in 0 to 10000"),
-        ([POINTS, "plugin.reference=first"], UnknownNameError, "plugin.reference named 'first'"),
+        (
+            [POINTS, "plugin.supervision=first"],
+            UnknownNameError,
+            "plugin.supervision named 'first'",
+        ),
+        (
+            [POINTS, "plugin.levels=3"],
+            ConfigError,
+            "plugin.levels must be 1 with plugin.schedule=one",
+        ),
         ([POINTS, "plugin.tap=up7"], UnknownNameError, "no tap named 'up7'"),
         ([POINTS, "plugin.attention=[up7]"], UnknownNameError, "self-attentions named 'up7'"),
         ([POINTS, "plugin.strength=0.1"], NoiseLevelError, "strength must reach the first of 4"),
@@ -316,9 +325,9 @@ def test_a_run_leaves_no_gradient_mode_and_no_random_state_behind(tmp_path, phot
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("freeze", [True, False])
-def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tmp_path, freeze):
-    words = [f"image='{photo}'", POINTS, f"plugin.mask='{mask}'", f"plugin.freeze_outside={freeze}"]
+@pytest.mark.parametrize("outside", ["hard", "penalty"])
+def test_a_network_of_half_precision_drags_and_is_judged_exactly(photo, mask, tmp_path, outside):
+    words = [f"image='{photo}'", POINTS, f"plugin.mask='{mask}'", f"plugin.outside={outside}"]
     record = run(tmp_path, *words, "dtype=bfloat16", "plugin.animation_frames=0")
     metrics = record["metrics"]
     assert (metrics["updates"], len(metrics["lora_loss"])) == (2, 1)

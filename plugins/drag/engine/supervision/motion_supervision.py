@@ -46,10 +46,11 @@ def motion_loss(
 
     Returns:
         0-dim loss: per handle the absolute difference, summed over the k cells of the patch and
-        over the channels (``rule.reduction="paper"``) or averaged over them (``"code"``);
-        summed over handles.
+        over the channels (``rule.reduction="paper"``) or averaged over them (``"code"``), or the
+        mean over both times ``(2 r1)^2`` (``"gooddrag"``); summed over handles.
 
     Source: Shi et al. 2024, arXiv:2306.14435, eq. 3; the published code averages over channels.
+    GoodDrag's published code (Zhang et al. 2025, arXiv:2404.07206) has the other factor.
     """
     gaps = targets - handles
     distances = gaps.norm(dim=1, keepdim=True)
@@ -63,5 +64,5 @@ def motion_loss(
     else:
         behind = anchors[active]
     _, cells, channels = ahead.shape
-    summed = cells * (channels if rule.reduction == "paper" else 1)
-    return (ahead - behind).abs().mean(dim=(1, 2)).sum() * summed
+    weight = {"code": cells, "paper": cells * channels, "gooddrag": (2 * rule.patch_radius) ** 2}
+    return (ahead - behind).abs().mean(dim=(1, 2)).sum() * weight[rule.reduction]

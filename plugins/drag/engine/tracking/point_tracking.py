@@ -25,17 +25,35 @@ def track(field: Tensor, handles: Tensor, templates: Tensor, *, radius: int) -> 
 
     Source: Shi et al. 2024, arXiv:2306.14435, eq. 5 (L1 over channels).
     """
-    height, width = field.shape[-2:]
-    border = handles.new_tensor([width, height]) * UNITS_PER_CELL - 1
-    side = 2 * radius + 1
     followed = []
     for handle, template in zip(handles, templates, strict=True):
-        candidates = window(handle, radius).clamp(min=torch.zeros_like(border), max=border)
-        seen = _crossings(field, candidates[:side, 0], candidates[::side, 1])
-        distances = (seen - template[:, None, None]).abs().sum(dim=0).flatten()
+        candidates, distances = candidates_of(field, handle, template, radius=radius)
         # argmin promises no order among equals; the first index of the minimum does
         followed.append(candidates[(distances == distances.min()).nonzero()[0, 0]])
     return torch.stack(followed)
+
+
+def candidates_of(
+    field: Tensor, handle: Tensor, template: Tensor, *, radius: int
+) -> tuple[Tensor, Tensor]:
+    """List the units of the window around a handle, and how unlike its template each is.
+
+    Args:
+        field: features (1 c h w).
+        handle: unit coordinates (2,).
+        template: feature of the handle (c,).
+        radius: half side of the window in units.
+
+    Returns:
+        Unit coordinates (n 2), row-major, n = (2 radius + 1)^2, clamped to the map; their L1 to
+        the template, summed over channels (n,).
+    """
+    height, width = field.shape[-2:]
+    border = handle.new_tensor([width, height]) * UNITS_PER_CELL - 1
+    side = 2 * radius + 1
+    candidates = window(handle, radius).clamp(min=torch.zeros_like(border), max=border)
+    seen = _crossings(field, candidates[:side, 0], candidates[::side, 1])
+    return candidates, (seen - template[:, None, None]).abs().sum(dim=0).flatten()
 
 
 def _crossings(field: Tensor, xs: Tensor, ys: Tensor) -> Tensor:

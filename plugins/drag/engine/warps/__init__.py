@@ -1,0 +1,4 @@
+"""Carrying the cells of a latent along a field, without any network.
+
+Read ``latent_warp.py`` first.
+"""
