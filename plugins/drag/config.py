@@ -13,7 +13,15 @@ from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import PluginConfig
 from featurekit_drag.engine import settings as engine
 from featurekit_drag.engine.combinations import check_parts
-from featurekit_drag.engine.settings import DragSettings, Rule, SubDrags
+from featurekit_drag.engine.settings import (
+    MODES,
+    DragSettings,
+    PlanSettings,
+    RedrawSettings,
+    Rule,
+    SubDrags,
+    WarpSettings,
+)
 
 T = TypeVar("T")
 
@@ -31,15 +39,28 @@ class DragConfig(PluginConfig):
     scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
 
+    # pixel_warp: what moves, and where to
+    mode: str = PlanSettings.mode  # auto | move | reshape | copy
+    pins: list[Any] = field(default_factory=list)  # rows [x, y], image px, that stay
+    regions: list[Any] = field(default_factory=list)  # rows [mask, dx, dy]: brushed, image px
+    plan_taps: list[str] = field(default_factory=lambda: list(PlanSettings.taps))
+    plan_timestep: int = PlanSettings.timestep
+    plan_shifts: int = PlanSettings.shifts  # encodings per axis
+    # and how what it uncovers is redrawn
+    redraw_steps: int = RedrawSettings.steps
+    redraw_strength: float = RedrawSettings.strength  # 0: a smooth fill
+    candidates: int = RedrawSettings.candidates
+    settle: float = RedrawSettings.settle  # strength at which turned and scaled things are redrawn
+
     # which part plays each role; engine/composition.py has the tables
-    supervision: str = Rule.supervision  # current | anchored | template | field | none
-    tracking: str = Rule.tracking  # nearest | directional | along_line | none
+    supervision: str = "none"  # current | anchored | template | field | none
+    tracking: str = "none"  # nearest | directional | along_line | none
     variable: str = DragSettings.variable  # latent | bottleneck
     schedule: str = DragSettings.schedule  # one_level | alternating | sub_drags
-    initialise: str = DragSettings.initialise  # none | latent_warp
+    initialise: str = "pixel_warp"  # none | latent_warp | pixel_warp
     warp: str = DragSettings.warp  # nearest_handle | stretch
     holes: str = DragSettings.holes  # noise | neighbours
-    identity: list[str] = field(default_factory=lambda: list(DragSettings.identity))
+    identity: list[str] = field(default_factory=lambda: ["reference"])
     outside: str = "hard"  # leaves the network early; the published penalty needs all of it
 
     updates: int = Rule.updates  # at each level that is dragged
@@ -94,6 +115,7 @@ WORDS = {
     "holes": get_args(engine.Holes),
     "outside": get_args(engine.Outside),
     "reduction": ("code", "paper", "gooddrag"),
+    "mode": MODES,
 }
 RANGES = {  # lowest and highest value that makes sense
     "updates": (0, 10_000),
@@ -118,6 +140,12 @@ RANGES = {  # lowest and highest value that makes sense
     "strength": (1e-3, 1.0),
     "guidance": (1.0, 50.0),
     "feather_px": (0, 512),
+    "plan_timestep": (0, 999),
+    "plan_shifts": (1, 8),
+    "redraw_steps": (1, 1000),
+    "redraw_strength": (0.0, 1.0),
+    "candidates": (1, 64),
+    "settle": (0.0, 1.0),
     "side_px": (0, 100_000),
     "animation_frames": (0, 64),
     "lora_steps": (0, 100_000),
@@ -162,6 +190,25 @@ def settings_of(config: DragConfig) -> DragSettings:
     )
     check_parts(found)
     return found
+
+
+def warp_settings_of(config: DragConfig) -> WarpSettings:
+    """Gather the settings of a pixel warp; ``settings_of`` has checked them."""
+    return WarpSettings(
+        PlanSettings(
+            config.mode, tuple(config.plan_taps), config.plan_timestep, config.plan_shifts
+        ),
+        RedrawSettings(
+            config.redraw_steps,
+            config.redraw_strength,
+            config.candidates,
+            tuple(config.attention) if "reference" in config.identity else (),
+            config.settle,
+        ),
+        feather_px=config.feather_px,
+        animation_frames=config.animation_frames,
+        side_px=config.side_px,
+    )
 
 
 def _taken(kind: type[T], config: DragConfig) -> T:

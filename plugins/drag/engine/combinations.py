@@ -13,6 +13,7 @@ def check_parts(settings: DragSettings) -> None:
         ConfigError: a part needs, or cannot have, another one.
         NoiseLevelError: more levels are to be dragged than the strength inverts.
     """
+    _check_pixel_warp(settings)
     _check_motion(settings)
     _check_variable(settings)
     _check_schedule(settings)
@@ -26,6 +27,29 @@ def check_parts(settings: DragSettings) -> None:
         raise ConfigError(
             "plugin.identity must have one source of keys and values, got reference (denoised "
             "beside the edit) and stored (of the inversion); leave one out"
+        )
+
+
+def _check_pixel_warp(settings: DragSettings) -> None:
+    if settings.initialise != "pixel_warp":
+        return
+    wanted = {
+        "supervision": (settings.rule.supervision, "none"),
+        "tracking": (settings.rule.tracking, "none"),
+        "schedule": (settings.schedule, "one_level"),
+        "variable": (settings.variable, "latent"),
+    }
+    for name, (got, must) in wanted.items():
+        if got != must:
+            raise ConfigError(
+                f"plugin.{name} must be {must} with plugin.initialise=pixel_warp, which moves "
+                f"pixels and optimises nothing, got {got}; plugin.initialise=none, or a whole "
+                f"method as experiment=drag_dragdiffusion"
+            )
+    if set(settings.identity) - {"reference"}:
+        raise ConfigError(
+            "plugin.identity must be [reference] or [] with plugin.initialise=pixel_warp, which "
+            f"fits no LoRA and inverts nothing, got {list(settings.identity)}"
         )
 
 

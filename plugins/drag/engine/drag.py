@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from featurekit.images.coordinates import cells_from_px, crop, pad
 from featurekit_drag.engine.combinations import check_parts
 from featurekit_drag.engine.composition import Composition, Place, inverted_level, stage_of
 from featurekit_drag.engine.denoising import Denoising
+from featurekit_drag.engine.edit import Edit, Frame
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
 from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.parts import DraggedLatent, Drags, Station
@@ -27,24 +28,6 @@ from featurekit_drag.engine.unet_features import level_of
 
 Field = Tensor | Callable[[Request], Tensor]
 """Displacement (h w 2) in shares of width and height, NaN in holes; or what makes it."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The edit as it would be if the drag had ended after some update."""
-
-    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
-    handles: Tensor  # (n 2) where the tracker saw the handles, px of the input image
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What came of it."""
-
-    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
-    dragged: DraggedLatent
-    frames: tuple[Frame, ...]  # of the animation, the last is the end; empty unless asked for
-    lora_losses: tuple[float, ...]
 
 
 class Drag:
@@ -135,7 +118,20 @@ class Drag:
             Frame(picture, to_px(station.handles, self._stride))
             for station, picture in zip(shown, pictures, strict=True)
         ]
-        return Edit(image, dragged, tuple(frames), () if lora is None else lora.losses)
+        return Edit(
+            image,
+            dragged.stop,
+            dragged.trace,
+            tuple(frames),
+            () if lora is None else lora.losses,
+            dragged,
+        )
+
+    def at_hand(self, request: Request) -> tuple[str, ...]:
+        """Name what an earlier edit of the picture left: its LoRA, its inversion."""
+        fitted, inverted = self.prepare.at_hand(request)
+        kept = (("LoRA", fitted), ("inversion", inverted))
+        return tuple(name for name, is_kept in kept if is_kept)
 
     @property
     def _stride(self) -> int:

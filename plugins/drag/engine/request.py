@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -37,3 +37,10 @@ class Request:
     seed: int = 0
     pins: Tensor = field(default_factory=lambda: torch.zeros(0, 2))  # (m 2) px: what stays
     regions: tuple[Region, ...] = ()  # what moves as brushed, in place of what the points find
+
+    def up_to(self, share: float) -> "Request":
+        """The same request with only a share of every way asked for."""
+        points = self.points
+        targets = points.handles + share * (points.targets - points.handles)
+        regions = tuple(replace(one, move=one.move * share) for one in self.regions)
+        return replace(self, points=Points(points.handles, targets), regions=regions)

