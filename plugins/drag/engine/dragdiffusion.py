@@ -1,8 +1,8 @@
 """DragDiffusion as its paper tells it: LoRA, inversion, motion supervision, denoising."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ class Edit:
     dragged: DraggedLatent
     frames: tuple[Frame, ...]  # of the animation, the last is the end; empty unless asked for
     lora_losses: tuple[float, ...]
+    stages: Mapping[str, Tensor] = field(default_factory=dict)  # pictures on the way, like image
 
 
 class Drag:
