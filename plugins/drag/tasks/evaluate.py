@@ -52,7 +52,8 @@ class Scene:
     def key(self, job: Job, judging: DragConfig) -> str:
         """One hash for what decides its record."""
         backbone = job.backbone
-        facts = [{k: v for k, v in asdict(job.settings).items() if k not in OF_THE_TABLE}]
+        kept = {k: v for k, v in asdict(job.settings).items() if k not in OF_THE_TABLE}
+        facts: list[Any] = [kept]
         facts += [judging.judge_tap, judging.judge_timestep, job.seed, backbone.name]
         facts += [backbone.dtype, dict(backbone.weights)]
         facts += [self.sort, self.move.kind, self.move.name, self.move.drags]

@@ -32,11 +32,11 @@ def test_a_preset_has_the_settings_that_the_command_line_gives_it(backbone):
 
 
 def test_what_the_run_sets_stands_above_every_preset():
-    words = ["backbone=random", "plugin.updates=3", "backbone.lora.rank=2", "plugin.attention=[x]"]
+    words = ["backbone=random", "plugin.updates=3", "plugin.lora_rank=2", "plugin.attention=[x]"]
     asked = settings(*words, "plugin.presets=[none,drag_dragdiffusion]")
     for preset, found in settings_of_presets(asked, "random").items():
         assert told(found) == told(settings(*words, f"experiment={preset}"))
-        assert (found.updates, found.lora_rank if preset == "none" else 2) == (3, 2)
+        assert (found.updates, found.lora_rank, found.attention) == (3, 2, ["x"])
 
 
 def test_without_presets_nothing_is_composed():

@@ -16,10 +16,8 @@ SIGHT = JudgeFeatures("up2", 51)
 SCENES = [  # seeds of training; by the truth's patch alone most pass untouched
     (7000, "face", "slide"),
     (7001, "landscape", "sun"),
-    (7002, "animal", "ball"),
     (9000, "face", "hair"),
     (9001, "shapes", "turn"),
-    (9002, "vehicle", "roof"),
     (9003, "flowers", "grow"),
     (9004, "building", "flag"),
 ]

@@ -193,7 +193,9 @@ def test_more_scenes_and_presets_keep_what_is_there(compared, tmp_path):
     assert records_of(tmp_path) == [one for one in scenes if one["preset"] != "none"]
 
 
-@pytest.mark.parametrize("word", ["plugin.learning_rate=0.5", "seed=1", "dtype=bfloat16", "plugin.judge_timestep=51"])
+@pytest.mark.parametrize(
+    "word", ["plugin.learning_rate=0.5", "seed=1", "dtype=bfloat16", "plugin.judge_timestep=51"]
+)
 def test_other_settings_do_not_reuse_what_is_kept(done, word, tmp_path):
     _, out, scenes = done
     run(copied(out, tmp_path), word)
