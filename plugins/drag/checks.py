@@ -9,6 +9,7 @@ from featurekit_drag.config import DragConfig, settings_of
 from featurekit_drag.engine.masks import check_mask, latent_mask
 from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
 from featurekit_drag.inputs import Subject, from_picture, is_own
+from featurekit_drag.presets import settings_of_presets
 from featurekit_drag.working_size import Work, work_on
 
 
@@ -21,14 +22,16 @@ def check(job: Job, source: str) -> None:
             depends on the model.
 
     Raises:
-        ConfigError: a setting is out of range, or the task takes no picture.
+        ConfigError: a setting is out of range, the task takes no picture or no presets, or
+            presets cannot be compared.
         ImageError, MaskError, PointsError: the picture, the mask or the points cannot be used.
-        UnknownNameError: the backbone has no such tap.
+        UnknownNameError: the backbone has no such tap, or there is no such preset.
     """
     config: DragConfig = job.settings
     settings = settings_of(config)
     if job.task == "evaluate":
         check_bundled(job)
+    _check_presets(job, source)
     known: tuple[Tap, ...] = ()
     with suppress(FeatureKitError):  # whatever it is, loading says it
         known = describe_backbone(source)
@@ -43,6 +46,18 @@ def check(job: Job, source: str) -> None:
         check_mask(subject.request.mask, subject.request.points)
     if taps:
         _check_sizes(subject, config, settings.rule, taps[config.tap].stride, known)
+
+
+def _check_presets(job: Job, source: str) -> None:
+    """Refuse presets that cannot be compared, and any where nothing is."""
+    config: DragConfig = job.settings
+    if config.presets and job.task != "evaluate":
+        raise ConfigError(
+            f"plugin.presets is for task=evaluate, got task={job.task}; "
+            f"choose one preset with experiment={config.presets[0]}"
+        )
+    for one in settings_of_presets(config, source).values():
+        settings_of(one)
 
 
 def _check_sizes(

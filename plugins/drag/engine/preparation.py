@@ -23,6 +23,8 @@ from featurekit_drag.engine.request import Request, Stage
 
 T = TypeVar("T")
 
+LORA, INVERSION = "LoRA on the image", "inversion"  # stages whose results are kept
+
 
 @dataclass(frozen=True)
 class Places:
@@ -83,7 +85,7 @@ class Preparation:
                 progress=progress,
             )
 
-        return kept("LoRA on the image", fit, slot, stage)
+        return kept(LORA, fit, slot, stage)
 
     def inverted(
         self, request: Request, predict: Predict, slot: Slot[Trajectory], stage: Stage
@@ -104,7 +106,7 @@ class Preparation:
                 progress=progress,
             )
 
-        return kept("inversion", climb, slot, stage)
+        return kept(INVERSION, climb, slot, stage)
 
     def _subject(self, request: Request) -> dict[str, object]:
         """What a LoRA and an inversion depend on besides their settings; costs a look at both."""

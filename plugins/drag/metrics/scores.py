@@ -68,7 +68,8 @@ def score(edit: Tensor, subject: Subject, judge: Judge) -> dict[str, Any]:
     """One row of figures for one edit.
 
     Returns:
-        ``mse_ratio`` and, by judge, the mean distance left in px and as a share of the move.
+        ``mse_ratio`` and, by judge, the mean distance left in px and as a share of the move, and
+        the share of the points that have arrived.
     """
     lengths = subject.request.points.lengths
     errors = judge.errors(edit)
@@ -76,6 +77,9 @@ def score(edit: Tensor, subject: Subject, judge: Judge) -> dict[str, Any]:
         "mse_ratio": likeness(edit, subject),
         "error_px": {name: float(errors[name].mean()) for name in JUDGES},
         "error_share": {name: float((errors[name] / lengths).mean()) for name in JUDGES},
+        "arrived": {
+            name: float((errors[name] <= judge.near_px).double().mean()) for name in JUDGES
+        },
     }
 
 
@@ -86,9 +90,18 @@ def autoencoded(image: Tensor, backbone: Backbone) -> Tensor:
     return crop(backbone.decode(backbone.encode(image)), height, width).to(image).clamp(-1, 1)
 
 
-def scores(edit: Tensor, subject: Subject, judge: Judge) -> Mapping[str, Any]:
-    """The edit beside its controls and, where it is known, the truth and the VAE's floor."""
-    rows = {"edit": edit, **control_edits(subject)}
+def scores(
+    edit: Tensor, subject: Subject, judge: Judge, stages: Mapping[str, Tensor] | None = None
+) -> Mapping[str, Any]:
+    """The edit beside its controls and, where it is known, the truth and the VAE's floor.
+
+    Args:
+        edit: (1 3 h w) in [-1, 1].
+        subject: what was asked for.
+        judge: of where its points went.
+        stages: further pictures on the way to the edit by name, scored beside it.
+    """
+    rows = {"edit": edit, **(stages or {}), **control_edits(subject)}
     if subject.truth is not None:
         rows["truth"] = subject.truth
         rows["vae_floor"] = autoencoded(subject.truth, judge.backbone)

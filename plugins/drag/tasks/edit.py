@@ -50,12 +50,14 @@ def edit(job: Job) -> Result:
         judge = judge_of(job, work.part)
         dragged = work.seen(done.image)
         points = work.points_report(judge.report(dragged))
-        table = work.scores_report(scores(dragged, work.part, judge))
+        stages = {name: work.seen(one) for name, one in done.stages.items()}
+        table = work.scores_report(scores(dragged, work.part, judge, stages))
         progress(1, 1)
     subject = work.full
     mask = subject.request.mask
     metrics = {
         "points": points,
+        "judged_by": "the source" if subject.truth is None else "the truth",
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
         "mask": "everything may move" if mask is None else "given",
         "may_move": 1.0 if mask is None else float(mask.mean()),
@@ -122,7 +124,8 @@ def _pasted(done: Edit, work: Work, drag: Drag) -> Edit:
         )
         for frame in done.frames
     )
-    return replace(done, image=work.pasted(done.image, drag.settings), frames=frames)
+    stages = {name: work.pasted(one, drag.settings) for name, one in done.stages.items()}
+    return replace(done, image=work.pasted(done.image, drag.settings), frames=frames, stages=stages)
 
 
 def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) -> Mapping[str, Path]:

@@ -1,177 +1,203 @@
 """``task=evaluate``: drag held-out scenes whose truth is known, beside every control."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
-from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from PIL import Image
 from rich.console import Console
 
-from featurekit.core.cache import NO_CACHE
+from featurekit.core.atomic import make_folder, replacing
+from featurekit.core.cache import NO_CACHE, Cache
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
-from featurekit.images.io import image_to_pil, load_image, read_json, write_image, write_json
-from featurekit.images.marks import arrows, marked
-from featurekit.images.pictures import contact_sheet
+from featurekit.images.io import read_json, write_image, write_json
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
-from featurekit.scenes import Move, held_out_moves
+from featurekit.scenes import KINDS, Move, held_out_moves
 from featurekit_drag.checks import check_bundled
 from featurekit_drag.config import DragConfig
+from featurekit_drag.engine.dragdiffusion import Edit
 from featurekit_drag.inputs import from_move, native_size
-from featurekit_drag.metrics.judges import JUDGES
+from featurekit_drag.metrics.averages import Record, averages, by_kind
 from featurekit_drag.metrics.scores import scores
+from featurekit_drag.presets import settings_of_presets
+from featurekit_drag.tasks.edit_seconds import EditClock
+from featurekit_drag.tasks.evaluate_pictures import sheet
+from featurekit_drag.tasks.evaluate_table import of_kinds, overall
 from featurekit_drag.tasks.setup import drag_of, judge_of
 
-Record = Mapping[str, Any]
 SORTS = {"translations": False, "deformations": True}
-SCENES_A_ROW, TILE_PX = 3, 256
-SUCCESS_RATIO, SUCCESS_SHARE = 0.5, 0.5  # of the input's MSE and of the move
+AS_SET = "edit"  # what the run's own settings are called where no preset is
+# settings that no scene's record depends on
+OF_THE_TABLE = ("scene", "scenes", "presets", "points", "mask", "animation_frames")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene of the evaluation."""
+
+    sort: str
+    number: int  # among all
+    move: Move
+
+    def file(self, job: Job, preset: str) -> Path:
+        """Where its edit with a preset is kept."""
+        return job.out / "scenes" / preset / f"{self.number:03d}.png"
+
+    def key(self, job: Job, judging: DragConfig) -> str:
+        """One hash for what decides its record."""
+        backbone = job.backbone
+        kept = {k: v for k, v in asdict(job.settings).items() if k not in OF_THE_TABLE}
+        facts: list[Any] = [kept]
+        facts += [judging.judge_tap, judging.judge_timestep, job.seed, backbone.name]
+        facts += [backbone.dtype, dict(backbone.weights)]
+        facts += [self.sort, self.move.kind, self.move.name, self.move.drags]
+        return sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def bench(argv: Sequence[str]) -> int:
     """``featurekit bench drag-scenes``: the task ``evaluate`` with overrides, from the shell."""
     record = run(compose(["plugin=drag", "task=evaluate", *argv]))
-    Console().print(record["summary"])
+    Console(soft_wrap=True).print(record["summary"], markup=False)
     return 0
 
 
 def evaluate(job: Job) -> Result:
-    """Drag ``plugin.scenes`` translations and as many deformations, and report every row.
+    """Drag ``plugin.scenes`` translations and as many deformations with each preset.
 
     A finished scene stays in ``out/scenes``: the same command with the same settings and the
     same ``out`` goes on where it was interrupted.
 
     Raises:
-        ConfigError: a picture, points or a mask are given; their truth is not known.
+        ConfigError: a picture, points or a mask are given, whose truth is not known; or see
+            ``settings_of_presets``.
+        UnknownNameError: there is no such preset.
     """
-    config: DragConfig = job.settings
     check_bundled(job)
+    drags = {name: replace(job, settings=settings) for name, settings in _wanted(job).items()}
+    told = [drag_of(one).schedule.told for one in drags.values()]  # refused before any work
+    scenes = _scenes(job)
+    records: list[Record] = []
+    going_on = tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on")
+    with going_on, job.stage("held-out scenes") as progress:
+        for i, scene in enumerate(scenes):
+            records += _dragged(job, scene, drags)
+            progress(i + 1, len(scenes))
+    metrics = {sort: _by_preset(records, sort, drags) for sort in SORTS}
+    text = f"{overall(metrics)}\n{of_kinds(metrics)}"
+    outputs = {
+        "records": write_json({"scenes": records}, job.out / "records.json"),
+        "table": _write_table(text, job.out / "table.md"),
+        **{_sheet_name(name): _write_sheet(job, scenes, name) for name in drags},
+    }
+    return Result(
+        stop=f"{len(scenes)} scenes are dragged",
+        metrics=metrics,
+        outputs=outputs,
+        summary=overall(metrics).rstrip(),
+        schedule="; ".join(dict.fromkeys(told)),
+    )
+
+
+def _wanted(job: Job) -> Mapping[str, DragConfig]:
+    """Settings by preset; without animations, which nobody sees."""
+    own: DragConfig = job.settings
+    named = settings_of_presets(own, job.backbone.name) or {AS_SET: own}
+    return {name: replace(one, animation_frames=0) for name, one in named.items()}
+
+
+def _scenes(job: Job) -> list[Scene]:
+    """Held-out scenes of every kind in turn, those that no training saw among them."""
     moves = [
         (sort, move)
         for sort, deforms in SORTS.items()
-        for move in held_out_moves(config.scenes, deforms=deforms)
+        for move in held_out_moves(job.settings.scenes, deforms=deforms, kinds=tuple(KINDS))
     ]
-    records = []
-    going_on = tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on")
-    with going_on, job.stage("held-out scenes") as progress:
-        for i, (sort, move) in enumerate(moves):
-            records.append({"sort": sort, **_scene(job, move, job.out / "scenes" / f"{i:03d}")})
-            progress(i + 1, len(moves))
-    metrics = {sort: averages([r for r in records if r["sort"] == sort]) for sort in SORTS}
-    outputs = {"sheet": job.out / "sheet.png", "records": job.out / "records.json"}
-    write_image(_sheet(job, moves), outputs["sheet"])
-    write_json({"scenes": records}, outputs["records"])
-    return Result(
-        stop=f"{len(records)} scenes are dragged",
-        metrics=metrics,
-        outputs=outputs,
-        summary="\n".join(_line(sort, row) for sort, row in metrics.items()),
-        schedule=drag_of(job).schedule.told,
-    )
+    return [Scene(sort, number, move) for number, (sort, move) in enumerate(moves)]
 
 
-def averages(records: Sequence[Record]) -> dict[str, Any]:
-    """Means over scenes by row (edit, controls, truth, floor), and how many edits succeeded.
-
-    An edit succeeds when its MSE to the truth is below half the input's and the distance that
-    is left, by the mean of both judges, below half the move.
-    """
-    rows = records[0]["scores"]
-    table = {
-        name: {
-            "mse_ratio": fmean(record["scores"][name]["mse_ratio"] for record in records),
-            "error_share": {
-                judge: fmean(r["scores"][name]["error_share"][judge] for r in records)
-                for judge in JUDGES
-            },
-        }
-        for name in rows
-    }
-    successes = sum(_succeeded(record["scores"]["edit"]) for record in records)
-    lengths = [record["length_px"] for record in records]
-    return {
-        "scenes": len(records),
-        "mean_move_px": fmean(lengths),
-        "shortest_move_px": min(lengths),
-        "successes": successes,
-        "rows": table,
-    }
-
-
-def _succeeded(row: Record) -> bool:
-    share = fmean(row["error_share"].values())
-    return bool(row["mse_ratio"] < SUCCESS_RATIO and share < SUCCESS_SHARE)
+def _dragged(job: Job, scene: Scene, drags: Mapping[str, Job]) -> list[Record]:
+    """One record a preset, each dragged now or kept by an interrupted run of the same settings."""
+    keys = {preset: scene.key(one, job.settings) for preset, one in drags.items()}
+    records = {preset: _kept(scene.file(job, preset), key) for preset, key in keys.items()}
+    missing = {preset: drags[preset] for preset, record in records.items() if record is None}
+    if missing:
+        subject = from_move(scene.move, size=native_size(job.backbone), seed=job.seed)
+        # by the run's own settings, so that all presets are judged alike
+        judge, clock = judge_of(job, subject), EditClock()
+        with _shared_cache(job, missing) as cache:
+            for preset, one in missing.items():
+                done, seconds = clock.timed(drag_of(replace(one, cache=cache)), subject.request)
+                record = {
+                    "key": keys[preset],
+                    "preset": preset,
+                    "sort": scene.sort,
+                    "kind": scene.move.kind,
+                    "name": subject.name,
+                    "length_px": float(subject.request.points.lengths.mean()),
+                    "seconds": seconds,
+                    "stop": done.dragged.stop.name,
+                    "updates": len(done.dragged.trace),
+                    "scores": scores(done.image, subject, judge, done.stages),
+                }
+                records[preset] = _keep(scene.file(job, preset), done, record)
+    return [record for record in records.values() if record is not None]
 
 
-def _scene(job: Job, move: Move, folder: Path) -> Record:
-    """Drag one scene, or read what an interrupted run of the same settings left."""
-    key = _fingerprint(job, move)
-    kept = folder.with_suffix(".json")
-    if kept.exists():
-        record: Record = read_json(kept)
-        if record.get("key") == key:
-            return record
-    subject = from_move(move, size=native_size(job.backbone), seed=job.seed)
-    # nobody sees an animation, and no scene is dragged again
-    still = replace(job, settings=replace(job.settings, animation_frames=0), cache=NO_CACHE)
-    done = drag_of(still)(subject.request)
-    record = {
-        "key": key,
-        "name": subject.name,
-        "length_px": float(subject.request.points.lengths.mean()),
-        "stop": done.dragged.stop.name,
-        "updates": len(done.dragged.trace),
-        "scores": scores(done.image, subject, judge_of(job, subject)),
-    }
-    folder.parent.mkdir(exist_ok=True)
-    write_image(done.image, folder.with_suffix(".png"))
-    write_json(record, kept)
+@contextmanager
+def _shared_cache(job: Job, drags: Mapping[str, Job]) -> Iterator[Cache]:
+    """Let a LoRA of one scene serve every preset that fits one alike, and then no other drag."""
+    if len(drags) == 1:
+        yield NO_CACHE
+        return
+    with TemporaryDirectory(dir=job.out, prefix="shared-") as folder:
+        yield Cache(Path(folder))
+
+
+def _kept(edited: Path, key: str) -> Record | None:
+    kept = edited.with_suffix(".json")
+    if not (kept.exists() and edited.exists()):
+        return None
+    record: Record = read_json(kept)
+    return record if record.get("key") == key else None
+
+
+def _keep(edited: Path, done: Edit, record: Record) -> Record:
+    make_folder(edited.parent)
+    write_image(done.image, edited)
+    write_json(record, edited.with_suffix(".json"))
     return record
 
 
-def _fingerprint(job: Job, move: Move) -> str:
-    """One hash for what decides a scene's record."""
-    backbone = job.backbone
-    facts = [asdict(job.settings), job.seed, backbone.name, backbone.dtype, dict(backbone.weights)]
-    facts += [move.kind, move.name, move.drags]
-    return sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def _by_preset(
+    records: Sequence[Record], sort: str, presets: Mapping[str, Job]
+) -> dict[str, dict[str, Any]]:
+    groups = {
+        name: [one for one in records if (one["preset"], one["sort"]) == (name, sort)]
+        for name in presets
+    }
+    return {name: {**averages(group), "kinds": by_kind(group)} for name, group in groups.items()}
 
 
-def _sheet(job: Job, moves: Sequence[tuple[str, Move]]) -> Image.Image:
-    """All scenes, none chosen: before, edit, truth; several scenes a row."""
-    rows = {}
-    for sort in SORTS:
-        numbers = [i for i, (one, _) in enumerate(moves) if one == sort]
-        for start in range(0, len(numbers), SCENES_A_ROW):
-            row = numbers[start : start + SCENES_A_ROW]
-            shown = [_tiles(job, moves[i][1], job.out / "scenes" / f"{i:03d}.png") for i in row]
-            rows[f"{sort} {row[0]} to {row[-1]}"] = [*chain.from_iterable(shown)]
-    return contact_sheet(rows, ["before", "edit", "the true result"] * SCENES_A_ROW)
+def _sheet_name(preset: str) -> str:
+    return "sheet" if preset == AS_SET else f"sheet_{preset}"
 
 
-def _tiles(job: Job, move: Move, edited: Path) -> list[Image.Image]:
-    size = native_size(job.backbone)
-    side = (TILE_PX, TILE_PX)
-    before = move.before.image(size).resize(side, Image.Resampling.LANCZOS)
-    arrowed = marked(before, TILE_PX / size, arrows([[*a, *b] for a, b in move.drags_px(size)]))
-    return [arrowed, image_to_pil(load_image(edited)), move.after.image(size)]
+def _write_sheet(job: Job, scenes: Sequence[Scene], preset: str) -> Path:
+    shown = {
+        sort: [(one.move, one.file(job, preset)) for one in scenes if one.sort == sort]
+        for sort in SORTS
+    }
+    picture = sheet(shown, native_size(job.backbone))
+    return write_image(picture, job.out / f"{_sheet_name(preset)}.png")
 
 
-def _line(sort: str, row: Record) -> str:
-    """One line per sort: the edit's figures, then its rivals' likeness."""
-    edit, rows = row["rows"]["edit"], row["rows"]
-    shares = ", ".join(f"{share:.0%} by {judge}" for judge, share in edit["error_share"].items())
-    rivals = ", ".join(
-        f"{name} {rows[name]['mse_ratio']:.2f}" for name in rows if name not in ("edit", "truth")
-    )
-    return (
-        f"{sort}: {row['scenes']} scenes, mean move {row['mean_move_px']:.1f} px; "
-        f"MSE to the truth {edit['mse_ratio']:.2f} of doing nothing ({rivals}); "
-        f"left of the move {shares}; {row['successes']} succeed"
-    )
+def _write_table(text: str, path: Path) -> Path:
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+    return path

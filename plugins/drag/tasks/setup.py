@@ -7,6 +7,8 @@ from featurekit.taps.attention_sharing import self_attention_paths
 from featurekit_drag.config import DragConfig, settings_of
 from featurekit_drag.engine.drag import Drag
 from featurekit_drag.inputs import Subject
+from featurekit_drag.metrics.by_source import judge_by_source
+from featurekit_drag.metrics.by_truth import judge_by_truth
 from featurekit_drag.metrics.judges import Judge, JudgeFeatures
 
 
@@ -40,8 +42,13 @@ def drag_of(job: Job) -> Drag:
 
 
 def judge_of(job: Job, subject: Subject) -> Judge:
-    """Build the judge of a job: it reads the frozen backbone, not with the drag's LoRA."""
+    """Build the judge of a job: it reads the frozen backbone, not with the drag's LoRA.
+
+    Where the truth is known it judges by the truth, else by the source.
+    """
     config: DragConfig = job.settings
     request = subject.request
     asked = JudgeFeatures(config.judge_tap, config.judge_timestep, request.prompt)
-    return Judge(job.backbone, request.image, request.points, asked)
+    if subject.truth is None:
+        return judge_by_source(job.backbone, request.image, request.points, asked)
+    return judge_by_truth(job.backbone, request.image, subject.truth, request.points, asked)

@@ -1,15 +1,20 @@
 """A large picture: which part is dragged, at which size, and how it comes back."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from featurekit.backbones import load
+from featurekit.core.types import Stop
+from featurekit_drag.engine.dragdiffusion import Edit
+from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.inputs import Subject
+from featurekit_drag.tasks.edit import _pasted
 from featurekit_drag.working_size import window_of, work_on
 
 HEIGHT, WIDTH = 480, 640
@@ -141,3 +146,13 @@ def test_what_the_judges_saw_is_told_in_pixels_of_the_picture():
     record = work.record()
     assert record["part_px"] == [100, 0, 500, 480]
     assert record["at_px"] == [64, 62]
+
+
+def test_pictures_on_the_way_come_back_at_full_size_as_the_edit_does():
+    work = work_on(subject([300, 200, 312, 200], box=(250, 150, 350, 260)), 64)
+    part = torch.zeros_like(work.part.request.image)
+    dragged = DraggedLatent(torch.zeros(1, 4, 6, 8), Stop.REACHED, (), (), ())
+    done = Edit(part, dragged, (), (), {"warp alone": part})
+    pasted = _pasted(done, work, SimpleNamespace(settings=SETTINGS))
+    assert pasted.stages["warp alone"].shape == (1, 3, HEIGHT, WIDTH)
+    assert torch.equal(pasted.stages["warp alone"], pasted.image)

@@ -11,8 +11,11 @@ from featurekit.backbones import load
 from featurekit.scenes import move
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.inputs import from_move
+from featurekit_drag.metrics import by_source, by_truth
 from featurekit_drag.metrics import judges as judging
-from featurekit_drag.metrics.judges import JUDGES, Judge, JudgeFeatures
+from featurekit_drag.metrics.by_source import SourceFinder, judge_by_source
+from featurekit_drag.metrics.by_truth import TruthFinder
+from featurekit_drag.metrics.judges import JUDGES, JudgeFeatures
 
 SIGHT = JudgeFeatures("up2", 51)
 HANDLE = (30.0, 34.0)
@@ -38,14 +41,14 @@ def cut(canvas, dx=0, dy=0):
 
 def judge_for(backbone, source, *rows):
     height, width = source.shape[-2:]
-    return Judge(backbone, source, read_points(rows, height=height, width=width), SIGHT)
+    return judge_by_source(backbone, source, read_points(rows, height=height, width=width), SIGHT)
 
 
 def judge_of_move(backbone, kind, name, seed=1_000_003):
     subject = from_move(move(seed, kind, name=name), size=64, seed=0)
     request = subject.request
     asked = JudgeFeatures("up2", 51, request.prompt)
-    return Judge(backbone, request.image, request.points, asked), subject
+    return judge_by_source(backbone, request.image, request.points, asked), subject
 
 
 def test_in_an_unchanged_picture_every_judge_finds_every_handle_where_it_was(backbone, canvas):
@@ -121,36 +124,38 @@ def test_a_handle_that_one_judge_alone_sees_arrive_has_not_arrived(backbone, can
     judge = judge_for(backbone, cut(canvas), [*HANDLE, HANDLE[0] + 6, HANDLE[1]])
     edit = cut(canvas, 6, 0)
     other = cut(torch.flip(canvas, dims=(2, 3)))
-    blind = Judge(backbone, other, judge.points, SIGHT)
+    blind = judge_by_source(backbone, other, judge.points, SIGHT)
     assert judge.report(edit)[0]["reached"] is True
     # the features of a picture that was never there, the pixels of the one that was
-    judge.features = blind.features
+    judge.find.features = blind.find.features
     (row,) = judge.report(edit)
     assert abs(row["judges"]["patch"][0] - HANDLE[0] - 6) < 0.02
     assert row["reached"] is False
 
 
 def test_the_judges_do_not_know_the_tracker():
-    tree = ast.parse(inspect.getsource(judging))
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name for name in modules if name.startswith("featurekit_drag")} == {
-        "featurekit_drag.engine.points"
-    }
-    assert list(inspect.signature(Judge.find).parameters) == ["self", "edit"]
+    for module in (judging, by_source, by_truth):
+        tree = ast.parse(inspect.getsource(module))
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert {name for name in modules if name.startswith("featurekit_drag.engine")} == {
+            "featurekit_drag.engine.points"
+        }
+    for finder in (SourceFinder, TruthFinder):
+        assert list(inspect.signature(finder.__call__).parameters) == ["self", "edit"]
 
 
 def test_a_judge_of_half_precision_compares_in_float32_on_the_cpu(canvas):
     half = load("random", device="cpu", dtype="bfloat16")
     judge = judge_for(half, cut(canvas), [*HANDLE, 38, 34])
-    assert judge.features.tensor.dtype is torch.float32
-    assert judge.features.tensor.device.type == "cpu"
+    assert judge.find.features.tensor.dtype is torch.float32
+    assert judge.find.features.tensor.device.type == "cpu"
     assert all(torch.equal(at, judge.points.handles) for at in judge.find(cut(canvas)).values())
 
 
 def test_judging_leaves_no_graph_and_no_gradient(backbone, canvas):
     source = cut(canvas).clone().requires_grad_()
     judge = judge_for(backbone, source, [*HANDLE, 38, 34])
-    assert not judge.features.tensor.requires_grad
+    assert not judge.find.features.tensor.requires_grad
     assert all(weight.grad is None for weight in backbone.unet.parameters())
 
 

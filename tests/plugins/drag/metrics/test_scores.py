@@ -10,7 +10,8 @@ from featurekit.scenes import controls, move
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.inputs import Subject, from_move
-from featurekit_drag.metrics.judges import Judge, JudgeFeatures
+from featurekit_drag.metrics.by_source import judge_by_source
+from featurekit_drag.metrics.judges import JudgeFeatures
 from featurekit_drag.metrics.scores import (
     CONTROLS,
     autoencoded,
@@ -35,7 +36,8 @@ def subject():
 
 @pytest.fixture(scope="module")
 def judge(backbone, subject):
-    return Judge(backbone, subject.request.image, subject.request.points, JudgeFeatures("up2", 101))
+    request = subject.request
+    return judge_by_source(backbone, request.image, request.points, JudgeFeatures("up2", 101))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_the_rows_are_the_edit_the_controls_the_truth_and_the_floor(table):
     assert list(table) == ["edit", *CONTROLS, "truth", "vae_floor"]
     assert list(CONTROLS) == ["noop", "erase", "blur", "shifted_copy"]
     for row in table.values():
-        assert list(row) == ["mse_ratio", "error_px", "error_share"]
+        assert list(row) == ["mse_ratio", "error_px", "error_share", "arrived"]
 
 
 def test_the_controls_are_those_of_the_world(subject, table):
@@ -122,13 +124,13 @@ def test_the_autoencoder_keeps_the_size_of_a_picture(backbone, size):
 
 def test_a_share_is_the_distance_left_over_the_length_of_each_drag(backbone):
     subject = users_own(64, 64, [20, 20, 26, 28], [40, 40, 40, 20])
-    judge = Judge(
-        backbone, subject.request.image, subject.request.points, JudgeFeatures("up2", 101)
-    )
+    request = subject.request
+    judge = judge_by_source(backbone, request.image, request.points, JudgeFeatures("up2", 101))
     row = score(subject.request.image, subject, judge)
     assert row["mse_ratio"] is None
     assert row["error_px"] == pytest.approx({"patch": 15, "feature": 15})
     assert row["error_share"] == pytest.approx({"patch": 1, "feature": 1})
+    assert row["arrived"] == {"patch": 0, "feature": 0}
     edit = picture(64, 64, seed=1)
     errors, row = judge.errors(edit), score(edit, subject, judge)
     for name in ("patch", "feature"):
@@ -175,3 +177,20 @@ def test_a_control_that_has_no_room_is_left_out():
 def test_a_subject_without_truth_has_neither_truth_nor_floor(backbone, subject, judge):
     own = replace(subject, truth=None)
     assert list(scores(own.request.image, own, judge)) == ["edit", *CONTROLS]
+
+
+def test_what_has_arrived_is_a_share_of_the_points_by_judge(backbone):
+    subject = users_own(64, 64, [20, 20, 20, 20.5], [40, 40, 40, 20])
+    request = subject.request
+    judge = judge_by_source(backbone, request.image, request.points, JudgeFeatures("up2", 101))
+    edit = request.image.roll(-20, dims=2)  # the second handle came, the first is 20 px off
+    assert score(edit, subject, judge)["arrived"]["patch"] == 0.5
+    assert judge.near_px.tolist() == [0.25, 4]  # half the way, or a latent cell
+
+
+def test_pictures_on_the_way_are_scored_beside_the_edit(subject, judge):
+    between = (subject.truth + subject.request.image) / 2
+    table = scores(subject.truth, subject, judge, {"warp": between})
+    assert list(table) == ["edit", "warp", *CONTROLS, "truth", "vae_floor"]
+    assert table["warp"]["mse_ratio"] == pytest.approx(0.25, abs=1e-5)
+    assert table["edit"] == table["truth"]

@@ -1,6 +1,7 @@
-"""``task=evaluate``: averages by hand, a sheet of every scene, and kept records that are reused."""
+"""``task=evaluate``: every kind of scene, presets side by side, kept records that are reused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -8,8 +9,10 @@ from PIL import Image
 import featurekit as fk
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.registry import load_plugin, resolve
+from featurekit.scenes import KINDS
+from featurekit_drag.config import DragConfig
+from featurekit_drag.metrics.averages import averages, by_kind
 from featurekit_drag.tasks import evaluate
-from featurekit_drag.tasks.evaluate import averages
 
 SMALL = [
     "plugin=drag",
@@ -20,66 +23,60 @@ SMALL = [
     "plugin.steps=4",
     "plugin.updates=1",
     "plugin.lora_steps=0",
+    "cache=none",
 ]
 ROWS = ["edit", "noop", "erase", "blur", "shifted_copy", "truth", "vae_floor"]
+FILES = ["000.json", "000.png", "001.json", "001.png"]
+PRESETS = ("none", "drag_dragdiffusion")
 
 
 def run(out, *words):
     return fk.run(fk.compose([*SMALL, f"out={out}", *words]))
 
 
-def times(out):
-    return {path.name: path.stat().st_mtime_ns for path in sorted((out / "scenes").iterdir())}
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in sorted(folder.iterdir())}
 
 
-def sheet_of(out):
-    with Image.open(out / "sheet.png") as sheet:
-        return sheet.convert("RGB")
+def records_of(out):
+    return json.loads((out / "records.json").read_text())["scenes"]
+
+
+def copied(out, to):
+    """What an earlier run left, in another folder."""
+    for path in (out / "scenes").rglob("*.*"):
+        new = to / path.relative_to(out)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(path.read_bytes())
+    return to
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluated")
     record = run(out)
-    return record, out, json.loads((out / "records.json").read_text())["scenes"]
+    return record, out, records_of(out)
 
 
-def row(ratio, patch, feature):
-    return {"mse_ratio": ratio, "error_share": {"patch": patch, "feature": feature}}
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared")
+    words = [f"plugin.presets=[{','.join(PRESETS)}]", "plugin.lora_steps=1", "plugin.lora_batch=1"]
+    # the published preset's own rank, so that both fit the same LoRA
+    record = run(out, *words, "plugin.lora_rank=2", "plugin.lora_alpha=2")
+    return record, out, records_of(out)
 
 
-def scene(length, edit, noop=(1, 1, 1)):
-    return {"length_px": length, "scores": {"edit": row(*edit), "noop": row(*noop)}}
-
-
-def test_averages_are_means_over_scenes_of_every_row():
-    table = averages([scene(10, (0.2, 0.1, 0.5)), scene(14, (0.6, 0.3, 0.7)), scene(9, (1, 2, 3))])
-    assert (table["scenes"], table["mean_move_px"], table["shortest_move_px"]) == (3, 11, 9)
-    edit, noop = table["rows"]["edit"], table["rows"]["noop"]
-    assert edit["mse_ratio"] == pytest.approx(0.6)
-    assert edit["error_share"] == pytest.approx({"patch": 0.8, "feature": 1.4})
-    assert noop == row(1, 1, 1)
-    assert list(table["rows"]) == ["edit", "noop"]
-
-
-@pytest.mark.parametrize(
-    ("edit", "successes"),
-    [
-        ((0.49, 0.4, 0.5), 1),  # both halved
-        ((0.49, 0.2, 0.7), 1),  # the mean of the judges counts
-        ((0.5, 0.1, 0.1), 0),
-        ((0.1, 0.5, 0.5), 0),
-        ((0.1, 0.2, 0.9), 0),
-        ((0, 0, 0), 1),
-    ],
-)
-def test_a_success_halves_both_the_error_and_the_way_left(edit, successes):
-    assert averages([scene(10, edit)])["successes"] == successes
-
-
-def test_successes_are_counted_over_scenes():
-    scenes = [scene(10, (0.1, 0.1, 0.1)), scene(10, (0.9, 0.1, 0.1)), scene(10, (0.2, 0.1, 0.1))]
-    assert averages(scenes)["successes"] == 2
+def test_by_default_a_hundred_scenes_of_every_kind_are_dragged():
+    job = type("Asked", (), {"settings": DragConfig(lora_steps=0)})
+    scenes = evaluate._scenes(job)
+    assert len(scenes) == 100
+    assert [scene.number for scene in scenes] == list(range(100))
+    for sort, deforms in evaluate.SORTS.items():
+        moves = [scene.move for scene in scenes if scene.sort == sort]
+        assert len(moves) == 50
+        assert {move.kind for move in moves} == set(KINDS)
+        assert {move.deforms for move in moves} == {deforms}
 
 
 def test_one_scene_of_each_sort_is_dragged_and_scored(done):
@@ -90,63 +87,122 @@ def test_one_scene_of_each_sort_is_dragged_and_scored(done):
     for one in scenes:
         assert list(one["scores"]) == ROWS
         assert one["scores"]["noop"]["mse_ratio"] == 1
+        assert one["scores"]["noop"]["arrived"] == {"patch": 0, "feature": 0}
         assert one["scores"]["truth"]["mse_ratio"] == 0
-        assert one["updates"] == 1
+        assert one["scores"]["truth"]["arrived"] == {"patch": 1, "feature": 1}
+        assert (one["preset"], one["kind"], one["updates"]) == ("edit", "face", 1)
         assert one["length_px"] > 0
+        assert one["seconds"] > 0
 
 
 def test_the_metrics_are_the_averages_of_the_records(done):
     record, _, scenes = done
     for sort in ("translations", "deformations"):
-        expected = averages([one for one in scenes if one["sort"] == sort])
+        group = [one for one in scenes if one["sort"] == sort]
+        expected = {"edit": {**averages(group), "kinds": by_kind(group)}}
         assert record["metrics"][sort] == expected
 
 
-def test_sheet_and_records_are_there_and_listed(done):
+def test_sheet_table_and_records_are_there_and_listed(done):
     record, out, _ = done
-    assert record["outputs"] == {"sheet": "sheet.png", "records": "records.json"}
-    assert sheet_of(out).height > 2 * 256  # a row for each sort
-    assert list(times(out)) == ["000.json", "000.png", "001.json", "001.png"]
+    assert record["outputs"] == {
+        "records": "records.json",
+        "table": "table.md",
+        "sheet": "sheet.png",
+    }
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.height > 2 * 256  # a row for each sort
+    assert list(times(out / "scenes" / "edit")) == FILES
+    assert [path.name for path in (out / "scenes").iterdir()] == ["edit"]
 
 
-def test_the_summary_has_a_line_for_each_sort_with_the_rivals_beside_the_edit(done):
-    record, _, _ = done
-    lines = record["summary"].splitlines()
-    for line, sort in zip(lines, ("translations", "deformations"), strict=True):
-        table = record["metrics"][sort]
-        assert line.startswith(f"{sort}: 1 scenes, mean move {table['mean_move_px']:.1f} px")
-        assert f"MSE to the truth {table['rows']['edit']['mse_ratio']:.2f}" in line
-        for rival in ("noop", "erase", "blur", "shifted_copy", "vae_floor"):
-            assert f"{rival} {table['rows'][rival]['mse_ratio']:.2f}" in line
-        assert "0 succeed" in line or "1 succeed" in line
+def test_the_summary_is_the_table_with_the_rivals_below_the_edit(done):
+    record, out, _ = done
+    whole, kinds = (out / "table.md").read_text().split("\n\n")
+    assert record["summary"] == whole
+    lines = [line.strip("| ").split(" | ") for line in whole.splitlines()[2:]]
+    names = ["edit", "nothing", "erase", "blur", "shifted copy", "truth", "VAE of the truth"]
+    sorts = ["translations"] * len(names) + ["deformations"] * len(names)
+    assert [line[:2] for line in lines] == [
+        list(pair) for pair in zip(sorts, names * 2, strict=True)
+    ]
+    truth = lines[5]
+    assert truth[2:9] == [
+        *("1", "0.00 (0.00 to 0.00)", "0.00 (0.00 to 0.00)", "100% (100% to 100%)"),
+        *("100%", "100%", "1"),
+    ]
+    seconds = record["metrics"]["translations"]["edit"]["seconds"]
+    assert lines[0][9] == f"{seconds:.1f}"
+    assert "| deformations | face | edit | 1 | " in kinds
 
 
-def test_the_same_settings_and_folder_reuse_what_is_kept(done):
+def test_presets_stand_in_one_table_above_one_set_of_rivals(compared):
+    record, out, scenes = compared
+    assert [(one["sort"], one["preset"]) for one in scenes] == [
+        (sort, preset) for sort in ("translations", "deformations") for preset in PRESETS
+    ]
+    assert list(record["metrics"]["translations"]) == list(PRESETS)
+    names = [line.split(" | ")[1] for line in record["summary"].splitlines()[2:9]]
+    assert names[:3] == [*PRESETS, "nothing"]
+    assert [one for one in record["outputs"] if "sheet" in one] == [f"sheet_{p}" for p in PRESETS]
+    for preset in PRESETS:
+        assert list(times(out / "scenes" / preset)) == FILES
+        assert (out / f"sheet_{preset}.png").exists()
+    same, other = scenes[:2]
+    assert same["scores"]["noop"] == other["scores"]["noop"]  # judged alike
+    assert same["scores"]["edit"] != other["scores"]["edit"]
+
+
+def test_presets_with_one_lora_recipe_share_it_and_both_pay_for_it(compared, tmp_path, monkeypatch):
+    fits = []
+    own = evaluate.EditClock.timed
+
+    def counting(self, drag, request):
+        fits.append(drag.prepare.at_hand(request)[0])
+        edit, seconds = own(self, drag, request)
+        path = drag.prepare.places(request).lora.path
+        assert (seconds > 1e6) == fits[-1]
+        assert 0 < self._made[path] < seconds
+        self._made[path] = 1e6  # as if the fit had taken long: whoever takes it over pays it
+        return edit, seconds
+
+    monkeypatch.setattr(evaluate.EditClock, "timed", counting)
+    words = ["plugin.lora_steps=1", "plugin.lora_batch=1", "plugin.lora_rank=2"]
+    run(tmp_path, f"plugin.presets=[{','.join(PRESETS)}]", *words, "plugin.lora_alpha=2")
+    assert fits == [False, True, False, True]
+    assert not list(tmp_path.glob("shared-*"))
+
+
+def test_the_same_settings_and_folder_reuse_what_is_kept(done, tmp_path):
     _, out, _ = done
-    before = times(out)
-    kept = json.loads((out / "scenes" / "000.json").read_text())
-    marked = kept | {"length_px": 1234.5}
-    (out / "scenes" / "000.json").write_text(json.dumps(marked))
-    stamp = times(out)["000.json"]
-    (out / "scenes" / "001.json").unlink()
-    try:
-        again = run(out)
-        after = times(out)
-        assert again["metrics"]["translations"]["mean_move_px"] == 1234.5
-        assert (after["000.json"], after["000.png"]) == (stamp, before["000.png"])
-        assert after["001.json"] > before["001.json"]
-    finally:
-        (out / "scenes" / "000.json").write_text(json.dumps(kept))
+    folder = copied(out, tmp_path) / "scenes" / "edit"
+    kept = json.loads((folder / "000.json").read_text())
+    (folder / "000.json").write_text(json.dumps(kept | {"length_px": 1234.5}))
+    (folder / "001.json").unlink()
+    before = times(folder)
+    again = run(tmp_path)
+    after = times(folder)
+    assert again["metrics"]["translations"]["edit"]["mean_move_px"] == 1234.5
+    assert (after["000.json"], after["000.png"]) == (before["000.json"], before["000.png"])
+    assert after["001.png"] > before["001.png"]
 
 
-@pytest.mark.parametrize("word", ["plugin.learning_rate=0.5", "seed=1", "dtype=bfloat16"])
+def test_more_scenes_and_presets_keep_what_is_there(compared, tmp_path):
+    """A long evaluation can be widened: settings of the table are none of a scene's."""
+    _, out, scenes = compared
+    copied(out, tmp_path)
+    words = ["plugin.lora_steps=1", "plugin.lora_batch=1", "plugin.lora_rank=2"]
+    run(tmp_path, "plugin.presets=[drag_dragdiffusion]", *words, "plugin.lora_alpha=2")
+    assert records_of(tmp_path) == [one for one in scenes if one["preset"] != "none"]
+
+
+@pytest.mark.parametrize(
+    "word", ["plugin.learning_rate=0.5", "seed=1", "dtype=bfloat16", "plugin.judge_timestep=51"]
+)
 def test_other_settings_do_not_reuse_what_is_kept(done, word, tmp_path):
     _, out, scenes = done
-    (tmp_path / "scenes").mkdir()
-    for name in ("000.json", "000.png", "001.json", "001.png"):
-        (tmp_path / "scenes" / name).write_bytes((out / "scenes" / name).read_bytes())
-    run(tmp_path, word)
-    again = json.loads((tmp_path / "records.json").read_text())["scenes"]
+    run(copied(out, tmp_path), word)
+    again = records_of(tmp_path)
     assert [one["name"] for one in again] == [one["name"] for one in scenes]
     assert all(new["key"] != old["key"] for new, old in zip(again, scenes, strict=True))
 
@@ -161,9 +217,25 @@ def test_the_bench_is_registered_and_takes_overrides(done, capsys, tmp_path):
     target = load_plugin("drag").benches["drag-scenes"]
     bench = resolve(target, of="the bench")
     assert bench is evaluate.bench
-    _, out, _ = done
-    (tmp_path / "scenes").mkdir()
-    for path in (out / "scenes").iterdir():
-        (tmp_path / "scenes" / path.name).write_bytes(path.read_bytes())
+    record, out, _ = done
+    copied(out, tmp_path)
     assert bench([*SMALL[1:], f"out={tmp_path}"]) == 0
-    assert "translations: 1 scenes" in " ".join(capsys.readouterr().out.split())
+    assert record["summary"] in capsys.readouterr().out
+
+
+def test_pictures_on_the_way_of_an_edit_have_rows_of_their_own(tmp_path, monkeypatch):
+    """Such as a warp that a model then redraws; whoever makes it names it."""
+    own = evaluate.EditClock.timed
+
+    def with_a_warp(self, drag, request):
+        edit, seconds = own(self, drag, request)
+        return replace(edit, stages={"warp alone": request.image}), seconds
+
+    monkeypatch.setattr(evaluate.EditClock, "timed", with_a_warp)
+    record = run(tmp_path)
+    for one in records_of(tmp_path):
+        assert list(one["scores"])[:2] == ["edit", "warp alone"]
+        assert one["scores"]["warp alone"] == one["scores"]["noop"]
+    lines = [line.strip("| ").split(" | ") for line in record["summary"].splitlines()[2:]]
+    assert [line[1] for line in lines[:3]] == ["edit", "edit: warp alone", "nothing"]
+    assert lines[1][2:] == lines[2][2:]

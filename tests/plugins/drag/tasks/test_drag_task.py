@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from featurekit.core.errors import (
 from featurekit.core.types import Job, Stop, silent
 from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.engine.unet_features import feature_and_step_reader, feature_reader
-from featurekit_drag.inputs import from_picture
-from featurekit_drag.metrics.judges import Judge, JudgeFeatures
+from featurekit_drag.inputs import from_picture, subject_of
+from featurekit_drag.metrics.by_source import judge_by_source
+from featurekit_drag.metrics.by_truth import judge_by_truth
+from featurekit_drag.metrics.judges import JudgeFeatures
 from featurekit_drag.tasks.summary import ADVICE
 
 WIDTH, HEIGHT = 97, 61
@@ -176,7 +179,7 @@ def test_where_a_handle_ended_is_read_off_the_picture_that_was_written(masked, p
     settings = OmegaConf.to_object(cfg.plugin)
     job = Job(backbone, settings, "edit", cfg.image, "", 0, tmp_path, quiet)
     request = from_picture(job).request
-    judge = Judge(backbone, request.image, request.points, JudgeFeatures("up2", 101))
+    judge = judge_by_source(backbone, request.image, request.points, JudgeFeatures("up2", 101))
     for kept, seen in zip(
         record["metrics"]["points"], judge.report(fk.load_image(out / "edit.png")), strict=True
     ):
@@ -184,14 +187,32 @@ def test_where_a_handle_ended_is_read_off_the_picture_that_was_written(masked, p
         assert seen["judges"]["feature"] == pytest.approx(kept["judges"]["feature"], abs=1.5)
 
 
-def test_the_controls_stand_beside_the_edit(bundled):
+def test_the_controls_stand_beside_the_edit(bundled, own):
     controls = bundled[0]["metrics"]["controls"]
     assert list(controls) == ["noop", "erase", "blur", "shifted_copy"]
     assert controls["noop"]["mse_ratio"] == 1
-    (point,) = bundled[0]["metrics"]["points"]
-    length = float(np.linalg.norm(np.subtract(point["target"], point["handle"])))
-    assert controls["noop"]["error_px"] == pytest.approx({"patch": length, "feature": length})
+    assert controls["noop"]["arrived"] == {"patch": 0, "feature": 0}
     assert all(row["mse_ratio"] is not None for row in controls.values())
+    points, untouched = own[0]["metrics"]["points"], own[0]["metrics"]["controls"]["noop"]
+    length = np.mean([np.linalg.norm(np.subtract(p["target"], p["handle"])) for p in points])
+    assert untouched["error_px"] == pytest.approx({"patch": length, "feature": length})
+
+
+def test_a_scene_is_judged_by_its_truth_and_a_picture_of_ones_own_by_itself(bundled, own, masked):
+    """The verdict of run.json, its sentences and the table come from one judge."""
+    record, out = bundled
+    assert record["metrics"]["judged_by"] == "the truth"
+    assert {one["metrics"]["judged_by"] for one, _ in (own, masked)} == {"the source"}
+    assert record["metrics"]["truth"]["truth"]["arrived"] == {"patch": 1, "feature": 1}
+    job = Job(None, OmegaConf.to_object(fk.compose(SMALL).plugin), "edit", None, "", 0, out, quiet)
+    backbone = load("random", device="cpu")
+    subject = subject_of(replace(job, backbone=backbone))
+    request = subject.request
+    asked = JudgeFeatures("up2", 101, request.prompt)
+    judge = judge_by_truth(backbone, request.image, subject.truth, request.points, asked)
+    (kept,), (seen,) = record["metrics"]["points"], judge.report(fk.load_image(out / "edit.png"))
+    assert seen["judges"]["patch"] == pytest.approx(kept["judges"]["patch"], abs=0.1)
+    assert seen["reached"] == kept["reached"]
 
 
 def test_a_scene_is_measured_against_its_truth_and_the_floor_of_the_vae(bundled):

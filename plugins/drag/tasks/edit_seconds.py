@@ -1,0 +1,46 @@
+"""How long an edit takes, on whatever else the machine is busy with: seconds of the processor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import process_time
+
+from featurekit.core.types import Progress, silent
+from featurekit_drag.engine.dragdiffusion import Drag, Edit
+from featurekit_drag.engine.preparation import INVERSION, LORA
+from featurekit_drag.engine.request import Request
+
+
+class EditClock:
+    """Times edits; what one takes over from an earlier one counts as if it had been made anew."""
+
+    def __init__(self) -> None:
+        """Begin with nothing that was made."""
+        self._made: dict[Path, float] = {}
+
+    def timed(self, drag: Drag, request: Request) -> tuple[Edit, float]:
+        """Edit a picture.
+
+        Returns:
+            The edit, and the seconds that the threads of this process computed for it, with those
+            of a LoRA and of an inversion that an earlier edit timed here had made.
+        """
+        places, stages = drag.prepare.places(request), dict[str, float]()
+
+        @contextmanager
+        def stage(name: str) -> Iterator[Progress]:
+            began = process_time()
+            yield silent
+            stages[name] = process_time() - began
+
+        began = process_time()
+        done = drag(request, stage=stage)
+        seconds = process_time() - began
+        for name, path in ((LORA, places.lora.path), (INVERSION, places.inversion.path)):
+            if path is None:
+                continue
+            if name in stages:
+                self._made[path] = stages[name]
+            else:  # kept by an earlier edit, or not part of this one
+                seconds += self._made.get(path, 0.0)
+        return done, seconds
