@@ -87,6 +87,12 @@ def _listed(root: Path, folders: Sequence[Path], layout: Layout) -> DragData:
             if layout.fits(one)
         ]
         others = [one for one in inner if not layout.fits(one)]
+    deeper = [one.name for one in others if any(map(layout.fits, _folders(one)))]
+    if deeper:
+        raise ConfigError(
+            f"plugin.dataset must be one data set, {str(root)!r} has more than one: samples lie "
+            f"at different depths, as in {deeper[0]}/; give the folder of one of them"
+        )
     lacking = " and ".join(layout.marks)
     broken = [f"{one.relative_to(root).as_posix()}: there is no {lacking}" for one in others]
     name = layout.name_flat if flat else layout.name

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ImageError, MaskError, PointsError
+from featurekit.core.errors import ConfigError, ImageError, MaskError, PointsError
 from featurekit.images.io import load_image
 from featurekit.images.masks import load_mask
 from featurekit_drag.engine.points import read_points
@@ -48,7 +48,8 @@ def subject(
         truth: the picture after the move, where the set has it.
 
     Raises:
-        PointsError: see ``read_points``; or the prompt is no text.
+        PointsError: see ``read_points``.
+        ConfigError: the prompt is no text.
         ImageError: the truth has another size than the image.
     """
     height, width = image.shape[-2:]
@@ -58,7 +59,7 @@ def subject(
             f"got {truth.shape[-1]}x{truth.shape[-2]} px"
         )
     if not isinstance(prompt, str):
-        raise PointsError(f"the prompt must be text, got a {type(prompt).__name__}")
+        raise ConfigError(f"the prompt must be text, got a {type(prompt).__name__}")
     points = read_points(rows, height=height, width=width)
     request = Request(image, points, mask, prompt)
     return Subject(request, sample.name, truth)
@@ -140,8 +141,9 @@ def entry(record: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  # of a 
     """What a record says under a name.
 
     Raises:
-        PointsError: it says nothing.
+        ConfigError: it says nothing.
     """
     if name not in record:
-        raise PointsError(f"there must be an entry {name!r}, got {', '.join(sorted(record)) or 0}")
+        found = ", ".join(sorted(record)) or "none"
+        raise ConfigError(f"there must be an entry {name!r}, got {found}")
     return record[name]
