@@ -26,6 +26,9 @@ class DragConfig(PluginConfig):
     side_px: int = 768
     scene: int = 1  # which held-out translation is dragged when no image is given
     scenes: int = 24  # how many held-out scenes ``task=evaluate`` drags, of each sort
+    dataset: str | None = None  # folder of a data set, which ``task=evaluate`` drags in their place
+    metric_seeds: int = 1  # how often its features are read, with other noise
+    lpips: str | None = None  # weights of LPIPS, for image fidelity; none: it is left out
 
     updates: int = Rule.updates
     learning_rate: float = Rule.learning_rate
@@ -81,6 +84,7 @@ RANGES = {  # lowest and highest value that makes sense
     "lora_batch": (1, 1024),
     "scene": (0, 10_000),
     "scenes": (1, 10_000),
+    "metric_seeds": (1, 100),
 }
 
 

@@ -222,10 +222,10 @@ _CONSTANTS: dict[str, Callable[[], Value]] = {
 }
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
-_ACTIONS: dict[str, Callable[[_Reader, Value], None]] = {
+_ACTIONS: dict[str, Callable[[_Reader, Value], object]] = {
     "MARK": lambda reader, _: reader.marks.append(len(reader.stack)),
-    "POP": lambda reader, _: reader.pop() and None,
-    "POP_MARK": lambda reader, _: reader.since_mark() and None,
+    "POP": lambda reader, _: reader.pop(),
+    "POP_MARK": lambda reader, _: reader.since_mark(),
     "DUP": lambda reader, _: reader.push(reader.stack[-1]),
     "LIST": lambda reader, _: reader.push(reader.since_mark()),
     "TUPLE": lambda reader, _: reader.push(tuple(reader.since_mark())),

@@ -91,8 +91,9 @@ class DtypeOf:
         plain = isinstance(state, tuple) and len(state) >= 5 and state[1] in tuple("<>|=")
         if not plain or any(part is not None for part in state[2:5]):
             raise ConfigError("must hold arrays of plain numbers, but has a dtype with parts")
-        order = state[1] if state[1] != "|" else "="
-        self.numbers = self.numbers.newbyteorder(order)
+        order = state[1]
+        if order in ("<", ">"):  # the others are this machine's
+            self.numbers = self.numbers.newbyteorder(order)
 
 
 class Unfilled:
@@ -170,9 +171,8 @@ def filled(target: object, state: object) -> Any:  # noqa: ANN401
     match (target, state):
         case (DtypeOf() as numbers, _):
             numbers.tell(state)
-        case (Unfilled() as waiting, (int(), shape, DtypeOf() as numbers, bool() | int(), raw)):
-            order = "F" if state[3] else "C"  # type: ignore[index]  # a tuple, as matched
-            waiting.array = _array(raw, numbers, shape, order)
+        case (Unfilled() as waiting, (int(), shape, DtypeOf() as numbers, int() as by_column, raw)):
+            waiting.array = _array(raw, numbers, shape, "F" if by_column else "C")
         case _:
             raise ConfigError("must hold plain data, but gives a state to what is no array")
     return target

@@ -1,6 +1,6 @@
 """The figures of published benchmarks for one drag of a data set: one row for each edit of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -65,8 +65,15 @@ def features_of(backbone: Backbone, tap: str, timestep: int) -> Look:
 
     @torch.no_grad()
     def look(image: Tensor, prompt: str, seed: int) -> FeatureMap:
-        asked = {"prompt": prompt, "ensemble": ENSEMBLE, "seed": seed}
-        maps = extract(backbone, image, taps=[tap], timesteps=[timestep], **asked)
+        maps = extract(
+            backbone,
+            image,
+            taps=[tap],
+            timesteps=[timestep],
+            prompt=prompt,
+            ensemble=ENSEMBLE,
+            seed=seed,
+        )
         seen = maps[tap, timestep]
         # in bfloat16 whole regions would tie for the best cosine
         return replace(seen, tensor=seen.tensor.float())
@@ -100,7 +107,7 @@ def benchmark_rows(
     if subject.truth is not None:
         edits["truth"] = subject.truth
     distances = _distances(subject, edits, judge)
-    rows = {
+    rows: dict[str, Row] = {
         name: {**distances[name], **_patches(subject, one), **_likeness(subject, one, judge)}
         for name, one in edits.items()
     }
@@ -177,9 +184,3 @@ def error_ratio(subject: Subject, edit: Tensor) -> float | None:
         return None
     nothing = float(mse(request.image, subject.truth, mask=request.mask))
     return float(mse(edit, subject.truth, mask=request.mask)) / nothing if nothing else None
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that are known; None where none is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
