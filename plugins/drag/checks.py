@@ -5,7 +5,7 @@ from contextlib import suppress
 from featurekit.backbones import describe_backbone
 from featurekit.core.errors import ConfigError, FeatureKitError, PointsError, UnknownNameError
 from featurekit.core.types import Job, Tap
-from featurekit.measures.perceptual.distances import Lpips
+from featurekit.images.io import read_tensors
 from featurekit_drag.config import DragConfig, settings_of
 from featurekit_drag.datasets.layouts import open_dataset
 from featurekit_drag.engine.masks import check_mask, latent_mask
@@ -25,7 +25,6 @@ def check(job: Job, source: str) -> None:
     Raises:
         ConfigError: a setting is out of range, the task takes no picture, or the data set cannot
             be used.
-        BackboneError: the file of LPIPS' weights holds none.
         ImageError, MaskError, PointsError: the picture, the mask or the points cannot be used.
         UnknownNameError: the backbone has no such tap.
     """
@@ -105,8 +104,8 @@ def check_dataset(job: Job) -> None:
 
     Raises:
         ConfigError: the folder is no data set, or what it brings itself is given as well; or there
-            is none, but settings for it, or a task that takes none.
-        BackboneError: the file of LPIPS' weights holds none.
+            is none, but settings for it, or a task that takes none; or the file of LPIPS' weights
+            is no safetensors file.
     """
     config: DragConfig = job.settings
     if config.dataset is None:
@@ -128,4 +127,4 @@ def check_dataset(job: Job) -> None:
         )
     open_dataset(config.dataset)
     if config.lpips is not None:
-        Lpips.load(config.lpips, "cpu")
+        read_tensors(config.lpips)  # what is in it is looked at before the first drag

@@ -128,8 +128,6 @@ def test_other_settings_or_another_sample_are_dragged_anew(done, data, tmp_path)
     write_dragbench(root / "art" / "one", [[10, 12], [22, 17]], size=SIZE)
     run(root, out)
     first = kept(out)["one.json"]
-    run(root, out)
-    assert kept(out)["one.json"] == first
     run(root, out, "plugin.updates=2")
     second = kept(out)["one.json"]
     assert second != first
@@ -213,9 +211,15 @@ def test_what_does_not_go_together_is_refused_before_any_weights(data, tmp_path,
     assert stages == []
 
 
-def test_a_file_without_the_weights_of_lpips_is_refused_before_any_weights(data, tmp_path):
-    with pytest.raises(BackboneError, match="weights of LPIPS must be in one safetensors file"):
-        run(data, tmp_path, "plugin.lpips=nowhere.safetensors")
+def test_a_file_without_the_weights_of_lpips_is_refused(data, tmp_path):
+    heard = []
+    with pytest.raises(ConfigError, match=r"tensors must be in a whole \.safetensors file"):
+        run(data, tmp_path, "plugin.lpips=nowhere.safetensors", say=heard.append)
+    assert heard == []  # no weights were loaded
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(BackboneError, match=r"has no features\.0\.weight"):
+        run(data, tmp_path, f"plugin.lpips={tmp_path / 'other.safetensors'}", say=heard.append)
+    assert list((tmp_path / "samples").glob("**/*")) == []
 
 
 def test_a_tap_that_is_none_is_refused(data, tmp_path):
