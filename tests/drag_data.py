@@ -56,7 +56,7 @@ def write_all_of_dragbench(root):
             folder = root / category / f"JH_2023-09-14-{number:04d}"
             write_dragbench(folder, points, protocol=number % 6)
     (root / "animals" / ".DS_Store").touch()
-    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "animals").mkdir(parents=True)  # beside what macOS packs
     return lengths
 
 

@@ -6,6 +6,7 @@ Inpaint4Drag). Positions are px of the picture, candidates the centres of its pi
 """
 
 from math import sqrt
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,20 +14,23 @@ from torch.nn import functional
 
 from featurekit.core import fields
 from featurekit.core.errors import ShapeError
-from featurekit.core.precision import placed
 from featurekit.core.shapes import expect
 from featurekit.core.types import FeatureMap
 from featurekit.images.coordinates import cells_from_px, crop
 from featurekit_drag.engine.points import Points
 
-TIE = 1e-6  # cosines of float32 so close are one; the nearest to the handle wins
+TIE = 1e-9  # cosines so close are one; the nearest to the handle wins
 LEAST_RADIUS_PX = 5.0  # of a disc
+
+_Blend: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 def similarities(source: FeatureMap, edited: FeatureMap, handles: Tensor) -> Tensor:
     """Compare the feature at each handle with the feature at every pixel of an edit.
 
-    The maps are read as if both were enlarged bilinearly to the size of the picture.
+    The maps are read as if both were enlarged bilinearly to the size of the picture. The enlarged
+    map of an edit, gigabytes for 1280 channels at 512 px, is never made: a product with it is the
+    enlarged map of products, and the length of a blend of four cells follows from their products.
 
     Args:
         source: features of the picture before, (1 c h w).
@@ -34,7 +38,7 @@ def similarities(source: FeatureMap, edited: FeatureMap, handles: Tensor) -> Ten
         handles: (n 2) px of the picture.
 
     Returns:
-        Cosines (n H W) of the pixels' centres, float32 on the CPU.
+        Cosines (n H W) of the pixels' centres, float64 on the CPU; 0 where a feature is all zeros.
 
     Raises:
         ShapeError: the maps do not belong together.
@@ -46,14 +50,13 @@ def similarities(source: FeatureMap, edited: FeatureMap, handles: Tensor) -> Ten
             f"features of source and edit must be of one size, got {source.size_px} px at stride "
             f"{source.stride} and {edited.size_px} px at stride {edited.stride}"
         )
-    height, width = edited.size_px
-    wanted = functional.normalize(_read(source, handles), dim=-1)
-    columns = torch.arange(width, dtype=torch.float64) + 0.5
-    rows = []
-    for row in range(height):  # a wide map at every pixel of a large picture fits in no memory
-        xy = torch.stack([columns, torch.full_like(columns, row + 0.5)], dim=1)
-        rows.append((functional.normalize(_read(edited, xy), dim=-1) @ wanted.T).cpu())
-    return torch.stack(rows).permute(2, 0, 1)
+    xy = cells_from_px(handles.cpu().double(), source.stride)
+    wanted = functional.normalize(fields.sample(_cells(source), xy)[0], dim=-1)
+    cells = _cells(edited)[0].permute(1, 2, 0)
+    y, x = (_blend(size, edited.stride, cells.shape[i]) for i, size in enumerate(edited.size_px))
+    products = _enlarged((cells @ wanted.T).permute(2, 0, 1), y, x)
+    lengths = _squared_lengths(cells, y, x).sqrt()
+    return products / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
 
 
 def found(scores: Tensor, handles: Tensor, candidates: Tensor | None = None) -> Tensor:
@@ -125,7 +128,44 @@ def distances_of_sides(places: Tensor, points: Points, height: int, width: int) 
     return apart
 
 
-def _read(features: FeatureMap, xy: Tensor) -> Tensor:
-    """Features at points in px, (n c), of cells that show the picture and not its padding."""
-    cells = placed(cells_from_px(xy, features.stride), features.tensor.device)
-    return fields.sample(crop(features.tensor, *features.inside), cells)[0].float()
+def _cells(features: FeatureMap) -> Tensor:
+    """The cells that show the picture and not its padding, (1 c h w) float64 on the CPU."""
+    return crop(features.tensor, *features.inside).detach().cpu().double()
+
+
+def _blend(size_px: int, stride: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Along one side, for each pixel: the cells before and after it, the share of the latter."""
+    place = (torch.arange(size_px, dtype=torch.float64) + 0.5) / stride - 0.5
+    place = place.clamp(0, cells - 1)
+    before = place.floor().clamp(max=max(cells - 2, 0)).long()
+    return before, (before + 1).clamp(max=cells - 1), place - before
+
+
+def _enlarged(field: Tensor, y: _Blend, x: _Blend) -> Tensor:
+    """A field (n h w) at the pixels (n H W)."""
+    (top, bottom, down), (left, right, over) = y, x
+    rows = torch.lerp(field[:, top], field[:, bottom], down[:, None])
+    return torch.lerp(rows[..., left], rows[..., right], over)
+
+
+def _squared_lengths(cells: Tensor, y: _Blend, x: _Blend) -> Tensor:
+    """Squared lengths of the blends of four cells (h w c) at the pixels, (H W)."""
+    corners = [(rows, columns) for rows in (0, 1) for columns in (0, 1)]
+    weights = [
+        (y[2] if rows else 1 - y[2])[:, None] * (x[2] if columns else 1 - x[2])
+        for rows, columns in corners
+    ]
+    height, width = cells.shape[:2]
+    total = torch.zeros(len(y[2]), len(x[2]), dtype=cells.dtype)
+    # each pixel lies between the cells of one block of two by two, called by its first cell
+    blocks = [cells[_next(height, rows)][:, _next(width, columns)] for rows, columns in corners]
+    for i, (one, weight) in enumerate(zip(blocks, weights, strict=True)):
+        for j, (other, its) in enumerate(zip(blocks[i:], weights[i:], strict=True)):
+            product = (one * other).sum(dim=-1)[y[0]][:, x[0]]
+            total += product * weight * its * (1 if j == 0 else 2)
+    return total
+
+
+def _next(size: int, step: int) -> Tensor:
+    """Each cell of a side, or the one after it; the last has none."""
+    return (torch.arange(size) + step).clamp(max=size - 1)

@@ -123,7 +123,7 @@ def test_what_a_picture_was_padded_with_is_never_found():
     drawn = torch.Generator().manual_seed(0)
     source = torch.randn(1, 8, 4, 4, generator=drawn)
     edited = torch.randn(1, 8, 4, 4, generator=drawn)
-    edited[..., 3] = source[..., 0]  # column 3 shows padding alone
+    edited[..., 3] = 1000 * source[..., 0]  # column 3 shows padding alone
     maps = [FeatureMap(one, "stub", 261, 8, picture_px=(32, 24)) for one in (source, edited)]
     points = points_of([4.5, 4.5, 9.5, 9.5], height=32, width=24)
     scores = similarities(*maps, points.handles)
