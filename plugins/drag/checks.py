@@ -5,7 +5,9 @@ from contextlib import suppress
 from featurekit.backbones import describe_backbone
 from featurekit.core.errors import ConfigError, FeatureKitError, PointsError, UnknownNameError
 from featurekit.core.types import Job, Tap
+from featurekit.images.io import read_tensors
 from featurekit_drag.config import DragConfig, settings_of
+from featurekit_drag.datasets.layouts import open_dataset
 from featurekit_drag.engine.masks import check_mask, latent_mask
 from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
 from featurekit_drag.inputs import Subject, from_picture, is_own
@@ -22,13 +24,14 @@ def check(job: Job, source: str) -> None:
             depends on the model.
 
     Raises:
-        ConfigError: a setting is out of range, the task takes no picture or no presets, or
-            presets cannot be compared.
+        ConfigError: a setting is out of range, the task takes no picture or no presets, presets
+            cannot be compared, or the data set cannot be used.
         ImageError, MaskError, PointsError: the picture, the mask or the points cannot be used.
         UnknownNameError: the backbone has no such tap, or there is no such preset.
     """
     config: DragConfig = job.settings
     settings = settings_of(config)
+    check_dataset(job)
     if job.task == "evaluate":
         check_bundled(job)
     _check_presets(job, source)
@@ -108,3 +111,34 @@ def check_bundled(job: Job) -> None:
             "task=evaluate drags bundled scenes, whose truth is known; leave out image, "
             "plugin.points and plugin.mask, or use task=edit"
         )
+
+
+def check_dataset(job: Job) -> None:
+    """Refuse a data set that cannot be measured, and settings that need one.
+
+    Raises:
+        ConfigError: the folder is no data set, or what it brings itself is given as well; or there
+            is none, but settings for it, or a task that takes none; or the file of LPIPS' weights
+            is no safetensors file.
+    """
+    config: DragConfig = job.settings
+    if config.dataset is None:
+        if config.lpips is not None or config.metric_seeds != DragConfig.metric_seeds:
+            raise ConfigError(
+                "plugin.lpips and plugin.metric_seeds are for a data set; give "
+                "plugin.dataset=FOLDER and task=evaluate, or leave them out"
+            )
+        return
+    if job.task != "evaluate":
+        raise ConfigError(
+            f"plugin.dataset is what task=evaluate drags, got task={job.task}; add task=evaluate, "
+            f"or leave it out"
+        )
+    if is_own(job) or job.prompt:
+        raise ConfigError(
+            "plugin.dataset has pictures, points, masks and prompts of its own; leave out image, "
+            "plugin.points, plugin.mask and prompt"
+        )
+    open_dataset(config.dataset)
+    if config.lpips is not None:
+        read_tensors(config.lpips)  # what is in it is looked at before the first drag

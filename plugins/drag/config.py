@@ -40,6 +40,9 @@ class DragConfig(PluginConfig):
     scenes: int = 50  # how many held-out scenes ``task=evaluate`` drags, of each sort
     # experiments of drag that ``task=evaluate`` compares; none: these settings alone
     presets: list[str] = field(default_factory=list)
+    dataset: str | None = None  # folder of a data set, which ``task=evaluate`` drags in their place
+    metric_seeds: int = 1  # how often its features are read, with other noise
+    lpips: str | None = None  # weights of LPIPS, for image fidelity; none: it is left out
 
     # pixel_warp: what moves, and where to
     mode: str = PlanSettings.mode  # auto | move | reshape | copy
@@ -157,6 +160,7 @@ RANGES = {  # lowest and highest value that makes sense
     "lora_batch": (1, 1024),
     "scene": (0, 10_000),
     "scenes": (1, 10_000),
+    "metric_seeds": (1, 100),
 }
 
 

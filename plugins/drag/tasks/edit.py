@@ -18,6 +18,7 @@ from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
 from featurekit_drag.tasks.animation import animation
 from featurekit_drag.tasks.evaluate import evaluate
+from featurekit_drag.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_drag.tasks.setup import drag_of, judge_of
 from featurekit_drag.tasks.summary import ended, summary
 from featurekit_drag.working_size import Work, work_on
@@ -33,6 +34,8 @@ def run(job: Job) -> Result:
         UnknownNameError: neither ``edit`` nor ``evaluate``.
     """
     tasks = {"edit": edit, "evaluate": evaluate}
+    if job.task == "evaluate" and job.settings.dataset is not None:
+        return evaluate_dataset(job)
     if job.task not in tasks:
         raise UnknownNameError("task of plugin drag", job.task, tasks)
     return tasks[job.task](job)

@@ -11,7 +11,7 @@ from torch.linalg import vector_norm
 from featurekit.core.errors import ShapeError
 from featurekit.core.shapes import expect
 from featurekit.measures.model.lines import DARK, soft_f1
-from featurekit_sketch.losses.perceptual import Perceptual
+from featurekit.measures.perceptual.distances import Perceptual
 from featurekit_sketch.settings import Weights
 
 ROUNDING = 1e-6  # two embeddings nearer than this share of their length are the same

@@ -16,9 +16,9 @@ from featurekit.backbones.open_clip import load as load_clip
 from featurekit.core.types import Conditioning, Job, Progress, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
 from featurekit.measures.augmentations import View, views_of
+from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips, Perceptual
 from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
 from featurekit_sketch.inputs import Subject
-from featurekit_sketch.losses.perceptual import ClipPerceptual, Lpips, Perceptual
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork

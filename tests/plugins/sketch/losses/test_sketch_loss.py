@@ -8,7 +8,7 @@ from torch.nn import functional
 from featurekit.backbones import open_clip
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.core.errors import ShapeError
-from featurekit_sketch.losses.perceptual import ClipPerceptual
+from featurekit.measures.perceptual.distances import ClipPerceptual
 from featurekit_sketch.losses.sketch_loss import Sampled, SketchLoss, Terms
 from featurekit_sketch.settings import Weights
 

@@ -12,9 +12,9 @@ import featurekit as fk
 from featurekit.backbones import open_clip
 from featurekit.core.metrics import pearson, ssim
 from featurekit.measures.held_out import scenes_of
+from featurekit.measures.perceptual.distances import ClipPerceptual
 from featurekit.scenes import TRAINED_KINDS
 from featurekit_sketch.drawing.xdog import xdog
-from featurekit_sketch.losses.perceptual import ClipPerceptual
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork

@@ -12,8 +12,8 @@ from torch.nn import functional
 from featurekit.backbones import open_clip
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.images.io import load_image
+from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips
 from featurekit.scenes.world import scene
-from featurekit_sketch.losses.perceptual import ClipPerceptual, Lpips
 
 WIDTHS = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 

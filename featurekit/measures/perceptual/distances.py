@@ -12,14 +12,14 @@ from featurekit.backbones.open_clip import OpenClip
 from featurekit.core.errors import BackboneError, ConfigError, ShapeError
 from featurekit.core.shapes import expect
 from featurekit.images.io import read_tensors
-from featurekit_sketch.losses import alexnet
+from featurekit.measures.perceptual import alexnet
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS' own, of [-1, 1]
 NO_LENGTH = 1e-10  # LPIPS adds it to the length of a cell's vector
 DEPTHS = (0.0, 0.25, 0.5, 0.75)  # of an encoder; in a ResNet strides 4 to 16 px, as in LPIPS
 Maps: TypeAlias = tuple[Tensor, ...]
 """Unit vectors of every cell of a few maps of a picture, (b c h w) each."""
-_RECIPE = "make the file as Lpips.load describes, or leave it out to use open_clip's features"
+_RECIPE = "make the file as Lpips.load describes, or leave it out"
 
 
 class Perceptual(Protocol):
