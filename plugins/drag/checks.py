@@ -39,16 +39,31 @@ def check(job: Job, source: str) -> None:
     with suppress(FeatureKitError):  # whatever it is, loading says it
         known = describe_backbone(source)
     taps = {tap.name: tap for tap in known}
-    for name in (config.tap, config.judge_tap) if taps else ():
+    warps = settings.initialise == "pixel_warp"
+    asked = (*(config.plan_taps if warps else [config.tap]), config.judge_tap)
+    for name in asked if taps else ():
         if name not in taps:
             raise UnknownNameError("tap", name, taps)
     if job.task != "edit" or not is_own(job):
         return
     subject = from_picture(job)
-    if subject.request.mask is not None:
+    if subject.request.mask is not None and not subject.request.regions:
         check_mask(subject.request.mask, subject.request.points)
-    if taps:
+    _check_pins(subject, warps=warps)
+    if taps and not warps:
         _check_sizes(subject, config, settings.rule, taps[config.tap].stride, known)
+
+
+def _check_pins(subject: Subject, *, warps: bool) -> None:
+    """Refuse what only a warp of pixels can do where a latent is dragged."""
+    request = subject.request
+    given = {"pins": len(request.pins), "regions": len(request.regions)}
+    for name, count in given.items():
+        if count and not warps:
+            raise ConfigError(
+                f"plugin.{name} must go with plugin.initialise=pixel_warp, as in "
+                f"experiment=drag_balanced; other methods drag points only"
+            )
 
 
 def _check_presets(job: Job, source: str) -> None:

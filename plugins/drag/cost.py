@@ -1,6 +1,7 @@
 """What a drag will cost, before it is begun: measured from one call of the network at its size."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from featurekit.backbones.lora import LoraRecipe
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.pipeline.stages import lasting
-from featurekit_drag.engine.settings import DragSettings
+from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.engine.unet_features import level_of
 
 # Calls of the network that each part costs, measured on the embedded model at 64 to 256 px on one
@@ -18,36 +20,34 @@ from featurekit_drag.engine.unet_features import level_of
 # goes back without gradients of weights, 1.1 to 1.7, a further row of a batch 0.5 to 0.9.
 LORA_ROW, UPDATE, FURTHER_ROW = 2.5, 1.4, 0.75
 JUDGED_ROWS = 24  # of the judge that reads features: four for the picture, the edit, each control
+JUDGED_CALLS = 1 + (JUDGED_ROWS - 1) * FURTHER_ROW
+ENCODING, DECODING = 1.0, 2.5  # a latent there and back, in calls of the network
 # Growth of the process over what the network keeps of one row for its gradients: 1.8 to 2.2 on the
 # embedded model at 64 to 256 px, whose peak is the fit of LoRA.
 GROWTH = 2.2
+HELD_WITHOUT_GRADIENTS = 0.5  # of what a row keeps for its gradients
 
 
 @dataclass(frozen=True)
 class Cost:
     """About how long a drag takes and how much memory, beside the loaded model."""
 
-    lora_s: float
-    inversion_s: float
-    updates_s: float
-    denoising_s: float  # of the edit and of the pictures of its animation
+    parts: Mapping[str, float]  # seconds of what is told to a person, in order
     judging_s: float
     bytes: int
 
     @property
     def seconds(self) -> float:
         """All of it."""
-        parts = (self.lora_s, self.inversion_s, self.updates_s, self.denoising_s, self.judging_s)
-        return sum(parts)
+        return sum(self.parts.values()) + self.judging_s
 
     def __str__(self) -> str:
         """One line for a person."""
         memory = f"{self.bytes / 1e6:.0f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:.1f} GB"
+        parts = ", ".join(f"{name} {lasting(seconds)}" for name, seconds in self.parts.items())
         return (
             f"by one call of the network at this size, the drag takes about "
-            f"{lasting(self.seconds)} (LoRA {lasting(self.lora_s)}, inversion "
-            f"{lasting(self.inversion_s)}, motion supervision at most {lasting(self.updates_s)}, "
-            f"denoising {lasting(self.denoising_s)}) and about {memory} beside the model"
+            f"{lasting(self.seconds)} ({parts}) and about {memory} beside the model"
         )
 
 
@@ -106,12 +106,15 @@ def cost_of(
     twice = 2 if settings.guidance != 1 else 1
     batch = 1 + FURTHER_ROW  # the unmoved latent and the edit
     look = 1 + settings.animation_frames * FURTHER_ROW if settings.animation_frames else 0
+    calls = {
+        "LoRA": lora.steps * lora.batch * LORA_ROW,
+        "inversion": 0 if inverted else level * twice,
+        "motion supervision at most": settings.most_updates * UPDATE * twice,
+        "denoising": twice * (level * batch + look),
+    }
     return Cost(
-        lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
-        inversion_s=0 if inverted else call.seconds * level * twice,
-        updates_s=call.seconds * settings.most_updates * UPDATE * twice,
-        denoising_s=call.seconds * twice * (level * batch + look),
-        judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
+        {name: call.seconds * each for name, each in calls.items()},
+        judging_s=call.seconds * JUDGED_CALLS,
         bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else twice)),
     )
 
@@ -124,11 +127,35 @@ def _of_sub_drags(
     cells = longest_px / backbone.stride
     pieces = max(ceil(cells / settings.sub_drags.length), 1)
     rows = 1 + FURTHER_ROW
+    calls = {
+        "LoRA": lora.steps * lora.batch * LORA_ROW,
+        "sub-drags": pieces * 2 * level * rows,
+    }
     return Cost(
-        lora_s=call.seconds * lora.steps * lora.batch * LORA_ROW,
-        inversion_s=0,
-        updates_s=call.seconds * pieces * 2 * level * rows,
-        denoising_s=0,
-        judging_s=call.seconds * (1 + (JUDGED_ROWS - 1) * FURTHER_ROW),
+        {name: call.seconds * each for name, each in calls.items()},
+        judging_s=call.seconds * JUDGED_CALLS,
         bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else 2)),
+    )
+
+
+def cost_of_warp(call: Call, backbone: Backbone, settings: WarpSettings) -> Cost:
+    """Add up what a plan and the redraw of what it uncovers cost in calls of the network.
+
+    Args:
+        call: at the size of the work.
+        backbone: for its schedule.
+        settings: shifts, steps, strength and candidates.
+    """
+    asked, rows = settings.redraw, settings.redraw.candidates + bool(settings.redraw.attention)
+    level = 0
+    if asked.strength:
+        level = Schedule.ddim(backbone.noise, steps=asked.steps).level_for(asked.strength)
+    calls = {
+        "plan": settings.plan.shifts**2 * (1 + ENCODING),
+        "redraw": level * (1 + (rows - 1) * FURTHER_ROW) + asked.candidates * DECODING,
+    }
+    return Cost(
+        {name: call.seconds * each for name, each in calls.items()},
+        judging_s=call.seconds * JUDGED_CALLS,
+        bytes=round(HELD_WITHOUT_GRADIENTS * call.kept_bytes * rows),
     )

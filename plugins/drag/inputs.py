@@ -6,15 +6,17 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, FeatureKitWarning
+from featurekit.core.errors import ConfigError, FeatureKitWarning, PointsError
 from featurekit.core.types import Job
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import load_image
 from featurekit.images.masks import load_mask
 from featurekit.scenes import Move, held_out_moves
 from featurekit_drag.config import DragConfig
-from featurekit_drag.engine.points import read_points
-from featurekit_drag.engine.request import Request
+from featurekit_drag.engine.points import Points, read_points
+from featurekit_drag.engine.request import Region, Request
+from featurekit_drag.pins import is_pin, read_pins
+from featurekit_drag.regions import read_region
 
 WIDE = 0.6  # share of a picture; a mask that frees more is often one with black and white swapped
 
@@ -42,11 +44,12 @@ def from_picture(job: Job) -> Subject:
     settings: DragConfig = job.settings
     if job.image is None:
         raise ConfigError(
-            "plugin.points and plugin.mask need the picture they belong to; give image=FILE"
+            "plugin.points, plugin.pins, plugin.regions and plugin.mask need the picture they belong "
+            "to; give image=FILE"
         )
     image = load_image(job.image)
     height, width = image.shape[-2:]
-    points = read_points(settings.points, height=height, width=width)
+    points, pins, regions = _asked(settings, height, width)
     mask = None if settings.mask is None else load_mask(settings.mask, height, width)
     if mask is not None and mask.mean() > WIDE:
         warn(
@@ -55,7 +58,32 @@ def from_picture(job: Job) -> Subject:
             FeatureKitWarning,
             stacklevel=2,
         )
-    return Subject(Request(image, points, mask, job.prompt, job.seed), name=job.image)
+    request = Request(image, points, mask, job.prompt, job.seed, pins, regions)
+    return Subject(request, name=job.image)
+
+
+def _asked(
+    settings: DragConfig, height: int, width: int
+) -> tuple[Points, Tensor, tuple[Region, ...]]:
+    """Read drags, pins and regions; a drag without length is a pin."""
+    pins = read_pins(settings.pins, height=height, width=width)
+    if settings.regions:
+        if settings.points:
+            raise PointsError(
+                "a drag is given by plugin.points or by plugin.regions, got both; leave one out"
+            )
+        regions = tuple(
+            read_region(row, number, height=height, width=width)
+            for number, row in enumerate(settings.regions, start=1)
+        )
+        rows = [one.row for one in regions]
+        return read_points(rows, height=height, width=width), pins, regions
+    still = [row for row in settings.points if is_pin(row)]
+    drags = [row for row in settings.points if not is_pin(row)]
+    if still:
+        extra = read_pins([row[:2] for row in still], height=height, width=width)
+        pins = torch.cat([pins, extra])
+    return read_points(drags, height=height, width=width), pins, ()
 
 
 def from_move(move: Move, *, size: int, seed: int) -> Subject:
@@ -72,7 +100,8 @@ def from_move(move: Move, *, size: int, seed: int) -> Subject:
 def is_own(job: Job) -> bool:
     """Whether a picture of the user's own is to be dragged, or named in part."""
     settings: DragConfig = job.settings
-    return job.image is not None or bool(settings.points) or settings.mask is not None
+    asked = settings.points or settings.pins or settings.regions
+    return job.image is not None or bool(asked) or settings.mask is not None
 
 
 def native_size(backbone: Backbone) -> int:

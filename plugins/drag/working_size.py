@@ -9,10 +9,10 @@ from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window, window_around
+from featurekit_drag.engine.edit import Seam
 from featurekit_drag.engine.masks import feathered
 from featurekit_drag.engine.points import Points
-from featurekit_drag.engine.request import Request
-from featurekit_drag.engine.settings import DragSettings
+from featurekit_drag.engine.request import Region, Request
 from featurekit_drag.inputs import Subject, native_size
 
 AROUND_BOX = 1.5  # sides of the part in sides of what must lie in it: mask, handles and targets
@@ -34,7 +34,12 @@ class Work:
         """Whether the picture itself is dragged, pixel by pixel."""
         return self.part is self.full
 
-    def pasted(self, picture: Tensor, settings: DragSettings) -> Tensor:
+    @property
+    def own_size(self) -> Window:
+        """The part with every pixel of the picture."""
+        return replace(self.window, shrink=1.0)
+
+    def pasted(self, picture: Tensor, seam: Seam) -> Tensor:
         """Bring an edit of the part (1 3 h w) back into the picture, at its full size.
 
         Outside the feathered mask, or without one outside the part, every pixel is the picture's.
@@ -42,19 +47,19 @@ class Work:
         if self.is_whole:
             return picture
         image = self.full.request.image
-        return self.window.put(picture, image, self._soft(settings))
+        return self.window.put(picture, image, self._soft(seam))
 
     def seen(self, image: Tensor) -> Tensor:
         """The part of an edited picture (1 3 h w) as the model and the judges see it."""
         return image if self.is_whole else self.window.take(image)
 
-    def _soft(self, settings: DragSettings) -> Tensor:
+    def _soft(self, seam: Seam) -> Tensor:
         mask, window = self.full.request.mask, self.window
-        if mask is not None and settings.composite:
-            return feathered(mask, round(settings.feather_px * window.shrink))
+        if mask is not None and seam.composite:
+            return feathered(mask, round(seam.feather_px * window.shrink))
         height, width = self.full.request.image.shape[-2:]
-        seam = round(min(window.height, window.width) * SEAM_SHARE)
-        return feathered(window.inside(height, width, seam), seam - 1)
+        wide = round(min(window.height, window.width) * SEAM_SHARE)
+        return feathered(window.inside(height, width, wide), wide - 1)
 
     def told(self, backbone: Backbone) -> str:
         """One line for a person on what is done to a large picture; empty where nothing is."""
@@ -138,21 +143,31 @@ def work_on(subject: Subject, side_px: int) -> Work:
     height, width = request.image.shape[-2:]
     if window == Window(0, 0, width, height, 1.0):
         return Work(subject, subject, window)
+    truth = None if subject.truth is None else window.take(subject.truth)
+    changed = None if subject.changed is None else window.take_mask(subject.changed.float()) > 0
+    part = replace(subject, request=taken(request, window), truth=truth, changed=changed)
+    return Work(subject, part, window)
+
+
+def taken(request: Request, window: Window) -> Request:
+    """Carry a request to a part of its picture, at the size of the window's work."""
     points = request.points
-    part = replace(
+    return replace(
         request,
         image=window.take(request.image),
         points=Points(window.points_to_work(points.handles), window.points_to_work(points.targets)),
         mask=None if request.mask is None else window.take_mask(request.mask),
+        pins=window.points_to_work(request.pins),
+        regions=tuple(
+            Region(window.take_mask(one.mask), one.move / window.shrink) for one in request.regions
+        ),
     )
-    truth = None if subject.truth is None else window.take(subject.truth)
-    changed = None if subject.changed is None else window.take_mask(subject.changed.float()) > 0
-    return Work(subject, replace(subject, request=part, truth=truth, changed=changed), window)
 
 
 def _box(request: Request) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of the mask, the handles and the targets."""
-    xy = torch.cat([request.points.handles, request.points.targets])
+    pins = request.pins.to(request.points.handles)
+    xy = torch.cat([request.points.handles, request.points.targets, pins])
     if request.mask is not None:
         rows, columns = request.mask[0, 0].nonzero(as_tuple=True)
         corners = [[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]

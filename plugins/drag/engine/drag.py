@@ -1,13 +1,14 @@
 """A drag from picture to picture: LoRA, inversion, dragging, denoising."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from featurekit.backbones.lora import LoraRecipe, applied
-from featurekit.core.cache import NO_CACHE, Cache
+from featurekit.core.cache import NO_CACHE, Cache, Slot
 from featurekit.core.errors import ConfigError, PointsError, ScheduleError
 from featurekit.core.shapes import expect
 from featurekit.diffusion.backbone import Backbone
@@ -16,12 +17,12 @@ from featurekit.images.coordinates import cells_from_px, crop, pad
 from featurekit_drag.engine.combinations import check_parts
 from featurekit_drag.engine.composition import Composition, Place, inverted_level, stage_of
 from featurekit_drag.engine.denoising import Denoising
-from featurekit_drag.engine.edit import Edit, Frame
+from featurekit_drag.engine.edit import Edit, Frame, Seam
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
 from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.parts import DraggedLatent, Drags, Station
 from featurekit_drag.engine.points import Points, to_px, to_units
-from featurekit_drag.engine.preparation import Preparation
+from featurekit_drag.engine.preparation import INVERSION, LORA, Preparation
 from featurekit_drag.engine.request import Request, Stage, untimed
 from featurekit_drag.engine.settings import UNITS_PER_CELL, DragSettings
 from featurekit_drag.engine.unet_features import level_of
@@ -127,11 +128,20 @@ class Drag:
             dragged,
         )
 
-    def at_hand(self, request: Request) -> tuple[str, ...]:
-        """Name what an earlier edit of the picture left: its LoRA, its inversion."""
-        fitted, inverted = self.prepare.at_hand(request)
-        kept = (("LoRA", fitted), ("inversion", inverted))
-        return tuple(name for name, is_kept in kept if is_kept)
+    @property
+    def seam(self) -> Seam:
+        """How its edits are laid into a larger picture."""
+        return Seam(self.settings.feather_px, self.settings.composite)
+
+    @property
+    def keeps_resolution(self) -> bool:
+        """No: every pixel goes through the autoencoder."""
+        return False
+
+    def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
+        """Where a picture's LoRA and inversion are kept, by the stage that makes them."""
+        places = self.prepare.places(request)
+        return {LORA: places.lora, INVERSION: places.inversion}
 
     @property
     def _stride(self) -> int:

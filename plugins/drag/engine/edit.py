@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from featurekit.core.cache import Slot
 from featurekit.core.types import Stop
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit_drag.engine.parts import DraggedLatent
@@ -18,6 +19,14 @@ class Frame:
 
     image: Tensor  # (1 3 h w) in [-1, 1], size of the input
     handles: Tensor  # (n 2) where the handles are taken to be, px of the input image
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How an edit meets what lies outside its mask."""
+
+    feather_px: int  # px of the work
+    composite: bool  # False: the edit is taken as it is, everywhere
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,18 @@ class Editor(Protocol):
         """The noise levels that it goes through."""
         ...
 
-    def at_hand(self, request: Request) -> tuple[str, ...]:
-        """Name what an earlier edit of the picture left for this one."""
+    @property
+    def seam(self) -> Seam:
+        """How its edits are laid into a larger picture."""
+        ...
+
+    @property
+    def keeps_resolution(self) -> bool:
+        """Whether it takes pictures of any size and keeps their pixels where they only move."""
+        ...
+
+    def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
+        """Where it keeps what the next edit of the picture can use, by the stage that makes it."""
         ...
 
     def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:

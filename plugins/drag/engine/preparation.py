@@ -62,11 +62,6 @@ class Preparation:
             ),
         )
 
-    def at_hand(self, request: Request) -> tuple[bool, bool]:
-        """Whether the LoRA on a picture and its inversion are kept."""
-        places = self.places(request)
-        return places.lora.is_held, places.inversion.is_held
-
     def fitted(
         self, request: Request, conditioning: Conditioning, slot: Slot[Lora], stage: Stage
     ) -> Lora | None:

@@ -25,6 +25,14 @@ class Region:
     mask: Tensor  # (1 1 h w), 1 where it is
     move: Tensor  # (2,) px, x before y
 
+    @property
+    def row(self) -> list[float]:
+        """Its middle and where that goes, as a drag [x0, y0, x1, y1]."""
+        rows, columns = self.mask[0, 0].nonzero(as_tuple=True)
+        middle = torch.stack([columns, rows]).double().mean(dim=1) + 0.5
+        moved = middle + self.move
+        return [*middle.tolist(), *moved.tolist()]
+
 
 @dataclass(frozen=True)
 class Request:

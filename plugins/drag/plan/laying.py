@@ -33,7 +33,9 @@ class Laid:
     hole: Tensor  # (1 1 H W): 1 where the ground was uncovered
 
 
-def lay(image: Tensor, layers: tuple[Moved, ...], inside: Tensor, grid: Grid, *, copy: bool) -> Laid:
+def lay(
+    image: Tensor, layers: tuple[Moved, ...], inside: Tensor, grid: Grid, *, copy: bool
+) -> Laid:
     """Move layers of a picture at its full resolution.
 
     Args:

@@ -13,8 +13,8 @@ from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.choice import chosen
 from featurekit_drag.plan.fields import Drags
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
-from featurekit_drag.plan.laying import Laid, Moved, lay
 from featurekit_drag.plan.layer import Appearance, layer_at
+from featurekit_drag.plan.laying import Laid, Moved, lay
 from featurekit_drag.plan.pixel_features import pixel_features
 
 LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out

@@ -16,7 +16,7 @@ from featurekit.taps.attention_sharing import self_attention_paths, share_attent
 
 @dataclass(frozen=True)
 class Redrawing:
-    """What a redraw works with: the model, the unmoved picture and which noise levels are gone through."""
+    """What a redraw works with: the model, the unmoved picture, the noise levels."""
 
     backbone: Backbone
     predict: Predict  # under the picture's prompt

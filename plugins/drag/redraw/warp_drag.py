@@ -1,15 +1,19 @@
 """A drag by a plan: the layer is moved in pixels, and the model redraws what that uncovers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
+from featurekit.core.cache import Slot
 from featurekit.core.shapes import expect
 from featurekit.core.types import Stop
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images.coordinates import Window, crop
-from featurekit_drag.engine.edit import Edit, Frame
+from featurekit_drag.engine.edit import Edit, Frame, Seam
 from featurekit_drag.engine.masks import check_mask, compose, feathered
 from featurekit_drag.engine.request import Request, Stage, untimed
 from featurekit_drag.engine.settings import WarpSettings
@@ -41,9 +45,19 @@ class WarpDrag:
         if self.settings.redraw.strength:
             self.schedule.level_for(self.settings.redraw.strength)
 
-    def at_hand(self, request: Request) -> tuple[str, ...]:
-        """Nothing is kept from an edit for the next: a plan is made in less than a look for one."""
-        return ()
+    @property
+    def seam(self) -> Seam:
+        """How its edits are laid into a larger picture."""
+        return Seam(self.settings.feather_px, composite=True)
+
+    @property
+    def keeps_resolution(self) -> bool:
+        """Yes: only what is redrawn goes through the autoencoder."""
+        return True
+
+    def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
+        """Nothing is: a plan takes about as long as to look for one."""
+        return {}
 
     def planner(self, request: Request) -> Planner:
         """Read the features of a request's picture, at the size that the model works at."""
@@ -187,5 +201,7 @@ def remarks_on(plan: WarpPlan, mode: str) -> tuple[str, ...]:
         )
     told = KINDS[plan.kind]
     if mode == "auto" and plan.kind != "regions":
-        told += "; plugin.mode=" + ("reshape" if plan.kind == "move" else "move") + " asks otherwise"
+        told += (
+            "; plugin.mode=" + ("reshape" if plan.kind == "move" else "move") + " asks otherwise"
+        )
     return (told,)

@@ -11,9 +11,11 @@ from featurekit.core.types import Job, Result
 from featurekit.images.io import write_gif, write_image
 from featurekit.images.pictures import before_after
 from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
-from featurekit_drag.config import DragConfig
-from featurekit_drag.cost import cost_of, measured_call
-from featurekit_drag.engine.drag import Drag, Edit
+from featurekit_drag.config import DragConfig, warp_settings_of
+from featurekit_drag.cost import Cost, cost_of, cost_of_warp, measured_call
+from featurekit_drag.engine.drag import Drag
+from featurekit_drag.engine.edit import Edit, Editor
+from featurekit_drag.engine.preparation import INVERSION, LORA
 from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
 from featurekit_drag.tasks.animation import animation
@@ -21,6 +23,7 @@ from featurekit_drag.tasks.evaluate import evaluate
 from featurekit_drag.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_drag.tasks.setup import drag_of, judge_of
 from featurekit_drag.tasks.summary import ended, summary
+from featurekit_drag.tasks.working_edit import edited
 from featurekit_drag.working_size import Work, work_on
 
 FRAME_MS = 250
@@ -48,7 +51,7 @@ def edit(job: Job) -> Result:
     unknown = _unknown(job, work)
     _tell(job, work, drag, unknown)
     with tells_how_to_go_on(lambda: _going_on(drag, work)):
-        done = _pasted(drag(work.part.request, stage=job.stage), work, drag)
+        done = edited(drag, work, stage=job.stage)
     with job.stage("judging") as progress:
         judge = judge_of(job, work.part)
         dragged = work.seen(done.image)
@@ -64,17 +67,18 @@ def edit(job: Job) -> Result:
         "controls": {name: row for name, row in table.items() if name in CONTROLS},
         "mask": "everything may move" if mask is None else "given",
         "may_move": 1.0 if mask is None else float(mask.mean()),
-        "ended": done.dragged.stop.name.lower(),
+        "ended": done.stop.name.lower(),
         "arrived": sum(point["reached"] for point in points),
-        "updates": len(done.dragged.trace),
-        "loss": list(done.dragged.trace),
+        "updates": len(done.trace),
+        "loss": list(done.trace),
         "lora_loss": list(done.lora_losses),
         "work": work.record(),
+        "plan": dict(done.facts),
     }
     if subject.truth is not None:
         metrics["truth"] = {name: row for name, row in table.items() if name not in CONTROLS}
     return Result(
-        stop=ended(done.dragged.stop, points),
+        stop=ended(done.stop, points),
         metrics=metrics,
         outputs=_pictures(job, work, done, points),
         summary=summary(subject, done, points, table, unknown),
@@ -82,10 +86,9 @@ def edit(job: Job) -> Result:
     )
 
 
-def _going_on(drag: Drag, work: Work) -> str:
+def _going_on(drag: Editor, work: Work) -> str:
     """Say what a stopped drag leaves to the next one."""
-    fitted, inverted = drag.prepare.at_hand(work.part.request)
-    left = [name for name, kept in (("LoRA", fitted), ("inversion", inverted)) if kept]
+    left = [name for name, slot in drag.kept(work.part.request).items() if slot.is_held]
     return f"the same command goes on from the {' and the '.join(left)}, kept" if left else ""
 
 
@@ -103,32 +106,24 @@ def _unknown(job: Job, work: Work) -> str:
     )
 
 
-def _tell(job: Job, work: Work, drag: Drag, unknown: str) -> None:
+def _tell(job: Job, work: Work, drag: Editor, unknown: str) -> None:
     """Say before the work what is done to the picture, and what that costs."""
-    call = measured_call(job.backbone, work.part.request.image)
-    fitted, inverted = drag.prepare.at_hand(work.part.request)
-    lora = replace(drag.lora, steps=0) if fitted else drag.lora
-    longest = float(work.part.request.points.lengths.max())
-    cost = cost_of(call, job.backbone, drag.settings, lora, inverted=inverted, longest_px=longest)
-    for line in (work.told(job.backbone), unknown, str(cost)):
+    for line in (work.told(job.backbone), unknown, str(_cost(job, work, drag))):
         if line:
             job.say(line)
 
 
-def _pasted(done: Edit, work: Work, drag: Drag) -> Edit:
-    """Bring every picture of an edit back to full size, and the tracker's points with them."""
-    if work.is_whole:
-        return done
-    frames = tuple(
-        replace(
-            frame,
-            image=work.pasted(frame.image, drag.settings),
-            handles=work.window.points_to_picture(frame.handles),
-        )
-        for frame in done.frames
+def _cost(job: Job, work: Work, drag: Editor) -> Cost:
+    request = work.part.request
+    call = measured_call(job.backbone, request.image)
+    if not isinstance(drag, Drag):
+        return cost_of_warp(call, job.backbone, warp_settings_of(job.settings))
+    held = {name: slot.is_held for name, slot in drag.kept(request).items()}
+    lora = replace(drag.lora, steps=0) if held[LORA] else drag.lora
+    longest = float(request.points.lengths.max())
+    return cost_of(
+        call, job.backbone, drag.settings, lora, inverted=held[INVERSION], longest_px=longest
     )
-    stages = {name: work.pasted(one, drag.settings) for name, one in done.stages.items()}
-    return replace(done, image=work.pasted(done.image, drag.settings), frames=frames, stages=stages)
 
 
 def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) -> Mapping[str, Path]:
@@ -142,6 +137,9 @@ def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) ->
             job.out / "before_after.png",
         ),
     }
+    for number, candidate in enumerate(done.candidates, start=1):
+        name = f"candidate_{number}"
+        outputs[name] = write_image(candidate, job.out / f"{name}.png")
     if done.frames:
         frames = animation(
             [request.image, *(frame.image for frame in done.frames)],

@@ -6,8 +6,7 @@ from pathlib import Path
 from time import process_time
 
 from featurekit.core.types import Progress, silent
-from featurekit_drag.engine.dragdiffusion import Drag, Edit
-from featurekit_drag.engine.preparation import INVERSION, LORA
+from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.request import Request
 
 
@@ -18,14 +17,14 @@ class EditClock:
         """Begin with nothing that was made."""
         self._made: dict[Path, float] = {}
 
-    def timed(self, drag: Drag, request: Request) -> tuple[Edit, float]:
+    def timed(self, drag: Editor, request: Request) -> tuple[Edit, float]:
         """Edit a picture.
 
         Returns:
             The edit, and the seconds that the threads of this process computed for it, with those
             of a LoRA and of an inversion that an earlier edit timed here had made.
         """
-        places, stages = drag.prepare.places(request), dict[str, float]()
+        places, stages = drag.kept(request), dict[str, float]()
 
         @contextmanager
         def stage(name: str) -> Iterator[Progress]:
@@ -36,11 +35,11 @@ class EditClock:
         began = process_time()
         done = drag(request, stage=stage)
         seconds = process_time() - began
-        for name, path in ((LORA, places.lora.path), (INVERSION, places.inversion.path)):
-            if path is None:
+        for name, slot in places.items():
+            if slot.path is None:
                 continue
             if name in stages:
-                self._made[path] = stages[name]
+                self._made[slot.path] = stages[name]
             else:  # kept by an earlier edit, or not part of this one
-                seconds += self._made.get(path, 0.0)
+                seconds += self._made.get(slot.path, 0.0)
         return done, seconds

@@ -21,7 +21,7 @@ from featurekit.pipeline.run import run
 from featurekit.scenes import KINDS, Move, held_out_moves
 from featurekit_drag.checks import check_bundled
 from featurekit_drag.config import DragConfig
-from featurekit_drag.engine.dragdiffusion import Edit
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.inputs import from_move, native_size
 from featurekit_drag.metrics.averages import Record, averages, by_kind
 from featurekit_drag.metrics.scores import scores
@@ -141,8 +141,8 @@ def _dragged(job: Job, scene: Scene, drags: Mapping[str, Job]) -> list[Record]:
                     "name": subject.name,
                     "length_px": float(subject.request.points.lengths.mean()),
                     "seconds": seconds,
-                    "stop": done.dragged.stop.name,
-                    "updates": len(done.dragged.trace),
+                    "stop": done.stop.name,
+                    "updates": len(done.trace),
                     "scores": scores(done.image, subject, judge, done.stages),
                 }
                 records[preset] = _keep(scene.file(job, preset), done, record)

@@ -38,6 +38,7 @@ from featurekit_drag.metrics.benchmark import (
 )
 from featurekit_drag.tasks.dataset_table import TOLD, as_markdown, tables
 from featurekit_drag.tasks.setup import drag_of
+from featurekit_drag.tasks.working_edit import edited
 from featurekit_drag.working_size import work_on
 
 Record = Mapping[str, Any]
@@ -105,9 +106,8 @@ def _run_of(job: Job) -> _Run:
     engine = drag_of(still)
 
     def drag(subject: Subject) -> Tensor:
-        work = work_on(subject, config.side_px)
-        done = engine(work.part.request)
-        return work.pasted(done.image, engine.settings).to(subject.request.image)
+        done = edited(engine, work_on(subject, config.side_px))
+        return done.image.to(subject.request.image)
 
     lpips = None if config.lpips is None else Lpips.load(config.lpips, "cpu")
     judge = BenchmarkJudge(

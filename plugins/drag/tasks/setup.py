@@ -4,15 +4,17 @@ from featurekit.backbones.lora import LoraRecipe
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Job
 from featurekit.taps.attention_sharing import self_attention_paths
-from featurekit_drag.config import DragConfig, settings_of
+from featurekit_drag.config import DragConfig, settings_of, warp_settings_of
 from featurekit_drag.engine.drag import Drag
+from featurekit_drag.engine.edit import Editor
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.by_source import judge_by_source
 from featurekit_drag.metrics.by_truth import judge_by_truth
 from featurekit_drag.metrics.judges import Judge, JudgeFeatures
+from featurekit_drag.redraw.warp_drag import WarpDrag
 
 
-def drag_of(job: Job) -> Drag:
+def drag_of(job: Job) -> Editor:
     """Build the engine of a job; whatever cannot work is refused here, before any work.
 
     Raises:
@@ -22,7 +24,8 @@ def drag_of(job: Job) -> Drag:
     """
     config: DragConfig = job.settings
     settings = settings_of(config)
-    for tap in (config.tap, config.judge_tap):
+    warps = config.initialise == "pixel_warp"
+    for tap in (*(config.plan_taps if warps else [config.tap]), config.judge_tap):
         if tap not in job.backbone.taps:
             raise UnknownNameError("tap", tap, job.backbone.taps)
     last = len(job.backbone.noise.alpha_bars) - 1
@@ -31,6 +34,8 @@ def drag_of(job: Job) -> Drag:
             f"plugin.judge_timestep must lie in 0 to {last}, got {config.judge_timestep}"
         )
     self_attention_paths(job.backbone.unet, config.attention)
+    if warps:
+        return WarpDrag(job.backbone, warp_settings_of(config))
     recipe = LoraRecipe(
         rank=config.lora_rank,
         alpha=config.lora_alpha,

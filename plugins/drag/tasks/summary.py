@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from featurekit.core.types import Stop
-from featurekit_drag.engine.drag import Edit
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.scores import CONTROLS
 
@@ -18,6 +18,10 @@ ADVICE = {
     Stop.REACHED: "the features arrived but the picture did not: raise plugin.lora_steps, "
     "widen the mask, or choose a more distinctive handle (a corner, an end, an edge)",
 }
+OF_A_PLAN = (
+    "plugin.mode=move or plugin.mode=reshape, pins on what must stay (plugin.pins=[[x,y]]), a mask "
+    "around one thing, or plugin.regions=[[mask.png,dx,dy]] with the thing itself brushed"
+)
 TRACKER_ARRIVED = "the tracker saw every handle at its target"  # which the judges need not do
 NEARER_PX = 0.5  # by which a control has to beat the edit to be named
 
@@ -43,8 +47,11 @@ def summary(
         f"drag {number}: {_came(point, length)}"
         for number, (point, length) in enumerate(zip(points, lengths, strict=True), start=1)
     ]
+    lines += done.remarks
     mask = subject.request.mask
-    if mask is None:
+    if mask is None and done.dragged is None:
+        lines.append("no mask: what is near the drag may change; plugin.mask=FILE says what may")
+    elif mask is None:
         lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
     else:
         lines.append(f"mask: {float(mask.mean()):.1%} of the picture may move")
@@ -52,7 +59,7 @@ def summary(
     if unknown:
         lines.append(unknown)
     elif not all(point["reached"] for point in points):
-        lines.append(f"to try: {ADVICE[done.dragged.stop]}")
+        lines.append(f"to try: {OF_A_PLAN if done.dragged is None else ADVICE[done.stop]}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from featurekit.backbones import load
 from featurekit.core.types import Stop
-from featurekit_drag.engine.dragdiffusion import Edit
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from featurekit.core.types import Stop
-from featurekit_drag.engine.drag import Edit
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
