@@ -222,5 +222,5 @@ def _taken(kind: type[T], config: DragConfig) -> T:
     return kind(**{one.name: getattr(config, one.name) for one in fields(kind)})  # type: ignore[arg-type]
 
 
-def _frozen(value: object) -> object:
+def _frozen(value: Any) -> Any:  # noqa: ANN401  # of whatever type the setting has
     return tuple(value) if isinstance(value, list) else value

@@ -72,7 +72,7 @@ class Denoising:
             for level, group in groupby(shown, key=lambda station: station.level):
                 values = tuple(station.value for station in group)
                 latents = self._clean(level, values, model, unmoved) if level else torch.cat(values)
-                pictures += self.backbone.decode(latents).split(1)
+                pictures += torch.chunk(self.backbone.decode(latents), len(latents))
                 progress(len(pictures), len(shown))
         return tuple(pictures)
 

@@ -174,14 +174,10 @@ class Drag:
 
     def _place(self, request: Request, field: Field | None) -> Place:
         points, settings = request.points, self.settings
-        units, cells = (
-            Drags(carry(points.handles), carry(points.targets))
-            for carry in (
-                lambda xy: to_units(xy, self._stride, snap=settings.snap),
-                lambda xy: cells_from_px(xy, self.backbone.stride),
-            )
-        )
-        displacement = field(request) if callable(field) else field
+        ends, stride = (points.handles, points.targets), self.backbone.stride
+        units = Drags(*(to_units(xy, self._stride, snap=settings.snap) for xy in ends))
+        cells = Drags(*(cells_from_px(xy, stride) for xy in ends))
+        displacement = field if field is None or isinstance(field, Tensor) else field(request)
         if displacement is not None:
             expect(displacement, "h w 2", of="field")
             if settings.rule.supervision != "field":

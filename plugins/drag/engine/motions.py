@@ -1,7 +1,9 @@
 """From the words of a rule to how handles pull and are followed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -15,7 +17,9 @@ from featurekit_drag.engine.supervision.template import Template
 from featurekit_drag.engine.tracking.directional import directional
 from featurekit_drag.engine.tracking.nearest import nearest
 
-PULLS = {"current": current, "anchored": anchored}
+Supervise: TypeAlias = Callable[[Tensor, Drags, Rule], Pull]
+
+PULLS: dict[str, Supervise] = {"current": current, "anchored": anchored}
 FOLLOWS = {"nearest": nearest, "directional": directional}
 
 
@@ -54,11 +58,9 @@ def motion_of(rule: Rule, displacement: Tensor | None = None) -> MakeMotion:
     """
     if rule.supervision == "template":
         return partial(Template, rule=rule)
-    pulls = (
-        PULLS
-        if displacement is None
-        else {**PULLS, "field": partial(dense_field, displacement=displacement)}
-    )
+    pulls = dict(PULLS)
+    if displacement is not None:
+        pulls["field"] = partial(dense_field, displacement=displacement)
 
     def make(before: Tensor, drags: Drags) -> Motion:
         return Tracked(

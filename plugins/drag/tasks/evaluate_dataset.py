@@ -193,7 +193,7 @@ def _sheet(job: Job, data: DragData, samples: Sequence[Sample]) -> Image.Image:
     for start in range(0, len(shown), SAMPLES_A_ROW):
         row = shown[start : start + SAMPLES_A_ROW]
         tiles = [tile for sample in row for tile in _tiles(job, data, sample)]
-        rows[f"{row[0].category} {start + 1}"] = tiles
+        rows[f"{start + 1} to {start + len(row)}"] = tiles
     return contact_sheet(rows, ["before", "edit"] * SAMPLES_A_ROW)
 
 

@@ -37,13 +37,8 @@ class Alternating:
         for number in range(self.levels):
             level = course.level - number
             if stop is Stop.MAX_UPDATES:
-                latent, stop = self._dragged(
-                    latent,
-                    level,
-                    course,
-                    record,
-                    lambda k, _, done=number: progress(done * self.pace.updates + k, total),
-                )
+                told = _after(number * self.pace.updates, total, progress)
+                latent, stop = self._dragged(latent, level, course, record, told)
             latent = course.model.step(level, latent) + course.unmoved.missed(level)
         level = course.level - self.levels
         return record.result(latent, stop, level, reference=course.unmoved.at(level))
@@ -54,3 +49,8 @@ class Alternating:
         parts = parts_at(level, course.unmoved.at(level), course, (self.motion, self.outside))
         moved = move(parts, latent, level, self.pace, record, progress)
         return moved.latent, moved.stop
+
+
+def _after(done: int, total: int, progress: Progress) -> Progress:
+    """Tell the updates of one level as some of all."""
+    return lambda updates, _: progress(done + updates, total)

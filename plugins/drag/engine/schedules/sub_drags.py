@@ -8,7 +8,7 @@ from torch import Tensor
 
 from featurekit.core.types import Predict, Progress, Stop
 from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.diffusion.sample import sample
+from featurekit.diffusion.sample import OnStep, sample
 from featurekit.diffusion.steps import ddpm_mean
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit_drag.engine.loop import Record
@@ -48,13 +48,16 @@ class SubDragged:
                     self.schedule,
                     start=course.level,
                     trajectory=path,
-                    on_step=lambda level, z, path=path: self._held(z, path.at(level)),
+                    on_step=self._holding(path),
                 )
                 gaps = course.drags.targets - course.drags.handles
                 record.handles = course.drags.handles + gaps * ((piece + 1) / pieces)
                 record.note(0, clean)
                 progress(piece + 1, pieces)
         return record.result(clean, Stop.DONE, 0, reference=original)
+
+    def _holding(self, path: Trajectory) -> OnStep:
+        return lambda level, z: self._held(z, path.at(level))
 
     def _held(self, latent: Tensor, stored: Tensor) -> Tensor:
         return latent if self.editable is None else torch.where(self.editable > 0, latent, stored)

@@ -43,6 +43,7 @@ def dense_field(before: Tensor, drags: Drags, rule: Rule, *, displacement: Tenso
         del handles
         gap = (field - wanted).abs()
         by_cell = gap.sum(dim=1) if rule.reduction == "paper" else gap.mean(dim=1)
-        return (by_cell * asked).sum()
+        loss: Tensor = (by_cell * asked).sum()
+        return loss
 
     return pull

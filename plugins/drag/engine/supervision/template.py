@@ -69,14 +69,16 @@ class Template:
     def has_arrived(self, handles: Tensor) -> bool:
         """Tell whether every point is at its target and the features there are its template."""
         del handles
-        near = self.lengths - self.came < self.rule.stop_distance
+        near: Tensor = self.lengths - self.came < self.rule.stop_distance
         return bool((near & self._is_close()).all())
 
     def _is_close(self) -> Tensor:
-        return self.losses < CLOSE * self.rule.expected_loss
+        close: Tensor = self.losses < CLOSE * self.rule.expected_loss
+        return close
 
     def _points(self) -> Tensor:
-        return self.drags.handles + self.came[:, None] * self.ways
+        points: Tensor = self.drags.handles + self.came[:, None] * self.ways
+        return points
 
     def _seen(self, field: Tensor) -> Tensor:
         seen = patches(field.detach(), self._points(), radius=self.rule.patch_radius)

