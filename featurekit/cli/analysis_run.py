@@ -14,9 +14,10 @@ from featurekit.cli.analysis_tables import show_figures
 from featurekit.cli.options import AnalyseOptions
 from featurekit.cli.progress_bars import bar
 from featurekit.core.atomic import make_folder
+from featurekit.core.json_files import write_json
 from featurekit.core.types import Progress
 from featurekit.images.gallery import Gallery
-from featurekit.images.io import write_image, write_json
+from featurekit.images.io import write_image
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
 from featurekit.scenes import TRAINED_KINDS
 

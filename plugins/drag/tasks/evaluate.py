@@ -14,8 +14,9 @@ from rich.console import Console
 
 from featurekit.core.cache import NO_CACHE
 from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job, Result
-from featurekit.images.io import image_to_pil, load_image, read_json, write_image, write_json
+from featurekit.images.io import image_to_pil, load_image, write_image
 from featurekit.images.marks import arrows, marked
 from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.config import compose

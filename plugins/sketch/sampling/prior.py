@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, FeatureKitWarning, ShapeError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.core.shapes import expect
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit_sketch.sampling.pca import principal_axes
 
