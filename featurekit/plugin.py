@@ -27,19 +27,13 @@ from featurekit.core.errors import (
     TrainingError,
     UnknownNameError,
 )
+from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job, Progress, Result, Stop, silent
 from featurekit.pipeline.config import PluginConfig
 from featurekit.pipeline.registry import API_VERSION, Plugin
 
 if TYPE_CHECKING:
-    from featurekit.images.io import (
-        read_json,
-        read_tensors,
-        write_gif,
-        write_image,
-        write_json,
-        write_tensors,
-    )
+    from featurekit.images.io import read_tensors, write_gif, write_image, write_tensors
     from featurekit.images.masks import load_mask
 
 __all__ = [

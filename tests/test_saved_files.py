@@ -20,8 +20,10 @@ from safetensors.torch import save_file
 
 import featurekit as fk
 from featurekit.cli.router import main
+from featurekit.core.file_bytes import read_metadata
+from featurekit.core.json_files import read_json
 from featurekit.core.types import Conditioning
-from featurekit.images.io import read_json, read_metadata, read_tensors
+from featurekit.images.io import read_tensors
 from featurekit.store.read import StoredFeatures
 from featurekit.store.records import Provenance, SampleRef, StoreSpec
 from featurekit.store.trajectory_reader import recomputed

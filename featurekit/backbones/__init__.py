@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from featurekit.diffusion.backbone import Backbone
 
-__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "load"]
+__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
 
 FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin names none of its own
     "embedded": "embedded",
@@ -76,6 +76,29 @@ def load(
     large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
     family = sdxl.load_folder if large else sd.load_folder
     return family(folder, name=name, device=device, dtype=dtype)
+
+
+def is_large(source: str) -> bool:
+    """Tell a Stable Diffusion XL by the config of its UNet, before anything else is read of it.
+
+    Args:
+        source: folder in the diffusers layout, or a hub id, whose config comes from the hub or its
+            local cache.
+
+    Returns:
+        False also where no config can be read; loading then says why.
+    """
+    folder = Path(source).expanduser()
+    try:
+        if not folder.is_dir():
+            if not is_hub_id(source):
+                return False
+            from featurekit.backbones.hub import fetch_config  # deferred, as below
+
+            folder = fetch_config(source)
+        return has_two_encoders(folder)
+    except BackboneError:
+        return False
 
 
 def _check_given(value: object, of: str) -> None:

@@ -43,18 +43,38 @@ def fetch(hub_id: str) -> Path:
     """
     wanted = [*CONFIGS.values(), *SECOND_CONFIG.values(), PIPELINE, *patterns(variants=False)]
     wanted += [f"{part}/*.{ending}" for part in _TOKENIZERS for ending in _ENDINGS]
+    folder = _sent(hub_id, wanted)
+    if not _complete(folder):
+        # only now: a hub that has both would otherwise send the same weights twice
+        _sent(hub_id, patterns(variants=True))
+    return folder
+
+
+def fetch_config(hub_id: str) -> Path:
+    """Download the config of a model's UNet, or find it in the local cache.
+
+    Args:
+        hub_id: ``owner/name``.
+
+    Returns:
+        Local folder with it, in its place in a diffusers folder.
+
+    Raises:
+        BackboneError: as for ``fetch``.
+    """
+    return _sent(hub_id, [CONFIGS["unet"]])
+
+
+def _sent(hub_id: str, wanted: list[str]) -> Path:
+    """The local folder with those files that the hub or the cache has of what is wanted."""
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
-        if not _complete(folder):
-            # only now: a hub that has both would otherwise send the same weights twice
-            snapshot_download(hub_id, allow_patterns=patterns(variants=True))
+        return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except _FAILURES as error:
         raise BackboneError(
             f"{hub_id!r} must be a folder here or a model that the hub sends, {_found(error)}; "
             f"its page is {constants.ENDPOINT}/{hub_id}; or download the model once and name its "
             f"folder (hf download {hub_id} --local-dir FOLDER)"
         ) from error
-    return folder
 
 
 def _complete(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.guidance_embedding import guidance_embedding
-from featurekit.diffusion.steps import eps_from_v
+from featurekit.diffusion.steps import eps_from_v, eps_from_x0
 from featurekit.images import coordinates
 from featurekit.taps.addresses import addressed
 
@@ -174,7 +174,8 @@ class LatentDiffusion(LoadedModel):
                 answer = without + guidance * (with_prompt - without)
             if self.noise.prediction == "epsilon":
                 return answer
-            return eps_from_v(answer, z, alpha_bar=alpha_bar)
+            convert = eps_from_v if self.noise.prediction == "v_prediction" else eps_from_x0
+            return convert(answer, z, alpha_bar=alpha_bar)
 
         given_hash: list[str] = []  # of the conditioning, once it was asked for
 

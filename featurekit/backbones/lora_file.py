@@ -8,7 +8,8 @@ import torch
 
 from featurekit.backbones.lora import Lora, LoraRecipe
 from featurekit.core.errors import ConfigError
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.core.file_bytes import read_metadata
+from featurekit.images.io import read_tensors, write_tensors
 
 FORMAT = "featurekit.lora"
 _LOSSES = "losses"  # no layer is called so: their names end in .weight

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from featurekit.analysis.representative_timesteps import LEAST_TIMESTEPS, most_clusters
-from featurekit.cli.analysis_run import DONE, done, gallery_images
+from featurekit.cli.analysis_run import DONE, Rows, done, gallery_images, size_of
 from featurekit.cli.options import (
     LabelsOptions,
     PckOptions,
@@ -108,7 +108,17 @@ def point_pairs(words: Sequence[str]) -> int:
         scenes = [scene_pair(one, size) for kind in kinds for one in paired(kind, options.count)]
         return pck(backbone, pairs or scenes, asked, progress=progress)
 
-    return done("pck", options, work)
+    counted = len(pairs) or len(kinds) * options.count
+    networks = 1 + ("random" in options.controls)
+    rows = 2 * counted * networks * _reads(asked.recipe)
+    side = asked.side_px
+    bound = "at most " if pairs else ""  # a picture of pairs that follow each other is read once
+    return done("pck", options, work, Rows(rows, (side, side) if side else None, bound))
+
+
+def _reads(asked: Recipe) -> int:
+    """Rows through the network for one picture."""
+    return len(asked.timesteps) * asked.ensemble.draws
 
 
 def _with_recipe(words: Sequence[str]) -> PckOptions:
@@ -169,31 +179,41 @@ def _timesteps(options: TimestepsOptions) -> int:
         measure = measure_runs if options.source == "inverted" else measure_timesteps
         return measure(backbone, images, asked, progress=progress)
 
-    return done("timesteps", options, work, gallery)
+    # a run is made and then read; features that fill the memory are read a part at a time
+    reads = options.steps + 1 if options.source == "noised" else 2 * options.steps + 1
+    pictures = len(gallery.images) or options.count
+    rows = Rows(pictures * reads, size_of(gallery), "at least ")
+    return done("timesteps", options, work, rows, gallery)
 
 
 def _positions(options: PlacesOptions) -> int:
     gallery = _gallery(options)
     check_enough(len(gallery.images) or options.count)
-    return _places("positions", measure_positions, options, gallery)
+    return _places("positions", measure_positions, options, gallery, networks=2)  # and untrained
 
 
 def _norms(options: PlacesOptions) -> int:
     gallery = _gallery(options)
     if gallery.images:
         check_one_size(list(gallery.images.values()))
-    return _places("norms", measure_norms, options, gallery)
+    return _places("norms", measure_norms, options, gallery, networks=1)
 
 
 def _places(
-    name: str, measure: Callable[..., Measured], options: PlacesOptions, gallery: Gallery
+    name: str,
+    measure: Callable[..., Measured],
+    options: PlacesOptions,
+    gallery: Gallery,
+    *,
+    networks: int,
 ) -> int:
     def work(backbone: Any, progress: Progress) -> Measured:  # noqa: ANN401  # any family
         images = gallery_images(gallery, options.count, backbone)
         asked = {"taps": options.taps, "timestep": options.timestep, "seed": options.seed}
         return measure(backbone, images, **asked, progress=progress)
 
-    return done(name, options, work, gallery)
+    rows = Rows((len(gallery.images) or options.count) * networks, size_of(gallery))
+    return done(name, options, work, rows, gallery)
 
 
 def _labels(options: LabelsOptions) -> int:
@@ -216,7 +236,8 @@ def _labels(options: LabelsOptions) -> int:
             progress=progress,
         )
 
-    return done("labels", options, work)
+    rows = Rows(len(kinds) * options.pairs * 2 * 2 * _reads(asked))  # of pairs, of two networks
+    return done("labels", options, work, rows)
 
 
 def _own_labels(options: LabelsOptions, asked: Recipe, given: Mapping[str, str]) -> int:
@@ -244,7 +265,9 @@ def _own_labels(options: LabelsOptions, asked: Recipe, given: Mapping[str, str])
             progress=progress,
         )
 
-    return done("labels", options, work, gallery)
+    rows = (1 + len(gallery.images)) * _reads(asked)
+    size_px = (asked.size_px, asked.size_px) if asked.size_px else None
+    return done("labels", options, work, Rows(rows, size_px), gallery)
 
 
 def _gallery(options: TimestepsOptions | PlacesOptions) -> Gallery:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from featurekit import backbones
 from featurekit.cli.analysis_tables import show_figures
+from featurekit.cli.cost import say_cost
 from featurekit.cli.options import AnalyseOptions
 from featurekit.cli.progress_bars import bar
 from featurekit.core.atomic import make_folder
+from featurekit.core.json_files import write_json
 from featurekit.core.types import Progress
 from featurekit.images.gallery import Gallery
-from featurekit.images.io import write_image, write_json
+from featurekit.images.io import write_image
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
 from featurekit.scenes import TRAINED_KINDS
 
@@ -24,6 +26,22 @@ DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
 
 Work: TypeAlias = Callable[[Any, Progress], Measured]
 """``(backbone, progress)``: what came out."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What an analysis sends through the network, for the cost that is told before it begins."""
+
+    count: int
+    size_px: tuple[int, int] | None = None  # height and width of a picture; none: the model's own
+    bound: str = ""  # words before the number, where it is no more than that
+
+
+def size_of(gallery: Gallery) -> tuple[int, int] | None:
+    """Height and width of the first picture of a folder; they are mostly of one size."""
+    for image in gallery.images.values():
+        return image.shape[2], image.shape[3]
+    return None
 
 
 def gallery_images(
@@ -50,13 +68,16 @@ def gallery_images(
     return [image_of(scene, size).to(backbone.device) for scene in scenes]
 
 
-def done(name: str, options: AnalyseOptions, work: Work, gallery: Gallery | None = None) -> int:
-    """Load the model, do the work, write and show what came out, say what was passed over.
+def done(
+    name: str, options: AnalyseOptions, work: Work, rows: Rows, gallery: Gallery | None = None
+) -> int:
+    """Load the model, say the cost, do the work, write and show what came out and was passed over.
 
     Args:
         name: of the analysis, and of its file of figures.
         options: what was asked for; kept with the figures.
         work: the analysis.
+        rows: what goes through the network for it.
         gallery: the pictures, for what was left out of them.
 
     Returns:
@@ -68,6 +89,8 @@ def done(name: str, options: AnalyseOptions, work: Work, gallery: Gallery | None
     """
     with bar("load the backbone"):
         backbone = backbones.load(options.backbone, options.device, options.dtype)
+    size_px = rows.size_px or (side_px(backbone), side_px(backbone))
+    say_cost(backbone, size_px, rows.count, of=rows.bound)
     with _results(options.out) as out:
         with bar(name) as progress:
             measured = work(backbone, progress)

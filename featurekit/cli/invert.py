@@ -17,6 +17,7 @@ from featurekit.cli.options import InvertOptions
 from featurekit.cli.progress_bars import say
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.core.json_files import write_json
 from featurekit.core.metrics import psnr
 from featurekit.diffusion.backbone import Backbone, Predictor
 from featurekit.diffusion.invert import REFINED, invert
@@ -25,7 +26,7 @@ from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import METHODS, Trajectory
 from featurekit.diffusion.trajectory_file import save_trajectory
 from featurekit.images.coordinates import crop
-from featurekit.images.io import load_image, write_image, write_json
+from featurekit.images.io import load_image, write_image
 from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.overrides import check_seed, fill
 from featurekit.pipeline.run import RECORD, recorded, versions

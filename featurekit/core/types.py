@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Predict: TypeAlias = Callable[["Tensor", "int | Tensor"], "Tensor"]
 """``(z, t) -> eps``: latent (b c h w) and train timestep (one int, or (b,)) to predicted noise."""
 
+Shape: TypeAlias = tuple[int, ...]
+"""Sizes of a tensor's axes."""
+
 Progress: TypeAlias = Callable[[int, int], None]
 """``(done, total)``, called after each unit of long work."""
 

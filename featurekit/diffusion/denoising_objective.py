@@ -22,7 +22,8 @@ def denoising_objective(
     """Make the objective that a diffusion model is trained with, for given images.
 
     Every call draws latents from the cached posterior, timesteps uniformly, and noise. A network
-    that predicts v is held to the squared error of v: that of eps divided by alpha_bar.
+    is held to the squared error of what it predicts: of v that of eps divided by alpha_bar, of x0
+    that of eps times (1 - alpha_bar) / alpha_bar.
 
     Args:
         backbone: the model whose ``unet`` is fitted.
@@ -61,6 +62,8 @@ def denoising_objective(
         error = (predict(z, t) - eps).square()
         if backbone.noise.prediction == "v_prediction":
             error = error / rounded(alpha_bar, error)
+        elif backbone.noise.prediction == "sample":
+            error = error * rounded((1 - alpha_bar) / alpha_bar, error)
         loss: Tensor = error.mean()
         return loss
 

@@ -15,7 +15,7 @@ from featurekit.core.shapes import expect
 from featurekit.diffusion.diffusers_schedulers import described, spaced
 from featurekit.diffusion.levels import check_levels, snr
 
-Prediction = Literal["epsilon", "v_prediction"]
+Prediction = Literal["epsilon", "v_prediction", "sample"]  # by diffusers' names; the last is x0
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class NoiseTable:
 
         Raises:
             ScheduleError: a level holds no signal and no setting says why, it predicts neither
-                eps nor v, or there are no levels in it.
+                eps, v nor x0, or there are no levels in it.
         """
         return cls(*described(scheduler))  # type: ignore[arg-type]  # prediction: __post_init__
 

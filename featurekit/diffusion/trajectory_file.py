@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, FeatureKitError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.trajectory import Trajectory
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 
 FORMAT = "featurekit.trajectory"
 VERSION = "2"  # of the file and of what its methods' steps compute

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.features.features import Features
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 
 FORMAT, VERSION = "featurekit features", "1"
 _KIND, _VERSION, _MAPS, _WORDS = "format", "version", "maps", "words"  # keys of the metadata

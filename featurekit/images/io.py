@@ -1,21 +1,18 @@
-"""Files: pictures, tensors and records, each read with care and written as a whole."""
+"""Files of pictures and of tensors, each read with care and written as a whole."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from featurekit.core.atomic import replacing
-from featurekit.core.errors import ConfigError, ImageError, OutputError
+from featurekit.core.errors import ImageError, OutputError
+from featurekit.core.file_bytes import RawTensor, dtype_code, not_whole, replacing_tensors
 from featurekit.core.shapes import expect
 from featurekit.images.colour_profiles import srgb_chunk
 from featurekit.images.photo import Source, open_photo
@@ -107,18 +104,6 @@ def write_gif(frames: Sequence[Image.Image], path: Path | str, frame_ms: int) ->
     return Path(path)
 
 
-def write_json(record: Mapping[str, Any], path: Path | str) -> Path:
-    """Write a record as indented JSON; see ``plain`` for what it may hold.
-
-    Raises:
-        OutputError: a value has no JSON form, or the file cannot be written.
-    """
-    text = json.dumps(plain(record, of=Path(path).name), indent=2, ensure_ascii=False)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return Path(path)
-
-
 def write_tensors(
     tensors: Mapping[str, Tensor], path: Path | str, metadata: Mapping[str, str] | None = None
 ) -> Path:
@@ -136,15 +121,23 @@ def write_tensors(
         OutputError: the file cannot be written.
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as umask has it; safetensors makes files 0600
-        try:
-            save_file(ready, temporary, metadata=dict(metadata) if metadata else None)
-        except SafetensorError as error:
-            raise OutputError(f"tensors must be writable to {str(path)!r}, but {error}") from error
-        temporary.chmod(mode)
+    with replacing_tensors(path) as temporary:
+        save_file(ready, temporary, metadata=dict(metadata) if metadata else None)
     return Path(path)
+
+
+def as_bytes(tensor: Tensor) -> RawTensor:
+    """See a tensor as its bytes, in its own memory where it is contiguous.
+
+    Args:
+        tensor: any shape, on the CPU.
+
+    Raises:
+        OutputError: no safetensors file has its dtype.
+    """
+    code = dtype_code(str(tensor.dtype).removeprefix("torch."))
+    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    return RawTensor(code, tuple(tensor.shape), flat.numpy())
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
@@ -156,68 +149,5 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
-        ) from error
+        raise not_whole(path, error) from error
     return tensors
-
-
-def read_metadata(path: Path | str) -> dict[str, str]:
-    """Read the words that ``write_tensors`` stored beside the tensors.
-
-    Raises:
-        ConfigError: there is no such file, or it is no whole safetensors file.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
-        ) from error
-
-
-def read_json(path: Path | str) -> dict[str, Any]:
-    """Read a record that ``write_json`` wrote.
-
-    Raises:
-        ConfigError: there is no such file, or it holds no JSON mapping.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"a record must be a JSON file, but {str(path)!r}: {error}") from error
-    if not isinstance(record, dict):
-        raise ConfigError(f"a record must be a JSON mapping, got a {type(record).__name__}")
-    return record
-
-
-def sha256_of(path: Path | str) -> str:
-    """Hash a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
-
-
-def plain(value: Any, *, of: str) -> Any:  # noqa: ANN401  # JSON has no static type
-    """Convert to what JSON can hold: numbers without finite value become null, paths text.
-
-    Args:
-        value: mappings, sequences, words, numbers, None, paths, and scalars of numpy or torch.
-        of: what the value is, for the message.
-
-    Raises:
-        OutputError: something else is inside; names where.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry, of=f"{of}.{key}") for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry, of=f"{of}[{index}]") for index, entry in enumerate(value)]
-    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise OutputError(f"{of} must be a number, text, list or mapping, got {type(value).__name__}")

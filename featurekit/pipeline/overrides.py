@@ -14,13 +14,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from featurekit.backbones.folder import has_two_encoders
-from featurekit.core.errors import BackboneError, ConfigError, FeatureKitError, UnknownNameError
+from featurekit.backbones import is_large
+from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
 from featurekit.pipeline.text_values import as_text, kinds_of, quoted, unquoted
 
 CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
-CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL folder, from:
+CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL, from:
 CUSTOM_LARGE_BACKBONE = "sdxl"
 LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
 HYDRA_PACKAGES = {  # that Hydra's makers publish, by what they add
@@ -66,7 +66,7 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
         folder, or holds a slash, as ``backbone.source`` of the settings of sd15, or of sdxl if it
-        is the folder of one. What a hub id names is not looked up.
+        is one. Of a hub id the config of its UNet is fetched, unless it is in the local cache.
     """
     routed: list[str] = []
     for override in overrides:
@@ -74,7 +74,8 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
         name = unquoted(value)
         if key == "backbone" and _is_source(name) and not (sweep and "," in value):
             source = str(Path(name).expanduser()) if name.startswith("~") else name
-            routed += [f"backbone={_family(Path(source))}", f"backbone.source={quoted(source)}"]
+            family = CUSTOM_LARGE_BACKBONE if is_large(source) else CUSTOM_BACKBONE
+            routed += [f"backbone={family}", f"backbone.source={quoted(source)}"]
         else:
             routed.append(override)
     return routed
@@ -199,15 +200,6 @@ def _first_line(error: Exception) -> str:
 def _is_source(value: str) -> bool:
     choices = {entry.name for entry in files(CONFIG_MODULE).joinpath("backbone").iterdir()}
     return f"{value}.yaml" not in choices and ("/" in value or Path(value).is_dir())
-
-
-def _family(folder: Path) -> str:
-    """The backbone whose settings fit a folder; why none can be read is said when it is loaded."""
-    try:
-        large = folder.is_dir() and has_two_encoders(folder)
-    except BackboneError:
-        large = False
-    return CUSTOM_LARGE_BACKBONE if large else CUSTOM_BACKBONE
 
 
 def _shown(entry: Field[Any]) -> str:

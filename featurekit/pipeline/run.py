@@ -16,8 +16,8 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.json_files import plain, write_json
 from featurekit.core.types import Job, Progress, Result, Say, silent, unsaid
-from featurekit.images.io import plain, write_json
 from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.pipeline.overrides import check_seed, explain
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from featurekit.core.atomic import replacing, unwritable
 from featurekit.core.errors import ConfigError
+from featurekit.core.types import Shape
 from featurekit.store.records import (
     MANIFEST,
     SampleRef,
@@ -18,7 +19,6 @@ from featurekit.store.records import (
     repair_with,
     shard_path,
 )
-from featurekit.store.reduction_steps import Shape
 
 COMMITS = "commits.jsonl"
 

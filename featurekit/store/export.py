@@ -9,12 +9,13 @@ from typing import Protocol
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.file_bytes import sha256_of
 from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
-from featurekit.images.io import sha256_of
 from featurekit.store.commit_log import kept_rows
 from featurekit.store.plan import Cost, Plan, Shapes, layout_for, plan_store, refuse_overflow
+from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
     TRAJECTORIES,
     Header,
@@ -25,7 +26,7 @@ from featurekit.store.records import (
     is_begun,
     read_header,
 )
-from featurekit.store.reduction import Reduction, parse_recipe
+from featurekit.store.reduction import Reduction
 from featurekit.store.write import Written, write_store
 
 GROUP_BATCHES = 4  # batches of a group, about: every group fills its last batch up
@@ -99,7 +100,7 @@ def store_pictures(
         folder: a store or a folder to make one in.
         paths: pictures, each file name once.
         reader: what is read of them.
-        reduce: words of ``reduction.parse_recipe``.
+        reduce: words of ``recipe.parse_recipe``.
         share: this worker's part.
         progress: as for ``write_store``.
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from featurekit.core.errors import ConfigError
-from featurekit.images.io import read_metadata, read_tensors, sha256_of
+from featurekit.core.file_bytes import read_metadata, read_raw, sha256_of
 from featurekit.store.commit_log import (
     COMMITS,
     Commit,
@@ -18,7 +18,7 @@ from featurekit.store.commit_log import (
     rows_of,
 )
 from featurekit.store.records import MANIFEST, Header, line, repair_with, shard_name, shard_path
-from featurekit.store.shards import checksum, loose_files, metadata, remove, shapes_of
+from featurekit.store.shards import checksum, loose_files, metadata, remove, sample, shapes_of
 
 FIRST, LAST = "first", "last"  # where in its group's log a shard belongs that is named again
 
@@ -142,14 +142,14 @@ def _self_consistent(manifest: Path) -> tuple[Row, ...]:
 
 def _as_its_rows_say(path: Path, rows: tuple[Row, ...]) -> bool:
     try:
-        columns = read_tensors(path)
+        columns = read_raw(path)
     except ConfigError:
         return False
-    if any(len(column) != len(rows) for column in columns.values()):
+    if any(column.rows != len(rows) for column in columns.values()):
         return False
     shapes = shapes_of(columns)
     return all(
         {name: tuple(shape) for name, shape in row.shapes.items()} == shapes
-        and row.checksum == checksum({name: column[row.row] for name, column in columns.items()})
+        and row.checksum == checksum(sample(columns, row.row))
         for row in rows
     )

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import sha256_of
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.noise_draws import seed_of
 from featurekit.features.reading import UNLISTED, reading
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images import coordinates
-from featurekit.images.io import load_image, sha256_of
+from featurekit.images.io import load_image
 from featurekit.store.plan import Cost, tap_shapes
 from featurekit.store.records import FEATURES, Provenance, SampleRef, line
 

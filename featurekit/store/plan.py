@@ -14,9 +14,10 @@ from torch import Tensor
 
 from featurekit.core.errors import OutputError
 from featurekit.core.sharding import Share, group_of
-from featurekit.core.types import Tap
+from featurekit.core.types import Shape, Tap
 from featurekit.images import coordinates
 from featurekit.store.commit_log import Commit, Row
+from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
     Header,
     Layout,
@@ -29,8 +30,7 @@ from featurekit.store.records import (
     refuse_mismatch,
     shard_name,
 )
-from featurekit.store.reduction import Reduction, parse_recipe
-from featurekit.store.reduction_steps import Shape
+from featurekit.store.reduction import Reduction
 from featurekit.store.shards import metadata
 from featurekit.store.write import fitting_calls, missing_of
 

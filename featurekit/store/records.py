@@ -15,9 +15,10 @@ from shlex import quote
 from typing import Any
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import sha256_of
+from featurekit.core.json_files import read_json
 from featurekit.core.sharding import hash_of_id
-from featurekit.images.io import read_json
-from featurekit.store.reduction import parse_recipe
+from featurekit.store.recipe import parse_recipe
 
 FORMAT = 1
 FEATURES, TRAJECTORIES = "features", "trajectories"
@@ -81,7 +82,7 @@ class StoreSpec:
     """What a run wants to have in a store."""
 
     provenance: Provenance
-    recipe: tuple[str, ...] = ()  # words of ``reduction.parse_recipe``
+    recipe: tuple[str, ...] = ()  # words of ``recipe.parse_recipe``
     layout: Layout | None = None  # of a new store; none takes what is there, else the default
     kind: str = FEATURES
     fitted_to: int = 64  # samples that a step such as pca is fitted to
@@ -181,6 +182,23 @@ def read_header(root: Path) -> Header:
     except ConfigError as error:
         raise ConfigError(f"{error}; {repair_with(root)}") from error
     return header_of(record, root)
+
+
+def fitted_file(root: Path, header: Header) -> Path | None:
+    """Find what a store's recipe was fitted to; none if it needs nothing.
+
+    Raises:
+        ConfigError: it is missing or changed.
+    """
+    if not header.fitted:
+        return None
+    path = root / FITTED
+    if not path.is_file() or sha256_of(path) != header.fitted:
+        raise ConfigError(
+            f"a store needs the {FITTED} that it was made with, but {str(path)!r} is missing or "
+            f"changed; restore it from a copy or write the store anew in another folder"
+        )
+    return path
 
 
 def header_of(record: dict[str, Any], root: Path) -> Header:

@@ -1,74 +1,22 @@
-"""Recipes that make features smaller before they are written, down to fewer bits a number."""
+"""Recipes at work: features made smaller before they are written, down to fewer bits a number."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, UnknownNameError
-from featurekit.store.reduction_steps import Moments, Pca, Pool, Random, Shape, Step
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Shape
+from featurekit.store.recipe import NUMBERS, ReductionSteps, Step
+from featurekit.store.reduction_steps import Moments, applied, fitted_to
 
 SCALE = ":scale"  # ends the name of the scales that belong to an int8 tensor
-NUMBERS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.int8}
-_WORDS = "pool:CELLS, pca:CHANNELS, random:CHANNELS, random:CHANNELS:SEED, fp32, fp16, bf16, int8"
 
 
-@dataclass(frozen=True)
-class ReductionSteps:
-    """Steps in their order, then the numbers to store; none means those of the network."""
-
-    steps: tuple[Step, ...] = ()
-    numbers: str | None = None  # a key of NUMBERS
-
-    @property
-    def fits(self) -> bool:
-        """Whether a step keeps something that a store must hold."""
-        return any(step.keeps((1,)) for step in self.steps)
-
-    @property
-    def sees(self) -> bool:
-        """Whether a step must see more of the samples than their shapes."""
-        return any(step.sees for step in self.steps)
-
-    @property
-    def passes(self) -> int:
-        """How often ``fit`` goes through the samples."""
-        return max(int(self.fits), sum(step.sees for step in self.steps))
-
-
-def parse_recipe(words: Sequence[str]) -> ReductionSteps:
-    """Read a recipe.
-
-    Args:
-        words: ``pool:2``, ``pca:64``, ``random:64`` or ``random:64:7`` (with a seed), in any number
-            and order, then at most one of ``fp32``, ``fp16``, ``bf16``, ``int8``.
-
-    Raises:
-        UnknownNameError: there is no step of that name.
-        ConfigError: a number is missing or too small, or a dtype is not the last word.
-    """
-    steps: list[Step] = []
-    for place, word in enumerate(words):
-        name, *given = word.split(":")
-        if name in NUMBERS and not given:
-            if place != len(words) - 1:
-                raise ConfigError(f"a recipe must end with its dtype, got {word!r} before its end")
-            return ReductionSteps(tuple(steps), word)
-        steps.append(_step(word, name, given))
-    return ReductionSteps(tuple(steps))
-
-
-def _step(word: str, name: str, given: Sequence[str]) -> Step:
-    kinds: dict[str, tuple[Callable[..., Step], int]]
-    kinds = {"pool": (Pool, 1), "pca": (Pca, 1), "random": (Random, 2)}
-    if name not in kinds:
-        raise UnknownNameError("step of a recipe", name, [*kinds, *NUMBERS])
-    kind, most = kinds[name]
-    numeric = all(number.isascii() and number.isdecimal() for number in given)
-    if not (1 <= len(given) <= most and numeric and int(given[0]) >= 1):
-        raise ConfigError(f"a step of a recipe must be one of {_WORDS}, got {word!r}")
-    return kind(*map(int, given))
+def dtype_of(word: str) -> torch.dtype:
+    """Find the dtype of a recipe's last word."""
+    dtype: torch.dtype = getattr(torch, NUMBERS[word])
+    return dtype
 
 
 class Reduction:
@@ -104,7 +52,7 @@ class Reduction:
             return {name: feature}
         if self.recipe.numbers == "int8":
             return _quantised(name, feature)
-        stored = feature.to(NUMBERS[self.recipe.numbers])
+        stored = feature.to(dtype_of(self.recipe.numbers))
         if not bool(stored.isfinite().all()):
             raise ConfigError(
                 f"{self.recipe.numbers} must hold every feature, but {name!r} reaches "
@@ -127,7 +75,7 @@ class Reduction:
         if not bool(feature.isfinite().all()):
             raise ConfigError(f"features must be finite, got NaN or infinity in {name!r}")
         for index, step in enumerate(self.recipe.steps[:stop]):
-            feature = step.apply(feature, self._kept(name, index, step, feature))
+            feature = applied(step, feature, self._kept(name, index, step, feature))
         return feature
 
     def outline(
@@ -136,7 +84,7 @@ class Reduction:
         """Tell shape and dtype of what ``apply`` gives, without a feature."""
         for step in self.recipe.steps:
             shape = step.shape(shape)
-        numbers = dtype if self.recipe.numbers is None else NUMBERS[self.recipe.numbers]
+        numbers = dtype if self.recipe.numbers is None else dtype_of(self.recipe.numbers)
         made = {name: (shape, numbers)}
         if numbers == torch.int8:
             made[name + SCALE] = (shape[:1], torch.float32)
@@ -180,7 +128,7 @@ def fit(recipe: ReductionSteps, samples: Iterable[Mapping[str, Tensor]]) -> Redu
                 left = reduction.before(stop[0], name, feature)
                 seen.setdefault(name, Moments(len(left))).add(left)
         for name, moments in seen.items():
-            kept = recipe.steps[stop[0]].fit(name, moments)
+            kept = fitted_to(recipe.steps[stop[0]], name, moments)
             reduction.fitted |= {f"{name}:{stop[0]}:{part}": one for part, one in kept.items()}
     return reduction
 
@@ -191,7 +139,7 @@ def _drawn(recipe: ReductionSteps, name: str, shape: Shape) -> dict[str, Tensor]
     for index, step in enumerate(recipe.steps):
         after = step.shape(shape)
         if not step.sees:
-            kept = step.fit(name, Moments(shape[0]))
+            kept = fitted_to(step, name, Moments(shape[0]))
             fitted |= {f"{name}:{index}:{part}": one for part, one in kept.items()}
         shape = after
     return fitted

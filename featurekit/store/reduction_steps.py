@@ -1,18 +1,15 @@
-"""Steps that make the feature of a sample smaller: pooling, PCA, random projection."""
+"""What the steps of a recipe compute: pooling, PCA, random projection."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import singledispatch
 from hashlib import sha256
-from typing import ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from featurekit.core import fields
 from featurekit.core.errors import ShapeError
-
-Shape: TypeAlias = tuple[int, ...]
+from featurekit.store.recipe import Pca, Pool, Random, Step
 
 
 class Moments:
@@ -57,118 +54,73 @@ class Moments:
         self.cells = cells
 
 
-class Step(Protocol):
-    """One way to make the feature (c ...) of one sample smaller; its dtype stays."""
+@singledispatch
+def fitted_to(step: Step, name: str, seen: Moments) -> dict[str, Tensor]:
+    """Compute what a step must keep.
 
-    @property
-    def sees(self) -> bool:
-        """Whether ``fit`` needs the moments of samples, not only their number of channels."""
+    Args:
+        step: of a recipe.
+        name: ``tap/t`` of the tensor.
+        seen: what was seen of it.
 
-    def keeps(self, shape: Shape) -> dict[str, Shape]:
-        """Shapes of what ``fit`` will keep; nothing if samples need not be seen first."""
-
-    def shape(self, shape: Shape) -> Shape:
-        """Shape after the step of what has this shape before."""
-
-    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
-        """What the step must keep for the tensor of that name, from what was seen of it."""
-
-    def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
-        """Reduce a feature with what ``fit`` kept."""
+    Returns:
+        Tensors of the shapes that ``step.keeps`` says; nothing for a step that keeps nothing.
+    """
+    del step, name, seen
+    return {}
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Mean over squares of cells; at the right and bottom border over what there is of them."""
-
-    cells: int  # side of a square
-    sees: ClassVar[bool] = False
-
-    def keeps(self, shape: Shape) -> dict[str, Shape]:
-        """Nothing."""
-        del shape
-        return {}
-
-    def shape(self, shape: Shape) -> Shape:
-        """Fewer rows and columns; refuses what is not (c h w)."""
-        if len(shape) != 3:
-            raise ShapeError(f"pooling needs a feature (c h w), got {shape}; leave pool out")
-        return (shape[0], *(math.ceil(size / self.cells) for size in shape[1:]))
-
-    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
-        """Nothing to keep."""
-        del name, seen
-        return {}
-
-    def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
-        """Pool (c h w)."""
-        del fitted
-        self.shape(tuple(feature.shape))
-        return fields.pool(feature[None], self.cells)[0]
+@fitted_to.register
+def _(step: Pca, name: str, seen: Moments) -> dict[str, Tensor]:
+    """Mean (c) and directions (c k) of the cells of all samples, computed in float64."""
+    del name
+    axes = fields.principal_axes(seen.spread, step.channels)
+    return {"mean": seen.mean.float(), "axes": axes.float().contiguous()}
 
 
-@dataclass(frozen=True)
-class Pca:
-    """Coordinates along the directions in which samples vary most, each tensor with its own."""
-
-    channels: int
-    sees: ClassVar[bool] = True
-
-    def keeps(self, shape: Shape) -> dict[str, Shape]:
-        """Mean and directions."""
-        return {"mean": shape[:1], "axes": (shape[0], self.channels)}
-
-    def shape(self, shape: Shape) -> Shape:
-        """Fewer channels."""
-        return _projected(shape, self.channels, "pca")
-
-    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
-        """Mean (c) and directions (c k) of the cells of all samples, computed in float64."""
-        del name
-        axes = fields.principal_axes(seen.spread, self.channels)
-        return {"mean": seen.mean.float(), "axes": axes.float().contiguous()}
-
-    def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
-        """Project (c ...)."""
-        self.shape(tuple(feature.shape))
-        flat = feature.float().flatten(1) - fitted["mean"][:, None]
-        return (fitted["axes"].T @ flat).reshape(-1, *feature.shape[1:]).to(feature.dtype)
+@fitted_to.register
+def _(step: Random, name: str, seen: Moments) -> dict[str, Tensor]:
+    """Directions (c k), drawn from the seed and the tap's name alone."""
+    tap = name.rpartition("/")[0]
+    digest = sha256(f"{step.seed} {tap}".encode()).digest()
+    seed = int.from_bytes(digest[:7], "big")
+    return {"axes": fields.random_axes(seen.channels, step.channels, seed=seed)}
 
 
-@dataclass(frozen=True)
-class Random:
-    """Normal random directions, which keep distances in expectation; one set for a tap."""
+@singledispatch
+def applied(step: Step, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+    """Make a feature (c ...) smaller; its dtype stays.
 
-    channels: int
-    seed: int = 0
-    sees: ClassVar[bool] = False
+    Args:
+        step: of a recipe.
+        feature: of one sample.
+        fitted: what ``fitted_to`` gave.
 
-    def keeps(self, shape: Shape) -> dict[str, Shape]:
-        """Directions."""
-        return {"axes": (shape[0], self.channels)}
-
-    def shape(self, shape: Shape) -> Shape:
-        """Fewer channels."""
-        return _projected(shape, self.channels, "random")
-
-    def fit(self, name: str, seen: Moments) -> dict[str, Tensor]:
-        """Directions (c k), drawn from the seed and the tap's name alone."""
-        tap = name.rpartition("/")[0]
-        digest = sha256(f"{self.seed} {tap}".encode()).digest()
-        seed = int.from_bytes(digest[:7], "big")
-        return {"axes": fields.random_axes(seen.channels, self.channels, seed=seed)}
-
-    def apply(self, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
-        """Project (c ...)."""
-        self.shape(tuple(feature.shape))
-        flat = feature.float().flatten(1)
-        return (fitted["axes"].T @ flat).reshape(-1, *feature.shape[1:]).to(feature.dtype)
+    Raises:
+        ShapeError: the step cannot take that shape.
+    """
+    raise NotImplementedError(f"{type(step).__name__} must say what it computes")
 
 
-def _projected(shape: Shape, channels: int, word: str) -> Shape:
-    if len(shape) < 2 or not 1 <= channels <= shape[0]:
-        raise ShapeError(
-            f"{word}:{channels} needs a feature (c ...) of at least {channels} channels, "
-            f"got {shape}; ask for fewer"
-        )
-    return (channels, *shape[1:])
+@applied.register
+def _(step: Pool, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+    """Pool (c h w)."""
+    del fitted
+    step.shape(tuple(feature.shape))
+    return fields.pool(feature[None], step.cells)[0]
+
+
+@applied.register
+def _(step: Pca, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+    """Project (c ...) after taking the mean away."""
+    step.shape(tuple(feature.shape))
+    flat = feature.float().flatten(1) - fitted["mean"][:, None]
+    return (fitted["axes"].T @ flat).reshape(-1, *feature.shape[1:]).to(feature.dtype)
+
+
+@applied.register
+def _(step: Random, feature: Tensor, fitted: Mapping[str, Tensor]) -> Tensor:
+    """Project (c ...)."""
+    step.shape(tuple(feature.shape))
+    flat = feature.float().flatten(1)
+    return (fitted["axes"].T @ flat).reshape(-1, *feature.shape[1:]).to(feature.dtype)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
+from featurekit.core.json_files import read_json, write_json
 from featurekit.core.locks import held, held_if_free
-from featurekit.images.io import read_json, write_json
 from featurekit.store.commit_log import (
     COMMITS,
     group_folders,

@@ -7,12 +7,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from featurekit.core.atomic import replacing, unwritable
 from featurekit.core.errors import ConfigError, ShapeError
-from featurekit.images.io import read_metadata, sha256_of, write_tensors
+from featurekit.core.file_bytes import (
+    RawTensor,
+    read_metadata,
+    sha256_of,
+    stacked,
+    write_raw,
+)
+from featurekit.core.types import Shape
 from featurekit.store.commit_log import COMMITS, Commit, Row, read_commits, rows_of
 from featurekit.store.records import (
     MANIFEST,
@@ -26,8 +30,10 @@ from featurekit.store.records import (
     shard_path,
 )
 
-Stored = Mapping[str, Tensor]
-"""What is stored of one sample: tensors (c ...) by ``tap/t``, int8 ones with their scales."""
+Stored = Mapping[str, RawTensor]
+"""What is stored of one sample: tensors (c ...) by ``tap/t``, int8 ones with their scales.
+
+Only their bytes: a shard is written, checked and merged without torch."""
 
 
 def put_shard(
@@ -60,11 +66,11 @@ def put_shard(
             shard=shard,
             row=index,
             shapes=shapes_of(columns),
-            checksum=checksum({name: column[index] for name, column in columns.items()}),
+            checksum=checksum(sample(columns, index)),
         )
         for index, (ref, key) in enumerate(zip(refs, keys, strict=True))
     ]
-    write_tensors(columns, path, metadata=metadata(header, refs[0].size))
+    write_raw(columns, path, metadata=metadata(header, refs[0].size))
     content = b"".join(line(asdict(row)) for row in rows)
     with replacing(manifest) as temporary:
         temporary.write_bytes(content)
@@ -101,13 +107,18 @@ def checksum(stored: Stored) -> str:
     digest = sha256()
     for name, tensor in sorted(stored.items()):
         digest.update(f"{name}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.data.data)
     return digest.hexdigest()
 
 
-def shapes_of(columns: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def sample(columns: Mapping[str, RawTensor], index: int) -> dict[str, RawTensor]:
+    """What is stored of one sample in tensors with a sample axis."""
+    return {name: column.row(index) for name, column in columns.items()}
+
+
+def shapes_of(columns: Mapping[str, RawTensor]) -> dict[str, Shape]:
     """Shapes of one sample in tensors with a sample axis."""
-    return {name: tuple(column.shape[1:]) for name, column in columns.items()}
+    return {name: column.shape[1:] for name, column in columns.items()}
 
 
 def loose_files(folder: Path) -> list[Path]:
@@ -161,13 +172,13 @@ def _names(refs: Sequence[SampleRef], stored: Sequence[Stored]) -> list[str]:
     return sorted(stored[0])
 
 
-def _column(name: str, refs: Sequence[SampleRef], stored: Sequence[Stored]) -> Tensor:
+def _column(name: str, refs: Sequence[SampleRef], stored: Sequence[Stored]) -> RawTensor:
     first = stored[0][name]
     for ref, one in zip(refs, stored, strict=True):
         if one[name].shape != first.shape or one[name].dtype != first.dtype:
             raise ShapeError(
                 f"samples of one size must have tensors of one shape and dtype, but {name!r} is "
-                f"{tuple(first.shape)} {first.dtype} of {refs[0].id!r} and "
-                f"{tuple(one[name].shape)} {one[name].dtype} of {ref.id!r}; give them other sizes"
+                f"{first.shape} {first.dtype} of {refs[0].id!r} and "
+                f"{one[name].shape} {one[name].dtype} of {ref.id!r}; give them other sizes"
             )
-    return torch.stack([one[name] for one in stored])
+    return stacked([one[name] for one in stored])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
@@ -17,7 +18,7 @@ from featurekit.features.extract import extract_latents
 from featurekit.features.reading import encoded, reading
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images import coordinates
-from featurekit.images.io import load_image, sha256_of
+from featurekit.images.io import load_image
 from featurekit.store.picture_reader import weights_of
 from featurekit.store.plan import Cost
 from featurekit.store.read import Recomputed, StoredFeatures

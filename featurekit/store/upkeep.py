@@ -6,8 +6,8 @@ from pathlib import Path
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_raw, sha256_of
 from featurekit.core.locks import held_if_free, is_held
-from featurekit.images.io import read_tensors, sha256_of
 from featurekit.store.commit_log import (
     Commit,
     Row,
@@ -20,11 +20,13 @@ from featurekit.store.commit_log import (
     replace_commits,
 )
 from featurekit.store.orphan_shards import Loose, loose_shards, place_of, tidy, written_ns
+from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
     HEADER,
     Header,
     SampleRef,
     chunks,
+    fitted_file,
     read_header,
     repair_with,
     shard_name,
@@ -37,8 +39,8 @@ from featurekit.store.shards import (
     put_shard,
     remove,
     said_by_shards,
+    sample,
 )
-from featurekit.store.write import load_reduction
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def verify_store(folder: Path | str) -> tuple[Problem, ...]:
         found = f"{str(root / HEADER)!r} must say what its shards say made them, but does not"
         return (Problem(found, repair_with(root)),)
     try:
-        load_reduction(root, header)
+        parse_recipe(header.recipe)
+        fitted_file(root, header)
     except ConfigError as error:
         found, _, cure = str(error).rpartition("; ")
         problems.append(Problem(found, cure))
@@ -242,14 +245,14 @@ def _stored(root: Path, rows: Sequence[Row]) -> dict[str, Stored]:
     """What is stored of samples of one shard, by id; each as its manifest says."""
     path = shard_path(root, rows[0].shard)
     try:
-        columns = read_tensors(path)
+        columns = read_raw(path)
     except ConfigError as error:
         raise ConfigError(f"{error}; {repair_with(root)}") from error
     found: dict[str, Stored] = {}
     for row in rows:
-        missing = row.shapes.keys() - columns.keys()
-        stored = {name: columns[name][row.row] for name in row.shapes if name not in missing}
-        if missing or checksum(stored) != row.checksum:
+        whole = all(name in columns and row.row < columns[name].rows for name in row.shapes)
+        stored = sample({name: columns[name] for name in row.shapes}, row.row) if whole else {}
+        if not whole or checksum(stored) != row.checksum:
             raise ConfigError(
                 f"a sample must be as its manifest says, but {row.id!r} of {str(path)!r} is not; "
                 f"{repair_with(root)}"

@@ -9,13 +9,16 @@ from torch import Tensor
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import RawTensor, sha256_of
+from featurekit.core.json_files import write_json
 from featurekit.core.locks import held
 from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
-from featurekit.images.io import read_tensors, sha256_of, write_json, write_tensors
+from featurekit.images.io import as_bytes, read_tensors, write_tensors
 from featurekit.store.commit_log import append_commit, kept_rows
 from featurekit.store.orphan_shards import tidy
+from featurekit.store.recipe import ReductionSteps, parse_recipe
 from featurekit.store.records import (
     FITTED,
     HEADER,
@@ -24,12 +27,13 @@ from featurekit.store.records import (
     SampleRef,
     StoreSpec,
     chunks,
+    fitted_file,
     group_folder,
     is_begun,
     read_header,
     refuse_mismatch,
 )
-from featurekit.store.reduction import SCALE, Reduction, ReductionSteps, fit, parse_recipe
+from featurekit.store.reduction import SCALE, Reduction, fit
 from featurekit.store.shards import put_shard, remove, unfinished
 
 Read: TypeAlias = Callable[
@@ -157,15 +161,8 @@ def load_reduction(root: Path, header: Header) -> Reduction:
         ConfigError: what it was fitted to is missing or changed.
     """
     recipe = parse_recipe(header.recipe)
-    if not header.fitted:
-        return Reduction(recipe, {})
-    path = root / FITTED
-    if not path.is_file() or sha256_of(path) != header.fitted:
-        raise ConfigError(
-            f"a store needs the {FITTED} that it was made with, but {str(path)!r} is missing or "
-            f"changed; restore it from a copy or write the store anew in another folder"
-        )
-    return Reduction(recipe, read_tensors(path))
+    path = fitted_file(root, header)
+    return Reduction(recipe, {} if path is None else read_tensors(path))
 
 
 def _distinct(samples: Iterable[SampleRef]) -> list[SampleRef]:
@@ -263,8 +260,8 @@ def _checked(sample: str, features: Mapping[str, Tensor]) -> Mapping[str, Tensor
     return {name: feature.detach().cpu() for name, feature in features.items()}
 
 
-def _reduced(features: Mapping[str, Tensor], reduction: Reduction) -> dict[str, Tensor]:
+def _reduced(features: Mapping[str, Tensor], reduction: Reduction) -> dict[str, RawTensor]:
     stored: dict[str, Tensor] = {}
     for name, feature in features.items():
         stored |= reduction.apply(name, feature)
-    return stored
+    return {name: as_bytes(tensor) for name, tensor in stored.items()}

@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 
 from featurekit.core.errors import FeatureKitError
+from featurekit.core.json_files import read_json
 from featurekit.core.types import Progress, silent
-from featurekit.images.io import read_json, read_tensors
+from featurekit.images.io import read_tensors
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.registry import Plugin
 from featurekit.pipeline.run import RECORD, run

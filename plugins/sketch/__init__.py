@@ -10,6 +10,7 @@ PLUGIN = Plugin(
     schema=SketchConfig,
     tasks=("train", "extract", "evaluate"),
     target="featurekit_sketch.tasks.train:run",
+    check="featurekit_sketch.checks:check",
     presets="pkg://featurekit_sketch.conf",
     commands={"fit-prior": "featurekit_sketch.tasks.fit_prior:main"},
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},

@@ -12,7 +12,7 @@ from featurekit.measures.model.lines import drawing_of
 from featurekit.scenes import Scene, scene
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.drawing.read_drawing import fit_drawing, read_drawing
+from featurekit_sketch.drawing.read_drawing import Drawing, fit_drawing, read_drawing
 
 SCENE_KIND = "face"
 LARGEST = 4  # sides of the model that a picture to learn from may have
@@ -42,21 +42,49 @@ def subject_of(job: Job) -> Subject:
     A person is told where the picture is larger than the model's own, which takes longer.
     """
     config: SketchConfig = job.settings
+    image = own_picture(job)
+    if image is None:
+        return from_scene(bundled(config.scene), config.drawing_style, side_px(job.backbone))
+    _check_size(image, side_px(job.backbone), job.say)
+    drawing = own_drawing(config, image)
+    return Subject(image, drawing.ink, job.prompt, str(job.image), drawing.mended)
+
+
+def own_picture(job: Job) -> Tensor | None:
+    """The user's picture (1 3 h w), if there is one; a backbone is not needed.
+
+    Raises:
+        ConfigError: a picture without its drawing, or a drawing without its picture.
+        UnknownNameError: neither, and the world has no such drawing style.
+        ImageError: the picture cannot be read.
+    """
+    config: SketchConfig = job.settings
     if (job.image is None) != (config.drawing is None):
         given, missing = ("image", "plugin.drawing") if job.image else ("plugin.drawing", "image")
         raise ConfigError(
             f"a style is learnt from a picture and its drawing, got {given} alone; "
             f"give {missing}=FILE too, or neither to learn from a bundled scene"
         )
-    if job.image is None or config.drawing is None:
-        return from_scene(bundled(config.scene), config.drawing_style, side_px(job.backbone))
-    image = load_image(job.image)
-    _check_size(image, side_px(job.backbone), job.say)
+    if job.image is None:
+        _check_style(config.drawing_style)
+        return None
+    return load_image(job.image)
+
+
+def own_drawing(config: SketchConfig, image: Tensor) -> Drawing:
+    """The drawing of the user's picture.
+
+    Args:
+        config: that names it.
+        image: the picture (1 3 h w).
+
+    Raises:
+        ImageError: as in ``read_drawing`` and ``fit_drawing``.
+    """
+    name = str(config.drawing)
     if config.fit:
-        drawing = fit_drawing(config.drawing, image=image)
-    else:
-        drawing = read_drawing(config.drawing, height=image.shape[-2], width=image.shape[-1])
-    return Subject(image, drawing.ink, job.prompt, job.image, drawing.mended)
+        return fit_drawing(name, image=image)
+    return read_drawing(name, height=image.shape[-2], width=image.shape[-1])
 
 
 def _check_size(image: Tensor, own: int, say: Say) -> None:
@@ -85,7 +113,11 @@ def bundled(number: int) -> Scene:
 
 def from_scene(scene: Scene, drawing_style: str, size: int) -> Subject:
     """A scene of the world with its drawing in one of the world's styles."""
-    if drawing_style not in STYLES:
-        raise UnknownNameError("plugin.drawing_style", drawing_style, STYLES)
+    _check_style(drawing_style)
     ink = (drawing_of(scene, drawing_style, size) + 1) / 2
     return Subject(image_of(scene, size), ink, scene.caption(), f"{scene.kind} {scene.seed}")
+
+
+def _check_style(name: str) -> None:
+    if name not in STYLES:
+        raise UnknownNameError("plugin.drawing_style", name, STYLES)

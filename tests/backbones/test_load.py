@@ -22,13 +22,6 @@ from featurekit.core.errors import BackboneError, UnknownNameError
 ANSWER = SimpleNamespace(headers={}, request=None)  # of a hub, as far as its errors look
 
 
-@pytest.fixture
-def offline(monkeypatch, tmp_path):
-    """The hub's client as it is on a machine without network and with an empty cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.mark.parametrize("name", ["embedded", "random"])
 def test_shipped_names_load(name):
     assert load(name, device="cpu").name == name

@@ -12,6 +12,7 @@ from featurekit.backbones import load
 from featurekit.backbones.stock import noise_table
 from featurekit.core.errors import ScheduleError
 from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.sample import sample
 from featurekit.features.extract import extract
 
 FIRST = PNDMScheduler(
@@ -111,6 +112,32 @@ def test_features_are_read_where_no_run_can_be_walked(setting, folder):
     assert found["up1", 261].tensor.std() > 0
     with pytest.raises(ScheduleError, match=f"{setting} must be false, got true: .* to false in"):
         Schedule.ddim(model.noise)
+
+
+@pytest.mark.parametrize("prediction", ["sample", "v_prediction", "epsilon"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@torch.no_grad()
+def test_whatever_a_network_predicts_a_run_is_that_of_the_stock_scheduler(
+    prediction, guidance, folder
+):
+    path = folder / "scheduler/scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": prediction}))
+    model = load(str(folder), "cpu")
+    words, none = model.embed("a face"), model.embed("")
+    theirs = DDIMScheduler.from_pretrained(path.parent, clip_sample=False)
+    theirs.set_timesteps(10)
+    start = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    z = start
+    for t in theirs.timesteps:
+        answer = model.unet(z, t, words.states, return_dict=False)[0]
+        if guidance != 1:
+            without = model.unet(z, t, none.states, return_dict=False)[0]
+            answer = without + guidance * (answer - without)
+        z = theirs.step(answer, t, z).prev_sample
+    ours = sample(model.predictor(words, guidance), start, Schedule.ddim(model.noise, 10))
+    torch.testing.assert_close(ours, z, rtol=1e-3, atol=1e-3 * float(z.abs().max()))
+    found = extract(model, torch.zeros(1, 3, 64, 64), taps=["up1"], timesteps=[261])
+    assert found["up1", 261].tensor.std() > 0
 
 
 def test_a_squared_cosine_file_is_read(folder):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from featurekit.backbones import load, sd, sdxl
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
+from featurekit.pipeline.config import compose
 
 
 def normal(*shape, seed=0):
@@ -244,3 +245,18 @@ def test_sizes_that_are_none_are_refused(ours, wrong):
     given = {"original_px": (8, 8), "target_px": (8, 8)} | wrong
     with pytest.raises(ShapeError, match="sizes must be at least 1 px and crops at least 0 px"):
         sdxl.with_sizes(ours.embed("a"), **given)
+
+
+def test_a_hub_id_of_an_xl_runs_as_its_folder_does(folder, offline):
+    cached, commit = offline / "models--some--where", "0" * 40
+    shutil.copytree(folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    by_id, by_path = (compose([f"backbone={one}"]) for one in ("some/where", folder))
+    assert by_id.backbone.source == "some/where"
+    assert {**by_id.backbone, "source": ""} == {**by_path.backbone, "source": ""}
+    loaded = [
+        load(one.backbone.name, "cpu", source=one.backbone.source) for one in (by_id, by_path)
+    ]
+    assert loaded[0].weights == loaded[1].weights
+    assert loaded[0].embed("a face").extra.keys() == loaded[1].embed("a face").extra.keys()

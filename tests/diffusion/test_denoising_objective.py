@@ -10,7 +10,7 @@ from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.diffusion.noise_schedule import NoiseTable
-from featurekit.diffusion.steps import v_from_eps
+from featurekit.diffusion.steps import denoised, v_from_eps
 
 
 def seeded(seed=0):
@@ -36,7 +36,7 @@ class Linear:
         return predict
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_the_objective_is_the_error_of_what_the_network_predicts(prediction):
     backbone = Linear(prediction)
     mean, std = normal(1, 4, 3, 5), torch.zeros(1, 4, 3, 5)
@@ -50,6 +50,8 @@ def test_the_objective_is_the_error_of_what_the_network_predicts(prediction):
         errors = v_from_eps(0.5 * z, z, alpha_bar=alpha_bar) - v_from_eps(
             eps, z, alpha_bar=alpha_bar
         )
+    if prediction == "sample":
+        errors = denoised(z, 0.5 * z, alpha_bar=alpha_bar) - mean
     torch.testing.assert_close(loss, errors.square().mean(), rtol=1e-3, atol=0)
     assert z.shape == (6, 4, 3, 5)
     assert t.shape == (6,)

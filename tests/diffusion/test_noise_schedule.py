@@ -207,9 +207,9 @@ def test_a_spacing_that_diffusers_does_not_follow_is_refused(sd):
         Schedule.ddim(replace(sd, spacing="linspace"))
 
 
-@pytest.mark.parametrize("prediction", ["sample", "flow"])
+@pytest.mark.parametrize("prediction", ["flow_prediction", "flow"])
 def test_an_unknown_prediction_is_refused(prediction):
-    with pytest.raises(ScheduleError, match=f"epsilon, v_prediction, got '{prediction}'"):
+    with pytest.raises(ScheduleError, match=f"epsilon, v_prediction, sample, got '{prediction}'"):
         NoiseTable.from_scheduler({**SD15, "prediction_type": prediction})
 
 

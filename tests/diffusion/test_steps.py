@@ -238,6 +238,25 @@ def test_a_path_of_v_is_the_path_of_eps_and_that_of_diffusers(steps):
         close(of_v, theirs)
 
 
+@pytest.mark.parametrize("steps", [5, 50])
+def test_a_path_of_x0_is_the_path_of_eps_and_that_of_diffusers(steps):
+    scheduler = scheduler_for("sample", dtype=torch.float64)
+    table = NoiseTable.from_scheduler(scheduler)
+    schedule = Schedule.ddim(table, steps)
+
+    def x0(z, t):
+        return denoised(z, model(z, t), alpha_bar=table.level(t))
+
+    def eps(z, t):
+        return eps_from_x0(x0(z, t), z, alpha_bar=table.level(t))
+
+    z = normal(0)
+    paths = (our_path(schedule, eps, z), our_path(schedule, model, z))
+    for of_x0, of_eps, theirs in zip(*paths, diffusers_path(scheduler, x0, z, steps), strict=True):
+        close(of_x0, of_eps)
+        close(of_x0, theirs)
+
+
 # refusals
 
 

@@ -5,13 +5,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from featurekit.core.errors import ConfigError, OutputError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.invert import METHODS, invert
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.diffusion.trajectory_file import load_trajectory, save_trajectory
-from featurekit.images.io import read_metadata, write_tensors
+from featurekit.images.io import write_tensors
 from featurekit.testing import MixtureDenoiser
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=10)

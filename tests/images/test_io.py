@@ -1,11 +1,8 @@
 """Files: images as tensors, rounding, and writers that replace whole files or nothing."""
 
-import json
 import os
 import resource
 from contextlib import contextmanager
-from enum import Enum
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +10,13 @@ import torch
 from PIL import Image
 
 from featurekit.core.errors import ConfigError, ImageError, OutputError, ShapeError
+from featurekit.core.json_files import write_json
 from featurekit.images.io import (
     image_to_pil,
     load_image,
-    plain,
-    read_json,
-    read_metadata,
     read_tensors,
-    sha256_of,
     write_gif,
     write_image,
-    write_json,
     write_tensors,
 )
 
@@ -74,32 +67,6 @@ def test_a_batch_of_two_is_no_picture():
 # records and tensors
 
 
-def test_a_record_comes_back_with_odd_values_made_plain(tmp_path):
-    record = {
-        "psnr": float("inf"), "loss": [1, float("nan"), np.float32(0.5)], "n": np.int64(3),
-        "t": torch.tensor(2.0), "path": Path("a/b"), "none": None, "yes": True, "word": "grün",
-    }  # fmt: skip
-    path = write_json(record, tmp_path / "r.json")
-    assert read_json(path) == {
-        "psnr": None, "loss": [1, None, 0.5], "n": 3,
-        "t": 2.0, "path": "a/b", "none": None, "yes": True, "word": "grün",
-    }  # fmt: skip
-    json.loads(path.read_text(), parse_constant=pytest.fail)
-
-
-@pytest.mark.parametrize("value", [torch.zeros(2), {1, 2}, object(), Enum("E", "A").A])
-def test_a_value_without_a_json_form_is_refused_by_its_place(value):
-    with pytest.raises(OutputError, match=r"metrics\.points\[1\]\.x must be a number, text"):
-        plain({"points": [0, {"x": value}]}, of="metrics")
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_a_file_that_is_no_record_is_refused(tmp_path, content):
-    (tmp_path / "r.json").write_text(content)
-    with pytest.raises(ConfigError, match="a record must be a JSON"):
-        read_json(tmp_path / "r.json")
-
-
 def test_tensors_come_back_by_name_whatever_their_memory(tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
     tensors = {"up2/261": base.t(), "same": base, "again": base, "half": base.half()}
@@ -117,12 +84,6 @@ def test_a_file_that_holds_no_tensors_is_refused(tmp_path, content):
         read_tensors(path)
 
 
-def test_words_come_back_as_they_were_stored(tmp_path):
-    words = {"tap": "up2", "prompt": "ein Haus ✎", "empty": ""}
-    path = write_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors", words)
-    assert read_metadata(path) == read_metadata(str(path)) == words
-
-
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
 def test_a_file_of_tensors_may_be_read_by_whom_every_other_file_may(tmp_path, umask, mode):
     before = os.umask(umask)
@@ -131,29 +92,6 @@ def test_a_file_of_tensors_may_be_read_by_whom_every_other_file_may(tmp_path, um
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == mode
-
-
-def test_tensors_without_words_give_none(tmp_path):
-    assert read_metadata(write_tensors({"a": torch.zeros(2)}, tmp_path / "t.safetensors")) == {}
-
-
-@pytest.mark.parametrize("kept", [0, 20, -1])
-def test_words_of_a_truncated_file_are_refused(tmp_path, kept):
-    path = write_tensors({"a": torch.zeros(9)}, tmp_path / "t.safetensors", {"tap": "up2"})
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ConfigError, match=r"must be in a whole \.safetensors file"):
-        read_metadata(path)
-
-
-def test_words_of_a_missing_file_or_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(ConfigError, match=r"must be in a whole \.safetensors file"):
-            read_metadata(path)
-
-
-def test_a_hash_is_that_of_the_bytes(tmp_path):
-    (tmp_path / "a").write_bytes(b"a" * 1_000_000)
-    assert sha256_of(tmp_path / "a").startswith("cdc76e5c9914fb92")  # FIPS 180-2, B.3
 
 
 def test_an_animation_keeps_its_frames_and_pace(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from featurekit.backbones import hub
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.overrides import NEEDED, fill, named_plugins, route_backbone, split, usage
 from featurekit.pipeline.text_values import quoted
@@ -123,11 +124,11 @@ def test_plugins_are_read_off_the_overrides():
         ("image=a/b", ["image=a/b"]),
     ],
 )
-def test_a_path_or_hub_id_as_backbone_becomes_a_source(given, routed):
+def test_a_path_or_hub_id_as_backbone_becomes_a_source(given, routed, offline):
     assert route_backbone([given]) == routed
 
 
-def test_in_a_sweep_a_comma_separates_backbones():
+def test_in_a_sweep_a_comma_separates_backbones(offline):
     assert route_backbone(["backbone=embedded,a/b"], sweep=True) == ["backbone=embedded,a/b"]
     assert route_backbone(["backbone=a/b"], sweep=True)[1] == "backbone.source='a/b'"
 
@@ -147,6 +148,44 @@ def test_a_folder_gets_the_settings_of_its_family(added, family, tmp_path):
     (tmp_path / "unet/config.json").write_text(config)
     found = route_backbone([f"backbone={tmp_path}"])
     assert found == [f"backbone={family}", f"backbone.source='{tmp_path}'"]
+
+
+def cached_unet(cache, hub_id, content):
+    """Put the config of a UNet into the hub's cache, as its client leaves it there."""
+    cached, commit = cache / f"models--{hub_id.replace('/', '--')}", "0" * 40
+    (cached / "snapshots" / commit / "unet").mkdir(parents=True)
+    (cached / "snapshots" / commit / "unet/config.json").write_text(content)
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text(commit)
+
+
+@pytest.mark.parametrize(("added", "family"), [("text_time", "sdxl"), (None, "sd15")])
+def test_a_hub_id_gets_the_settings_of_its_family(added, family, offline):
+    cached_unet(offline, "some/where", json.dumps({"addition_embed_type": added}))
+    assert route_backbone(["backbone=some/where"]) == [
+        f"backbone={family}", "backbone.source='some/where'",
+    ]  # fmt: skip
+
+
+def test_a_hub_is_asked_for_the_config_of_the_unet_alone(tmp_path, monkeypatch):
+    asked = []
+
+    def send(hub_id, allow_patterns):
+        asked.append((hub_id, allow_patterns))
+        (tmp_path / "unet").mkdir()
+        (tmp_path / "unet/config.json").write_text('{"addition_embed_type": "text_time"}')
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", send)
+    assert route_backbone(["backbone=some/where"])[0] == "backbone=sdxl"
+    assert asked == [("some/where", ["unet/config.json"])]
+
+
+@pytest.mark.parametrize("config", [None, "no JSON"])
+def test_a_hub_id_whose_config_cannot_be_read_is_left_to_loading(config, offline):
+    if config is not None:
+        cached_unet(offline, "some/where", config)
+    assert route_backbone(["backbone=some/where"])[0] == "backbone=sd15"
 
 
 def test_a_home_folder_is_spelt_out(monkeypatch):

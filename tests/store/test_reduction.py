@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError, ShapeError, UnknownNameError
-from featurekit.store.reduction import NUMBERS, SCALE, Reduction, fit, parse_recipe, restored
+from featurekit.store.recipe import NUMBERS, parse_recipe
+from featurekit.store.reduction import SCALE, Reduction, dtype_of, fit, restored
 
 NAME = "up1/261"
 
@@ -131,7 +132,7 @@ def test_steps_follow_each_other_and_the_outline_tells_what_comes_out():
         )
         told = Reduction(recipe, {}).outline(NAME, (8, 5, 7), torch.float32)
         assert {k: (tuple(v.shape), v.dtype) for k, v in stored.items()} == told
-        numbers = NUMBERS.get(words[-1], torch.float32)
+        numbers = dtype_of(words[-1]) if words[-1] in NUMBERS else torch.float32
         assert stored[NAME].dtype == numbers
         assert (NAME + SCALE in stored) == (words[-1] == "int8")
 

@@ -15,8 +15,9 @@ from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
 from featurekit.store import read as store_read
 from featurekit.store.read import FeatureStream, Recomputed, StoredFeatures
+from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import StoreSpec
-from featurekit.store.reduction import fit, parse_recipe, restored
+from featurekit.store.reduction import fit, restored
 from featurekit.store.write import write_store
 
 SAMPLES = refs(30)

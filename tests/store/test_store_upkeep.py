@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fake_features import LAYOUT, MADE, SPEC, contents, features, read, refs
+from safetensors.torch import load_file, save_file
 
 from featurekit.cli.router import main
 from featurekit.cli.store import ACTIONS
@@ -155,3 +156,13 @@ def test_a_mistake_is_one_sentence(words, message, capsys, tmp_path, monkeypatch
     assert main(["store", *words]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_shard_shorter_than_its_manifest_is_not_compacted(tmp_path):
+    for start in (0, 20):
+        write_store(tmp_path, SAMPLES[start : start + 20], read=read, spec=SPEC)
+    for path in tmp_path.rglob("0*.safetensors"):
+        first = {name: column[:1].clone() for name, column in load_file(path).items()}
+        save_file(first, path)
+    with pytest.raises(ConfigError, match="a sample must be as its manifest says"):
+        compact_store(tmp_path)

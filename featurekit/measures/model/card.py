@@ -11,7 +11,8 @@ from PIL import Image
 
 from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError
-from featurekit.images.io import write_image, write_json
+from featurekit.core.json_files import write_json
+from featurekit.images.io import write_image
 from featurekit.measures.held_out import GROUPS
 from featurekit.measures.model.card_requirements import (
     BY_KIND,

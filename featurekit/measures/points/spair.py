@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from featurekit.core.errors import ConfigError, UnknownNameError
-from featurekit.images.io import read_json
+from featurekit.core.json_files import read_json
 from featurekit.measures.points.pck import PointPair
 from featurekit.measures.points.pck_sheet import Points
 

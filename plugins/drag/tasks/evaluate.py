@@ -14,8 +14,9 @@ from rich.console import Console
 from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.cache import NO_CACHE, Cache
 from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job, Result
-from featurekit.images.io import read_json, write_image, write_json
+from featurekit.images.io import write_image
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 from featurekit.scenes import KINDS, Move, held_out_moves

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.sampling.cdst import mixed, source_weight
 from featurekit_sketch.sampling.noising_paths import NoisingPath, generated_paths
 from featurekit_sketch.sampling.prior import Prior

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, FeatureKitWarning, ShapeError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.core.shapes import expect
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 from featurekit.scenes import TRAIN_SEEDS, scene
 from featurekit_sketch.sampling.pca import principal_axes
 
@@ -145,13 +146,31 @@ def load_prior(path: Path | str, backbone: Backbone) -> Prior:
         ConfigError: there is no such file, it is damaged, no prior, of another version, or fitted
             on another text encoder.
     """
+    prior = read_prior(path)
+    wanted, found = tuple(backbone.embed("").states.shape[1:]), tuple(prior.mean.shape)
+    if wanted != found or prior.encoder != fingerprint(backbone):
+        sizes = f"{found[0]}x{found[1]} states, where {backbone.name} has {wanted[0]}x{wanted[1]}"
+        raise ConfigError(
+            f"a prior must be fitted on the text encoder it is used with, but {str(path)!r} is of "
+            f"{'other weights' if wanted == found else sizes}; fit one with backbone="
+            f"{backbone.name}"
+        )
+    return prior
+
+
+def read_prior(path: Path | str) -> Prior:
+    """Read a prior, whatever text encoder it was fitted on.
+
+    Raises:
+        ConfigError: there is no such file, it is damaged, no prior, or of another version.
+    """
     if not Path(path).is_file():
         raise ConfigError(f"a prior must be a file, but {str(path)!r} is no such file")
     words = read_metadata(path)
     _check_format(words.get("format", ""), path)
     tensors = read_tensors(path)
     try:
-        prior = Prior(
+        return Prior(
             **{name: tensors[name] for name in TENSORS},
             source=words["source"],
             encoder=words["encoder"],
@@ -163,15 +182,6 @@ def load_prior(path: Path | str, backbone: Backbone) -> Prior:
             f"a prior must be as featurekit fit-prior wrote it, but in {str(path)!r} {what}; fit "
             f"it again"
         ) from error
-    wanted, found = tuple(backbone.embed("").states.shape[1:]), tuple(prior.mean.shape)
-    if wanted != found or prior.encoder != fingerprint(backbone):
-        sizes = f"{found[0]}x{found[1]} states, where {backbone.name} has {wanted[0]}x{wanted[1]}"
-        raise ConfigError(
-            f"a prior must be fitted on the text encoder it is used with, but {str(path)!r} is of "
-            f"{'other weights' if wanted == found else sizes}; fit one with backbone="
-            f"{backbone.name}"
-        )
-    return prior
 
 
 def fingerprint(backbone: Backbone) -> str:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_metadata
+from featurekit.core.json_files import write_json
 from featurekit.core.types import Job, Result
-from featurekit.images.io import read_metadata, read_tensors, write_image, write_json, write_tensors
+from featurekit.images.io import read_tensors, write_image, write_tensors
 from featurekit.measures.held_out import side_px
 from featurekit.measures.random_weights import untrained
 from featurekit.pipeline.config import compose

@@ -39,16 +39,13 @@ def extract(job: Job) -> Result:
         ImageError: the picture cannot be read, or a folder has no picture that can.
     """
     config: SketchConfig = job.settings
-    if job.image is None or config.style is None:
-        missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
-        raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
-    given = Path(job.image).expanduser()
+    given, style_file = given_of(job)
     listing = pictures_in(given)
     paths = in_order(listing.pictures)
     skipped = [Skipped(path, reason) for path, reason in listing.unreadable.items()]
     targets = _targets(paths, job.out)
-    keep_apart([*paths, Path(config.style).expanduser()], [*targets.values(), job.out / SHEET])
-    style = load_style(config.style, job.backbone.name, digest(job.backbone.weights))
+    keep_apart([*paths, style_file], [*targets.values(), job.out / SHEET])
+    style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
     check_reading(config, style, backbone=job.backbone.name)
     sketcher = Sketcher.from_style(style, job.backbone)
     _tell_cost(job, sketcher, paths, tiling_of(config))
@@ -74,6 +71,19 @@ def extract(job: Job) -> Result:
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
     result = _result(outputs, skipped, listing.told)
     return replace(result, schedule=sketcher.reader.schedule.told)
+
+
+def given_of(job: Job) -> tuple[Path, Path]:
+    """The picture or the folder of them, and the file of the style; a backbone is not needed.
+
+    Raises:
+        ConfigError: one of the two is not given.
+    """
+    style = job.settings.style
+    if job.image is None or style is None:
+        missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
+        raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
+    return Path(job.image).expanduser(), Path(style).expanduser()
 
 
 def _tell_cost(job: Job, sketcher: Sketcher, paths: Sequence[Path], tiling: Tiling) -> None:

@@ -59,8 +59,8 @@ def run(job: Job) -> Result:
 def train(job: Job) -> Result:
     """Learn one style, sketch what was not learnt from, and show and measure it."""
     config: SketchConfig = job.settings
-    _check_places(job)
-    targets = _read_targets(config.targets)
+    check_places(job)
+    targets = read_targets(config.targets)
     subject, style_training = subject_of(job), style_training_of(job)
     samples = style_training.sampled(subject, job.out / "samples", job.stage)
     examples = style_training.examples(subject, samples, job.stage)
@@ -107,14 +107,23 @@ def train(job: Job) -> Result:
     )
 
 
-def _check_places(job: Job) -> None:
-    """Refuse an out whose results would replace the user's own pictures."""
+def check_places(job: Job) -> None:
+    """Refuse an out whose results would replace the user's own pictures.
+
+    Raises:
+        ConfigError: one of them would be.
+    """
     given = [name for name in (job.image, job.settings.drawing, *job.settings.targets) if name]
     results = [job.out / name for name in (STYLE, *FILES.values())]
     keep_apart([Path(name).expanduser() for name in given], results)
 
 
-def _read_targets(names: Sequence[str]) -> dict[str, Tensor]:
+def read_targets(names: Sequence[str]) -> dict[str, Tensor]:
+    """Read the pictures to sketch after the training, by names of their own.
+
+    Raises:
+        ImageError: one cannot be read.
+    """
     paths = [Path(name).expanduser() for name in names]
     return {name: load_image(path) for name, path in zip(free_names(paths), paths, strict=True)}
 

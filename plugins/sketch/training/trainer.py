@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn, optim
 
 from featurekit.core.errors import ConfigError, TrainingError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Progress, Say, silent, unsaid
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.losses.sketch_loss import Sampled, SampleView, SketchLoss, Terms
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.settings import NAMED_BEFORE, Learning, Weights

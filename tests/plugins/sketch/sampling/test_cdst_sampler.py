@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import featurekit as fk
-from featurekit.images.io import read_metadata, read_tensors, write_tensors
+from featurekit.core.file_bytes import read_metadata
+from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.sampling import cdst_sampler as samples_module
 from featurekit_sketch.sampling.cdst_sampler import Sampler

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 import featurekit as fk
-from featurekit.images.io import load_image, read_json
+from featurekit.core.json_files import read_json
+from featurekit.images.io import load_image
 from featurekit.scenes import scene
 from featurekit_sketch.sampling.prior import fit_prior, save_prior
 from featurekit_sketch.training.sketcher import Sketcher

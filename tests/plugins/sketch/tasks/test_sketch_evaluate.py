@@ -6,7 +6,7 @@ import pytest
 
 import featurekit as fk
 from featurekit.core.errors import ConfigError
-from featurekit.images.io import read_json
+from featurekit.core.json_files import read_json
 from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.metrics.held_out import FIGURES

@@ -10,7 +10,8 @@ from PIL import Image
 import featurekit as fk
 from featurekit.cli.router import main
 from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
-from featurekit.images.io import read_json, read_tensors
+from featurekit.core.json_files import read_json
+from featurekit.images.io import read_tensors
 from featurekit.scenes import scene
 
 FAST = ["plugin.samples=2", "plugin.iterations=3", "plugin.views=2", "plugin.tests=1"]

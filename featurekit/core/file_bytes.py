@@ -1,0 +1,174 @@
+"""Files as their bytes: a file's hash, and the tensors of a safetensors file without arithmetic.
+
+Importing this imports numpy, not torch. What computes with tensors reads them by ``images/io.py``.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+
+from featurekit.core.atomic import replacing
+from featurekit.core.errors import ConfigError, OutputError
+from featurekit.core.types import Shape
+
+_LENGTH_BYTES = 8  # before the header of a safetensors file, which says where each tensor lies
+
+
+@dataclass(frozen=True, eq=False)
+class RawTensor:
+    """A tensor that is only kept, copied or compared."""
+
+    dtype: str  # as a safetensors file has it: "F32", "BF16"
+    shape: Shape
+    data: NDArray[np.uint8]  # flat, in the order of the axes, little-endian
+
+    @property
+    def rows(self) -> int:
+        """Length of the first axis; 0 if there is none."""
+        return self.shape[0] if self.shape else 0
+
+    def row(self, index: int) -> "RawTensor":
+        """One row of the first axis; its bytes are a view.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if not 0 <= index < self.rows:
+            raise IndexError(f"a row must be one of {self.rows}, got {index}")
+        size = len(self.data) // self.rows
+        return RawTensor(self.dtype, self.shape[1:], self.data[index * size : (index + 1) * size])
+
+
+def dtype_code(name: str) -> str:
+    """Say how a safetensors file calls a dtype of torch or numpy: "F32" for "float32".
+
+    Raises:
+        OutputError: such files have no such dtype.
+    """
+    try:
+        code: str = TensorSpec(dtype=name, shape=(), data_ptr=0, data_len=0).dtype
+    except SafetensorError as error:
+        raise OutputError(f"a tensor must have a dtype that can be stored, but {error}") from error
+    return code
+
+
+_NAMES = {  # what ``TensorSpec`` takes, by what a file then has; those that torch can have as well
+    dtype_code(name): name
+    for name in (
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e4m3fnuz"),
+        *("float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "complex64"),
+    )
+}
+
+
+def stacked(rows: Sequence[RawTensor]) -> RawTensor:
+    """Put tensors of one shape and dtype, at least one, behind each other along a new first axis.
+
+    Copies their bytes once.
+    """
+    first = rows[0]
+    data = np.concatenate([row.data for row in rows])
+    return RawTensor(first.dtype, (len(rows), *first.shape), data)
+
+
+def sha256_of(path: Path | str) -> str:
+    """Hash a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """Read the words that stand in a safetensors file beside the tensors.
+
+    Raises:
+        ConfigError: there is no such file, or it is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise not_whole(path, error) from error
+
+
+def read_raw(path: Path | str) -> dict[str, RawTensor]:
+    """Read the tensors of a safetensors file as bytes, of which the file's are the only copy.
+
+    Raises:
+        ConfigError: there is no such file, or it is no whole safetensors file.
+    """
+    try:
+        with safe_open(path, "np"):  # refuses what is not whole
+            content = np.fromfile(path, np.uint8)
+    except (OSError, SafetensorError) as error:
+        raise not_whole(path, error) from error
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES].tobytes(), "little")
+    header = json.loads(content[_LENGTH_BYTES:start].tobytes())
+    header.pop("__metadata__", None)
+    found = {}
+    for name, said in header.items():
+        first, last = said["data_offsets"]
+        data = content[start + first : start + last]
+        found[name] = RawTensor(said["dtype"], tuple(said["shape"]), data)
+    return found
+
+
+def write_raw(
+    tensors: Mapping[str, RawTensor], path: Path | str, metadata: Mapping[str, str]
+) -> Path:
+    """Write tensors as a safetensors file, the bytes of which are those of ``write_tensors``.
+
+    Args:
+        tensors: by name.
+        path: target; its folder must exist.
+        metadata: words to store beside them.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    specs = {
+        name: TensorSpec(
+            dtype=_NAMES[tensor.dtype],
+            shape=tensor.shape,
+            data_ptr=tensor.data.ctypes.data,  # ``tensors`` keeps it alive
+            data_len=tensor.data.nbytes,
+        )
+        for name, tensor in tensors.items()
+    }
+    with replacing_tensors(path) as temporary:
+        serialize_file(specs, temporary, metadata=dict(metadata) or None)
+    return Path(path)
+
+
+@contextmanager
+def replacing_tensors(path: Path | str) -> Iterator[Path]:
+    """Lend the name of a safetensors file that replaces ``path`` if the block succeeds.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as umask has it; safetensors makes files 0600
+        try:
+            yield temporary
+        except SafetensorError as error:
+            raise OutputError(f"tensors must be writable to {str(path)!r}, but {error}") from error
+        temporary.chmod(mode)
+
+
+def not_whole(path: Path | str, error: Exception) -> ConfigError:
+    """Word the error for a file that is no whole safetensors file."""
+    return ConfigError(
+        f"tensors must be in a whole .safetensors file, but {str(path)!r} gave: {error}"
+    )

@@ -1,0 +1,41 @@
+"""What can be refused of a sketch before the weights of a backbone are loaded."""
+
+from featurekit.core.types import Job
+from featurekit.images.folders import pictures_in
+from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.config import check as check_settings
+from featurekit_sketch.inputs import own_drawing, own_picture
+from featurekit_sketch.sampling.prior import read_prior
+from featurekit_sketch.tasks.extract import given_of
+from featurekit_sketch.tasks.train import check_places, read_targets
+from featurekit_sketch.tasks.unused_settings import check_used
+
+
+def check(job: Job, source: str) -> None:
+    """Refuse settings, pictures and files that cannot work.
+
+    Args:
+        job: without a backbone.
+        source: what ``describe_backbone`` takes; nothing here depends on the model.
+
+    Raises:
+        ConfigError: a setting is out of range or would not be used, a picture has no drawing or a
+            drawing no picture, the prior is none, or a result would replace a picture.
+        ImageError: a picture or a drawing cannot be used.
+        UnknownNameError: a word is unknown.
+    """
+    del source
+    config: SketchConfig = job.settings
+    check_settings(config)
+    check_used(config, task=job.task, own=job.image is not None)
+    if config.prior is not None:
+        read_prior(config.prior)
+    if job.task == "extract":
+        folder, _ = given_of(job)
+        pictures_in(folder)
+    if job.task == "train":
+        check_places(job)
+        image = own_picture(job)
+        if image is not None:
+            own_drawing(config, image)
+        read_targets(config.targets)
