@@ -11,7 +11,8 @@ Source of VFD's form: bench_flowdrag.py of kookie12/FlowDrag (Koo et al. 2025, a
 """
 
 from featurekit.core.errors import PointsError
-from featurekit.images.io import load_image, read_json
+from featurekit.core.json_files import read_json
+from featurekit.images.io import load_image
 from featurekit_drag.datasets.samples import (
     Sample,
     entry,

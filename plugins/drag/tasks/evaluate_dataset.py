@@ -13,16 +13,11 @@ from torch import Tensor
 from featurekit.core.atomic import replacing
 from featurekit.core.cache import NO_CACHE
 from featurekit.core.errors import ConfigError, ImageError, MaskError, PointsError
+from featurekit.core.file_bytes import sha256_of
 from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job, Result
-from featurekit.images.io import (
-    image_to_pil,
-    load_image,
-    read_json,
-    sha256_of,
-    write_image,
-    write_json,
-)
+from featurekit.images.io import image_to_pil, load_image, write_image
 from featurekit.images.marks import arrows, marked
 from featurekit.images.pictures import contact_sheet
 from featurekit.measures.perceptual.distances import Lpips
