@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.addresses import split_address
 from featurekit.taps.attention_processors import refuse_unmapped
-from featurekit.taps.capture import TAPS, Captured, Collection, collecting
+from featurekit.taps.capture import TAPS, Captured, Collection
 from featurekit.taps.hooks import first_input, opened
 from featurekit.taps.kept import Kept, kept
 from featurekit.taps.parts import along
@@ -141,16 +141,16 @@ def attention_maps(
         raise ConfigError(f"held must be at least 1 number, got {held}")
     opened(module, taps, of=TAPS)
     captured = AttentionMaps(taps)
-    with collecting(module, captured, stop_after=stop_after) as collection:
+    with Collection(module, captured, stop_after=stop_after) as collection:
         for name, address in taps.items():
             path = _attention_path(module, address)
-            attention = along(module, path)[-1]
+            attention = along(module, path)[-1][2]
             seen: dict[str, list[Kept]] = {}
             for part in _PROJECTIONS:
                 collection.attach(f"{path}.{part}", collection.first(_keeper(seen, part)))
             refuse_unmapped(attention, path)
             collection.watch(attention, _refusing(path))
-            around = along(module, path.partition(_INSIDE)[0])[-1]
+            around = along(module, path.partition(_INSIDE)[0])[-1][2]
             collection.watch(around, _placing(captured, name))
             into = _adder(collection, name, reduce, held)
             finish = collection.first(_finisher(attention, path, seen, into))

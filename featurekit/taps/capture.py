@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from featurekit.core.errors import CaptureError, UnknownNameError
 from featurekit.taps.hooks import Visit, attach, opened
@@ -142,28 +143,52 @@ def capture(
     """
     opened(module, taps, of=TAPS)
     captured = Captured(taps)
-    with collecting(module, captured, stop_after=stop_after) as collection:
+    with Collection(module, captured, stop_after=stop_after) as collection:
         for name, address in taps.items():
-            collection.attach(address, collection.keeper(name, reduce))
+            visit = collection.reducer(name, reduce) if reduce else collection.keeper(name)
+            collection.attach(address, visit)
         yield captured
 
 
 class Collection:
-    """What fills a ``Captured``: visitors of its taps, and how what they see is kept."""
+    """What fills a ``Captured`` while its ``with`` block runs, and misses nothing in silence."""
 
     def __init__(self, network: nn.Module, captured: Captured, *, stop_after: bool) -> None:
-        """Begin; ``collecting`` ends it.
+        """Prepare.
 
         Args:
             network: what is run inside the block.
             captured: what is to be filled.
             stop_after: leave the forward once every tap has fired.
+
+        Raises:
+            CaptureError: there is no tap to stop after; or, at the end of the block, the network
+                was run and a tap never fired, unless it ends by an exception; or what was kept was
+                written to.
         """
-        self.began, self.left = False, _Left()
+        if stop_after and not captured:
+            raise CaptureError("stop_after must have a tap to stop after, got none")
+        self._began, self._left = False, _Left()
         self._network, self._captured, self._stop_after = network, captured, stop_after
         self._block = Block()
         self._rewritten = is_rewritten(network)
-        self._handles = [network.register_forward_pre_hook(self._begin)]
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> "Collection":
+        """Begin to watch the calls of the network."""
+        self._handles.append(self._network.register_forward_pre_hook(self._begin))
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Take every visitor away, and see that nothing was missed."""
+        for handle in self._handles:
+            handle.remove()
+        if error is not None and error is not self._left:  # a capture around this one is left
+            return False
+        # else the frames of the forward, and all activations in them, would live in a circle
+        self._left.__traceback__ = None
+        self._refuse_missed()
+        return True
 
     def attach(self, address: str, visit: Visit) -> None:
         """Put a visitor at an address, for the length of the block; see ``hooks.attach``."""
@@ -181,8 +206,8 @@ class Collection:
 
         return visited
 
-    def keeper(self, name: str, reduce: Reduce | None) -> Visit:
-        """Make the visitor that keeps an activation of a tap, or what is left of it."""
+    def keeper(self, name: str) -> Visit:
+        """Make the visitor that keeps an activation of a tap."""
         calls, block = self._captured._calls[name], self._block
 
         def keep(activation: Tensor) -> None:
@@ -192,8 +217,10 @@ class Collection:
             if self._stop_after:
                 self._leave()
 
-        if reduce is None:
-            return keep
+        return keep
+
+    def reducer(self, name: str, reduce: Reduce) -> Visit:
+        """Make the visitor that keeps what is left of an activation of a tap."""
 
         def keep_reduced(activation: Tensor) -> None:
             own = activation.clone() if self._rewritten else activation
@@ -212,53 +239,23 @@ class Collection:
     def _leave(self) -> None:
         """Leave the forward once every tap has fired."""
         if self._captured._complete():
-            raise self.left
-
-    def end(self) -> None:
-        """Take every visitor away."""
-        for handle in self._handles:
-            handle.remove()
+            raise self._left
 
     def _begin(self, network: nn.Module, given: object) -> None:
         if not self._block.is_repeated():
-            self.began = True
+            self._began = True
         self._rewritten = is_rewritten(network)  # it may have been switched on since
 
-
-@contextmanager
-def collecting(network: nn.Module, captured: Captured, *, stop_after: bool) -> Iterator[Collection]:
-    """Fill what was captured, leave the forward if asked, and miss nothing in silence.
-
-    Args:
-        network: what is run inside the block.
-        captured: what is to be filled.
-        stop_after: leave the forward once every tap has fired.
-
-    Yields:
-        What puts visitors in and keeps what they see.
-
-    Raises:
-        CaptureError: there is no tap to stop after; or the network was run, the block ended
-            without an exception and a tap never fired; or what was kept was written to.
-    """
-    if stop_after and not captured:
-        raise CaptureError("stop_after must have a tap to stop after, got none")
-    collection = Collection(network, captured, stop_after=stop_after)
-    try:
-        yield collection
-    except _Left as signal:
-        if signal is not collection.left:  # it belongs to a capture around this one
-            raise
-    finally:
-        collection.end()
-    for name in captured:
-        captured._check(name)
-    if collection.began and not captured._complete():
-        missed = [name for name in captured if not captured.all(name)]
-        raise CaptureError(
-            f"every tap must fire when the network is run, {missed[0]!r} never did; run it to that "
-            f"module, uncompiled, and do not leave it earlier"
-        )
+    def _refuse_missed(self) -> None:
+        captured = self._captured
+        for name in captured._calls:
+            captured._check(name)
+        if self._began and not captured._complete():
+            missed = [name for name in captured if not captured.all(name)]
+            raise CaptureError(
+                f"every tap must fire when the network is run, {missed[0]!r} never did; run it to "
+                f"that module, uncompiled, and do not leave it earlier"
+            )
 
 
 def _reduced(reduce: Reduce, name: str, activation: Tensor) -> Tensor:

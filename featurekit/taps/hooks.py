@@ -8,7 +8,7 @@ from torch.utils.hooks import RemovableHandle
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.addresses import split_address
-from featurekit.taps.parts import along, refuse_compiled, refuse_fused, refuse_stale
+from featurekit.taps.parts import Link, along, refuse_compiled, refuse_fused, refuse_stale
 
 Visit: TypeAlias = Callable[[Tensor], "Tensor | None"]
 """Is given an activation; what it returns takes its place, None leaves it as it is."""
@@ -66,28 +66,21 @@ def attach(network: nn.Module, address: str, visit: Visit) -> RemovableHandle:
     path, side = split_address(address)
     if not path:
         along(network, path)  # the network is no part of itself: says so
-    chain = refuse_compiled(network, path)
-    module = chain[-1]
-    refuse_fused(chain[-2], path)
+    links = refuse_compiled(network, path)
+    around, _, module = links[-1]
+    refuse_fused(around, path)
     if side == "out":
-        return module.register_forward_hook(_after(chain, path, visit))
+        return module.register_forward_hook(_after(links, path, visit))
     if side == "map":
         raise CaptureError(
             f"an attention map must be computed to be read, got {address!r}; use attention_maps"
         )
     if side != "in" and not (side.startswith("skip") and side[4:].isdecimal()):
         raise UnknownNameError("side of a submodule", side, ("in", "out", "map", "skip0", "skip1"))
-    return module.register_forward_pre_hook(_before(chain, path, side, visit), with_kwargs=True)
+    return module.register_forward_pre_hook(_before(links, path, side, visit), with_kwargs=True)
 
 
-_Links: TypeAlias = tuple[tuple[nn.Module, str, nn.Module], ...]
-
-
-def _links(chain: Sequence[nn.Module], path: str) -> _Links:
-    return tuple(zip(chain, path.split("."), chain[1:], strict=False))
-
-
-def _check_staying(links: _Links, path: str) -> None:
+def _check_staying(links: Sequence[Link], path: str) -> None:
     """Refuse a module that another one has taken the place of, such as a LoRA's layer."""
     for around, name, part in links:
         if around._modules.get(name) is not part:
@@ -99,10 +92,9 @@ def _check_staying(links: _Links, path: str) -> None:
 
 
 def _after(
-    chain: Sequence[nn.Module], path: str, visit: Visit
+    links: Sequence[Link], path: str, visit: Visit
 ) -> Callable[[nn.Module, object, object], object]:
     """Make a forward hook; without a change it returns None, so the output stays the very same."""
-    links = _links(chain, path)
 
     def hook(module: nn.Module, inputs: object, output: object) -> object:
         _check_staying(links, path)
@@ -115,10 +107,9 @@ def _after(
 
 
 def _before(
-    chain: Sequence[nn.Module], path: str, side: str, visit: Visit
+    links: Sequence[Link], path: str, side: str, visit: Visit
 ) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], _Given | None]:
     """Make a hook for what a module is given."""
-    links = _links(chain, path)
 
     def hook(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> _Given | None:
         _check_staying(links, path)

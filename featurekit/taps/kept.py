@@ -1,6 +1,6 @@
 """Keep an activation as it was when it was seen, though the network may write to it later."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -9,7 +9,8 @@ from featurekit.core.errors import CaptureError
 _FREEU = ("s1", "s2", "b1", "b2")  # diffusers sets all four on every up block
 
 
-class Kept(NamedTuple):
+@dataclass(slots=True)  # one is made for every activation: a frozen one takes twice as long
+class Kept:
     """A tensor, and how often it had been written to in place when it was kept."""
 
     tensor: Tensor

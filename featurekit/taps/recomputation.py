@@ -41,7 +41,7 @@ class Block:
         """
         self._again = again or nullcontext
         self._open = True
-        self._numbers: Counter[str] = Counter()
+        self._numbers: dict[str, int] = {}
         # a block may be opened inside a function that is checkpointed as a whole
         self._backward = _backward()
         self._depth = _depth() if again else 0
@@ -93,8 +93,8 @@ class Block:
         parts = self._parts()
         known = next((part for part in parts if part.repeats), None)
         if known is None:
-            found = self._numbers[name]
-            self._numbers[name] += 1
+            found = self._numbers.get(name, 0)
+            self._numbers[name] = found + 1
         else:
             found = known.recalled(name)
         for part in parts:

@@ -44,8 +44,8 @@ def from_picture(job: Job) -> Subject:
     settings: DragConfig = job.settings
     if job.image is None:
         raise ConfigError(
-            "plugin.points, plugin.pins, plugin.regions and plugin.mask need the picture they belong "
-            "to; give image=FILE"
+            "plugin.points, plugin.pins, plugin.regions and plugin.mask need the picture they "
+            "belong to; give image=FILE"
         )
     image = load_image(job.image)
     height, width = image.shape[-2:]

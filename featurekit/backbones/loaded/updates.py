@@ -62,7 +62,8 @@ def _refuse_without_effect(network: nn.Module, update: _Update) -> None:
     parts = dict(network.named_modules())
     for path in sorted({name.rpartition(".lora_")[0] for name in update.weights}):
         if path in parts:  # what is not there is refused by name where it is looked for
-            refuse_fused(refuse_compiled(network, path)[-2], path)
+            around, _, _ = refuse_compiled(network, path)[-1]
+            refuse_fused(around, path)
             _refuse_stored_otherwise(parts[path], path)
 
 

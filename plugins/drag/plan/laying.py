@@ -118,7 +118,7 @@ def left_by(layers: tuple[Moved, ...], inside: Tensor, grid: Grid) -> Tensor:
 
 
 def filled(image: Tensor, hole: Tensor, grid: Grid) -> Tensor:
-    """Fill a hole as smoothly as its surroundings allow; solved on the grid, where that is enough."""
+    """Fill a hole as smoothly as its surroundings allow; solved on the grid, which is enough."""
     if not bool(hole.any()) or bool((hole > 0).all()):
         return image
     size = image.shape[-2:]

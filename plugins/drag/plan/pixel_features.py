@@ -10,6 +10,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import padded
 from featurekit.taps.capture import capture
+from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid, read_at
 
 
@@ -18,11 +19,9 @@ def pixel_features(
     backbone: Backbone,
     image: Tensor,
     grid: Grid,
+    settings: PlanSettings,
     *,
-    taps: Sequence[str],
-    timestep: int,
     prompt: str = "",
-    shifts: int = 2,
 ) -> Tensor:
     """Read features that are finer than the latent grid.
 
@@ -36,10 +35,10 @@ def pixel_features(
         backbone: its taps must be maps over the picture.
         image: (1 3 h w) in [-1, 1].
         grid: units over that picture.
-        taps: names of what is read; each is normalised over its channels, then joined.
-        timestep: train timestep at which the latents are read.
+        settings: names of the taps, each normalised over its channels, then joined; the train
+            timestep at which latents are read; encodings per axis, which half the stride must be
+            a multiple of.
         prompt: the picture's.
-        shifts: encodings per axis; the stride must be a multiple of twice as many.
 
     Returns:
         (c h w), h and w of the grid, float32 on the CPU.
@@ -47,14 +46,15 @@ def pixel_features(
     Raises:
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
-    stride, (height, width) = backbone.stride, image.shape[-2:]
+    stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
     if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
         raise ConfigError(
             f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
         )
     conditioning = backbone.embed(prompt)
-    predict, alpha_bar = backbone.predictor(conditioning), backbone.noise.alpha_bars[timestep]
-    paths = {name: backbone.taps[name].path for name in taps}
+    predict, timestep = backbone.predictor(conditioning), settings.timestep
+    alpha_bar = backbone.noise.alpha_bars[timestep]
+    paths = {name: backbone.taps[name].path for name in settings.taps}
     room = min(stride, height - 1, width - 1)
     wide = F.pad(image, (room,) * 4, mode="reflect")
     noise: Tensor | None = None
@@ -67,7 +67,7 @@ def pixel_features(
             noise = torch.randn(z.shape, generator=generator).to(z)
         with capture(backbone.unet, paths, stop_after=True) as captured:
             predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
-        maps = [captured[name].float().cpu() for name in taps]
+        maps = [captured[name].float().cpu() for name in settings.taps]
         rows.append(_joined(maps, height, width))
     finer = _interleaved(torch.cat(rows), shifts)
     covered = [padded(size, backbone.multiple) for size in (width, height)]

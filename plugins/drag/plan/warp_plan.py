@@ -65,10 +65,8 @@ class Planner:
             backbone,
             seen,
             grid,
-            taps=settings.taps,
-            timestep=settings.timestep,
+            settings,
             prompt=request.prompt,
-            shifts=settings.shifts,
         )
         colours = grid.shrunk(seen)
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
