@@ -27,6 +27,7 @@ SKETCH = ["plugin.samples=1", "plugin.iterations=1", "plugin.views=1", "plugin.t
           "plugin.steps=16"]  # fmt: skip
 FEWER = {  # settings that make a command a matter of seconds, by how it begins; the longest counts
     "run plugin=drag": DRAG,
+    "run plugin=drag experiment=drag_gooddrag": [*DRAG, "plugin.levels=1"],
     "run plugin=drag task=evaluate": [*DRAG, "plugin.scenes=1"],
     "run plugin=sketch": SKETCH,
     "run plugin=sketch task=extract": [],

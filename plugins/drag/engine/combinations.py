@@ -99,11 +99,6 @@ def _check_schedule(settings: DragSettings) -> None:
             "plugin.schedule=alternating must be supervised by current, anchored or field, "
             f"got {rule.supervision}"
         )
-    if settings.schedule == "alternating" and rule.updates % rule.updates_per_tracking:
-        raise ConfigError(
-            f"plugin.updates must be whole trackings of {rule.updates_per_tracking} updates "
-            f"(plugin.updates_per_tracking), got {rule.updates}"
-        )
     if settings.levels > max(level, 1):
         raise NoiseLevelError(
             f"plugin.levels must be at most the {level} levels that plugin.strength of "

@@ -87,14 +87,14 @@ class Composition:
             return Stored(path, model.step)
         return Redenoised(path, model.step, level)
 
-    def dragged(self, path: Trajectory, place: Place) -> Callable[..., DraggedLatent]:
+    def dragged(
+        self, path: Trajectory, place: Place, model: Model, unmoved: Unmoved
+    ) -> Callable[..., DraggedLatent]:
         """The schedule with everything that it starts from; wants ``progress``."""
         settings, (_, level) = self.settings, level_of(self.backbone, self.settings)
-        model = self.model(place.mask)
         carry = self._carried(path, place)
         start = handles = None
-        if settings.initialise != "none":
-            assert carry is not None
+        if carry is not None and settings.initialise != "none":
             draws = torch.Generator().manual_seed(place.seed)
             warped = carry.of(path.at(level))
             start = FILLS[settings.holes](warped, carry.holes.to(warped.device), draws)
@@ -102,7 +102,7 @@ class Composition:
         course = Course(
             model,
             level,
-            self.unmoved(path, model),
+            unmoved,
             place.units,
             start,
             handles,

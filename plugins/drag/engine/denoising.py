@@ -36,13 +36,13 @@ class Denoising:
     path: Trajectory
 
     @torch.no_grad()
-    def edit(self, dragged: DraggedLatent, stage: Stage) -> Tensor:
+    def edit(self, dragged: DraggedLatent, unmoved: Unmoved, stage: Stage) -> Tensor:
         """Denoise, by the settings beside the unmoved latent, whose keys and values it reads."""
         settings = self.settings
         beside = "reference" in settings.identity or settings.residuals
         rows = 2 if beside else 1
-        assert dragged.reference is not None
-        batch = torch.cat([dragged.reference, dragged.latent] if beside else [dragged.latent])
+        references = [unmoved.at(dragged.level)] if beside else []
+        batch = torch.cat([*references, dragged.latent])
         levels = range(dragged.level, 0, -1)
         replaced = put_into(self.backbone.unet, dragged.bottleneck, rows=rows)
         with stage("denoising") as progress, self._identity(rows, levels), replaced:

@@ -106,14 +106,15 @@ class Drag:
             if path is None:
                 path = self.prepare.inverted(request, predict, places.inversion, stage)
             parts = Composition(self.backbone, self.settings, conditioning, predict)
-            drag = parts.dragged(path, place)
+            model = parts.model(place.mask)
+            unmoved = parts.unmoved(path, model)
+            drag = parts.dragged(path, place, model, unmoved)
             with stage(stage_of(self.settings)) as progress:
                 dragged = drag(progress=progress)
             denoising = Denoising(self.backbone, self.settings, self.schedule, predict, path)
-            image = self._finish(denoising.edit(dragged, stage), request)
+            image = self._finish(denoising.edit(dragged, unmoved, stage), request)
             shown = self._shown(dragged)
-            model = parts.model(place.mask)
-            way = denoising.way(shown[:-1], model, parts.unmoved(path, model), stage)
+            way = denoising.way(shown[:-1], model, unmoved, stage)
         pictures = [*(self._finish(one, request) for one in way), *([image] if shown else [])]
         frames = [
             Frame(picture, to_px(station.handles, self._stride))

@@ -56,14 +56,14 @@ class Record:
             self.stations.append(Station(level, value.detach().clone(), self.handles))
 
     def result(
-        self, latent: Tensor, stop: Stop, level: int, **extra: Tensor | None
+        self, latent: Tensor, stop: Stop, level: int, bottleneck: Tensor | None = None
     ) -> DraggedLatent:
         """What came of it."""
         path = self.handle_path or [self.handles]
         if not torch.equal(path[-1], self.handles):  # tracked after the last forward
             path = [*path, self.handles]
         return DraggedLatent(
-            latent, stop, tuple(self.trace), tuple(path), tuple(self.stations), level, **extra
+            latent, stop, tuple(self.trace), tuple(path), tuple(self.stations), level, bottleneck
         )
 
 

@@ -108,7 +108,6 @@ class DraggedLatent:
     handle_path: tuple[Tensor, ...]  # handles (n 2) in units: at first, then at each forward
     stations: tuple[Station, ...] = ()  # every forward; empty unless they were to be kept
     level: int = 0  # of ``latent``, from which denoising goes on
-    reference: Tensor | None = None  # the unmoved latent of that level
     bottleneck: Tensor | None = None  # put in the place of the network's own in each later step
 
     @property

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from featurekit.core.errors import ConfigError
 from featurekit_drag.engine.parts import MakeOutside, Readout
 
 
@@ -21,8 +22,7 @@ class Penalty:
 
     def price(self, readout: Readout) -> Tensor:
         """Sum the absolute change outside, times the weight."""
-        assert readout.next_latent is not None
-        change = (readout.next_latent - self.next_latent).abs()
+        change = (_next(readout) - self.next_latent).abs()
         return self.weight * (change * (1 - self.editable)).sum()
 
 
@@ -38,7 +38,15 @@ def penalty(editable: Tensor, weight: float) -> MakeOutside:
 
     def make(value: Tensor, before: Readout) -> Penalty:
         del value
-        assert before.next_latent is not None
-        return Penalty(editable, weight, before.next_latent)
+        return Penalty(editable, weight, _next(before))
 
     return make
+
+
+def _next(readout: Readout) -> Tensor:
+    if readout.next_latent is None:
+        raise ConfigError(
+            "a price of change must be told the latent one step on, this reader tells features "
+            "alone; use feature_and_step_reader, or outside='hard'"
+        )
+    return readout.next_latent

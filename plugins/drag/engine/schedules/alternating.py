@@ -41,7 +41,7 @@ class Alternating:
                 latent, stop = self._dragged(latent, level, course, record, told)
             latent = course.model.step(level, latent) + course.unmoved.missed(level)
         level = course.level - self.levels
-        return record.result(latent, stop, level, reference=course.unmoved.at(level))
+        return record.result(latent, stop, level)
 
     def _dragged(
         self, latent: Tensor, level: int, course: Course, record: Record, progress: Progress

@@ -28,4 +28,4 @@ class OneLevel:
         record = Record(course.handles_now, course.keep)
         moved = move(parts.of(variable), variable.start, level, self.pace, record, progress)
         latent, bottleneck = variable.placed(moved.latent)
-        return record.result(latent, moved.stop, level, reference=unmoved, bottleneck=bottleneck)
+        return record.result(latent, moved.stop, level, bottleneck=bottleneck)

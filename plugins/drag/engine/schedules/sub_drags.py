@@ -32,7 +32,7 @@ class SubDragged:
 
     def __call__(self, course: Course, *, progress: Progress) -> DraggedLatent:
         """Drag the clean latent of the course."""
-        clean = original = course.unmoved.at(0)
+        clean = course.unmoved.at(0)
         record = Record(course.handles_now, course.keep)
         longest = float((self.drags.targets - self.drags.handles).norm(dim=1).max())
         pieces = max(ceil(longest / self.numbers.length), 1)
@@ -54,7 +54,7 @@ class SubDragged:
                 record.handles = course.drags.handles + gaps * ((piece + 1) / pieces)
                 record.note(0, clean)
                 progress(piece + 1, pieces)
-        return record.result(clean, Stop.DONE, 0, reference=original)
+        return record.result(clean, Stop.DONE, 0)
 
     def _holding(self, path: Trajectory) -> OnStep:
         return lambda level, z: self._held(z, path.at(level))

@@ -13,4 +13,4 @@ def without_updates(course: Course, *, progress: Progress) -> DraggedLatent:
     unmoved = course.unmoved.at(course.level)
     latent = unmoved if course.start is None else course.start
     progress(1, 1)
-    return Record(course.handles_now).result(latent, Stop.DONE, course.level, reference=unmoved)
+    return Record(course.handles_now).result(latent, Stop.DONE, course.level)

@@ -25,11 +25,9 @@ def dense_field(before: Tensor, drags: Drags, rule: Rule, *, displacement: Tenso
     """
     del drags
     height, width = before.shape[-2:]
-    known = ~displacement.isnan().any(dim=-1)
     planes = displacement.nan_to_num(0.0).permute(2, 0, 1)[None].to(before)
     shift = resize(planes, height, width, mode="nearest")[0].permute(1, 2, 0)
     shift = shift * before.new_tensor([width, height])
-    told = resize(known[None, None].to(before), height, width, mode="nearest")[0, 0] > 0
     rows, columns = torch.meshgrid(
         torch.arange(height, device=before.device),
         torch.arange(width, device=before.device),
@@ -37,7 +35,7 @@ def dense_field(before: Tensor, drags: Drags, rule: Rule, *, displacement: Tenso
     )
     places = torch.stack([columns, rows], dim=-1).to(before) - shift
     wanted = sample(before, places.reshape(-1, 2))[0].T.reshape(before.shape)
-    asked = told & (shift.norm(dim=-1) > 0)
+    asked = shift.norm(dim=-1) > 0
 
     def pull(field: Tensor, handles: Tensor) -> Tensor:
         del handles

@@ -28,7 +28,6 @@ REFUSED = [
     (STILL, {"variable": "bottleneck", **WARPED}, "dragged at one level by a supervision"),
     ({}, {"levels": 3}, "levels must be 1 with plugin.schedule=one_level, got 3"),
     (STILL, {"schedule": "alternating", **WARPED}, "must be supervised by current, anchored"),
-    ({"updates": 10, "updates_per_tracking": 3}, {"schedule": "alternating"}, "whole trackings"),
     ({}, {"schedule": "sub_drags"}, "sub_drags must have plugin.supervision=none"),
     (STILL, {"schedule": "sub_drags"}, "no reference in plugin.identity"),
     (STILL, {"schedule": "sub_drags", "identity": ("stored",)}, "no stored in plugin.identity"),

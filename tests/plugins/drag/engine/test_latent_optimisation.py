@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from featurekit.core.errors import ConfigError
 from featurekit.core.types import Stop
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddim_step
@@ -258,3 +259,8 @@ def test_progress_is_told_after_every_update():
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_price_needs_the_latent_one_step_on():
+    with pytest.raises(ConfigError, match="this reader tells features alone"):
+        drag_latent(glimpse, latent(), FAR, rule=Rule(), mask=LatentMask(half()))

@@ -184,7 +184,6 @@ def test_a_generated_image_is_dragged_along_its_own_path(backbone, guidance, res
 
     edit = drag(request, path=path, stage=stage)
     assert called == ["motion supervision", "denoising"]  # nothing is inverted
-    assert torch.equal(edit.dragged.reference, path.at(drag.level))
     still = replace(drag.settings, rule=replace(drag.settings.rule, updates=0))
     same = Drag(backbone, still, NO_LORA)(request, path=path)
     torch.testing.assert_close(same.image, image, rtol=0, atol=1e-4)

@@ -150,11 +150,10 @@ def test_two_levels_are_those_of_a_plain_rewrite_of_the_method(exact):
         path = invert(predict, exact.encode(request.image), drag.schedule, until=drag.level)
     z, own, losses, handles = plainly(exact, predict, path, drag, request)
     assert edit.dragged.level == drag.level - 2
-    assert edit.dragged.trace == pytest.approx(losses, rel=1e-4)  # features are read in float32
+    assert edit.dragged.trace == pytest.approx(losses, rel=1e-5)  # features are read in float32
     torch.testing.assert_close(edit.dragged.handle_path[-1].float(), torch.stack(handles).float())
-    assert (edit.dragged.latent - z).abs().max() < 1e-3
+    assert (edit.dragged.latent - z).abs().max() < 1e-5
     assert (edit.dragged.latent - path.at(drag.level - 2)).abs().max() > 0.05
-    torch.testing.assert_close(edit.dragged.reference, own)
     paths = self_attention_paths(exact.unet, settings.attention)
     with torch.no_grad(), share_attention(exact.unet, paths):
         start = drag.level - 2

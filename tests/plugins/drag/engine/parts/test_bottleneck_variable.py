@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from featurekit.backbones import load, sd
 from featurekit.backbones.lora import LoraRecipe
 from featurekit.core.types import Stop
+from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample
 from featurekit.taps.inject import inject
 from featurekit_drag.engine.composition import Composition
@@ -107,10 +108,11 @@ def test_the_bottleneck_stands_in_every_later_step_and_the_latent_is_unmoved(bac
     edit = drag(request)
     dragged = edit.dragged
     assert dragged.stop is Stop.MAX_UPDATES
-    assert torch.equal(dragged.latent, dragged.reference)
     assert len(edit.frames) == 2
     predict = backbone.predictor(backbone.embed(""), guidance=guidance)
     with torch.no_grad():
+        path = invert(predict, backbone.encode(request.image), drag.schedule, until=drag.level)
+        assert torch.equal(dragged.latent, path.at(drag.level))
         with inject(backbone.unet, {"mid_block": dragged.bottleneck}):
             clean = sample(predict, dragged.latent, drag.schedule, start=drag.level)
         expected = backbone.decode(clean)[..., :32, :40].clamp(-1, 1)
