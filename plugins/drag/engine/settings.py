@@ -97,7 +97,7 @@ class PlanSettings:
     """How the warp of a drag is planned."""
 
     mode: str = "auto"  # one of MODES
-    taps: tuple[str, ...] = ("up2", "up3")  # maps that tell layers apart
+    taps: tuple[str, ...] = ("up2",)  # maps that tell layers apart
     timestep: int = 201  # train timestep at which they are read
     shifts: int = 2  # encodings per axis, moved by equal parts of a latent cell
 
