@@ -12,9 +12,11 @@ from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid
 
 APART = 2.0  # units by which drags differ that are no common one
 ALONG = 0.8  # cosine of any two drags, above which all pull the same way
-WITHIN, ROOM = 0.9, UNITS_PER_CELL  # alpha around a handle inside its layer; units to the rim
+WITHIN, ROOM = 0.9, 3.0  # alpha around a handle inside its layer; units to the rim
 NEAR_HANDLE = 3.0  # units
-RIM = 2  # units inside a side of the mask, where a layer that goes on there is seen
+RIM = 3  # units inside a side of the mask, where a layer that goes on there is seen
+RIM_WORTH = 3.0  # of a layer that goes on across a side, beside the handle's distance from it
+ALONG_WORTH = 0.5  # of a side that the drag leads to or away from
 TOO_NEAR_HANDLE, TOO_NEAR_TARGET = 2.0, 3.0  # units from a side that can therefore not be held
 
 
@@ -105,7 +107,8 @@ def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tupl
             continue
         extent = (bottom - top) if axis else (right - left)
         far = float((handles - at).abs().mean()) / extent
-        worth.append((2 * float(rim.mean()) + far, (axis, float(at))))
+        along = float(drags.back[:, axis].abs().sum() / drags.back.norm(dim=1).sum())
+        worth.append((RIM_WORTH * float(rim.mean()) + far + ALONG_WORTH * along, (axis, float(at))))
     worth.sort(key=lambda one: -one[0])
     return [side for _, side in worth]
 

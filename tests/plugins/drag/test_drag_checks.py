@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 from omegaconf import OmegaConf
+from optimising import OPTIMISING
 from PIL import Image
 
 from featurekit.core.errors import ConfigError, ImageError, MaskError, PointsError, UnknownNameError
@@ -25,7 +26,7 @@ def photo(tmp_path):
 @pytest.fixture
 def checked(photo, tmp_path):
     def run(*words, backbone="embedded", source=None, image=photo):
-        cfg = compose(["plugin=drag", f"backbone={backbone}", *words])
+        cfg = compose(["plugin=drag", f"backbone={backbone}", *OPTIMISING, *words])
         picture = None if image is None else str(image)
         settings = OmegaConf.to_object(cfg.plugin)
         job = Job(

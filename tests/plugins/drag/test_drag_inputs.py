@@ -107,7 +107,8 @@ def test_points_or_a_mask_without_a_picture_are_refused(job, words):
         ("[[1,2,98,4]]", r"\(0 to 97, 0 to 61\), the target of row 1 is \(98, 4\)"),
         ("[[1,2,3,4],[1,62,3,4]]", r"the handle of row 2 is \(1, 62\)"),
         ("[[-1,2,3,4]]", r"the handle of row 1 is \(-1, 2\)"),
-        ("[[5,6,5,6]]", r"a target must differ from its handle, row 1 has both at \(5, 6\)"),
+        ("[[5,6,5,6]]", "at least one drag is needed"),  # that alone is a pin
+        ("[[5,6,5.0001,6]]", r"a target must differ from its handle, row 1 has both at \(5, 6\)"),
     ],
 )
 def test_points_that_are_no_drag_are_refused_in_one_sentence(job, photo, points, message):

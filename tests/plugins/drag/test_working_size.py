@@ -1,24 +1,33 @@
 """A large picture: which part is dragged, at which size, and how it comes back."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from featurekit.backbones import load
 from featurekit.core.types import Stop
-from featurekit_drag.engine.edit import Edit
+from featurekit_drag.engine.edit import Edit, Seam
 from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
-from featurekit_drag.engine.settings import DragSettings
 from featurekit_drag.inputs import Subject
-from featurekit_drag.tasks.edit import _pasted
+from featurekit_drag.tasks.working_edit import edited
 from featurekit_drag.working_size import window_of, work_on
 
 HEIGHT, WIDTH = 480, 640
-SETTINGS = DragSettings(composite=True, feather_px=2)
+SEAM = Seam(feather_px=2, composite=True)
+
+
+class Editing:
+    """An editor that gives what it was made with, and remembers what it was asked."""
+
+    def __init__(self, done, seam, *, keeps_resolution):
+        self.done, self.seam, self.keeps_resolution = done, seam, keeps_resolution
+
+    def __call__(self, request, *, stage):
+        self.seen = request
+        return self.done
 
 
 def subject(*rows, box=None, height=HEIGHT, width=WIDTH):
@@ -76,7 +85,7 @@ def test_points_are_carried_exactly_and_the_mask_holds_every_handle():
 def test_outside_the_feathered_mask_every_pixel_is_the_pictures():
     own = subject([300, 200, 312, 200], box=(250, 150, 350, 260))
     work = work_on(own, 64)
-    edit = work.pasted(-work.part.request.image, SETTINGS)
+    edit = work.pasted(-work.part.request.image, SEAM)
     changed = (edit != own.request.image).any(dim=1)[0]
     seam = round(2 * work.window.shrink)
     near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
@@ -91,7 +100,7 @@ def test_without_a_mask_every_pixel_outside_the_part_is_the_pictures(composite):
     own = subject([300, 200, 350, 200])
     work = work_on(own, 64)
     window = work.window
-    edit = work.pasted(-work.part.request.image, replace(SETTINGS, composite=composite))
+    edit = work.pasted(-work.part.request.image, replace(SEAM, composite=composite))
     changed = (edit != own.request.image).any(dim=1)[0]
     part = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     rows = slice(window.top, window.top + window.height)
@@ -106,7 +115,7 @@ def test_without_a_mask_every_pixel_outside_the_part_is_the_pictures(composite):
 def test_a_part_that_is_not_changed_comes_back_as_the_picture_shrunk_and_enlarged():
     own = subject([300, 200, 400, 200])
     work = work_on(own, 64)
-    again = work.seen(work.pasted(work.part.request.image, SETTINGS))
+    again = work.seen(work.pasted(work.part.request.image, SEAM))
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     # of noise, the hardest there is; a shift by one pixel would make it 1.4
     error = (again - work.part.request.image)[inner].abs().mean()
@@ -152,7 +161,26 @@ def test_pictures_on_the_way_come_back_at_full_size_as_the_edit_does():
     work = work_on(subject([300, 200, 312, 200], box=(250, 150, 350, 260)), 64)
     part = torch.zeros_like(work.part.request.image)
     dragged = DraggedLatent(torch.zeros(1, 4, 6, 8), Stop.REACHED, (), (), ())
-    done = Edit(part, dragged, (), (), {"warp alone": part})
-    pasted = _pasted(done, work, SimpleNamespace(settings=SETTINGS))
+    done = Edit(part, Stop.REACHED, dragged=dragged, stages={"warp alone": part})
+    editor = Editing(done, SEAM, keeps_resolution=False)
+    pasted = edited(editor, work)
+    assert editor.seen.image.shape == part.shape
     assert pasted.stages["warp alone"].shape == (1, 3, HEIGHT, WIDTH)
     assert torch.equal(pasted.stages["warp alone"], pasted.image)
+
+
+def test_an_editor_that_keeps_pixels_gets_the_part_at_the_pictures_own_size():
+    work = work_on(subject([300, 200, 312, 200], box=(250, 150, 350, 260)), 64)
+    window = work.own_size
+    part = torch.zeros(1, 3, window.height, window.width)
+    editor = Editing(Edit(part, Stop.DONE, candidates=(part,)), SEAM, keeps_resolution=True)
+    done = edited(editor, work)
+    asked, image = editor.seen, work.full.request.image
+    assert torch.equal(asked.image, image[..., window.top :, window.left :][..., :165, :165])
+    assert asked.points.handles.tolist() == [[300 - window.left, 200 - window.top]]
+    assert (
+        float(done.image[..., window.top : window.top + 165, window.left :][..., :165].abs().max())
+        == 0
+    )
+    assert torch.equal(done.image[..., : window.top, :], image[..., : window.top, :])
+    assert torch.equal(done.candidates[0], done.image)

@@ -117,11 +117,15 @@ def test_a_damaged_file_is_made_anew(backbone, tmp_path):
     assert torch.equal(again.image, expected.image)
 
 
+def held(drag, request):
+    return tuple(slot.is_held for slot in drag.kept(request).values())
+
+
 def test_what_is_at_hand_is_known_beforehand(backbone, tmp_path):
     drag = Drag(backbone, SETTINGS, RECIPE, Cache(tmp_path))
-    assert drag.prepare.at_hand(request_for()) == (False, False)
+    assert held(drag, request_for()) == (False, False)
     drag(request_for())
-    assert drag.prepare.at_hand(request_for(end=(8.0, 20.0))) == (True, True)
-    assert drag.prepare.at_hand(request_for(seed=1)) == (False, False)
+    assert held(drag, request_for(end=(8.0, 20.0))) == (True, True)
+    assert held(drag, request_for(seed=1)) == (False, False)
     other = Drag(backbone, replace(SETTINGS, guidance=2.0), RECIPE, Cache(tmp_path))
-    assert other.prepare.at_hand(request_for()) == (True, False)
+    assert held(other, request_for()) == (True, False)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from optimising import OPTIMISING
 from PIL import Image
 
 import featurekit as fk
@@ -11,11 +12,13 @@ from featurekit.core.errors import ConfigError
 from featurekit.pipeline.registry import load_plugin, resolve
 from featurekit.scenes import KINDS
 from featurekit_drag.config import DragConfig
+from featurekit_drag.engine.preparation import LORA
 from featurekit_drag.metrics.averages import averages, by_kind
 from featurekit_drag.tasks import evaluate
 
 SMALL = [
     "plugin=drag",
+    *OPTIMISING,
     "backbone=random",
     "device=cpu",
     "task=evaluate",
@@ -158,7 +161,7 @@ def test_presets_with_one_lora_recipe_share_it_and_both_pay_for_it(compared, tmp
     own = evaluate.EditClock.timed
 
     def counting(self, drag, request):
-        fits.append(drag.prepare.at_hand(request)[0])
+        fits.append(drag.kept(request)[LORA].is_held)
         edit, seconds = own(self, drag, request)
         path = drag.prepare.places(request).lora.path
         assert (seconds > 1e6) == fits[-1]

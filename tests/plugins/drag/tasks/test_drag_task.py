@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from optimising import OPTIMISING
 from PIL import Image
 
 import featurekit as fk
@@ -32,6 +33,7 @@ from featurekit_drag.tasks.summary import ADVICE
 WIDTH, HEIGHT = 97, 61
 SMALL = [
     "plugin=drag",
+    *OPTIMISING,
     "backbone=random",
     "device=cpu",
     "plugin.steps=4",
@@ -419,8 +421,8 @@ def test_a_large_picture_is_dragged_in_part_and_pasted_back(tmp_path):
     ("broken", "kept"),
     [
         ("LoRA on the image", None),
-        ("inversion", "LoRA, kept"),
-        ("denoising", "LoRA and the inversion, kept"),
+        ("inversion", "LoRA on the image, kept"),
+        ("denoising", "LoRA on the image and the inversion, kept"),
     ],
 )
 def test_a_stopped_drag_says_what_the_next_one_goes_on_from(tmp_path, photo, broken, kept):
