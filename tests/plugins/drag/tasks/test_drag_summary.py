@@ -38,7 +38,7 @@ def subject():
 
 def edit(stop):
     z = torch.zeros(1, 4, 6, 8)
-    return Edit(torch.zeros(1, 3, 48, 64), DraggedLatent(z, stop, (), (), ()), (), ())
+    return Edit(torch.zeros(1, 3, 48, 64), stop, dragged=DraggedLatent(z, stop, (), (), ()))
 
 
 @pytest.mark.parametrize(
