@@ -32,7 +32,7 @@ from featurekit_drag.engine.unet_features import (
     feature_reader,
     level_of,
 )
-from featurekit_drag.engine.unmoved import Redenoised, Stored
+from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.variables.bottleneck import Bottleneck
 from featurekit_drag.engine.variables.encoder_path import encoder_path
 from featurekit_drag.engine.variables.latent import LatentVariable

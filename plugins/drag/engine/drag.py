@@ -115,16 +115,11 @@ class Drag:
             image = self._finish(denoising.edit(dragged, unmoved, stage), request)
             shown = self._shown(dragged)
             way = denoising.way(shown[:-1], model, unmoved, stage)
-        pictures = [*(self._finish(one, request) for one in way), *([image] if shown else [])]
-        frames = [
-            Frame(picture, to_px(station.handles, self._stride))
-            for station, picture in zip(shown, pictures, strict=True)
-        ]
         return Edit(
             image,
             dragged.stop,
             dragged.trace,
-            tuple(frames),
+            self._frames(shown, way, image, request),
             () if lora is None else lora.losses,
             dragged,
         )
@@ -202,6 +197,15 @@ class Drag:
             return []
         chosen = sorted({round(i * last / max(count - 1, 1)) for i in range(count)})
         return [dragged.stations[i] for i in chosen]
+
+    def _frames(
+        self, shown: list[Station], way: tuple[Tensor, ...], image: Tensor, request: Request
+    ) -> tuple[Frame, ...]:
+        pictures = [*(self._finish(one, request) for one in way), *([image] if shown else [])]
+        return tuple(
+            Frame(picture, to_px(station.handles, self._stride))
+            for station, picture in zip(shown, pictures, strict=True)
+        )
 
     def _finish(self, picture: Tensor, request: Request) -> Tensor:
         height, width = request.image.shape[-2:]

@@ -79,7 +79,7 @@ def _unlike(joint: Tensor, known: Tensor) -> Tensor:
     count = min(NEIGHBOURS, len(samples))
     parts = [
         (torch.cdist(part, samples) ** 2).topk(count, dim=1, largest=False).values.mean(dim=1)
-        for part in joint.split(8192)
+        for part in torch.split(joint, 8192)
     ]
     return torch.cat(parts)
 

@@ -45,7 +45,7 @@ def lay(
         grid: of the layers.
         copy: leave the layers where they were, too; nothing is uncovered.
     """
-    size = image.shape[-2:]
+    size = (image.shape[-2], image.shape[-1])
     backs = [at_full_size(one.back, grid, size) for one in layers]
     alphas = [refined(one.alpha, image, grid) for one in layers]
     moved = [_sharpened(read_at(a, b) * inside) for a, b in zip(alphas, backs, strict=True)]

@@ -60,7 +60,7 @@ class Planner:
             settings: which features are read.
         """
         seen = view.take(request.image)
-        grid = Grid.over(*seen.shape[-2:], backbone.stride)
+        grid = Grid.over(seen.shape[-2], seen.shape[-1], backbone.stride)
         features = pixel_features(
             backbone,
             seen,

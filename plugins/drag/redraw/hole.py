@@ -20,9 +20,9 @@ class Redrawing:
 
     backbone: Backbone
     predict: Predict  # under the picture's prompt
-    source: Tensor  # latent of the picture before, (1 c h w)
+    source: Tensor | None  # latent of the picture before, (1 c h w); None: it is not read
     schedule: Schedule
-    attention: tuple[str, ...]  # parts whose self-attention reads the source; empty: none does
+    attention: tuple[str, ...]  # parts whose self-attention reads the source
 
     @torch.no_grad()
     def __call__(
@@ -71,7 +71,7 @@ class Redrawing:
 
     def _predicted(self, z: Tensor, noise: Tensor, level: int) -> Tensor:
         timestep = self.schedule.timestep(level)
-        if not self.attention:
+        if self.source is None:
             return self.predict(z, timestep)
         own = noised(self.source, noise, alpha_bar=self.schedule.alpha_bars[level])
         paths = self_attention_paths(self.backbone.unet, self.attention)

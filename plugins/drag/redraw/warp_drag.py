@@ -113,8 +113,10 @@ class WarpDrag:
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
         if not bool(hole.any()) or not asked.strength:
             return [laid.picture], 0
-        with torch.no_grad():
-            source = self.backbone.encode(view.take(request.image))
+        source = None
+        if asked.attention:
+            with torch.no_grad():
+                source = self.backbone.encode(view.take(request.image))
         predict = self.backbone.predictor(self.backbone.embed(request.prompt))
         draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
         with stage("redraw of what was uncovered") as progress:
@@ -128,7 +130,7 @@ class WarpDrag:
             )
             drawn = self._decoded(latents, view, request)
         soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
-        pictures = [soft * one + (1 - soft) * laid.picture for one in drawn.split(1)]
+        pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
         if asked.settle and plan.kind == "similarity":
             with stage("settling") as progress:
                 for number, picture in enumerate(pictures):

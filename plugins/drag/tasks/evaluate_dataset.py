@@ -1,7 +1,7 @@
 """``task=evaluate plugin.dataset=FOLDER``: drag a published data set, measured as published."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +24,10 @@ from featurekit.measures.perceptual.distances import Lpips
 from featurekit_drag.config import DragConfig
 from featurekit_drag.datasets.layouts import DragData, open_dataset
 from featurekit_drag.datasets.samples import Sample
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.benchmark import (
+    CONTROLS,
     BenchmarkJudge,
     EditOf,
     benchmark_rows,
@@ -49,7 +51,7 @@ class _Run:
     """What is the same for every sample of a run."""
 
     job: Job
-    drag: EditOf
+    drag: Callable[[Subject], Edit]
     judge: BenchmarkJudge
     facts: tuple[Any, ...]  # that decide a record, beside the sample itself
 
@@ -100,9 +102,8 @@ def _run_of(job: Job) -> _Run:
     still = replace(job, settings=replace(config, animation_frames=0), cache=NO_CACHE)
     engine = drag_of(still)
 
-    def drag(subject: Subject) -> Tensor:
-        done = edited(engine, work_on(subject, config.side_px))
-        return done.image.to(subject.request.image)
+    def drag(subject: Subject) -> Edit:
+        return edited(engine, work_on(subject, config.side_px))
 
     lpips = None if config.lpips is None else Lpips.load(config.lpips, "cpu")
     judge = BenchmarkJudge(
@@ -128,7 +129,9 @@ def _record(run: _Run, data: DragData, sample: Sample) -> Record:
         record: Record = read_json(kept)
         if record.get("key") == key:
             return record
-    rows, edit = benchmark_rows(subject, run.drag, run.judge)
+    done = run.drag(subject)
+    on_the_way = {name: _always(picture) for name, picture in done.stages.items()}
+    rows, edit = benchmark_rows(subject, _always(done.image), run.judge, {**CONTROLS, **on_the_way})
     record = {
         "key": key,
         "name": sample.name,
@@ -141,6 +144,10 @@ def _record(run: _Run, data: DragData, sample: Sample) -> Record:
     write_image(edit, _place(run.job.out, sample, ".png"))
     write_json(record, kept)
     return record
+
+
+def _always(picture: Tensor) -> EditOf:
+    return lambda subject: picture.to(subject.request.image)
 
 
 def _place(out: Path, sample: Sample, ending: str) -> Path:

@@ -20,7 +20,7 @@ def edited(editor: Editor, work: Work, *, stage: Stage = untimed) -> Edit:
         return _brought(done, work.window, lambda one: work.pasted(one, editor.seam))
     window, image = work.own_size, work.full.request.image
     done = editor(taken(work.full.request, window), stage=stage)
-    everywhere = window.inside(*image.shape[-2:], 0)
+    everywhere = window.inside(image.shape[-2], image.shape[-1], 0)
     return _brought(done, window, lambda one: window.put(one, image, everywhere))
 
 

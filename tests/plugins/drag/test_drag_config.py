@@ -5,7 +5,6 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 from omegaconf import OmegaConf
-from optimising import OPTIMISING
 
 from featurekit.backbones import load
 from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameError

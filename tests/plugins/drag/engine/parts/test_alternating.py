@@ -25,7 +25,7 @@ from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.schedules.alternating import Alternating
 from featurekit_drag.engine.settings import DragSettings, Rule
-from featurekit_drag.engine.unmoved import Redenoised, Stored
+from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.variables.latent import LatentVariable
 
 RULE = Rule(

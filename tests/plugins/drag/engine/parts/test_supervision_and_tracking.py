@@ -21,7 +21,7 @@ from featurekit_drag.engine.supervision.dense_field import dense_field
 from featurekit_drag.engine.supervision.template import Template
 from featurekit_drag.engine.tracking.directional import directional
 from featurekit_drag.engine.tracking.nearest import nearest
-from featurekit_drag.engine.unmoved import Stored
+from featurekit_drag.engine.paths.unmoved import Stored
 from featurekit_drag.engine.variables.latent import LatentVariable
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)

@@ -1,0 +1,4 @@
+"""The latents of an unmoved picture, level by level: inverted, denoised again, or sampled.
+
+Read ``unmoved.py`` first.
+"""
