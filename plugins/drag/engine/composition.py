@@ -22,6 +22,7 @@ from featurekit_drag.engine.parts import (
     Unmoved,
     Variable,
 )
+from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.schedules.alternating import Alternating
 from featurekit_drag.engine.schedules.one_level import OneLevel
 from featurekit_drag.engine.schedules.sub_drags import SubDragged
@@ -32,7 +33,6 @@ from featurekit_drag.engine.unet_features import (
     feature_reader,
     level_of,
 )
-from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.variables.bottleneck import Bottleneck
 from featurekit_drag.engine.variables.encoder_path import encoder_path
 from featurekit_drag.engine.variables.latent import LatentVariable

@@ -16,9 +16,9 @@ from featurekit.core.types import Stop
 from featurekit.pipeline.config import compose
 from featurekit_drag.config import settings_of
 from featurekit_drag.engine.drag import Drag
+from featurekit_drag.engine.paths.sampled_path import sampled
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
-from featurekit_drag.engine.paths.sampled_path import sampled
 
 PRESETS = ("dragdiffusion", "gooddrag", "dragnoise", "freedrag", "fastdrag", "sdedrag")
 NO_LORA = LoraRecipe(steps=0)

@@ -21,11 +21,11 @@ from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.motions import motion_of, pace_of
 from featurekit_drag.engine.outside.everywhere import Everywhere
 from featurekit_drag.engine.parts import Course, Drags, Model, Readout
+from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.schedules.alternating import Alternating
 from featurekit_drag.engine.settings import DragSettings, Rule
-from featurekit_drag.engine.paths.unmoved import Redenoised, Stored
 from featurekit_drag.engine.variables.latent import LatentVariable
 
 RULE = Rule(

@@ -9,9 +9,9 @@ from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.testing import MixtureDenoiser, blob_templates, line_centres
 from featurekit_drag.engine.parts import Course, Drags, Model
+from featurekit_drag.engine.paths.unmoved import Stored
 from featurekit_drag.engine.schedules.sub_drags import SubDragged, _overlap, noised_path
 from featurekit_drag.engine.settings import SubDrags
-from featurekit_drag.engine.paths.unmoved import Stored
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)
 CENTRES = line_centres()

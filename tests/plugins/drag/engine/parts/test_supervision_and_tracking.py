@@ -15,13 +15,13 @@ from featurekit_drag.engine.latent_optimisation import drag_latent
 from featurekit_drag.engine.motions import motion_of, pace_of
 from featurekit_drag.engine.outside.everywhere import Everywhere
 from featurekit_drag.engine.parts import Course, Drags, Model, Readout
+from featurekit_drag.engine.paths.unmoved import Stored
 from featurekit_drag.engine.schedules.one_level import OneLevel
 from featurekit_drag.engine.settings import Rule
 from featurekit_drag.engine.supervision.dense_field import dense_field
 from featurekit_drag.engine.supervision.template import Template
 from featurekit_drag.engine.tracking.directional import directional
 from featurekit_drag.engine.tracking.nearest import nearest
-from featurekit_drag.engine.paths.unmoved import Stored
 from featurekit_drag.engine.variables.latent import LatentVariable
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)
