@@ -8,12 +8,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from featurekit_drag.plan.fields import Drags, anchored, elastic, rigid, similarity
-from featurekit_drag.plan.grid import Grid
+from featurekit_drag.plan.grid import Grid, read_at
+from featurekit_drag.plan.layer import Appearance
 
 APART = 2.0  # units by which drags differ that are no common one
 ALONG = 0.8  # cosine of any two drags, above which all pull the same way
 WITHIN, ROOM = 0.9, 3.0  # alpha around a handle inside its layer; units to the rim
 NEAR_HANDLE = 3.0  # units
+BETWEEN = 0.53  # cosine distance of features on both sides of a handle that lies between things
 RIM = 3  # units inside a side of the mask, where a layer that goes on there is seen
 RIM_WORTH = 3.0  # of a layer that goes on across a side, beside the handle's distance from it
 ALONG_WORTH = 0.5  # of a side that the drag leads to or away from
@@ -28,7 +30,7 @@ class Chosen:
     back: Tensor  # (h w 2), see fields.py
 
 
-def chosen(mode: str, grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> Chosen:
+def chosen(mode: str, drags: Drags, layer: Tensor, inside: Tensor, scene: Appearance) -> Chosen:
     """Choose the field of some drags.
 
     Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
@@ -38,11 +40,12 @@ def chosen(mode: str, grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -
 
     Args:
         mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
-        grid: of the rest.
         drags: in units.
         layer: alpha (1 1 h w).
         inside: (1 1 h w), 1 where the picture may change.
+        scene: what the picture looks like, on the same grid.
     """
+    grid = scene.grid
     differ, along = _agreement(drags)
     if mode in ("move", "copy"):
         return _moved(grid, drags, differ=differ)
@@ -50,7 +53,7 @@ def chosen(mode: str, grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -
     if mode == "auto" and not len(drags.pins):
         if differ and not along:
             return Chosen("similarity", similarity(grid, drags))
-        if not sides or (not differ and _within(grid, drags, layer)):
+        if not sides or (not differ and _within(drags, layer, scene)):
             return _moved(grid, drags, differ=differ)
     if len(drags.pins) or differ or not sides:
         held = _held(grid, sides, inside) if not len(drags.pins) else torch.zeros_like(inside)
@@ -75,14 +78,30 @@ def _agreement(drags: Drags) -> tuple[bool, bool]:
     return differ, bool(along.min() > ALONG)
 
 
-def _within(grid: Grid, drags: Drags, layer: Tensor) -> bool:
-    """Whether the handles lie inside the layer, at least a latent cell from its rim."""
-    alpha = layer[0, 0]
+def _within(drags: Drags, layer: Tensor, scene: Appearance) -> bool:
+    """Whether the handles lie inside the layer, away from its rim and from edges of its parts.
+
+    Where the features differ much from one side of a handle to the other along the drag, the
+    handle lies between two things (a chin over clothes), which do not move together.
+    """
+    grid, alpha = scene.grid, layer[0, 0]
+    if _contrast(drags, scene) > BETWEEN:
+        return False
     around = float(alpha[grid.near(drags.handles, NEAR_HANDLE)].mean())
     depth = ndimage.distance_transform_edt(np.pad((alpha > 0.5).numpy(), 1, mode="edge"))
     x, y = (drags.handles.float().numpy() // 1).astype(int).T + 1
     at = depth[y.clip(0, grid.height + 1), x.clip(0, grid.width + 1)]
     return around > WITHIN and bool(at.mean() >= ROOM)
+
+
+def _contrast(drags: Drags, scene: Appearance) -> float:
+    """Cosine distance of the features before and behind the handles, mean over drags."""
+    handles, back = drags.handles.float(), drags.back.float()
+    step = NEAR_HANDLE * back / back.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    ahead, behind = (
+        read_at(scene.features[None], (handles + sign * step)[None])[0, :, 0] for sign in (-1, 1)
+    )
+    return float((1 - torch.cosine_similarity(ahead, behind, dim=0)).mean())
 
 
 def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tuple[int, float]]:

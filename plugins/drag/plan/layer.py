@@ -28,16 +28,17 @@ SAMPLES = 2048  # of the surroundings at most
 class Appearance:
     """What the layer is told apart by, at every unit."""
 
+    grid: Grid
     features: Tensor  # (c h w), centred and normalised over channels
     colours: Tensor  # (3 h w): lightness, red against blue, green against both
 
     @classmethod
-    def of(cls, features: Tensor, image: Tensor) -> "Appearance":
-        """Prepare features (c h w) and the picture (1 3 h w) of one grid."""
+    def of(cls, grid: Grid, features: Tensor, image: Tensor) -> "Appearance":
+        """Prepare features (c h w) and the picture (1 3 h w), both on the grid."""
         centred = features - features.mean(dim=(1, 2), keepdim=True)
         red, green, blue = image[0].float().cpu()
         opposed = [(red + green + blue) / 3, 0.8 * (red - blue), 0.5 * (red - 2 * green + blue)]
-        return cls(F.normalize(centred, dim=0), torch.stack(opposed))
+        return cls(grid, F.normalize(centred, dim=0), torch.stack(opposed))
 
     @property
     def joint(self) -> Tensor:
@@ -47,7 +48,7 @@ class Appearance:
         return torch.cat([shape, self.colours / COLOUR_SCALE]).flatten(1).T
 
 
-def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor, grid: Grid) -> Tensor:
+def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor) -> Tensor:
     """Find the layer under the handles.
 
     A unit is likely part of it when it is unlike all that lies in a ring around the mask, which is
@@ -58,11 +59,11 @@ def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor, grid: Grid
         appearance: of the picture.
         inside: (1 1 h w), 1 where the picture may change.
         handles: (n 2) in units.
-        grid: of all of these.
 
     Returns:
         Alpha (1 1 h w) in [0, 1], also beyond the mask where the layer goes on.
     """
+    grid = appearance.grid
     around = (grown(inside, AROUND) > 0) & (inside <= 0)
     if not bool(around.any()):  # the mask is the whole picture
         return torch.ones_like(inside)

@@ -44,8 +44,12 @@ class Planner:
     """Makes plans for one picture; its features are read once."""
 
     image: Tensor
-    grid: Grid
     appearance: Appearance
+
+    @property
+    def grid(self) -> Grid:
+        """Units over the picture."""
+        return self.appearance.grid
 
     @classmethod
     def of(
@@ -70,7 +74,7 @@ class Planner:
         )
         colours = grid.shrunk(seen)
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
-        return cls(request.image, wide, Appearance.of(features, colours))
+        return cls(request.image, Appearance.of(wide, features, colours))
 
     def plan(self, request: Request, settings: PlanSettings) -> WarpPlan:
         """Plan a drag of the picture.
@@ -93,11 +97,11 @@ class Planner:
         )
         inside = self._seen_inside(request, drags)
         on_grid = (grid.shrunk(inside) > 0).float()
-        alpha = layer_at(self.appearance, on_grid, drags.handles, grid)
+        alpha = layer_at(self.appearance, on_grid, drags.handles)
         stands_out = float(alpha[on_grid > 0].mean()) >= LEAST_LAYER
         if not stands_out:
             alpha = on_grid
-        field = chosen(settings.mode, grid, drags, alpha, on_grid)
+        field = chosen(settings.mode, drags, alpha, on_grid, self.appearance)
         layers = (Moved(alpha, field.back),)
         return WarpPlan(grid, layers, inside, field.kind, stands_out, copy)
 
@@ -114,7 +118,7 @@ class Planner:
             inside = grid.near(points, radius).float()[None, None]
             if bool((inside > 0).all()):
                 break
-            alpha = layer_at(self.appearance, inside, drags.handles, grid)
+            alpha = layer_at(self.appearance, inside, drags.handles)
             rim = inside - (1 - grown(1 - inside, 1))
             if float((alpha * rim).sum() / rim.sum()) < ENDED:
                 break
