@@ -31,6 +31,12 @@ class Laid:
     picture: Tensor  # (1 3 H W) in [-1, 1]; the hole is filled smoothly
     moved: Tensor  # (1 1 H W) in [0, 1]: how much of a pixel the moved layers cover
     hole: Tensor  # (1 1 H W): 1 where the ground was uncovered
+    left: Tensor  # (1 1 H W): 1 where layers were that have moved, uncovered or not
+    ground: Tensor  # (1 3 H W) what the layers lie over, filled smoothly where they were
+
+    def over(self, ground: Tensor) -> Tensor:
+        """Lay the layers over another ground (1 3 H W), which may differ where they were."""
+        return self.picture + (1 - self.moved) * (ground - self.ground) * self.left
 
 
 def lay(
@@ -51,12 +57,12 @@ def lay(
     moved = [_sharpened(read_at(a, b) * inside) for a, b in zip(alphas, backs, strict=True)]
     covered = 1 - torch.stack([1 - one for one in moved]).prod(dim=0)
     left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
-    picture = filled(image, left, grid)
+    ground = picture = filled(image, left, grid)
     for alpha, back in zip(moved, backs, strict=True):
         content = read_at(image, back, mode="bicubic").clamp(-1, 1)
         picture = picture * (1 - alpha) + content * alpha
     hole = left * (covered < OPAQUE)
-    return Laid(torch.where(inside > 0, picture, image), covered, hole)
+    return Laid(torch.where(inside > 0, picture, image), covered, hole, left, ground)
 
 
 def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:

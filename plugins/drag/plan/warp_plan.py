@@ -14,7 +14,7 @@ from featurekit_drag.plan.choice import chosen
 from featurekit_drag.plan.fields import Drags
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
 from featurekit_drag.plan.layer import Appearance, layer_at
-from featurekit_drag.plan.laying import Laid, Moved, lay
+from featurekit_drag.plan.laying import PRESENT, Laid, Moved, lay
 from featurekit_drag.plan.pixel_features import pixel_features
 
 LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out
@@ -37,6 +37,13 @@ class WarpPlan:
     def laid(self, image: Tensor) -> Laid:
         """Move the layers of the picture (1 3 H W) that was planned for."""
         return lay(image, self.layers, self.inside, self.grid, copy=self.copy)
+
+    def covered(self, size: tuple[int, int]) -> Tensor:
+        """Where the picture shows a layer before anything moves, (1 1 H W) of 0 and 1."""
+        union = torch.zeros(1, 1, self.grid.height, self.grid.width)
+        for one in self.layers:
+            union = torch.maximum(union, one.alpha)
+        return F.interpolate((union > PRESENT).float(), size=size, mode="nearest-exact")
 
 
 @dataclass(frozen=True)
