@@ -2,8 +2,8 @@
 
 Usage: ``python benchmarks/drag_photographs.py FOLDER OUT [NUMBER ...] [plugin.KEY=VALUE ...]``.
 FOLDER holds the photographs, ``skimage/data`` of an installed scikit-image: astronaut.png (NASA,
-public domain), rocket.jpg (SpaceX, public domain), coffee.png (Rachel Michetti, CC0), chelsea.png (Stefan
-van der Walt, CC0), camera.png (Lav Varshney, CC0), coins.png (Brooklyn Museum, no known
+public domain), rocket.jpg (SpaceX, public domain), coffee.png (Rachel Michetti, CC0), chelsea.png
+(Stefan van der Walt, CC0), camera.png (Lav Varshney, CC0), coins.png (Brooklyn Museum, no known
 restrictions). In OUT each drag has a run of its own, and ``drag_photographs.jpg`` shows all.
 """
 

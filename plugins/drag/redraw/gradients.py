@@ -8,7 +8,7 @@ from torch import Tensor
 
 from featurekit_drag.redraw.patch_matching import Matches
 
-AGREED = 2e-3  # weight of what all patches agree on beside one gradient
+AGREED = 5e-3  # weight of what all patches agree on beside one gradient
 
 
 def relit(matches: Matches, drawn: Tensor) -> Tensor:

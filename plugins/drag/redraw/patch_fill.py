@@ -19,6 +19,7 @@ AROUND = 1.0  # sides of a hole that are looked at beside it, on each side
 LEAST_AROUND = 96  # px, likewise
 ROUNDS = 10  # of matching and voting on the coarsest level; one fewer on each finer one
 LEAST_ROUNDS = 2
+ENOUGH = 0.15  # share of a level's cells that are centres of patches to copy
 SEEN = 2  # px beyond a hole that are continued as well, under the layer's soft rim
 FADE = 3.0  # slope of the cross-fade between pieces; 1 fades over a whole cell
 
@@ -84,7 +85,7 @@ def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Te
     box = _surroundings(inside)
     part, inner, shut = box.of(image), box.of(inside), box.of((unusable > 0) | inside)
     levels = _pyramid(part, inner, shut)
-    usable = [level for level in levels if bool(level.sources.any())]
+    usable = _with_sources(levels)
     result = image.clone()
     if not usable:
         result[inside.expand_as(image)] = harmonic(image, hole)[inside.expand_as(image)]
@@ -122,11 +123,21 @@ def _pyramid(image: Tensor, hole: Tensor, shut: Tensor) -> list[Level]:
     return levels
 
 
+def _with_sources(levels: list[Level]) -> list[Level]:
+    """Leave out coarse levels where nearly nothing is left to copy from.
+
+    What little there is would be spread over the whole hole, and finer levels would keep it.
+    """
+    shares = [float(level.sources.float().mean()) for level in levels]
+    enough = min(ENOUGH, shares[-1] / 2)
+    return [one for one, share in zip(levels, shares, strict=True) if share > 0 and share >= enough]
+
+
 def _coarse_to_fine(levels: list[Level], generator: torch.Generator) -> tuple[Matches, Tensor]:
     """Match and vote from the coarsest level on; the matches and the picture of the finest."""
     first = levels[0]
-    hole = first.hole[None, None].float()
-    drawn = first.image if bool(first.hole.all()) else harmonic(first.image[None], hole)[0]
+    unknown = (first.hole | (first.compared == 0))[None, None].float()
+    drawn = first.image if bool(unknown.all()) else harmonic(first.image[None], unknown)[0]
     matches = Matches.random(first, generator)
     for number, level in enumerate(levels):
         if number:
