@@ -14,6 +14,7 @@ from featurekit.pipeline.config import PluginConfig
 from featurekit_drag.engine import settings as engine
 from featurekit_drag.engine.combinations import check_parts
 from featurekit_drag.engine.settings import (
+    HOLE_FILLS,
     MODES,
     DragSettings,
     PlanSettings,
@@ -54,6 +55,7 @@ class DragConfig(PluginConfig):
     # and how what it uncovers is redrawn
     redraw_steps: int = RedrawSettings.steps
     redraw_strength: float = RedrawSettings.strength  # 0: a smooth fill
+    hole: str = RedrawSettings.hole  # auto | model | fill: patches of the picture around it
     candidates: int = RedrawSettings.candidates
     settle: float = RedrawSettings.settle  # strength at which turned and scaled things are redrawn
 
@@ -121,6 +123,7 @@ WORDS = {
     "outside": get_args(engine.Outside),
     "reduction": ("code", "paper", "gooddrag"),
     "mode": MODES,
+    "hole": HOLE_FILLS,
 }
 RANGES = {  # lowest and highest value that makes sense
     "updates": (0, 10_000),
@@ -210,6 +213,7 @@ def warp_settings_of(config: DragConfig) -> WarpSettings:
             config.candidates,
             tuple(config.attention) if "reference" in config.identity else (),
             config.settle,
+            config.hole,
         ),
         feather_px=config.feather_px,
         animation_frames=config.animation_frames,

@@ -165,12 +165,24 @@ def taken(request: Request, window: Window) -> Request:
 
 
 def _box(request: Request) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the mask, the handles and the targets."""
+    """Left, top, right and bottom of mask, handles, targets, and regions before and after."""
     pins = request.pins.to(request.points.handles)
     xy = torch.cat([request.points.handles, request.points.targets, pins])
     if request.mask is not None:
-        rows, columns = request.mask[0, 0].nonzero(as_tuple=True)
-        corners = [[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]
-        xy = torch.cat([xy, torch.tensor(corners).to(xy)])
+        xy = torch.cat([xy, _corners(request.mask).to(xy)])
+    for region in request.regions:
+        corners = _corners(region.mask).to(xy)
+        xy = torch.cat([xy, corners, corners + region.move.to(xy)])
+    if request.regions:  # what is moved out of the picture is not looked for there
+        height, width = request.image.shape[-2:]
+        xy = torch.minimum(xy.clamp_min(0), xy.new_tensor([width, height]))
     (left, top), (right, bottom) = xy.amin(dim=0).tolist(), xy.amax(dim=0).tolist()
     return left, top, right, bottom
+
+
+def _corners(mask: Tensor) -> Tensor:
+    """Left top and right bottom of what a mask (1 1 h w) holds, (2 2)."""
+    rows, columns = mask[0, 0].nonzero(as_tuple=True)
+    return torch.stack(
+        [torch.stack([columns.min(), rows.min()]), torch.stack([columns.max(), rows.max()]) + 1]
+    )

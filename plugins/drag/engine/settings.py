@@ -90,6 +90,7 @@ class DragSettings:
 
 
 MODES = ("auto", "move", "reshape", "copy")
+HOLE_FILLS = ("auto", "model", "fill")
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class RedrawSettings:
     candidates: int = 4  # redraws in one batch, each from a noise of its own
     attention: tuple[str, ...] = ("up_blocks.2", "up_blocks.3")  # self-attention to the source
     settle: float = 0.0  # strength at which turned or scaled things are redrawn whole; 0: not
+    hole: str = "auto"  # one of HOLE_FILLS: the model redraws it, or patches around continue it
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from featurekit_drag.plan.grid import Grid, grown, read_at
 SHARPER = 1.6  # slope of alpha where it was read between units, which softens it
 OPAQUE = 0.999  # alpha above which no ground is seen
 PRESENT = 0.15  # alpha of a unit that the layer leaves behind
+RIM = 1  # units inside the mask's rim over which a layer fades that would be cut off there
 SPILL = 2  # units around the layer that it colours
 STILL = 0.25  # units: what moves less stays
 
@@ -31,6 +32,12 @@ class Laid:
     picture: Tensor  # (1 3 H W) in [-1, 1]; the hole is filled smoothly
     moved: Tensor  # (1 1 H W) in [0, 1]: how much of a pixel the moved layers cover
     hole: Tensor  # (1 1 H W): 1 where the ground was uncovered
+    left: Tensor  # (1 1 H W): 1 where layers were that have moved, uncovered or not
+    ground: Tensor  # (1 3 H W) what the layers lie over, filled smoothly where they were
+
+    def over(self, ground: Tensor) -> Tensor:
+        """Lay the layers over another ground (1 3 H W), which may differ where they were."""
+        return self.picture + (1 - self.moved) * (ground - self.ground) * self.left
 
 
 def lay(
@@ -48,15 +55,16 @@ def lay(
     size = (image.shape[-2], image.shape[-1])
     backs = [at_full_size(one.back, grid, size) for one in layers]
     alphas = [refined(one.alpha, image, grid) for one in layers]
-    moved = [_sharpened(read_at(a, b) * inside) for a, b in zip(alphas, backs, strict=True)]
+    may = inside * _rim_softened(inside, round(RIM * grid.unit_px) - RIM)
+    moved = [_sharpened(read_at(a, b)) * may for a, b in zip(alphas, backs, strict=True)]
     covered = 1 - torch.stack([1 - one for one in moved]).prod(dim=0)
     left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
-    picture = filled(image, left, grid)
+    ground = picture = filled(image, left, grid)
     for alpha, back in zip(moved, backs, strict=True):
         content = read_at(image, back, mode="bicubic").clamp(-1, 1)
         picture = picture * (1 - alpha) + content * alpha
     hole = left * (covered < OPAQUE)
-    return Laid(torch.where(inside > 0, picture, image), covered, hole)
+    return Laid(torch.where(inside > 0, picture, image), covered, hole, left, ground)
 
 
 def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
@@ -104,6 +112,16 @@ def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Ten
 
 def _sharpened(alpha: Tensor) -> Tensor:
     return ((alpha - 0.5) * SHARPER + 0.5).clamp(0, 1)
+
+
+def _rim_softened(inside: Tensor, width_px: int) -> Tensor:
+    """A mask (1 1 H W) that rises from its rim inwards; not at the frame, where nothing is seen."""
+    if width_px < 1:
+        return inside
+    rise = F.avg_pool2d(
+        inside, 2 * width_px + 1, stride=1, padding=width_px, count_include_pad=False
+    )
+    return ((rise - 0.5) * 2).clamp(0, 1)
 
 
 def left_by(layers: tuple[Moved, ...], inside: Tensor, grid: Grid) -> Tensor:

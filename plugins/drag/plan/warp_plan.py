@@ -18,6 +18,7 @@ from featurekit_drag.plan.laying import Laid, Moved, lay
 from featurekit_drag.plan.pixel_features import pixel_features
 
 LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out
+SEEN = 0.5  # alpha of a unit that shows a layer rather than the ground
 # Without a mask: units around handles and targets that may change at first, in lengths of the
 # longest drag at least, how often they grow by half, and the mean alpha on their rim that ends it.
 LEAST_RADIUS, LONG, GROWTHS, ENDED = 4 * UNITS_PER_CELL, 1.5, 5, 0.25
@@ -37,6 +38,13 @@ class WarpPlan:
     def laid(self, image: Tensor) -> Laid:
         """Move the layers of the picture (1 3 H W) that was planned for."""
         return lay(image, self.layers, self.inside, self.grid, copy=self.copy)
+
+    def covered(self, size: tuple[int, int]) -> Tensor:
+        """Where the picture shows a layer before anything moves, (1 1 H W) of 0 and 1."""
+        union = torch.zeros(1, 1, self.grid.height, self.grid.width)
+        for one in self.layers:
+            union = torch.maximum(union, one.alpha)
+        return F.interpolate((union > SEEN).float(), size=size, mode="nearest-exact")
 
 
 @dataclass(frozen=True)
@@ -108,22 +116,26 @@ class Planner:
     def _seen_inside(self, request: Request, drags: Drags) -> Tensor:
         """The mask of a request, or without one all that is near its drags, (1 1 H W).
 
-        The neighbourhood grows until the layer under the handles ends in it.
+        The neighbourhood grows until the layer under the handles ends in it. Where it never does,
+        it is the one on whose rim there is least of it.
         """
         if request.mask is not None:
             return request.mask
         grid, points = self.grid, torch.cat([drags.handles, drags.targets])
         radius = max(LEAST_RADIUS, LONG * float(drags.back.norm(dim=1).max()))
+        found: list[tuple[float, Tensor]] = []
         for _ in range(GROWTHS):
             inside = grid.near(points, radius).float()[None, None]
             if bool((inside > 0).all()):
+                found = found or [(1.0, inside)]
                 break
             alpha = layer_at(self.appearance, inside, drags.handles)
             rim = inside - (1 - grown(1 - inside, 1))
-            if float((alpha * rim).sum() / rim.sum()) < ENDED:
+            found.append((float((alpha * rim).sum() / rim.sum()), inside))
+            if found[-1][0] < ENDED:
                 break
             radius *= 1.5
-        return self._at_full_size(inside)
+        return self._at_full_size(min(found, key=lambda one: one[0])[1])
 
     def _inside(self, request: Request, layers: tuple[Moved, ...]) -> Tensor:
         """The mask of a request, or without one the regions, where they go, and their rims."""

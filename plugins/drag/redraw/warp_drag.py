@@ -20,7 +20,9 @@ from featurekit_drag.engine.settings import WarpSettings
 from featurekit_drag.plan.grid import grown
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import Planner, WarpPlan
+from featurekit_drag.redraw.comparison import Filled, compared
 from featurekit_drag.redraw.hole import Redrawing, most_typical
+from featurekit_drag.redraw.patch_fill import over_patches
 
 KINDS = {
     "move": "the layer under the handle moves as a whole",
@@ -88,7 +90,8 @@ class WarpDrag:
         self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, *, stage: Stage
     ) -> Edit:
         """Redraw and compose what was planned and laid."""
-        pictures, best = self._redrawn(request, plan, laid, stage)
+        filled = self._filled(request, plan, laid, stage)
+        best, pictures = filled.best, filled.pictures
         finished = tuple(self._finished(one, request, plan) for one in pictures)
         return Edit(
             image=finished[best],
@@ -96,23 +99,44 @@ class WarpDrag:
             frames=self._frames(request, planner, finished[best]),
             candidates=finished if len(finished) > 1 else (),
             stages={"warp": self._finished(laid.picture, request, plan)},
-            remarks=remarks_on(plan, self.settings.plan.mode),
+            remarks=(*remarks_on(plan, self.settings.plan.mode), *filled.remarks),
             facts={
                 "kind": plan.kind,
                 "layer_found": plan.stands_out,
                 "uncovered_share": float(laid.hole.mean()),
                 "chosen": best,
+                "hole": dict(filled.facts),
             },
         )
+
+    def _filled(self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage) -> Filled:
+        """Fill the hole by what the settings ask for, or by what goes better with its ring."""
+        asked = self.settings.redraw
+        if not bool(laid.hole.any()):
+            return Filled((laid.picture,), facts={"filled_by": "nothing"})
+        if asked.hole != "fill" and not asked.strength:
+            return Filled((laid.picture,), facts={"filled_by": "smooth"})
+        if asked.hole == "model":
+            pictures, best = self._redrawn(request, plan, laid, stage)
+            return Filled(tuple(pictures), best, facts={"filled_by": "model"})
+        with stage("patches for what was uncovered") as progress:
+            patched = over_patches(request.image, plan, laid, seed=request.seed)
+            progress(1, 1)
+        if asked.hole == "fill":
+            return Filled((patched,), facts={"filled_by": "fill"})
+        pictures, best = self._redrawn(request, plan, laid, stage)
+        view = view_of(request.image, self.settings.side_px)
+        found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
+        if found.model_is_better:
+            return Filled(tuple(pictures), best, (found.told,), found.facts)
+        return Filled((patched,), 0, (found.told,), found.facts)
 
     def _redrawn(
         self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage
     ) -> tuple[list[Tensor], int]:
-        """Pictures with the hole redrawn, and the number of the one to take."""
+        """Pictures with the hole redrawn by the model, and the number of the one to take."""
         asked, view = self.settings.redraw, view_of(request.image, self.settings.side_px)
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
-        if not bool(hole.any()) or not asked.strength:
-            return [laid.picture], 0
         source = None
         if asked.attention:
             with torch.no_grad():

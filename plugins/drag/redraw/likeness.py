@@ -1,0 +1,96 @@
+"""How well a filled hole goes with the ring around it; no truth is needed."""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor
+
+from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.steps import noised
+from featurekit.measures.denoising_error import DRAWS, SEED, TIMESTEP
+from featurekit_drag.redraw.hole import touched_cells
+
+QUANTILES = 9  # of each colour channel that are compared
+LEVEL = 2 / 255  # a difference of neighbours that is hardly seen, in [-1, 1]
+LEAST_RING = 3  # px
+RING = 3.0  # units of the plan
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What sets a filled hole apart from its ring; 0 is alike."""
+
+    sharpness: float  # natural logarithm of the gradient energies' ratio, hole to ring
+    colours: float  # mean difference of the channels' quantiles, in [0, 2]
+
+    @classmethod
+    def of(cls, picture: Tensor, hole: Tensor, ring: Tensor) -> "Likeness":
+        """Compare hole and ring, (1 1 h w) bool each, of a picture (1 3 h w)."""
+        energies = [_energy(picture, part) + LEVEL**2 for part in (hole, ring)]
+        shares = torch.linspace(0, 1, QUANTILES + 2)[1:-1]
+        hues = [_quantiles(picture, part, shares) for part in (hole, ring)]
+        apart = (hues[0] - hues[1]).abs().mean()
+        return cls(log(energies[0] / energies[1]), float(apart))
+
+
+def ring_around(hole: Tensor, unknown: Tensor, unit_px: float) -> Tensor:
+    """The known pixels around a hole, (1 1 h w) bool.
+
+    Args:
+        hole: (1 1 h w), nonzero inside.
+        unknown: (1 1 h w), nonzero where the picture before does not show the ground, or the edit
+            something else.
+        unit_px: of the plan.
+    """
+    width = max(LEAST_RING, round(RING * unit_px))
+    return (_grown_far(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
+
+
+def _grown_far(mask: Tensor, radius: int) -> Tensor:
+    """Grow by a square one axis at a time, which costs a radius in place of its square."""
+    wide, pad = 2 * radius + 1, radius
+    across = F.max_pool2d(mask.float(), (1, wide), stride=1, padding=(0, pad))
+    return F.max_pool2d(across, (wide, 1), stride=1, padding=(pad, 0))
+
+
+@torch.no_grad()
+def missed_noise(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
+    """Mean squared error of the noise that a model finds in the latent cells of a part.
+
+    Args:
+        backbone: its empty prompt is used.
+        picture: (1 3 h w) at the size that the model works at.
+        part: (1 1 h w), nonzero where it counts; of nothing the error is that of the picture.
+
+    Returns:
+        0 for all of the noise; 1 is what finding none costs. See ``denoising_error``.
+    """
+    latent = backbone.encode(picture)
+    draws = torch.Generator().manual_seed(SEED)
+    eps = torch.randn((DRAWS, *latent.shape[1:]), generator=draws).to(latent)
+    alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
+    z = noised(latent.expand(DRAWS, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent.device))
+    found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
+    error = (found - eps).float().square().mean(dim=(0, 1))
+    cells = touched_cells((part > 0).float(), backbone)[0, 0].to(error) > 0
+    return float(error[cells].mean() if bool(cells.any()) else error.mean())
+
+
+def _energy(picture: Tensor, part: Tensor) -> float:
+    """Mean squared difference of neighbours that both lie in a part."""
+    sums, counts = 0.0, 0.0
+    for axis in (2, 3):
+        both = part.narrow(axis, 1, part.shape[axis] - 1) & part.narrow(
+            axis, 0, part.shape[axis] - 1
+        )
+        steps = picture.diff(dim=axis).square().mean(dim=1, keepdim=True)
+        sums, counts = sums + float((steps * both).sum()), counts + float(both.sum())
+    return sums / max(counts, 1.0)
+
+
+def _quantiles(picture: Tensor, part: Tensor, shares: Tensor) -> Tensor:
+    """Quantiles of the three channels in a part, (3 n); at most some thousand pixels are read."""
+    values = picture[0][:, part[0, 0]].float()
+    return values[:, :: max(1, values.shape[1] // 4096)].quantile(shares, dim=1)
