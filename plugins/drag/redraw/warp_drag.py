@@ -20,7 +20,7 @@ from featurekit_drag.engine.settings import WarpSettings
 from featurekit_drag.plan.grid import grown
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import Planner, WarpPlan
-from featurekit_drag.redraw.comparison import Filled, compared
+from featurekit_drag.redraw.comparison import Filled, compared, is_known
 from featurekit_drag.redraw.hole import Redrawing, most_typical
 from featurekit_drag.redraw.patch_fill import over_patches
 
@@ -119,13 +119,16 @@ class WarpDrag:
         if asked.hole == "model":
             pictures, best = self._redrawn(request, plan, laid, stage)
             return Filled(tuple(pictures), best, facts={"filled_by": "model"})
+        view = view_of(request.image, self.settings.side_px)
+        if asked.hole == "auto" and is_known(self.backbone, view, request.image):
+            pictures, best = self._redrawn(request, plan, laid, stage)
+            return Filled(tuple(pictures), best, facts={"filled_by": "model"})
         with stage("patches for what was uncovered") as progress:
             patched = over_patches(request.image, plan, laid, seed=request.seed)
             progress(1, 1)
         if asked.hole == "fill":
             return Filled((patched,), facts={"filled_by": "fill"})
         pictures, best = self._redrawn(request, plan, laid, stage)
-        view = view_of(request.image, self.settings.side_px)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
         if found.model_is_better:
             return Filled(tuple(pictures), best, (found.told,), found.facts)
