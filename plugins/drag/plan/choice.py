@@ -1,13 +1,14 @@
 """Which field a drag asks for: to move the layer, to reshape it, or to turn and scale it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from featurekit_drag.plan.fields import Drags, anchored, elastic, rigid, similarity
+from featurekit_drag.plan.fields import Bending, Drags, anchored, rigid, similarity
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid
 
 APART = 2.0  # units by which drags differ that are no common one
@@ -26,35 +27,68 @@ class Chosen:
     back: Tensor  # (h w 2), see fields.py
 
 
-def chosen(mode: str, grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> Chosen:
-    """Choose the field of some drags.
+class Choice:
+    """Chooses fields for one layer with its handles and pins, whatever their targets.
 
-    Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
-    lies well inside its layer moves it, and one on its rim reshapes it: one side of the mask is
-    held, that where the layer goes on and that is far from the handle. With pins, or drags that
-    differ, a reshaping field is elastic.
-
-    Args:
-        mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
-        grid: of the rest.
-        drags: in units.
-        layer: alpha (1 1 h w).
-        inside: (1 1 h w), 1 where the picture may change.
+    What does not depend on targets is computed once, so that a field is there while a target is
+    being moved.
     """
-    differ, along = _agreement(drags)
-    if mode in ("move", "copy"):
-        return _moved(grid, drags, differ=differ)
-    sides = _sides(grid, drags, layer, inside)
-    if mode == "auto" and not len(drags.pins):
-        if differ and not along:
-            return Chosen("similarity", similarity(grid, drags))
-        if not sides or (not differ and _within(grid, drags, layer)):
+
+    def __init__(
+        self, grid: Grid, grips: tuple[Tensor, Tensor], layer: Tensor, inside: Tensor
+    ) -> None:
+        """Look at the layer.
+
+        Args:
+            grid: of the rest.
+            grips: handles (n 2) and pins (m 2) in units.
+            layer: alpha (1 1 h w).
+            inside: (1 1 h w), 1 where the picture may change.
+        """
+        self.grid, self.layer, self.inside = grid, layer, inside
+        self.handles, self.pins = grips
+        self._bendings: dict[tuple[int, float] | None, Bending] = {}
+
+    @cached_property
+    def _is_within(self) -> bool:
+        drags = Drags(self.handles, self.handles, self.pins)
+        return _within(self.grid, drags, self.layer)
+
+    def field(self, mode: str, targets: Tensor) -> Chosen:
+        """Choose the field that brings the handles to targets.
+
+        Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
+        lies well inside its layer moves it, and one on its rim reshapes it: one side of the mask is
+        held, that where the layer goes on and that is far from the handle. With pins, or drags
+        that differ, a reshaping field is elastic.
+
+        Args:
+            mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
+            targets: (n 2) in units.
+        """
+        grid, drags = self.grid, Drags(self.handles, targets, self.pins)
+        differ, along = _agreement(drags)
+        if mode in ("move", "copy"):
             return _moved(grid, drags, differ=differ)
-    if len(drags.pins) or differ or not sides:
-        held = _held(grid, sides, inside) if not len(drags.pins) else torch.zeros_like(inside)
-        return Chosen("elastic", elastic(grid, drags, layer, held))
-    axis, at = sides[0]
-    return Chosen("anchored", anchored(grid, drags, axis=axis, at=at))
+        sides = _sides(grid, drags, self.layer, self.inside)
+        if mode == "auto" and not len(self.pins):
+            if differ and not along:
+                return Chosen("similarity", similarity(grid, drags))
+            if not sides or (not differ and self._is_within):
+                return _moved(grid, drags, differ=differ)
+        if len(self.pins) or differ or not sides:
+            side = sides[0] if sides and not len(self.pins) else None
+            return Chosen("elastic", self._bending(side).field(targets))
+        axis, at = sides[0]
+        return Chosen("anchored", anchored(grid, drags, axis=axis, at=at))
+
+    def _bending(self, side: tuple[int, float] | None) -> Bending:
+        """The bending that holds the rim of a side, or none."""
+        if side not in self._bendings:
+            held = _held(self.grid, side, self.inside)
+            grips = (self.handles, self.pins)
+            self._bendings[side] = Bending(self.grid, grips, self.layer, held)
+        return self._bendings[side]
 
 
 def _moved(grid: Grid, drags: Drags, *, differ: bool) -> Chosen:
@@ -110,10 +144,10 @@ def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tupl
     return [side for _, side in worth]
 
 
-def _held(grid: Grid, sides: list[tuple[int, float]], inside: Tensor) -> Tensor:
-    """The rim of the likeliest side, (1 1 h w)."""
-    if not sides:
+def _held(grid: Grid, side: tuple[int, float] | None, inside: Tensor) -> Tensor:
+    """The rim of a side, (1 1 h w)."""
+    if side is None:
         return torch.zeros_like(inside)
-    axis, at = sides[0]
+    axis, at = side
     near = (grid.centres[..., axis] - at).abs() < RIM
     return (near & (inside[0, 0] > 0.5)).float()[None, None]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from featurekit.core.cache import Slot
 from featurekit.core.shapes import expect
-from featurekit.core.types import Stop
+from featurekit.core.types import Progress, Stop, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images.coordinates import Window, crop
@@ -37,9 +37,20 @@ class WarpDrag:
     Pixels that only move keep the picture's full resolution, whatever size the model works at.
     """
 
-    def __init__(self, backbone: Backbone, settings: WarpSettings | None = None) -> None:
-        """Make it with a backbone whose taps are maps over the picture."""
-        self.backbone = backbone
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: WarpSettings | None = None,
+        planner: Planner | None = None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            backbone: its taps must be maps over the picture.
+            settings: by default those of Stable Diffusion 1.x and 2.x.
+            planner: of the picture that is edited next, whose features are not read again.
+        """
+        self.backbone, self._ready = backbone, planner
         self.settings = WarpSettings() if settings is None else settings
         self.schedule = Schedule.ddim(backbone.noise, steps=self.settings.redraw.steps)
         if self.settings.redraw.strength:
@@ -55,14 +66,21 @@ class WarpDrag:
         """Yes: only what is redrawn goes through the autoencoder."""
         return True
 
+    @property
+    def changes_network(self) -> bool:
+        """No: between its steps the network is as it was loaded."""
+        return False
+
     def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
         """Nothing is: a plan takes about as long as to look for one."""
         return {}
 
-    def planner(self, request: Request) -> Planner:
+    def planner(self, request: Request, progress: Progress = silent) -> Planner:
         """Read the features of a request's picture, at the size that the model works at."""
+        if self._ready is not None and self._ready.image is request.image:
+            return self._ready
         view = view_of(request.image, self.settings.side_px)
-        return Planner.of(self.backbone, request, view, self.settings.plan)
+        return Planner.of(self.backbone, request, view, self.settings.plan, progress=progress)
 
     def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:
         """Plan, lay, redraw, compose.
@@ -77,11 +95,10 @@ class WarpDrag:
             if not request.regions:
                 check_mask(request.mask, request.points)
         with stage("plan of the warp") as progress:
-            planner = self.planner(request)
-            progress(1, 2)
+            planner = self.planner(request, progress)
             plan = planner.plan(request, self.settings.plan)
             laid = plan.laid(request.image)
-            progress(2, 2)
+            progress(1, 1)
         return self.edit(request, planner, plan, laid, stage=stage)
 
     def edit(
@@ -113,11 +130,11 @@ class WarpDrag:
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
         if not bool(hole.any()) or not asked.strength:
             return [laid.picture], 0
-        with torch.no_grad():
-            source = self.backbone.encode(view.take(request.image))
         predict = self.backbone.predictor(self.backbone.embed(request.prompt))
-        draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
         with stage("redraw of what was uncovered") as progress:
+            with torch.no_grad():
+                source = self.backbone.encode(view.take(request.image))
+            draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
             latents = draw(
                 view.take(laid.picture),
                 view.take_mask(hole),
@@ -131,21 +148,24 @@ class WarpDrag:
         pictures = [soft * one + (1 - soft) * laid.picture for one in drawn.split(1)]
         if asked.settle and plan.kind == "similarity":
             with stage("settling") as progress:
-                for number, picture in enumerate(pictures):
-                    pictures[number] = self._settled(picture, request, plan, draw, view)
-                    progress(number + 1, len(pictures))
+                pictures = [
+                    self._settled(picture, request, plan, draw, partly(progress, k, len(pictures)))
+                    for k, picture in enumerate(pictures)
+                ]
         return pictures, most_typical(latents)
 
     def _settled(
-        self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, view: Window
+        self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, progress: Progress
     ) -> Tensor:
         """Redraw all inside the mask from a low level: edges that were turned or scaled soften."""
+        view = view_of(request.image, self.settings.side_px)
         latents = draw(
             view.take(picture),
             view.take_mask(plan.inside),
             strength=self.settings.redraw.settle,
             candidates=1,
             seed=request.seed + 1,
+            progress=progress,
         )
         return self._decoded(latents, view, request)
 
@@ -183,6 +203,11 @@ def view_of(image: Tensor, side_px: int) -> Window:
     height, width = image.shape[-2:]
     longest = max(height, width)
     return Window(0, 0, width, height, longest / min(side_px or longest, longest))
+
+
+def partly(progress: Progress, number: int, count: int) -> Progress:
+    """Tell the progress of one of several equal parts as that of all of them."""
+    return lambda done, total: progress(number * total + done, count * total)
 
 
 def blurred(hole: Tensor, radius: int) -> Tensor:
