@@ -32,6 +32,7 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/featurekit bench drag-scenes
+	@$(BIN)/featurekit bench drag-preview
 	@$(BIN)/featurekit bench sketch-scenes
 	@$(BIN)/featurekit bench sd-shape
 	@$(BIN)/python benchmarks/startup.py

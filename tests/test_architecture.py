@@ -27,7 +27,7 @@ CONFIGURED = {  # may import hydra and omegaconf
     "pipeline.config", "pipeline.overrides", "pipeline.run", "cli.run",
 }  # fmt: skip
 DEFERRED = {"backbones"}  # may import inside functions
-BY_NAME = {"__init__", "plugin", "pipeline.registry"}  # may call import_module
+BY_NAME = {"__init__", "plugin", "pipeline.registry", "featurekit_drag"}  # may call import_module
 TARGETS = {"__init__", "plugin", "cli.router", "cli.run"}  # may name a module:thing of the core
 
 FILE_LINES, FUNCTION_LINES = 300, 60

@@ -1,6 +1,8 @@
 """What is dragged: a user's picture, or a bundled scene whose true answer is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from warnings import warn
 
 import torch
@@ -49,7 +51,9 @@ def from_picture(job: Job) -> Subject:
         )
     image = load_image(job.image)
     height, width = image.shape[-2:]
-    points, pins, regions = _asked(settings, height, width)
+    points, pins, regions = read_asked(
+        settings.points, settings.pins, settings.regions, height=height, width=width
+    )
     mask = None if settings.mask is None else load_mask(settings.mask, height, width)
     if mask is not None and mask.mean() > WIDE:
         warn(
@@ -62,28 +66,39 @@ def from_picture(job: Job) -> Subject:
     return Subject(request, name=job.image)
 
 
-def _asked(
-    settings: DragConfig, height: int, width: int
+def read_asked(
+    points: Sequence[Any], pins: Sequence[Any], regions: Sequence[Any], *, height: int, width: int
 ) -> tuple[Points, Tensor, tuple[Region, ...]]:
-    """Read drags, pins and regions; a drag without length is a pin."""
-    pins = read_pins(settings.pins, height=height, width=width)
-    if settings.regions:
-        if settings.points:
+    """Read drags, pins and regions; a drag without length is a pin.
+
+    Args:
+        points: rows ``[x0, y0, x1, y1]``, px of the picture, as a person wrote them.
+        pins: rows ``[x, y]``.
+        regions: rows ``[mask, dx, dy]``, or regions; instead of points.
+        height: of the picture, px.
+        width: likewise.
+
+    Raises:
+        PointsError: there are points and regions, or neither, or a row cannot be used.
+        MaskError, ImageError: the mask of a region cannot be used.
+    """
+    still = read_pins(pins, height=height, width=width)
+    if len(regions):
+        if len(points):
             raise PointsError(
                 "a drag is given by plugin.points or by plugin.regions, got both; leave one out"
             )
-        regions = tuple(
-            read_region(row, number, height=height, width=width)
-            for number, row in enumerate(settings.regions, start=1)
+        brushed = tuple(
+            row if isinstance(row, Region) else read_region(row, number, height=height, width=width)
+            for number, row in enumerate(regions, start=1)
         )
-        rows = [one.row for one in regions]
-        return read_points(rows, height=height, width=width), pins, regions
-    still = [row for row in settings.points if is_pin(row)]
-    drags = [row for row in settings.points if not is_pin(row)]
-    if still:
-        extra = read_pins([row[:2] for row in still], height=height, width=width)
-        pins = torch.cat([pins, extra])
-    return read_points(drags, height=height, width=width), pins, ()
+        rows = [one.row for one in brushed]
+        return read_points(rows, height=height, width=width), still, brushed
+    ends = [row[:2] for row in points if is_pin(row)]
+    drags = [row for row in points if not is_pin(row)]
+    if ends:
+        still = torch.cat([still, read_pins(ends, height=height, width=width)])
+    return read_points(drags, height=height, width=width), still, ()
 
 
 def from_move(move: Move, *, size: int, seed: int) -> Subject:

@@ -51,5 +51,14 @@ def settings_of_presets(asked: DragConfig, backbone: str) -> Mapping[str, DragCo
     return made
 
 
+def own_settings(backbone: str) -> DragConfig:
+    """Compose what drag takes on a backbone where nothing else is asked for.
+
+    Args:
+        backbone: what the settings call the model, or its folder.
+    """
+    return DragConfig(**_composed(NO_PRESET, backbone)["plugin"])
+
+
 def _composed(preset: str, backbone: str) -> dict[str, Any]:
     return resolved(compose(["plugin=drag", f"experiment={preset}", f"backbone={backbone}"]))

@@ -134,6 +134,11 @@ class Drag:
         """No: every pixel goes through the autoencoder."""
         return False
 
+    @property
+    def changes_network(self) -> bool:
+        """Yes: a LoRA is merged into it from the inversion on, and attention may be shared."""
+        return True
+
     def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
         """Where a picture's LoRA and inversion are kept, by the stage that makes them."""
         places = self.prepare.places(request)

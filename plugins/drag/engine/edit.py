@@ -63,6 +63,11 @@ class Editor(Protocol):
         """Whether it takes pictures of any size and keeps their pixels where they only move."""
         ...
 
+    @property
+    def changes_network(self) -> bool:
+        """Whether the network may be changed between its steps, as by a LoRA."""
+        ...
+
     def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
         """Where it keeps what the next edit of the picture can use, by the stage that makes it."""
         ...

@@ -1,13 +1,14 @@
 """Which field a drag asks for: to move the layer, to reshape it, or to turn and scale it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from featurekit_drag.plan.fields import Drags, anchored, elastic, rigid, similarity
+from featurekit_drag.plan.fields import Bending, Drags, anchored, rigid, similarity
 from featurekit_drag.plan.grid import Grid, read_at
 from featurekit_drag.plan.layer import Appearance
 
@@ -30,36 +31,72 @@ class Chosen:
     back: Tensor  # (h w 2), see fields.py
 
 
-def chosen(mode: str, drags: Drags, layer: Tensor, inside: Tensor, scene: Appearance) -> Chosen:
-    """Choose the field of some drags.
+class Choice:
+    """Chooses fields for one layer with its handles and pins, whatever their targets.
 
-    Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
-    lies well inside its layer moves it, and one on its rim reshapes it: one side of the mask is
-    held, that where the layer goes on and that is far from the handle. With pins, or drags that
-    differ, a reshaping field is elastic.
-
-    Args:
-        mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
-        drags: in units.
-        layer: alpha (1 1 h w).
-        inside: (1 1 h w), 1 where the picture may change.
-        scene: what the picture looks like, on the same grid.
+    What does not depend on targets is computed once, so that a field is there while a target is
+    being moved.
     """
-    grid = scene.grid
-    differ, along = _agreement(drags)
-    if mode in ("move", "copy"):
-        return _moved(grid, drags, differ=differ)
-    sides = _sides(grid, drags, layer, inside)
-    if mode == "auto" and not len(drags.pins):
-        if differ and not along:
-            return Chosen("similarity", similarity(grid, drags))
-        if not sides or (not differ and _within(drags, layer, scene)):
+
+    def __init__(
+        self, scene: Appearance, grips: tuple[Tensor, Tensor], layer: Tensor, inside: Tensor
+    ) -> None:
+        """Look at the layer.
+
+        Args:
+            scene: what the picture looks like, on the grid of the rest.
+            grips: handles (n 2) and pins (m 2) in units.
+            layer: alpha (1 1 h w).
+            inside: (1 1 h w), 1 where the picture may change.
+        """
+        self.scene, self.layer, self.inside = scene, layer, inside
+        self.grid = scene.grid
+        self.handles, self.pins = grips
+        self._bendings: dict[tuple[int, float] | None, Bending] = {}
+
+    @cached_property
+    def _is_within(self) -> bool:
+        return _within(self.grid, self.handles, self.layer)
+
+    def field(self, mode: str, targets: Tensor) -> Chosen:
+        """Choose the field that brings the handles to targets.
+
+        Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
+        lies well inside its layer moves it, and one on its rim reshapes it: one side of the mask is
+        held, that where the layer goes on and that is far from the handle. With pins, or drags
+        that differ, a reshaping field is elastic.
+
+        Args:
+            mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
+            targets: (n 2) in units.
+        """
+        grid, drags = self.grid, Drags(self.handles, targets, self.pins)
+        differ, along = _agreement(drags)
+        if mode in ("move", "copy"):
             return _moved(grid, drags, differ=differ)
-    if len(drags.pins) or differ or not sides:
-        held = _held(grid, sides, inside) if not len(drags.pins) else torch.zeros_like(inside)
-        return Chosen("elastic", elastic(grid, drags, layer, held))
-    axis, at = sides[0]
-    return Chosen("anchored", anchored(grid, drags, axis=axis, at=at))
+        sides = _sides(grid, drags, self.layer, self.inside)
+        if mode == "auto" and not len(self.pins):
+            if differ and not along:
+                return Chosen("similarity", similarity(grid, drags))
+            if not sides or (not differ and self._moves(drags)):
+                return _moved(grid, drags, differ=differ)
+        if len(self.pins) or differ or not sides:
+            side = sides[0] if sides and not len(self.pins) else None
+            return Chosen("elastic", self._bending(side).field(targets))
+        axis, at = sides[0]
+        return Chosen("anchored", anchored(grid, drags, axis=axis, at=at))
+
+    def _moves(self, drags: Drags) -> bool:
+        """Whether the handles lie inside one thing, not on a rim or between two."""
+        return self._is_within and _contrast(drags, self.scene) <= BETWEEN
+
+    def _bending(self, side: tuple[int, float] | None) -> Bending:
+        """The bending that holds the rim of a side, or none."""
+        if side not in self._bendings:
+            held = _held(self.grid, side, self.inside)
+            grips = (self.handles, self.pins)
+            self._bendings[side] = Bending(self.grid, grips, self.layer, held)
+        return self._bendings[side]
 
 
 def _moved(grid: Grid, drags: Drags, *, differ: bool) -> Chosen:
@@ -78,24 +115,21 @@ def _agreement(drags: Drags) -> tuple[bool, bool]:
     return differ, bool(along.min() > ALONG)
 
 
-def _within(drags: Drags, layer: Tensor, scene: Appearance) -> bool:
-    """Whether the handles lie inside the layer, away from its rim and from edges of its parts.
-
-    Where the features differ much from one side of a handle to the other along the drag, the
-    handle lies between two things (a chin over clothes), which do not move together.
-    """
-    grid, alpha = scene.grid, layer[0, 0]
-    if _contrast(drags, scene) > BETWEEN:
-        return False
-    around = float(alpha[grid.near(drags.handles, NEAR_HANDLE)].mean())
+def _within(grid: Grid, handles: Tensor, layer: Tensor) -> bool:
+    """Whether the handles lie inside the layer, away from its rim."""
+    alpha = layer[0, 0]
+    around = float(alpha[grid.near(handles, NEAR_HANDLE)].mean())
     depth = ndimage.distance_transform_edt(np.pad((alpha > 0.5).numpy(), 1, mode="edge"))
-    x, y = (drags.handles.float().numpy() // 1).astype(int).T + 1
+    x, y = (handles.float().numpy() // 1).astype(int).T + 1
     at = depth[y.clip(0, grid.height + 1), x.clip(0, grid.width + 1)]
     return around > WITHIN and bool(at.mean() >= ROOM)
 
 
 def _contrast(drags: Drags, scene: Appearance) -> float:
-    """Cosine distance of the features before and behind the handles, mean over drags."""
+    """Cosine distance of the features before and behind the handles, mean over drags.
+
+    Large where a handle lies between two things (a chin over clothes), which do not move together.
+    """
     handles, back = drags.handles.float(), drags.back.float()
     step = NEAR_HANDLE * back / back.norm(dim=1, keepdim=True).clamp_min(1e-6)
     ahead, behind = (
@@ -132,10 +166,10 @@ def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tupl
     return [side for _, side in worth]
 
 
-def _held(grid: Grid, sides: list[tuple[int, float]], inside: Tensor) -> Tensor:
-    """The rim of the likeliest side, (1 1 h w)."""
-    if not sides:
+def _held(grid: Grid, side: tuple[int, float] | None, inside: Tensor) -> Tensor:
+    """The rim of a side, (1 1 h w)."""
+    if side is None:
         return torch.zeros_like(inside)
-    axis, at = sides[0]
+    axis, at = side
     near = (grid.centres[..., axis] - at).abs() < RIM
     return (near & (inside[0, 0] > 0.5)).float()[None, None]

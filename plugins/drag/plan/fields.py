@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import ndimage, sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from featurekit_drag.plan.grid import Grid, read_at
@@ -76,59 +76,67 @@ def nearest_handle(grid: Grid, drags: Drags) -> Tensor:
     return grid.centres + back
 
 
-def elastic(grid: Grid, drags: Drags, layer: Tensor, held: Tensor) -> Tensor:
-    """Bend the layer so that handles reach their targets and what is held stays.
+class Bending:
+    """The bending of a layer with its handles and pins, factorised once for all targets.
 
     The displacement over the layer has the least bending energy (the squared second differences of
     a thin plate) with a little tension. Away from the layer it goes on as at the nearest unit.
 
-    Args:
-        grid: units.
-        drags: any number, with pins.
-        layer: alpha (1 1 h w).
-        held: (1 1 h w), 1 where the layer may not move.
-
     Source: Bookstein 1989, "Principal Warps"; tension as in Franke 1985.
     """
-    step = max(1.0, max(grid.height, grid.width) / COARSE)
-    coarse = Grid(
-        max(1, round(grid.height / step)), max(1, round(grid.width / step)), grid.unit_px * step
-    )
-    domain = coarse.shrunk(layer)[0, 0] > 0.3
-    fixed = coarse.shrunk(held)[0, 0] > 0.3
-    handles, pins = drags.handles.float() / step, drags.pins.float() / step
-    grips = torch.cat([handles, pins])
-    domain |= coarse.near(grips, GRIP)
-    moves = torch.cat([-drags.back.float() / step, torch.zeros_like(pins)])
-    forward = _bent(coarse, domain.numpy(), fixed.numpy(), grips, moves)
-    back = _inverted(coarse, forward)
-    if step == 1.0:
-        return back
-    shift = (back - coarse.centres).permute(2, 0, 1)[None]
-    finer = read_at(shift, grid.centres / step)[0].permute(1, 2, 0)
-    return grid.centres + finer * step
 
+    def __init__(
+        self, grid: Grid, grips: tuple[Tensor, Tensor], layer: Tensor, held: Tensor
+    ) -> None:
+        """Set up and factorise the equations.
 
-def _bent(
-    grid: Grid, domain: np.ndarray, fixed: np.ndarray, grips: Tensor, moves: Tensor
-) -> Tensor:
-    """Solve for the forward displacement on the domain and continue it, (1 2 h w)."""
-    rows, columns = np.nonzero(domain)
-    number = np.full(domain.shape, -1)
-    number[rows, columns] = np.arange(len(rows))
-    energy = _energy(number, len(rows))
-    apart = torch.cdist(grid.centres[rows, columns], grips).numpy()
-    owner, held = apart.argmin(axis=1), fixed[rows, columns]
-    gripped = apart.min(axis=1) < GRIP
-    weight = np.where(gripped | held, FIRM, 0.0)
-    wanted = np.where(gripped[:, None], moves.numpy()[owner], 0.0)
-    solved = spsolve(
-        (energy + sparse.diags_array(weight)).tocsc(), weight[:, None] * wanted
-    ).reshape(-1, 2)
-    full = np.zeros((*domain.shape, 2))
-    full[rows, columns] = solved
-    nearest = ndimage.distance_transform_edt(~domain, return_distances=False, return_indices=True)
-    return torch.from_numpy(full[tuple(nearest)]).float().permute(2, 0, 1)[None]
+        Args:
+            grid: units.
+            grips: handles (n 2) and pins (m 2) in units.
+            layer: alpha (1 1 h w).
+            held: (1 1 h w), 1 where the layer may not move.
+        """
+        self.step = step = max(1.0, max(grid.height, grid.width) / COARSE)
+        self.grid, (self.handles, pins) = grid, grips
+        self.coarse = coarse = Grid(
+            max(1, round(grid.height / step)), max(1, round(grid.width / step)), grid.unit_px * step
+        )
+        self.pins = len(pins)
+        xy = torch.cat([self.handles.float(), pins.float()]) / step
+        domain = coarse.shrunk(layer)[0, 0] > 0.3
+        domain |= coarse.near(xy, GRIP)
+        rows, columns = np.nonzero(domain.numpy())
+        number = np.full(domain.shape, -1)
+        number[rows, columns] = np.arange(len(rows))
+        apart = torch.cdist(coarse.centres[rows, columns], xy).numpy()
+        fixed = (coarse.shrunk(held)[0, 0] > 0.3).numpy()[rows, columns]
+        self.owner, self.gripped = apart.argmin(axis=1), apart.min(axis=1) < GRIP
+        self.weight = np.where(self.gripped | fixed, FIRM, 0.0)
+        self.cells = (rows, columns)
+        system = _energy(number, len(rows)) + sparse.diags_array(self.weight)
+        self.solve = splu(system.tocsc()).solve
+        self.nearest = ndimage.distance_transform_edt(
+            ~domain.numpy(), return_distances=False, return_indices=True
+        )
+
+    def field(self, targets: Tensor) -> Tensor:
+        """Bend the layer so that the handles reach targets (n 2) in units; a backward map."""
+        grid, coarse, step = self.grid, self.coarse, self.step
+        back = _inverted(coarse, self._forward((targets - self.handles).float() / step))
+        if step == 1.0:
+            return back
+        shift = (back - coarse.centres).permute(2, 0, 1)[None]
+        finer = read_at(shift, grid.centres / step)[0].permute(1, 2, 0)
+        return grid.centres + finer * step
+
+    def _forward(self, moves: Tensor) -> Tensor:
+        """Solve for the forward displacement on the domain and continue it, (1 2 h w)."""
+        still = np.zeros((self.pins, 2), dtype=np.float32)
+        wanted = np.concatenate([moves.numpy(), still])[self.owner]
+        wanted = np.where(self.gripped[:, None], wanted, 0.0)
+        full = np.zeros((self.coarse.height, self.coarse.width, 2))
+        full[self.cells] = self.solve(self.weight[:, None] * wanted)
+        return torch.from_numpy(full[tuple(self.nearest)]).float().permute(2, 0, 1)[None]
 
 
 def _energy(number: np.ndarray, count: int) -> sparse.csr_array:

@@ -56,7 +56,7 @@ def lay(
     backs = [at_full_size(one.back, grid, size) for one in layers]
     alphas = [refined(one.alpha, image, grid) for one in layers]
     may = inside * _rim_softened(inside, round(RIM * grid.unit_px) - RIM)
-    moved = [_sharpened(read_at(a, b)) * may for a, b in zip(alphas, backs, strict=True)]
+    moved = [sharpened(read_at(a, b)) * may for a, b in zip(alphas, backs, strict=True)]
     covered = 1 - torch.stack([1 - one for one in moved]).prod(dim=0)
     left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
     ground = picture = filled(image, left, grid)
@@ -110,7 +110,8 @@ def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Ten
     return (mean(slope) * guide).sum(dim=1, keepdim=True) + mean(offset)
 
 
-def _sharpened(alpha: Tensor) -> Tensor:
+def sharpened(alpha: Tensor) -> Tensor:
+    """Undo what reading alpha between its units softened."""
     return ((alpha - 0.5) * SHARPER + 0.5).clamp(0, 1)
 
 
@@ -129,7 +130,17 @@ def left_by(layers: tuple[Moved, ...], inside: Tensor, grid: Grid) -> Tensor:
     left = torch.zeros(1, 1, grid.height, grid.width)
     for one in layers:
         moves = (one.back - grid.centres).norm(dim=-1) >= STILL
-        left = torch.maximum(left, grown(one.alpha > PRESENT, SPILL) * moves)
+        left = torch.maximum(left, surrounded(one.alpha) * moves)
+    return uncovered(left, inside)
+
+
+def surrounded(alpha: Tensor) -> Tensor:
+    """A layer (1 1 h w) with the units around it that it colours, 0 and 1."""
+    return grown(alpha > PRESENT, SPILL)
+
+
+def uncovered(left: Tensor, inside: Tensor) -> Tensor:
+    """Carry what layers leave (1 1 h w) to the size of a mask (1 1 H W), as far as it goes."""
     if left.shape != inside.shape:
         left = F.interpolate(left, size=inside.shape[-2:], mode="nearest-exact")
     return ((left > 0) & (inside > 0)).to(inside)

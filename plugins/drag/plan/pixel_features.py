@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import padded
 from featurekit.taps.capture import capture
@@ -22,6 +23,7 @@ def pixel_features(
     settings: PlanSettings,
     *,
     prompt: str = "",
+    progress: Progress = silent,
 ) -> Tensor:
     """Read features that are finer than the latent grid.
 
@@ -39,6 +41,7 @@ def pixel_features(
             timestep at which latents are read; encodings per axis, which half the stride must be
             a multiple of.
         prompt: the picture's.
+        progress: called before every call of the network, and at the end.
 
     Returns:
         (c h w), h and w of the grid, float32 on the CPU.
@@ -59,16 +62,20 @@ def pixel_features(
     wide = F.pad(image, (room,) * 4, mode="reflect")
     noise: Tensor | None = None
     rows = []
-    for dy, dx in _offsets(stride, shifts, room):
+    calls = 2 * shifts * shifts  # an encoding and a reading each
+    for number, (dy, dx) in enumerate(_offsets(stride, shifts, room)):
+        progress(2 * number, calls)
         moved = wide[..., room + dy : room + dy + height, room + dx : room + dx + width]
         z = backbone.encode(moved)
         if noise is None:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(z.shape, generator=generator).to(z)
+        progress(2 * number + 1, calls)
         with capture(backbone.unet, paths, stop_after=True) as captured:
             predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
         maps = [captured[name].float().cpu() for name in settings.taps]
         rows.append(_joined(maps, height, width))
+    progress(calls, calls)
     finer = _interleaved(torch.cat(rows), shifts)
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])

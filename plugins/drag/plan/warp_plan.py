@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
+from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import PlanSettings
-from featurekit_drag.plan.choice import chosen
+from featurekit_drag.plan.choice import Choice
 from featurekit_drag.plan.fields import Drags
 from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
 from featurekit_drag.plan.layer import Appearance, layer_at
@@ -48,6 +49,15 @@ class WarpPlan:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A layer under handles, whatever their targets."""
+
+    alpha: Tensor  # (1 1 h w) on the grid
+    choice: Choice  # of its fields
+    stands_out: bool  # as for ``WarpPlan``
+
+
+@dataclass(frozen=True)
 class Planner:
     """Makes plans for one picture; its features are read once."""
 
@@ -61,7 +71,13 @@ class Planner:
 
     @classmethod
     def of(
-        cls, backbone: Backbone, request: Request, view: Window, settings: PlanSettings
+        cls,
+        backbone: Backbone,
+        request: Request,
+        view: Window,
+        settings: PlanSettings,
+        *,
+        progress: Progress = silent,
     ) -> "Planner":
         """Read what every plan of a request's picture needs.
 
@@ -70,6 +86,7 @@ class Planner:
             request: for picture and prompt.
             view: the picture at the size that the model works at.
             settings: which features are read.
+            progress: called before every call of the network, and at the end.
         """
         seen = view.take(request.image)
         grid = Grid.over(seen.shape[-2], seen.shape[-1], backbone.stride)
@@ -79,6 +96,7 @@ class Planner:
             grid,
             settings,
             prompt=request.prompt,
+            progress=progress,
         )
         colours = grid.shrunk(seen)
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
@@ -98,22 +116,35 @@ class Planner:
                 for one in request.regions
             )
             return WarpPlan(grid, layers, self._inside(request, layers), "regions", True, copy)
-        drags = Drags(
-            request.points.handles.float() / grid.unit_px,
-            request.points.targets.float() / grid.unit_px,
-            request.pins.float() / grid.unit_px,
-        )
-        inside = self._seen_inside(request, drags)
-        on_grid = (grid.shrunk(inside) > 0).float()
+        drags = self.drags(request)
+        inside = self.may_change(request, drags)
+        found = self.found(inside, drags)
+        field = found.choice.field(settings.mode, drags.targets)
+        layers = (Moved(found.alpha, field.back),)
+        return WarpPlan(grid, layers, inside, field.kind, found.stands_out, copy)
+
+    def drags(self, request: Request) -> Drags:
+        """The drags and pins of a request in units."""
+        points, unit_px = request.points, self.grid.unit_px
+        xy = (points.handles, points.targets, request.pins)
+        return Drags(*(one.float() / unit_px for one in xy))
+
+    def found(self, inside: Tensor, drags: Drags) -> Found:
+        """Find the layer under handles.
+
+        Args:
+            inside: (1 1 H W), 1 where the picture may change.
+            drags: targets are not read.
+        """
+        on_grid = (self.grid.shrunk(inside) > 0).float()
         alpha = layer_at(self.appearance, on_grid, drags.handles)
         stands_out = float(alpha[on_grid > 0].mean()) >= LEAST_LAYER
         if not stands_out:
             alpha = on_grid
-        field = chosen(settings.mode, drags, alpha, on_grid, self.appearance)
-        layers = (Moved(alpha, field.back),)
-        return WarpPlan(grid, layers, inside, field.kind, stands_out, copy)
+        choice = Choice(self.appearance, (drags.handles, drags.pins), alpha, on_grid)
+        return Found(alpha, choice, stands_out)
 
-    def _seen_inside(self, request: Request, drags: Drags) -> Tensor:
+    def may_change(self, request: Request, drags: Drags) -> Tensor:
         """The mask of a request, or without one all that is near its drags, (1 1 H W).
 
         The neighbourhood grows until the layer under the handles ends in it. Where it never does,

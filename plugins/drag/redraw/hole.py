@@ -46,7 +46,7 @@ class Redrawing:
             strength: share of the schedule to start from, in (0, 1].
             candidates: redraws in one batch, each from a noise of its own.
             seed: of the noises.
-            progress: called after every step.
+            progress: called before every call of the network, and after the last.
 
         Returns:
             Latents (candidates c h w).
@@ -55,7 +55,9 @@ class Redrawing:
         values of the source (Cao et al. 2023, arXiv:2304.08465).
         """
         schedule, top = self.schedule, self.schedule.level_for(strength)
+        progress(0, top)
         kept = self.backbone.encode(laid)
+        progress(0, top)
         fresh = touched_cells(hole, self.backbone).to(kept)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn((candidates, *kept.shape[1:]), generator=generator).to(kept)

@@ -1,6 +1,7 @@
 """A drag by a plan: the layer is moved in pixels, and the model redraws what that uncovers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from featurekit.core.cache import Slot
 from featurekit.core.shapes import expect
-from featurekit.core.types import Stop
+from featurekit.core.types import Progress, Stop, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images.coordinates import Window, crop
@@ -39,9 +40,20 @@ class WarpDrag:
     Pixels that only move keep the picture's full resolution, whatever size the model works at.
     """
 
-    def __init__(self, backbone: Backbone, settings: WarpSettings | None = None) -> None:
-        """Make it with a backbone whose taps are maps over the picture."""
-        self.backbone = backbone
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: WarpSettings | None = None,
+        planner: Planner | None = None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            backbone: its taps must be maps over the picture.
+            settings: by default those of Stable Diffusion 1.x and 2.x.
+            planner: of the picture that is edited next, whose features are not read again.
+        """
+        self.backbone, self._ready = backbone, planner
         self.settings = WarpSettings() if settings is None else settings
         self.schedule = Schedule.ddim(backbone.noise, steps=self.settings.redraw.steps)
         if self.settings.redraw.strength:
@@ -57,14 +69,21 @@ class WarpDrag:
         """Yes: only what is redrawn goes through the autoencoder."""
         return True
 
+    @property
+    def changes_network(self) -> bool:
+        """No: between its steps the network is as it was loaded."""
+        return False
+
     def kept(self, request: Request) -> Mapping[str, Slot[Any]]:
         """Nothing is: a plan takes about as long as to look for one."""
         return {}
 
-    def planner(self, request: Request) -> Planner:
+    def planner(self, request: Request, progress: Progress = silent) -> Planner:
         """Read the features of a request's picture, at the size that the model works at."""
+        if self._ready is not None and self._ready.image is request.image:
+            return self._ready
         view = view_of(request.image, self.settings.side_px)
-        return Planner.of(self.backbone, request, view, self.settings.plan)
+        return Planner.of(self.backbone, request, view, self.settings.plan, progress=progress)
 
     def __call__(self, request: Request, *, stage: Stage = untimed) -> Edit:
         """Plan, lay, redraw, compose.
@@ -79,11 +98,10 @@ class WarpDrag:
             if not request.regions:
                 check_mask(request.mask, request.points)
         with stage("plan of the warp") as progress:
-            planner = self.planner(request)
-            progress(1, 2)
+            planner = self.planner(request, progress)
             plan = planner.plan(request, self.settings.plan)
             laid = plan.laid(request.image)
-            progress(2, 2)
+            progress(1, 1)
         return self.edit(request, planner, plan, laid, stage=stage)
 
     def edit(
@@ -112,27 +130,30 @@ class WarpDrag:
     def _filled(self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage) -> Filled:
         """Fill the hole by what the settings ask for, or by what goes better with its ring."""
         asked = self.settings.redraw
-        if not bool(laid.hole.any()):
-            return Filled((laid.picture,), facts={"filled_by": "nothing"})
-        if asked.hole != "fill" and not asked.strength:
-            return Filled((laid.picture,), facts={"filled_by": "smooth"})
+        uncovers = bool(laid.hole.any())
+        if not uncovers or (asked.hole != "fill" and not asked.strength):
+            return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
         if asked.hole == "model":
             pictures, best = self._redrawn(request, plan, laid, stage)
             return Filled(tuple(pictures), best, facts={"filled_by": "model"})
+        if asked.hole == "fill":
+            return Filled((self._patched(request, plan, laid, stage),), facts={"filled_by": "fill"})
+        pictures, best = self._redrawn(request, plan, laid, stage)
+        redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
-        if asked.hole == "auto" and is_known(self.backbone, view, request.image):
-            pictures, best = self._redrawn(request, plan, laid, stage)
-            return Filled(tuple(pictures), best, facts={"filled_by": "model"})
+        if asked.hole == "model" or is_known(self.backbone, view, request.image):
+            return redrawn
+        patched = self._patched(request, plan, laid, stage)
+        found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
+        if found.model_is_better:
+            return replace(redrawn, remarks=(found.told,), facts=found.facts)
+        return Filled((patched,), 0, (found.told,), found.facts)
+
+    def _patched(self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage) -> Tensor:
         with stage("patches for what was uncovered") as progress:
             patched = over_patches(request.image, plan, laid, seed=request.seed)
             progress(1, 1)
-        if asked.hole == "fill":
-            return Filled((patched,), facts={"filled_by": "fill"})
-        pictures, best = self._redrawn(request, plan, laid, stage)
-        found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
-        if found.model_is_better:
-            return Filled(tuple(pictures), best, (found.told,), found.facts)
-        return Filled((patched,), 0, (found.told,), found.facts)
+        return patched
 
     def _redrawn(
         self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage
@@ -140,13 +161,13 @@ class WarpDrag:
         """Pictures with the hole redrawn by the model, and the number of the one to take."""
         asked, view = self.settings.redraw, view_of(request.image, self.settings.side_px)
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
-        source = None
-        if asked.attention:
-            with torch.no_grad():
-                source = self.backbone.encode(view.take(request.image))
         predict = self.backbone.predictor(self.backbone.embed(request.prompt))
-        draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
         with stage("redraw of what was uncovered") as progress:
+            source = None
+            if asked.attention:
+                with torch.no_grad():
+                    source = self.backbone.encode(view.take(request.image))
+            draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
             latents = draw(
                 view.take(laid.picture),
                 view.take_mask(hole),
@@ -160,21 +181,24 @@ class WarpDrag:
         pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
         if asked.settle and plan.kind == "similarity":
             with stage("settling") as progress:
-                for number, picture in enumerate(pictures):
-                    pictures[number] = self._settled(picture, request, plan, draw, view)
-                    progress(number + 1, len(pictures))
+                pictures = [
+                    self._settled(picture, request, plan, draw, partly(progress, k, len(pictures)))
+                    for k, picture in enumerate(pictures)
+                ]
         return pictures, most_typical(latents)
 
     def _settled(
-        self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, view: Window
+        self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, progress: Progress
     ) -> Tensor:
         """Redraw all inside the mask from a low level: edges that were turned or scaled soften."""
+        view = view_of(request.image, self.settings.side_px)
         latents = draw(
             view.take(picture),
             view.take_mask(plan.inside),
             strength=self.settings.redraw.settle,
             candidates=1,
             seed=request.seed + 1,
+            progress=progress,
         )
         return self._decoded(latents, view, request)
 
@@ -212,6 +236,11 @@ def view_of(image: Tensor, side_px: int) -> Window:
     height, width = image.shape[-2:]
     longest = max(height, width)
     return Window(0, 0, width, height, longest / min(side_px or longest, longest))
+
+
+def partly(progress: Progress, number: int, count: int) -> Progress:
+    """Tell the progress of one of several equal parts as that of all of them."""
+    return lambda done, total: progress(number * total + done, count * total)
 
 
 def blurred(hole: Tensor, radius: int) -> Tensor:

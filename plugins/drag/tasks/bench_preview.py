@@ -1,0 +1,113 @@
+"""Bench: one preview of a drag, beside a plain reading of the same texture."""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from rich.console import Console
+from rich.table import Table
+
+from featurekit.backbones import load
+from featurekit.scenes import held_out_moves
+from featurekit_drag.engine.points import Points
+from featurekit_drag.engine.request import Request
+from featurekit_drag.engine.settings import WarpSettings
+from featurekit_drag.inputs import from_move
+from featurekit_drag.plan.preview import Preview
+from featurekit_drag.redraw.warp_drag import WarpDrag
+
+BUDGET_MS = 16  # of a picture, at 60 a second
+TURNS = 30
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="featurekit bench drag-preview", description=__doc__)
+    parser.add_argument("--scene", type=int, default=0, help="which held-out move")
+    parser.add_argument("--side", type=int, default=512, help="of the texture, px")
+    parser.add_argument(
+        "--side-px",
+        type=int,
+        default=256,
+        help="of what the embedded model sees: its plan has as many units as pixels, "
+        "256 are those of Stable Diffusion at 512 px",
+    )
+    wanted = parser.parse_args(argv)
+    for name in ("side", "side_px"):
+        if getattr(wanted, name) < 64:
+            parser.error(f"--{name.replace('_', '-')} must be at least 64")
+    if wanted.scene < 0:
+        parser.error("--scene must be at least 0")
+    return wanted
+
+
+def bench(argv: Sequence[str]) -> int:
+    """Time previews of each kind on one core; print milliseconds."""
+    wanted = _arguments(argv)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        Console().print(_table(wanted))
+    finally:
+        torch.set_num_threads(before)
+    return 0
+
+
+def _table(wanted: argparse.Namespace) -> Table:
+    move = held_out_moves(wanted.scene + 1, deforms=False)[wanted.scene]
+    request = from_move(move, size=wanted.side, seed=0).request
+    editor = WarpDrag(load("embedded"), WarpSettings(side_px=wanted.side_px))
+    planner = editor.planner(request)
+    table = Table(
+        title=f"one preview of {wanted.side} px, {planner.grid.width} units wide, on one core; "
+        f"{BUDGET_MS} ms are one of 60 a second"
+    )
+    for heading in ("what", "of the picture", "prepared once, ms", "ms each"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for name, mode, asked in _asked(request):
+        began = time.perf_counter()
+        preview = Preview.of(planner, asked, mode, wanted.side)
+        preview.laid(asked)
+        prepared = time.perf_counter() - began
+        ways = [asked.up_to(0.5 + 0.5 * k / TURNS) for k in range(TURNS)]
+        share = float((preview.laid(asked) != preview.plate).any(dim=1).float().mean())
+        each = _median_ms([partial(preview.laid, way) for way in ways])
+        table.add_row(name, f"{share:.0%}", f"{1000 * prepared:.0f}", f"{each:.1f}")
+    where = F.affine_grid(torch.eye(2, 3)[None], list(request.image.shape), align_corners=False)
+    for mode in ("bilinear", "bicubic"):
+        plain = _median_ms([partial(_read, request.image, where, mode)] * TURNS)
+        table.add_row(f"torch grid_sample, {mode}", "100%", "", f"{plain:.1f}")
+    return table
+
+
+def _asked(request: Request) -> list[tuple[str, str, Request]]:
+    """A request for each kind of field: its name, its mode, itself."""
+    points = request.points
+    across = (points.targets - points.handles).flip(1)[:1] * torch.tensor([1.0, -1.0])
+    handles = torch.cat([points.handles[:1], points.handles[:1] + 0.5 * across])
+    turned = torch.cat([points.targets[:1], handles[1:] - 0.5 * across])
+    return [
+        ("move", "move", request),
+        ("turn and scale", "move", replace(request, points=Points(handles, turned))),
+        ("stretch from a side", "reshape", request),
+        ("bend, with a pin", "reshape", replace(request, pins=handles[1:])),
+    ]
+
+
+def _read(image: torch.Tensor, where: torch.Tensor, mode: str) -> torch.Tensor:
+    read: torch.Tensor = F.grid_sample(
+        image, where, mode=mode, padding_mode="border", align_corners=False
+    )
+    return read
+
+
+def _median_ms(turns: Sequence[Callable[[], object]]) -> float:
+    seconds = []
+    for turn in turns:
+        began = time.perf_counter()
+        turn()
+        seconds.append(time.perf_counter() - began)
+    return 1000 * sorted(seconds)[len(seconds) // 2]

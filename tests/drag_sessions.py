@@ -1,0 +1,71 @@
+"""What tests of interactive drags share: a model, a small scene, settings of few calls."""
+
+from functools import cache
+
+import torch
+
+from featurekit.backbones import load
+from featurekit.scenes import held_out_moves
+from featurekit_drag import Session
+from featurekit_drag.engine.settings import PlanSettings, RedrawSettings, WarpSettings
+from featurekit_drag.inputs import from_move
+
+PLAN = PlanSettings(shifts=1)
+FAST = WarpSettings(PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2), feather_px=2)
+PREPARING = 2  # calls of the network that read the features of a picture: encode and UNet
+EDIT = 5  # and those of an edit: two encodings, two steps, decoding
+
+
+@cache
+def backbone():
+    return load("embedded", device="cpu", dtype="float32")
+
+
+@cache
+def subject(number=0, size=64):
+    """A held-out move of one drag."""
+    return from_move(held_out_moves(number + 1, deforms=False)[number], size=size, seed=0).request
+
+
+def opened(**changed):
+    """A session on the scene; ``rows`` are its drags."""
+    request = subject()
+    given = {"mask": request.mask, "settings": FAST, **changed}
+    return Session.open(backbone(), request.image, request.prompt, **given)
+
+
+def rows(by=1.0, number=0):
+    """The drag of the scene, or a part of it."""
+    return subject(number).up_to(by).points.rows
+
+
+class Calls:
+    """Counts the calls of the networks while a block runs."""
+
+    def __init__(self, hear=lambda: None):
+        self.count, self.hear, self.handles = 0, hear, []
+
+    def __enter__(self):
+        vae = backbone().vae
+        for network in (backbone().unet, vae.encoder, vae.decoder):
+            self.handles.append(network.register_forward_pre_hook(self.called))
+        return self
+
+    def called(self, *_):
+        self.count += 1
+        self.hear()
+
+    def __exit__(self, *_):
+        for handle in self.handles:
+            handle.remove()
+
+
+def whole(session):
+    """Run the edit that was started to its end."""
+    while session.step():
+        pass
+    return session.result()
+
+
+def same(one, other):
+    return torch.equal(one, other)
