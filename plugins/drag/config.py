@@ -37,7 +37,7 @@ class DragConfig(PluginConfig):
     mask: str | None = None  # picture, white may change; none: everything may move
     # what the longer side of the part that is worked on has at most; 0: every picture as it is
     side_px: int = 768
-    scene: int = 1  # which held-out translation is dragged when no image is given
+    scene: int = 0  # which held-out translation is dragged when no image is given
     scenes: int = 50  # how many held-out scenes ``task=evaluate`` drags, of each sort
     # experiments of drag that ``task=evaluate`` compares; none: these settings alone
     presets: list[str] = field(default_factory=list)
