@@ -22,12 +22,14 @@ import featurekit as fk
 from featurekit.cli.router import main
 
 LANGUAGES = {"python", "python signature", "sh", "toml", "text", "table"}
-DRAG = ["plugin.lora_steps=1", "plugin.updates=1", "plugin.steps=3", "plugin.animation_frames=1"]
+DRAG = ["plugin.animation_frames=1"]
+LATENT_DRAG = [*DRAG, "plugin.lora_steps=1", "plugin.updates=1", "plugin.steps=3"]
 SKETCH = ["plugin.samples=1", "plugin.iterations=1", "plugin.views=1", "plugin.tests=1",
           "plugin.steps=16"]  # fmt: skip
 FEWER = {  # settings that make a command a matter of seconds, by how it begins; the longest counts
     "run plugin=drag": DRAG,
-    "run plugin=drag experiment=drag_gooddrag": [*DRAG, "plugin.levels=1"],
+    "run plugin=drag experiment=drag_dragdiffusion": LATENT_DRAG,
+    "run plugin=drag experiment=drag_gooddrag": [*LATENT_DRAG, "plugin.levels=1"],
     "run plugin=drag task=evaluate": [*DRAG, "plugin.scenes=1"],
     "run plugin=sketch": SKETCH,
     "run plugin=sketch task=extract": [],

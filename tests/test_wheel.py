@@ -63,9 +63,7 @@ def run(program, *words, folder):
 
 
 def test_an_installed_wheel_edits_a_picture_in_an_empty_folder(program, tmp_path):
-    out = run(
-        program, "run", "plugin=drag", "plugin.updates=2", "plugin.lora_steps=2", folder=tmp_path
-    )
+    out = run(program, "run", "plugin=drag", "plugin.animation_frames=2", folder=tmp_path)
     (record_file,) = tmp_path.glob("runs/drag/*/run.json")
     record = json.loads(record_file.read_text())
     assert record["status"] == "done"

@@ -12,6 +12,7 @@ from featurekit_drag.engine.masks import check_mask, latent_mask
 from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
 from featurekit_drag.inputs import Subject, from_picture, is_own
 from featurekit_drag.presets import settings_of_presets
+from featurekit_drag.unused_settings import check_used
 from featurekit_drag.working_size import Work, work_on
 
 
@@ -35,6 +36,8 @@ def check(job: Job, source: str) -> None:
     if job.task == "evaluate":
         check_bundled(job)
     _check_presets(job, source)
+    if not config.presets:
+        check_used(config, source)
     known: tuple[Tap, ...] = ()
     with suppress(FeatureKitError):  # whatever it is, loading says it
         known = describe_backbone(source)
@@ -49,21 +52,8 @@ def check(job: Job, source: str) -> None:
     subject = from_picture(job)
     if subject.request.mask is not None and not subject.request.regions:
         check_mask(subject.request.mask, subject.request.points)
-    _check_pins(subject, warps=warps)
     if taps and not warps:
         _check_sizes(subject, config, settings.rule, taps[config.tap].stride, known)
-
-
-def _check_pins(subject: Subject, *, warps: bool) -> None:
-    """Refuse what only a warp of pixels can do where a latent is dragged."""
-    request = subject.request
-    given = {"pins": len(request.pins), "regions": len(request.regions)}
-    for name, count in given.items():
-        if count and not warps:
-            raise ConfigError(
-                f"plugin.{name} must go with plugin.initialise=pixel_warp, as in "
-                f"experiment=drag_balanced; other methods drag points only"
-            )
 
 
 def _check_presets(job: Job, source: str) -> None:

@@ -31,8 +31,7 @@ def settings_of_presets(asked: DragConfig, backbone: str) -> Mapping[str, DragCo
         return {}
     if len(set(asked.presets)) < len(asked.presets):
         raise ConfigError(f"plugin.presets must name each preset once, got {asked.presets}")
-    usual = _composed(NO_PRESET, backbone)
-    defaults = DragConfig(**usual["plugin"])
+    usual, defaults = _composed(NO_PRESET, backbone), own_settings(backbone)
     wanted = {
         field.name: getattr(asked, field.name)
         for field in fields(DragConfig)
