@@ -68,7 +68,7 @@ def pixel_features(
         with capture(backbone.unet, paths, stop_after=True) as captured:
             predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
         maps = [captured[name].float().cpu() for name in settings.taps]
-        rows.append(_joined(maps, height, width))
+        rows.append(_joined(maps, z.shape[-2:]))
     finer = _interleaved(torch.cat(rows), shifts)
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
@@ -82,14 +82,12 @@ def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:
     return [(dy, dx) for dy in steps for dx in steps]
 
 
-def _joined(maps: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """Normalise maps over channels and join them at the size of the largest."""
-    size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
+def _joined(maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    """Normalise maps over channels and join them at the latent's size, whose cells are shifted."""
+    parts = [F.normalize(one, dim=1) for one in maps]
     parts = [
-        F.interpolate(F.normalize(one, dim=1), size=size, mode="bilinear")
-        if one.shape[-2:] != size
-        else F.normalize(one, dim=1)
-        for one in maps
+        one if one.shape[-2:] == size else F.interpolate(one, size=tuple(size), mode="bilinear")
+        for one in parts
     ]
     return torch.cat(parts, dim=1)
 

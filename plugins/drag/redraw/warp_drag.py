@@ -188,8 +188,9 @@ def view_of(image: Tensor, side_px: int) -> Window:
 def blurred(hole: Tensor, radius: int) -> Tensor:
     """Soften the border of a hole (1 1 h w) by a box of that radius in px, at least 1."""
     radius = max(1, radius)
-    soft: Tensor = F.avg_pool2d(hole, 2 * radius + 1, stride=1, padding=radius)
-    return soft
+    for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        hole = F.avg_pool2d(hole, side, stride=1, padding=pad)
+    return hole
 
 
 def remarks_on(plan: WarpPlan, mode: str) -> tuple[str, ...]:
