@@ -8,7 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from featurekit_drag.plan.fields import Drags, anchored, elastic, rigid, similarity
-from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid
+from featurekit_drag.plan.grid import Grid
 
 APART = 2.0  # units by which drags differ that are no common one
 ALONG = 0.8  # cosine of any two drags, above which all pull the same way

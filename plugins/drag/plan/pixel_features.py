@@ -1,6 +1,7 @@
 """Features at every unit of a picture: a few shifted encodings, read by the network once each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -14,6 +15,14 @@ from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid, read_at
 
 
+@dataclass(frozen=True)
+class PixelFeatures:
+    """What was read of a picture."""
+
+    features: Tensor  # (c h w), h and w of the grid, float32 on the CPU
+    latent: Tensor | None  # of the picture itself, where it was read unmoved too
+
+
 @torch.no_grad()
 def pixel_features(
     backbone: Backbone,
@@ -22,7 +31,7 @@ def pixel_features(
     settings: PlanSettings,
     *,
     prompt: str = "",
-) -> Tensor:
+) -> PixelFeatures:
     """Read features that are finer than the latent grid.
 
     The picture is encoded ``shifts * shifts`` times, moved by equal parts of a latent cell, all
@@ -40,9 +49,6 @@ def pixel_features(
             a multiple of.
         prompt: the picture's.
 
-    Returns:
-        (c h w), h and w of the grid, float32 on the CPU.
-
     Raises:
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
@@ -58,10 +64,12 @@ def pixel_features(
     room = min(stride, height - 1, width - 1)
     wide = F.pad(image, (room,) * 4, mode="reflect")
     noise: Tensor | None = None
-    rows = []
+    rows, unmoved = [], None
     for dy, dx in _offsets(stride, shifts, room):
         moved = wide[..., room + dy : room + dy + height, room + dx : room + dx + width]
         z = backbone.encode(moved)
+        if dy == dx == 0:
+            unmoved = z
         if noise is None:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(z.shape, generator=generator).to(z)
@@ -72,7 +80,8 @@ def pixel_features(
     finer = _interleaved(torch.cat(rows), shifts)
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
-    return read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+    features = read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+    return PixelFeatures(features, unmoved)
 
 
 def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:

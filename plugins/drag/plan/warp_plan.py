@@ -46,6 +46,7 @@ class Planner:
     image: Tensor
     grid: Grid
     appearance: Appearance
+    latent: Tensor | None = None  # of the picture as the model sees it, where it was encoded
 
     @classmethod
     def of(
@@ -61,16 +62,10 @@ class Planner:
         """
         seen = view.take(request.image)
         grid = Grid.over(*seen.shape[-2:], backbone.stride)
-        features = pixel_features(
-            backbone,
-            seen,
-            grid,
-            settings,
-            prompt=request.prompt,
-        )
+        read = pixel_features(backbone, seen, grid, settings, prompt=request.prompt)
         colours = grid.shrunk(seen)
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
-        return cls(request.image, wide, Appearance.of(features, colours))
+        return cls(request.image, wide, Appearance.of(read.features, colours), read.latent)
 
     def plan(self, request: Request, settings: PlanSettings) -> WarpPlan:
         """Plan a drag of the picture.

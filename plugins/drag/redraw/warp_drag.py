@@ -88,7 +88,7 @@ class WarpDrag:
         self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, *, stage: Stage
     ) -> Edit:
         """Redraw and compose what was planned and laid."""
-        pictures, best = self._redrawn(request, plan, laid, stage)
+        pictures, best = self._redrawn(request, planner, plan, laid, stage)
         finished = tuple(self._finished(one, request, plan) for one in pictures)
         return Edit(
             image=finished[best],
@@ -106,35 +106,47 @@ class WarpDrag:
         )
 
     def _redrawn(
-        self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage
+        self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, stage: Stage
     ) -> tuple[list[Tensor], int]:
         """Pictures with the hole redrawn, and the number of the one to take."""
         asked, view = self.settings.redraw, view_of(request.image, self.settings.side_px)
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
-        if not bool(hole.any()) or not asked.strength:
-            return [laid.picture], 0
-        with torch.no_grad():
-            source = self.backbone.encode(view.take(request.image))
-        predict = self.backbone.predictor(self.backbone.embed(request.prompt))
-        draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
-        with stage("redraw of what was uncovered") as progress:
-            latents = draw(
-                view.take(laid.picture),
-                view.take_mask(hole),
-                strength=asked.strength,
-                candidates=asked.candidates,
-                seed=request.seed,
-                progress=progress,
-            )
-            drawn = self._decoded(latents, view, request)
-        soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
-        pictures = [soft * one + (1 - soft) * laid.picture for one in drawn.split(1)]
-        if asked.settle and plan.kind == "similarity":
+        opened, settles = bool(hole.any()), asked.settle and plan.kind == "similarity"
+        pictures, best = [laid.picture], 0
+        if not asked.strength or not (opened or settles):
+            return pictures, best
+        draw = self._redrawing(request, planner, view)
+        if opened:
+            with stage("redraw of what was uncovered") as progress:
+                latents = draw(
+                    view.take(laid.picture),
+                    view.take_mask(hole),
+                    strength=asked.strength,
+                    candidates=asked.candidates,
+                    seed=request.seed,
+                    progress=progress,
+                )
+                drawn = self._decoded(latents, view, request)
+            soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
+            pictures = [soft * one + (1 - soft) * laid.picture for one in drawn.split(1)]
+            best = most_typical(latents)
+        if settles:
             with stage("settling") as progress:
                 for number, picture in enumerate(pictures):
                     pictures[number] = self._settled(picture, request, plan, draw, view)
                     progress(number + 1, len(pictures))
-        return pictures, most_typical(latents)
+        return pictures, best
+
+    def _redrawing(self, request: Request, planner: Planner, view: Window) -> Redrawing:
+        """The model under the picture's prompt, beside the picture's latent."""
+        source = planner.latent
+        if source is None:
+            with torch.no_grad():
+                source = self.backbone.encode(view.take(request.image))
+        predict = self.backbone.predictor(self.backbone.embed(request.prompt))
+        return Redrawing(
+            self.backbone, predict, source, self.schedule, self.settings.redraw.attention
+        )
 
     def _settled(
         self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, view: Window

@@ -31,7 +31,7 @@ def picture(height, width):
 )
 def test_a_vector_of_finite_numbers_at_each_unit(backbone, size, shifts):
     grid = Grid.over(*size, backbone.stride)
-    found = pixel_features(backbone, picture(*size), grid, PlanSettings(shifts=shifts))
+    found = pixel_features(backbone, picture(*size), grid, PlanSettings(shifts=shifts)).features
     assert found.shape == (backbone.taps["up2"].channels, *size)
     assert found.dtype == torch.float32
     assert found.isfinite().all()
@@ -42,7 +42,7 @@ def test_several_taps_are_joined_each_of_length_one(backbone):
     grid, settings = Grid.over(32, 40, backbone.stride), PlanSettings(shifts=1)
     image = picture(32, 40)
     one, other, both = (
-        pixel_features(backbone, image, grid, replace(settings, taps=taps))
+        pixel_features(backbone, image, grid, replace(settings, taps=taps)).features
         for taps in (("up2",), ("up3",), ("up2", "up3"))
     )
     torch.testing.assert_close(both, torch.cat([one, other]))
@@ -51,10 +51,10 @@ def test_several_taps_are_joined_each_of_length_one(backbone):
 def test_the_same_again_and_the_global_random_state_stays(backbone):
     grid, image = Grid.over(32, 32, backbone.stride), picture(32, 32)
     before = torch.get_rng_state()
-    first = pixel_features(backbone, image, grid, PlanSettings())
+    first = pixel_features(backbone, image, grid, PlanSettings()).features
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(123)
-    assert torch.equal(first, pixel_features(backbone, image, grid, PlanSettings()))
+    assert torch.equal(first, pixel_features(backbone, image, grid, PlanSettings()).features)
     assert not any(module._forward_hooks for module in backbone.unet.modules())
 
 
@@ -104,7 +104,17 @@ def test_what_is_read_at_a_unit_is_what_lies_there(stride, shifts, coarser):
     grid = Grid.over(height, width, stride)
     settings = PlanSettings(shifts=shifts)
     stub = told_by_coordinates(stride, coarser)
-    found = pixel_features(stub, image, grid, settings)[:2].permute(1, 2, 0) * 2 * width
+    found = pixel_features(stub, image, grid, settings).features[:2].permute(1, 2, 0) * 2 * width
     expected = grid.centres * grid.unit_px
     inner = slice(8, -8)  # at the frame the picture is reflected
     assert (found - expected)[inner, inner].abs().max() < 0.1 * grid.unit_px
+
+
+@pytest.mark.parametrize("shifts", [1, 2])
+def test_the_latent_of_the_picture_is_kept_where_it_is_read_unmoved(backbone, shifts):
+    image = picture(32, 40)
+    grid = Grid.over(32, 40, backbone.stride)
+    kept = pixel_features(backbone, image, grid, PlanSettings(shifts=shifts)).latent
+    assert (kept is None) == (shifts == 2)
+    if kept is not None:
+        assert torch.equal(kept, backbone.encode(image))
