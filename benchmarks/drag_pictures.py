@@ -1,7 +1,7 @@
-"""The pictures of drags in the README and in the drag plugin's: ``python benchmarks/drag_pictures.py``.
+"""The pictures of drags in the README and in the drag plugin's.
 
-Writes docs/pictures/drag_first.png (the first held-out scene of each sort, none chosen) and
-docs/pictures/drag_plan.png (how the plan of the first one comes about).
+``python benchmarks/drag_pictures.py`` writes docs/pictures/drag_first.png (the first held-out scene
+of each sort, none chosen) and docs/pictures/drag_plan.png (how the plan of the first comes about).
 """
 
 from pathlib import Path
@@ -50,12 +50,12 @@ def _plan(drag: WarpDrag, subject: Subject) -> Image.Image:
     planner = drag.planner(request)
     plan = planner.plan(request, drag.settings.plan)
     laid = plan.laid(request.image)
-    features = pixel_features(
+    read = pixel_features(
         drag.backbone, request.image, planner.grid, drag.settings.plan, prompt=request.prompt
     )
     shown = {
         "drag and mask": _before(subject),
-        "features": feature_picture(features[None]).resize((SIDE_PX, SIDE_PX)),
+        "features": feature_picture(read.features[None]).resize((SIDE_PX, SIDE_PX)),
         "layer": _grey(plan.layers[0].alpha),
         "warp": _tile(laid.picture),
         "uncovered": _grey(laid.hole),

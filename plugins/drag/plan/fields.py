@@ -14,8 +14,9 @@ from torch import Tensor
 
 from featurekit_drag.plan.grid import Grid, read_at
 
-FIRM = 10.0  # weight of a handle or pin beside bending
+FIRM = 100.0  # weight of a handle or pin beside bending
 TENSION = 0.01  # of stretching beside bending: far from handles and pins the field levels out
+LEAST_SPREAD = 1e-3  # squared units of the targets around their mean, below which they are one
 GRIP = 2.0  # units around a handle or pin that go with it
 COARSE = 64  # units of the longer side, at which an elastic field is solved; it is smooth
 INVERSIONS = 30  # fixed-point steps from a forward map to the backward one
@@ -41,14 +42,19 @@ def rigid(grid: Grid, drags: Drags) -> Tensor:
 
 
 def similarity(grid: Grid, drags: Drags) -> Tensor:
-    """Turn, scale and move everything, with least squares where there are more than two drags."""
+    """Turn, scale and move everything, with least squares where there are more than two drags.
+
+    Targets that are one point ask for no turn and no scale: all moves by the mean of the drags.
+    """
     handles, targets, centres = (
         torch.view_as_complex(one.double().contiguous())
         for one in (drags.handles, drags.targets, grid.centres)
     )
     middle = targets.mean()
-    spread = ((targets - middle).abs() ** 2).sum().clamp_min(1e-12)
+    spread = ((targets - middle).abs() ** 2).sum()
     turn = ((targets - middle).conj() * (handles - handles.mean())).sum() / spread
+    if spread < LEAST_SPREAD:
+        turn = torch.ones_like(turn)
     return torch.view_as_real(handles.mean() + turn * (centres - middle)).float()
 
 

@@ -69,4 +69,7 @@ def read_at(field: Tensor, at: Tensor, *, mode: str = "bilinear") -> Tensor:
 
 def grown(mask: Tensor, radius: int) -> Tensor:
     """Grow a mask (1 1 h w) by a square of that radius in cells."""
-    return F.max_pool2d(mask.to(torch.float32), 2 * radius + 1, stride=1, padding=radius)
+    wide = mask.to(torch.float32)
+    for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        wide = F.max_pool2d(wide, side, stride=1, padding=pad)
+    return wide

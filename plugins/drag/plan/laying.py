@@ -14,6 +14,7 @@ OPAQUE = 0.999  # alpha above which no ground is seen
 PRESENT = 0.15  # alpha of a unit that the layer leaves behind
 RIM = 1  # units inside the mask's rim over which a layer fades that would be cut off there
 SPILL = 2  # units around the layer that it colours
+FITTED_PX = 4  # px per unit at most, at which alpha is fitted to the picture
 STILL = 0.25  # units: what moves less stays
 
 
@@ -80,24 +81,40 @@ def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
 def refined(alpha: Tensor, image: Tensor, grid: Grid) -> Tensor:
     """Carry alpha from units to pixels along the edges of the picture, (1 1 H W).
 
-    Source: He, Sun and Tang 2013, "Guided Image Filtering", with the colours as guide.
+    Texture may look like an edge, so a pixel keeps within what lies a unit around it.
+
+    Source: He, Sun and Tang 2013, "Guided Image Filtering", with the colours as guide; where a
+    unit has many pixels it is fitted at fewer (He and Sun 2015, arXiv:1505.00996).
     """
     size = image.shape[-2:]
     if size == alpha.shape[-2:]:
         return alpha
-    coarse = F.interpolate(alpha, size=size, mode="bilinear")
-    radius = max(1, round(2 * grid.unit_px))
-    return guided(coarse, image, radius=radius, softness=4e-3).clamp(0, 1)
+    unit, fitted = min(grid.unit_px, FITTED_PX), size
+    guide = image
+    if grid.unit_px > FITTED_PX:
+        fitted = torch.Size([grid.height * FITTED_PX, grid.width * FITTED_PX])
+        guide = F.interpolate(image, size=fitted, mode="area")
+    field = F.interpolate(alpha, size=fitted, mode="bilinear")
+    slope, offset = guided(field, guide, radius=max(1, round(2 * unit)), softness=4e-3)
+    if fitted != size:
+        slope, offset = (F.interpolate(one, size=size, mode="bilinear") for one in (slope, offset))
+    along_edges = (slope * image).sum(dim=1, keepdim=True) + offset
+    least, most = (
+        F.interpolate(one, size=size, mode="bilinear")
+        for one in (1 - grown(1 - alpha, 1), grown(alpha, 1))
+    )
+    return along_edges.clamp(least, most)
 
 
-def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Tensor:
-    """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window."""
+def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> tuple[Tensor, Tensor]:
+    """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window.
+
+    Returns:
+        Slope (1 3 h w) and offset (1 1 h w), the means over all windows that hold a pixel.
+    """
 
     def mean(one: Tensor) -> Tensor:
-        pooled: Tensor = F.avg_pool2d(
-            one, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
-        )
-        return pooled
+        return boxed(one, radius)
 
     centre, level = mean(guide), mean(field)
     crossed = mean(guide * field) - centre * level
@@ -107,7 +124,14 @@ def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Ten
     slope = torch.linalg.solve(matrix, crossed.flatten(2)[0].T[..., None])[..., 0]
     slope = slope.T.view_as(guide)
     offset = level - (slope * centre).sum(dim=1, keepdim=True)
-    return (mean(slope) * guide).sum(dim=1, keepdim=True) + mean(offset)
+    return mean(slope), mean(offset)
+
+
+def boxed(field: Tensor, radius: int) -> Tensor:
+    """Average a field (b c h w) over a square of that radius, as far as it lies in the frame."""
+    for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        field = F.avg_pool2d(field, side, stride=1, padding=pad, count_include_pad=False)
+    return field
 
 
 def sharpened(alpha: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Features at every unit of a picture: a few shifted encodings, read by the network once each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -15,6 +16,14 @@ from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid, read_at
 
 
+@dataclass(frozen=True)
+class PixelFeatures:
+    """What was read of a picture."""
+
+    features: Tensor  # (c h w), h and w of the grid, float32 on the CPU
+    latent: Tensor | None  # of the picture itself, where it was read unmoved too
+
+
 @torch.no_grad()
 def pixel_features(
     backbone: Backbone,
@@ -24,7 +33,7 @@ def pixel_features(
     *,
     prompt: str = "",
     progress: Progress = silent,
-) -> Tensor:
+) -> PixelFeatures:
     """Read features that are finer than the latent grid.
 
     The picture is encoded ``shifts * shifts`` times, moved by equal parts of a latent cell, all
@@ -43,9 +52,6 @@ def pixel_features(
         prompt: the picture's.
         progress: called before every call of the network, and at the end.
 
-    Returns:
-        (c h w), h and w of the grid, float32 on the CPU.
-
     Raises:
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
@@ -61,12 +67,14 @@ def pixel_features(
     room = min(stride, height - 1, width - 1)
     wide = F.pad(image, (room,) * 4, mode="reflect")
     noise: Tensor | None = None
-    rows = []
+    rows, unmoved = [], None
     calls = 2 * shifts * shifts  # an encoding and a reading each
     for number, (dy, dx) in enumerate(_offsets(stride, shifts, room)):
         progress(2 * number, calls)
         moved = wide[..., room + dy : room + dy + height, room + dx : room + dx + width]
         z = backbone.encode(moved)
+        if dy == dx == 0:
+            unmoved = z
         if noise is None:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(z.shape, generator=generator).to(z)
@@ -74,12 +82,13 @@ def pixel_features(
         with capture(backbone.unet, paths, stop_after=True) as captured:
             predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
         maps = [captured[name].float().cpu() for name in settings.taps]
-        rows.append(_joined(maps, height, width))
+        rows.append(_joined(maps, z.shape[-2:]))
     progress(calls, calls)
     finer = _interleaved(torch.cat(rows), shifts)
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
-    return read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+    features = read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+    return PixelFeatures(features, unmoved)
 
 
 def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:
@@ -89,14 +98,12 @@ def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:
     return [(dy, dx) for dy in steps for dx in steps]
 
 
-def _joined(maps: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """Normalise maps over channels and join them at the size of the largest."""
-    size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
+def _joined(maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    """Normalise maps over channels and join them at the latent's size, whose cells are shifted."""
+    parts = [F.normalize(one, dim=1) for one in maps]
     parts = [
-        F.interpolate(F.normalize(one, dim=1), size=size, mode="bilinear")
-        if one.shape[-2:] != size
-        else F.normalize(one, dim=1)
-        for one in maps
+        one if one.shape[-2:] == size else F.interpolate(one, size=tuple(size), mode="bilinear")
+        for one in parts
     ]
     return torch.cat(parts, dim=1)
 

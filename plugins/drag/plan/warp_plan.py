@@ -63,6 +63,7 @@ class Planner:
 
     image: Tensor
     appearance: Appearance
+    latent: Tensor | None = None  # of the picture as the model sees it, where it was encoded
 
     @property
     def grid(self) -> Grid:
@@ -90,7 +91,7 @@ class Planner:
         """
         seen = view.take(request.image)
         grid = Grid.over(seen.shape[-2], seen.shape[-1], backbone.stride)
-        features = pixel_features(
+        read = pixel_features(
             backbone,
             seen,
             grid,
@@ -100,7 +101,7 @@ class Planner:
         )
         colours = grid.shrunk(seen)
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
-        return cls(request.image, Appearance.of(wide, features, colours))
+        return cls(request.image, Appearance.of(wide, read.features, colours), read.latent)
 
     def plan(self, request: Request, settings: PlanSettings) -> WarpPlan:
         """Plan a drag of the picture.

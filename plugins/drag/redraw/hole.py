@@ -67,7 +67,9 @@ class Redrawing:
             here, there = schedule.alpha_bars[level], schedule.alpha_bars[level - 1]
             eps = self._predicted(z, noise[:1], level)
             z = ddim_step(z, eps, alpha_bar_from=here, alpha_bar_to=there)
-            z = fresh * z + (1 - fresh) * noised(kept, noise, alpha_bar=there)
+            # the clean end of a schedule may hold a little noise, which the picture shall not get
+            back = noised(kept, noise, alpha_bar=there) if level > 1 else kept
+            z = fresh * z + (1 - fresh) * back
             progress(top - level + 1, top)
         return z
 

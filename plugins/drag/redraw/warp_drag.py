@@ -108,7 +108,7 @@ class WarpDrag:
         self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, *, stage: Stage
     ) -> Edit:
         """Redraw and compose what was planned and laid."""
-        filled = self._filled(request, plan, laid, stage)
+        filled = self._filled(request, planner, plan, laid, stage)
         best, pictures = filled.best, filled.pictures
         finished = tuple(self._finished(one, request, plan) for one in pictures)
         return Edit(
@@ -127,21 +127,20 @@ class WarpDrag:
             },
         )
 
-    def _filled(self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage) -> Filled:
+    def _filled(
+        self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, stage: Stage
+    ) -> Filled:
         """Fill the hole by what the settings ask for, or by what goes better with its ring."""
         asked = self.settings.redraw
-        uncovers = bool(laid.hole.any())
-        if not uncovers or (asked.hole != "fill" and not asked.strength):
+        uncovers, settles = bool(laid.hole.any()), asked.settle and plan.kind == "similarity"
+        if not (uncovers or settles) or (asked.hole != "fill" and not asked.strength):
             return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
-        if asked.hole == "model":
-            pictures, best = self._redrawn(request, plan, laid, stage)
-            return Filled(tuple(pictures), best, facts={"filled_by": "model"})
         if asked.hole == "fill":
             return Filled((self._patched(request, plan, laid, stage),), facts={"filled_by": "fill"})
-        pictures, best = self._redrawn(request, plan, laid, stage)
+        pictures, best = self._redrawn(request, planner, plan, laid, stage)
         redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
-        if asked.hole == "model" or is_known(self.backbone, view, request.image):
+        if not uncovers or asked.hole == "model" or is_known(self.backbone, view, request.image):
             return redrawn
         patched = self._patched(request, plan, laid, stage)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
@@ -156,36 +155,48 @@ class WarpDrag:
         return patched
 
     def _redrawn(
-        self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage
+        self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, stage: Stage
     ) -> tuple[list[Tensor], int]:
         """Pictures with the hole redrawn by the model, and the number of the one to take."""
         asked, view = self.settings.redraw, view_of(request.image, self.settings.side_px)
         hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
-        predict = self.backbone.predictor(self.backbone.embed(request.prompt))
-        with stage("redraw of what was uncovered") as progress:
-            source = None
-            if asked.attention:
-                with torch.no_grad():
-                    source = self.backbone.encode(view.take(request.image))
-            draw = Redrawing(self.backbone, predict, source, self.schedule, asked.attention)
-            latents = draw(
-                view.take(laid.picture),
-                view.take_mask(hole),
-                strength=asked.strength,
-                candidates=asked.candidates,
-                seed=request.seed,
-                progress=progress,
-            )
-            drawn = self._decoded(latents, view, request)
-        soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
-        pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
-        if asked.settle and plan.kind == "similarity":
+        opened, settles = bool(hole.any()), asked.settle and plan.kind == "similarity"
+        pictures, best = [laid.picture], 0
+        if not asked.strength or not (opened or settles):
+            return pictures, best
+        draw = self._redrawing(request, planner, view)
+        if opened:
+            with stage("redraw of what was uncovered") as progress:
+                latents = draw(
+                    view.take(laid.picture),
+                    view.take_mask(hole),
+                    strength=asked.strength,
+                    candidates=asked.candidates,
+                    seed=request.seed,
+                    progress=progress,
+                )
+                drawn = self._decoded(latents, view, request)
+            soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
+            pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
+            best = most_typical(latents)
+        if settles:
             with stage("settling") as progress:
                 pictures = [
                     self._settled(picture, request, plan, draw, partly(progress, k, len(pictures)))
                     for k, picture in enumerate(pictures)
                 ]
-        return pictures, most_typical(latents)
+        return pictures, best
+
+    def _redrawing(self, request: Request, planner: Planner, view: Window) -> Redrawing:
+        """The model under the picture's prompt, beside the picture's latent."""
+        attention, source = self.settings.redraw.attention, planner.latent
+        if source is None and attention:
+            with torch.no_grad():
+                source = self.backbone.encode(view.take(request.image))
+        predict = self.backbone.predictor(self.backbone.embed(request.prompt))
+        return Redrawing(
+            self.backbone, predict, source if attention else None, self.schedule, attention
+        )
 
     def _settled(
         self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, progress: Progress
@@ -246,8 +257,9 @@ def partly(progress: Progress, number: int, count: int) -> Progress:
 def blurred(hole: Tensor, radius: int) -> Tensor:
     """Soften the border of a hole (1 1 h w) by a box of that radius in px, at least 1."""
     radius = max(1, radius)
-    soft: Tensor = F.avg_pool2d(hole, 2 * radius + 1, stride=1, padding=radius)
-    return soft
+    for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        hole = F.avg_pool2d(hole, side, stride=1, padding=pad)
+    return hole
 
 
 def remarks_on(plan: WarpPlan, mode: str) -> tuple[str, ...]:
