@@ -94,10 +94,9 @@ def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Ten
     """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window."""
 
     def mean(one: Tensor) -> Tensor:
-        pooled: Tensor = F.avg_pool2d(
-            one, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
-        )
-        return pooled
+        for window, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+            one = F.avg_pool2d(one, window, stride=1, padding=pad, count_include_pad=False)
+        return one
 
     centre, level = mean(guide), mean(field)
     crossed = mean(guide * field) - centre * level

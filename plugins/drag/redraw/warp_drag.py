@@ -103,6 +103,7 @@ class WarpDrag:
             facts={
                 "kind": plan.kind,
                 "layer_found": plan.stands_out,
+                "layer_by": "features" if planner.is_known else "colours",
                 "uncovered_share": float(laid.hole.mean()),
                 "chosen": best,
                 "hole": dict(filled.facts),
