@@ -16,6 +16,7 @@ from featurekit_drag.plan.layer import (
     unlike_known,
 )
 
+ROUNDS = 2  # of telling the layer, and with it its colours
 CLOSED = 2  # units of gaps that are closed
 SEED = 1.5  # units around a handle that are certainly its layer's; up to REACH those are whose
 # colour is not around
@@ -43,7 +44,8 @@ def layer_by_colours(appearance: Appearance, inside: Tensor, handles: Tensor, gr
     Returns:
         Alpha (1 1 h w) in [0, 1].
 
-    Source: Grady 2006, "Random Walks for Image Segmentation".
+    Source: Grady 2006, "Random Walks for Image Segmentation"; rounds as in Rother, Kolmogorov and
+    Blake 2004, "GrabCut".
     """
     around = ((grown(inside, AROUND) > 0) & (inside <= 0))[0, 0]
     if not bool(around.any()):  # the mask is the whole picture
@@ -52,13 +54,15 @@ def layer_by_colours(appearance: Appearance, inside: Tensor, handles: Tensor, gr
     colours = appearance.colours.flatten(1).T / COLOUR_SCALE
     ground = unlike_known(colours, around.flatten()).view_as(seeds)
     touched = seeds | (grid.near(handles, REACH) & (ground > ALIKE))
-    own = unlike_known(colours, touched.flatten()).view_as(seeds)
-    likely = (ground + ALIKE) / (ground + own + 2 * ALIKE)
-    likely = torch.where(seeds, 1.0, torch.where(around, 0.0, likely))
     weight = torch.where(seeds | around, CERTAIN, DATA_WEIGHT)
     plain = Appearance(torch.zeros_like(appearance.features[:1]), appearance.colours)
-    alpha = torch.sigmoid((random_walker(plain, likely, weight) - MIDDLE) / SOFT)
-    layer = hanging_together(alpha, seeds)
+    for _ in range(ROUNDS):
+        own = unlike_known(colours, touched.flatten()).view_as(seeds)
+        likely = (ground + ALIKE) / (ground + own + 2 * ALIKE)
+        likely = torch.where(seeds, 1.0, torch.where(around, 0.0, likely))
+        alpha = torch.sigmoid((random_walker(plain, likely, weight) - MIDDLE) / SOFT)
+        layer = hanging_together(alpha, seeds)
+        touched = touched | ((layer[0, 0] > 0.5) & (ground > ALIKE))
     solid = ndimage.binary_closing(layer[0, 0].numpy() > 0.5, iterations=CLOSED)
     enclosed = ndimage.binary_fill_holes(solid)
     return torch.where(torch.from_numpy(enclosed), layer.clamp_min(1.0), layer)

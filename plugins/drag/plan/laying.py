@@ -12,6 +12,7 @@ from featurekit_drag.plan.grid import Grid, grown, read_at
 SHARPER = 1.6  # slope of alpha where it was read between units, which softens it
 OPAQUE = 0.999  # alpha above which no ground is seen
 PRESENT = 0.15  # alpha of a unit that the layer leaves behind
+FITTED = 4  # px per unit at which alpha is fitted to the picture's colours
 RIM = 1  # units inside the mask's rim over which a layer fades that would be cut off there
 SPILL = 2  # units around the layer that it colours
 STILL = 0.25  # units: what moves less stays
@@ -80,18 +81,28 @@ def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int]) -> Tensor:
 def refined(alpha: Tensor, image: Tensor, grid: Grid) -> Tensor:
     """Carry alpha from units to pixels along the edges of the picture, (1 1 H W).
 
-    Source: He, Sun and Tang 2013, "Guided Image Filtering", with the colours as guide.
+    Source: He, Sun and Tang 2013, "Guided Image Filtering", with the colours as guide; what is
+    linear in them is fitted on ``FITTED`` px per unit (He and Sun 2015, arXiv:1505.00996).
     """
     size = image.shape[-2:]
     if size == alpha.shape[-2:]:
         return alpha
-    coarse = F.interpolate(alpha, size=size, mode="bilinear")
-    radius = max(1, round(2 * grid.unit_px))
-    return guided(coarse, image, radius=radius, softness=4e-3).clamp(0, 1)
+    step = max(1.0, grid.unit_px / FITTED)
+    fewer = (max(1, round(size[0] / step)), max(1, round(size[1] / step)))
+    coarse = F.interpolate(alpha, size=fewer, mode="bilinear")
+    guide = F.interpolate(image, size=fewer, mode="area")
+    radius = max(1, round(2 * grid.unit_px / step))
+    slope, offset = guided(coarse, guide, radius=radius, softness=4e-3)
+    slope, offset = (F.interpolate(one, size=size, mode="bilinear") for one in (slope, offset))
+    return ((slope * image).sum(dim=1, keepdim=True) + offset).clamp(0, 1)
 
 
-def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Tensor:
-    """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window."""
+def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> tuple[Tensor, Tensor]:
+    """Fit the field (1 1 h w) by linear functions of the guide (1 3 h w) in every window.
+
+    Returns:
+        Slopes (1 3 h w) and offsets (1 1 h w), means over the windows around each pixel.
+    """
 
     def mean(one: Tensor) -> Tensor:
         for window, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
@@ -106,7 +117,7 @@ def guided(field: Tensor, guide: Tensor, *, radius: int, softness: float) -> Ten
     slope = torch.linalg.solve(matrix, crossed.flatten(2)[0].T[..., None])[..., 0]
     slope = slope.T.view_as(guide)
     offset = level - (slope * centre).sum(dim=1, keepdim=True)
-    return (mean(slope) * guide).sum(dim=1, keepdim=True) + mean(offset)
+    return mean(slope), mean(offset)
 
 
 def _sharpened(alpha: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from featurekit_drag.redraw.likeness import Likeness, missed_noise, ring_around
 SHOWN = 0.5  # share of a pixel that the layer leaves to the ground, from which it is compared
 # What a fill may miss: a share of the noise on the ring, for the model alone, and what a squared
 # logarithm of the sharpness weighs beside it. docs/results.md says how often that is right.
-MAY_MISS, BLUR = 0.3, 0.04
+MAY_MISS, BLUR = 0.2, 0.02
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Comparison:
     @property
     def against_the_model(self) -> float:
         """What speaks against the model's redraw, less what speaks against the patches."""
-        blurs = self.model.sharpness**2 - self.patches.sharpness**2
+        blurs = max(0.0, self.model.sharpness**2 - self.patches.sharpness**2)
         return self.missed - MAY_MISS + BLUR * blurs + self.model.colours - self.patches.colours
 
     @property
