@@ -36,10 +36,24 @@ def denoising_error(backbone: Backbone, image: Tensor) -> float:
     """
     height, width = image.shape[-2:]
     shrink = max(1.0, max(height, width) / side_px(backbone))
-    latent = backbone.encode(Window(0, 0, width, height, shrink).take(image))
-    draws = torch.Generator().manual_seed(SEED)
-    eps = torch.randn((DRAWS, *latent.shape[1:]), generator=draws).to(latent)
+    return latent_error(backbone, backbone.encode(Window(0, 0, width, height, shrink).take(image)))
+
+
+@torch.no_grad()
+def latent_error(backbone: Backbone, latent: Tensor, *, draws: int = DRAWS) -> float:
+    """Mean squared error of the noise that a model finds in a clean latent (1 c h w).
+
+    Args:
+        backbone: the model; its empty prompt is used.
+        latent: of a picture at the model's own size.
+        draws: of noise.
+
+    Returns:
+        As for ``denoising_error``.
+    """
+    seeded = torch.Generator().manual_seed(SEED)
+    eps = torch.randn((draws, *latent.shape[1:]), generator=seeded).to(latent)
     alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
-    z = noised(latent.expand(DRAWS, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent.device))
+    z = noised(latent.expand(draws, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent.device))
     found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
     return float((found - eps).float().square().mean())

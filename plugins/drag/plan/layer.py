@@ -67,13 +67,13 @@ def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor) -> Tensor:
     around = (grown(inside, AROUND) > 0) & (inside <= 0)
     if not bool(around.any()):  # the mask is the whole picture
         return torch.ones_like(inside)
-    unlike = _unlike(appearance.joint, around.flatten()).view(grid.height, grid.width)
+    unlike = unlike_known(appearance.joint, around.flatten()).view(grid.height, grid.width)
     likely = torch.sigmoid((unlike - UNLIKE) / SOFTNESS)
     alpha = random_walker(appearance, likely)
     return hanging_together(alpha, grid.near(handles, REACH))
 
 
-def _unlike(joint: Tensor, known: Tensor) -> Tensor:
+def unlike_known(joint: Tensor, known: Tensor) -> Tensor:
     """Mean squared distance of every unit to the nearest of the known ones, (h*w,)."""
     samples = joint[known]
     samples = samples[:: max(1, -(-len(samples) // SAMPLES))]
@@ -85,16 +85,17 @@ def _unlike(joint: Tensor, known: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def random_walker(appearance: Appearance, likely: Tensor) -> Tensor:
+def random_walker(appearance: Appearance, likely: Tensor, weight: Tensor | None = None) -> Tensor:
     """Let neighbours that look alike share what is likely of each.
 
     Args:
         appearance: what neighbours are compared by.
         likely: (h w) in [0, 1], of each unit alone.
+        weight: (h w), of what is likely of each unit; None: ``DATA_WEIGHT`` for all.
 
     Returns:
         The (h w) that minimises the weighted squared differences of neighbours plus
-        ``DATA_WEIGHT`` times the squared differences to ``likely``.
+        the weighted squared differences to ``likely``.
 
     Source: Grady 2006, "Random Walks for Image Segmentation", with a prior in place of seeds.
     """
@@ -104,14 +105,16 @@ def random_walker(appearance: Appearance, likely: Tensor) -> Tensor:
     right = _weights(appearance, (slice(None), slice(0, -1)), (slice(None), slice(1, None)))
     first = np.concatenate([number[:-1].ravel(), number[:, :-1].ravel()])
     second = np.concatenate([number[1:].ravel(), number[:, 1:].ravel()])
-    weight = np.concatenate([down, right])
-    pairs = sparse.coo_array((weight, (first, second)), shape=(number.size, number.size))
+    alike = np.concatenate([down, right])
+    pairs = sparse.coo_array((alike, (first, second)), shape=(number.size, number.size))
     both = (pairs + pairs.T).tocsr()
-    degree = np.asarray(both.sum(axis=1)).ravel() + DATA_WEIGHT
+    weight = torch.full_like(likely, DATA_WEIGHT) if weight is None else weight
+    data = weight.double().numpy().ravel()
+    degree = np.asarray(both.sum(axis=1)).ravel() + data
     system = sparse.diags_array(degree) - both
     own = likely.double().numpy().ravel()
     solved, _ = cg(
-        system, DATA_WEIGHT * own, x0=own, rtol=1e-5, M=sparse.diags_array(1 / degree), maxiter=500
+        system, data * own, x0=own, rtol=1e-5, M=sparse.diags_array(1 / degree), maxiter=500
     )
     return torch.from_numpy(solved).float().clamp(0, 1).view(height, width)
 

@@ -22,6 +22,7 @@ class PixelFeatures:
 
     features: Tensor  # (c h w), h and w of the grid, float32 on the CPU
     latent: Tensor | None  # of the picture itself, where it was read unmoved too
+    any_latent: Tensor  # one of those that were read, moved by less than a cell
 
 
 @torch.no_grad()
@@ -88,7 +89,7 @@ def pixel_features(
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
     features = read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
-    return PixelFeatures(features, unmoved)
+    return PixelFeatures(features, unmoved, z)
 
 
 def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:

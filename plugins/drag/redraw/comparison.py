@@ -10,7 +10,6 @@ from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window
-from featurekit.measures.denoising_error import EMBEDDED_KNOWS
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import WarpPlan
 from featurekit_drag.redraw.likeness import Likeness, missed_noise, ring_around
@@ -18,7 +17,7 @@ from featurekit_drag.redraw.likeness import Likeness, missed_noise, ring_around
 SHOWN = 0.5  # share of a pixel that the layer leaves to the ground, from which it is compared
 # What a fill may miss: a share of the noise on the ring, for the model alone, and what a squared
 # logarithm of the sharpness weighs beside it. docs/results.md says how often that is right.
-MAY_MISS, BLUR = 0.3, 0.04
+MAY_MISS, BLUR = 0.2, 0.02
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Comparison:
     @property
     def against_the_model(self) -> float:
         """What speaks against the model's redraw, less what speaks against the patches."""
-        blurs = self.model.sharpness**2 - self.patches.sharpness**2
+        blurs = max(0.0, self.model.sharpness**2 - self.patches.sharpness**2)
         return self.missed - MAY_MISS + BLUR * blurs + self.model.colours - self.patches.colours
 
     @property
@@ -72,16 +71,6 @@ class Comparison:
             "sharpness": {"model": self.model.sharpness, "fill": self.patches.sharpness},
             "colours": {"model": self.model.colours, "fill": self.patches.colours},
         }
-
-
-def is_known(backbone: Backbone, view: Window, image: Tensor) -> bool:
-    """Whether the model finds the noise in a picture (1 3 H W) as in those of its training.
-
-    Its redraw is then taken without a look at patches: over 40 scenes of the training range the
-    comparison chose it every time, and patches cost as much as the rest of a drag.
-    """
-    seen = view.take(image)
-    return missed_noise(backbone, seen, torch.ones_like(seen[:, :1])) < EMBEDDED_KNOWS
 
 
 def compared(

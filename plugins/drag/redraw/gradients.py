@@ -96,4 +96,5 @@ def _step(
         safe = [(y.clip(0, height - 1), x.clip(0, width - 1)) for y, x in (a, b)]
         total += there * (image[:, *safe[1]] - image[:, *safe[0]])
         told += there
-    return total / told.clip(1)
+    mean: np.ndarray = total / told.clip(1)
+    return mean

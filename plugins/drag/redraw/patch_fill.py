@@ -49,7 +49,9 @@ def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Ten
     """
     left = laid.left > 0
     seen = (grown(laid.hole, SEEN) > 0) & left
-    ground = continued(image, seen, left | (plan.covered(image.shape[-2:]) > 0), seed=seed)
+    ground = continued(
+        image, seen, left | (plan.covered((image.shape[-2], image.shape[-1])) > 0), seed=seed
+    )
     return torch.where(seen, laid.over(torch.where(seen, ground, laid.ground)), laid.picture)
 
 

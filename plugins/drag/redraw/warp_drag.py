@@ -21,7 +21,7 @@ from featurekit_drag.engine.settings import WarpSettings
 from featurekit_drag.plan.grid import grown
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import Planner, WarpPlan
-from featurekit_drag.redraw.comparison import Filled, compared, is_known
+from featurekit_drag.redraw.comparison import Filled, compared
 from featurekit_drag.redraw.hole import Redrawing, most_typical
 from featurekit_drag.redraw.patch_fill import over_patches
 
@@ -121,6 +121,7 @@ class WarpDrag:
             facts={
                 "kind": plan.kind,
                 "layer_found": plan.stands_out,
+                "layer_by": "features" if planner.is_known else "colours",
                 "uncovered_share": float(laid.hole.mean()),
                 "chosen": best,
                 "hole": dict(filled.facts),
@@ -140,7 +141,7 @@ class WarpDrag:
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
         redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
-        if not uncovers or asked.hole == "model" or is_known(self.backbone, view, request.image):
+        if not uncovers or asked.hole == "model" or planner.is_known:
             return redrawn
         patched = self._patched(request, plan, laid, stage)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from featurekit_drag.plan.choice import chosen
+from featurekit_drag.plan.choice import Choice
 from featurekit_drag.plan.fields import Drags, anchored, rigid
 from featurekit_drag.plan.grid import Grid
+from featurekit_drag.plan.layer import Appearance
 
 GRID = Grid(64, 64, 1.0)
 NO_PINS = torch.zeros(0, 2)
+PLAIN = Appearance(GRID, torch.full((4, 64, 64), 0.5), torch.zeros(3, 64, 64))
 
 
 def drags(*rows, pins=()):
@@ -34,9 +36,13 @@ def pillar():
     return alpha
 
 
+def chosen(mode, asked, layer, inside, scene=PLAIN):
+    return Choice(scene, (asked.handles, asked.pins), layer, inside).field(mode, asked.targets)
+
+
 def kind(mode, asked, layer=None, inside=None):
     given = (disc() if layer is None else layer, box() if inside is None else inside)
-    found = chosen(mode, GRID, asked, *given)
+    found = chosen(mode, asked, *given)
     assert found.back.shape == (64, 64, 2)
     assert found.back.isfinite().all()
     return found.kind
@@ -70,7 +76,7 @@ def test_move_and_copy_move_whatever_is_dragged(mode):
     for asked in (INSIDE, RIM, drags([32, 23, 32, 18], pins=[[32, 42]])):
         assert kind(mode, asked, pillar()) == "move"
     assert kind(mode, OPPOSED) == "similarity"
-    found = chosen(mode, GRID, RIM, pillar(), box())
+    found = chosen(mode, RIM, pillar(), box())
     assert torch.equal(found.back, rigid(GRID, RIM))
 
 
@@ -82,11 +88,11 @@ def test_reshape_never_moves_all():
 
 
 def test_the_side_where_the_layer_goes_on_is_held():
-    found = chosen("auto", GRID, RIM, pillar(), box())
+    found = chosen("auto", RIM, pillar(), box())
     assert torch.equal(found.back, anchored(GRID, RIM, axis=1, at=48.0))
     sideways = drags([23, 32, 18, 32])
     lying = pillar().transpose(2, 3)
-    found = chosen("auto", GRID, sideways, lying, box())
+    found = chosen("auto", sideways, lying, box())
     assert torch.equal(found.back, anchored(GRID, sideways, axis=0, at=48.0))
 
 
@@ -95,7 +101,7 @@ def test_a_side_at_the_frame_is_not_taken_for_one_where_the_layer_goes_on():
     alpha = torch.zeros(1, 1, 64, 64)
     alpha[..., 40:64, 10:34] = 1
     asked = drags([33, 52, 40, 52])
-    found = chosen("reshape", GRID, asked, alpha, box(20, 30, 50, 64))
+    found = chosen("reshape", asked, alpha, box(20, 30, 50, 64))
     assert torch.equal(found.back, anchored(GRID, asked, axis=0, at=20.0))
 
 
@@ -125,3 +131,13 @@ def test_a_mask_and_a_layer_of_one_unit(mode):
     one = box(32, 32, 33, 33)
     assert kind(mode, drags([32.5, 32.5, 40, 32.5]), one, one)
     assert kind(mode, drags([32.5, 32.5, 40, 32.5]), 0 * one, one)
+
+
+def test_a_handle_between_two_things_reshapes_where_one_inside_a_thing_moves():
+    features = torch.zeros(2, 64, 64)
+    features[0, :32], features[1, 32:] = 1, 1  # one thing over another
+    between = Appearance(GRID, features, torch.zeros(3, 64, 64))
+    asked = drags([32, 32, 32, 26])
+    assert chosen("auto", asked, disc(), box()).kind == "move"
+    assert chosen("auto", asked, disc(), box(), between).kind == "anchored"
+    assert chosen("auto", drags([32, 32, 38, 32]), disc(), box(), between).kind == "move"

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from featurekit_drag.plan.fields import (
+    Bending,
     Drags,
     anchored,
-    elastic,
     nearest_handle,
     rigid,
     similarity,
@@ -15,6 +15,10 @@ from featurekit_drag.plan.grid import Grid, read_at
 
 GRID = Grid(64, 64, 1.0)
 NO_PINS = torch.zeros(0, 2)
+
+
+def elastic(grid, asked, layer, held):
+    return Bending(grid, (asked.handles, asked.pins), layer, held).field(asked.targets)
 
 
 def at(*rows):
