@@ -50,10 +50,7 @@ def pixel_features(
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
     stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
-    if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
-        raise ConfigError(
-            f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
-        )
+    _check_shifts(shifts, stride)
     conditioning = backbone.embed(prompt)
     predict, timestep = backbone.predictor(conditioning), settings.timestep
     alpha_bar = backbone.noise.alpha_bars[timestep]
@@ -80,6 +77,13 @@ def pixel_features(
     covered = [padded(size, backbone.multiple) for size in (width, height)]
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
     return read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
+
+
+def _check_shifts(shifts: int, stride: int) -> None:
+    if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
+        raise ConfigError(
+            f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
+        )
 
 
 def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:

@@ -67,7 +67,11 @@ def test_an_optimising_method_gives_its_own_result(monkeypatch, tmp_path):
         session.start(rows())
         found = whole(session)
         assert len(session.candidates()) == 1
-    assert same(found, Drag(backbone(), OPTIMISED)(subject()).image)
+    wanted = Drag(backbone(), OPTIMISED)(subject()).image
+    torch.testing.assert_close(
+        found, wanted, atol=1e-3, rtol=0
+    )  # gradients are summed in any order
+    assert (found - subject().image).abs().max() > 0.1
 
 
 def test_features_are_read_once_for_previews_and_edits(session):
