@@ -51,8 +51,7 @@ def pixel_features(
     """
     stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
     _check_shifts(shifts, stride)
-    conditioning = backbone.embed(prompt)
-    predict, timestep = backbone.predictor(conditioning), settings.timestep
+    predict, timestep = backbone.predictor(backbone.embed(prompt)), settings.timestep
     alpha_bar = backbone.noise.alpha_bars[timestep]
     paths = {name: backbone.taps[name].path for name in settings.taps}
     room = min(stride, height - 1, width - 1)
