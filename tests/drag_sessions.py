@@ -7,11 +7,18 @@ import torch
 from featurekit.backbones import load
 from featurekit.scenes import held_out_moves
 from featurekit_drag import Session
-from featurekit_drag.engine.settings import PlanSettings, RedrawSettings, WarpSettings
+from featurekit_drag.engine.settings import (
+    DragSettings,
+    PlanSettings,
+    RedrawSettings,
+    Rule,
+    WarpSettings,
+)
 from featurekit_drag.inputs import from_move
 
 PLAN = PlanSettings(shifts=1)
 FAST = WarpSettings(PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2), feather_px=2)
+OPTIMISED = DragSettings(Rule(updates=1), steps=4, identity=(), outside="hard", composite=True)
 PREPARING = 2  # calls of the network that read the features of a picture: encode and UNet
 EDIT = 5  # and those of an edit: two encodings, two steps, decoding
 
@@ -22,7 +29,7 @@ def backbone():
 
 
 @cache
-def subject(number=0, size=64):
+def subject(number=0, size=32):
     """A held-out move of one drag."""
     return from_move(held_out_moves(number + 1, deforms=False)[number], size=size, seed=0).request
 

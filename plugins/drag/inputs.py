@@ -51,7 +51,7 @@ def from_picture(job: Job) -> Subject:
         )
     image = load_image(job.image)
     height, width = image.shape[-2:]
-    points, pins, regions = read_asked(
+    points, pins, regions = read_drags(
         settings.points, settings.pins, settings.regions, height=height, width=width
     )
     mask = None if settings.mask is None else load_mask(settings.mask, height, width)
@@ -66,7 +66,7 @@ def from_picture(job: Job) -> Subject:
     return Subject(request, name=job.image)
 
 
-def read_asked(
+def read_drags(
     points: Sequence[Any], pins: Sequence[Any], regions: Sequence[Any], *, height: int, width: int
 ) -> tuple[Points, Tensor, tuple[Region, ...]]:
     """Read drags, pins and regions; a drag without length is a pin.

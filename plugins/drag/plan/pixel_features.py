@@ -57,12 +57,8 @@ def pixel_features(
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
     stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
-    if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
-        raise ConfigError(
-            f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
-        )
-    conditioning = backbone.embed(prompt)
-    predict, timestep = backbone.predictor(conditioning), settings.timestep
+    _check_shifts(shifts, stride)
+    predict, timestep = backbone.predictor(backbone.embed(prompt)), settings.timestep
     alpha_bar = backbone.noise.alpha_bars[timestep]
     paths = {name: backbone.taps[name].path for name in settings.taps}
     room = min(stride, height - 1, width - 1)
@@ -90,6 +86,13 @@ def pixel_features(
     cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
     features = read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
     return PixelFeatures(features, unmoved, z)
+
+
+def _check_shifts(shifts: int, stride: int) -> None:
+    if shifts < 1 or (shifts > 1 and stride % (2 * shifts)):
+        raise ConfigError(
+            f"plugin.plan_shifts must be 1, or divide half the stride of {stride} px, got {shifts}"
+        )
 
 
 def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:

@@ -1,20 +1,13 @@
 """What a person asks of a session: read with care, and the engine that does it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from featurekit.core.cache import cache_at
-from featurekit.core.errors import ConfigError, ImageError, MaskError, UnknownNameError
-from featurekit.core.shapes import expect
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.io import load_image
-from featurekit.images.masks import load_mask
-from featurekit.images.photo import Source
 from featurekit.taps.attention_sharing import self_attention_paths
 from featurekit_drag.config import settings_of, warp_settings_of
 from featurekit_drag.engine.drag import Drag
@@ -22,16 +15,12 @@ from featurekit_drag.engine.edit import Editor
 from featurekit_drag.engine.masks import check_mask
 from featurekit_drag.engine.points import Points
 from featurekit_drag.engine.request import Request
-from featurekit_drag.engine.settings import MODES, DragSettings, PlanSettings, WarpSettings
-from featurekit_drag.inputs import read_asked
+from featurekit_drag.engine.settings import DragSettings, PlanSettings, WarpSettings
 from featurekit_drag.plan.warp_plan import Planner
 from featurekit_drag.presets import own_settings
 from featurekit_drag.redraw.warp_drag import WarpDrag
 from featurekit_drag.session.history import Asked, Moment
-
-LEAST_PX = 8  # of a picture's side, as for files
-
-Rows = Sequence[Any]  # whatever a person wrote
+from featurekit_drag.session.reading import Rows, known_mode, read_asked
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class Asking:
         for tap in self.warp.plan.taps:
             if tap not in self.backbone.taps:
                 raise UnknownNameError("tap", tap, self.backbone.taps)
-        _known_mode(self.warp.plan.mode)
+        known_mode(self.warp.plan.mode)
         self_attention_paths(self.backbone.unet, self.warp.redraw.attention)
         self.editor(None, None)
 
@@ -78,14 +67,9 @@ class Asking:
         Raises:
             PointsError, MaskError, ConfigError, UnknownNameError: what is asked for cannot be.
         """
-        height, width = now.image.shape[-2:]
-        points, pins, regions = read_asked(*rows, height=height, width=width)
-        for one in regions:
-            expect(one.mask, "1 1 h w", of="mask of a region", h=height, w=width)
-        _known_mode(mode)
-        if now.mask is not None and not regions:
-            check_mask(now.mask, points)
-        asked = Asked(_table(points.rows), _table(pins.tolist()), regions, mode)
+        asked = read_asked(now.image, rows, mode)
+        if now.mask is not None and not asked.regions:
+            check_mask(now.mask, self.request(now, asked, prompt="", seed=0).points)
         self.editor(asked, None)  # refuses what it cannot do
         return asked
 
@@ -120,55 +104,3 @@ class Asking:
                 "other methods drag points only"
             )
         return Drag(self.backbone, self.settings, cache=cache_at("auto"))
-
-
-def image_of(image: Source | Tensor) -> Tensor:
-    """Read a picture, (1 3 h w) in [-1, 1], float32 on the CPU.
-
-    Raises:
-        ImageError, ShapeError: it cannot be used.
-    """
-    if not isinstance(image, Tensor):
-        return load_image(image)
-    size = expect(image, "1 3 h w", of="image")
-    if min(size["h"], size["w"]) < LEAST_PX:
-        raise ImageError(
-            f"an image must have sides of at least {LEAST_PX} px, got {size['w']}x{size['h']} px"
-        )
-    found = image.detach().to("cpu", torch.float32)
-    if not (found.abs() <= 1).all():
-        raise ImageError(
-            f"an image must hold numbers in [-1, 1], got {float(found.min()):g} to "
-            f"{float(found.max()):g}; use load_image"
-        )
-    return found.clone()
-
-
-def mask_of(mask: Source | Tensor | None, image: Tensor) -> Tensor | None:
-    """Read a mask of a picture, (1 1 h w) of 0 and 1, float32 on the CPU.
-
-    Raises:
-        ImageError, ShapeError, MaskError: it cannot be used.
-    """
-    height, width = image.shape[-2:]
-    if mask is None:
-        return None
-    if not isinstance(mask, Tensor):
-        return load_mask(mask, height, width)
-    expect(mask, "1 1 h w", of="mask", h=height, w=width)
-    found = mask.detach().to("cpu", torch.float32)
-    if not ((found == 0) | (found == 1)).all() or not found.any():
-        raise MaskError(
-            "a mask must hold 0 and 1, and 1 where the image may change, got "
-            f"{float(found.min()):g} to {float(found.max()):g}; leave the mask out to change all"
-        )
-    return found.clone()
-
-
-def _known_mode(mode: str | None) -> None:
-    if mode is not None and mode not in MODES:
-        raise UnknownNameError("mode", mode, MODES)
-
-
-def _table(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in rows)

@@ -1,13 +1,13 @@
 """A picture that is dragged by a person: preview, start, step, pause, undo, accept, save."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor
 
@@ -15,13 +15,12 @@ from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.photo import Source
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
-from featurekit_drag.session.asking import Asking, image_of, mask_of
+from featurekit_drag.session.asking import Asking
 from featurekit_drag.session.desk import Desk
 from featurekit_drag.session.events import Event
 from featurekit_drag.session.history import Moment
+from featurekit_drag.session.reading import Rows, image_of, mask_of
 from featurekit_drag.session.session_file import Saved, read_session, write_session
-
-Rows = Sequence[Any]  # whatever a person wrote
 
 
 class Session:

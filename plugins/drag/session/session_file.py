@@ -1,7 +1,7 @@
 """Sessions as files: one safetensors file, with all that is no picture as JSON beside them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
+from featurekit.core.shapes import expect
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit.store.picture_reader import weights_of
 from featurekit_drag.engine.request import Region
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.session.history import Asked, Moment
+from featurekit_drag.session.reading import read_asked
 
 FORMAT, VERSION = "featurekit.drag_session", "1"
 KINDS = {"warp": WarpSettings, "drag": DragSettings}
@@ -104,7 +106,7 @@ def read_session(path: Path | str, backbone: Backbone) -> Saved:
     tensors = {name: tensor.clone() for name, tensor in read_tensors(path).items()}
     try:
         return _assembled(json.loads(metadata["session"]), tensors)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{opening}, but a part of it is missing or damaged ({error}); save it again"
         ) from error
@@ -112,15 +114,16 @@ def read_session(path: Path | str, backbone: Backbone) -> Saved:
 
 def _assembled(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Saved:
     moments = tuple(_moment(one, tensors) for one in record["moments"])
-    moments[record["now"]]  # is there
-    asked = record["settings"]
+    asked, now = record["settings"], int(record["now"])
+    if not 0 <= now < len(moments):
+        raise ValueError(f"moment {now} of {len(moments)}")
     return Saved(
         prompt=_text(record["prompt"]),
         seed=int(record["seed"]),
         settings=_built(KINDS[asked["kind"]](), asked["values"]),
         moments=moments,
-        now=int(record["now"]),
-        going=_asked(record["going"], tensors),
+        now=now,
+        going=_asked(record["going"], tensors, moments[now].image),
     )
 
 
@@ -137,19 +140,24 @@ def _moment_record(moment: Moment, tensors: _Tensors) -> dict[str, Any]:
 
 def _moment(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Moment:
     image = tensors[record["image"]]
+    size = expect(image, "1 3 h w", of="image")
+    mask = None if record["mask"] is None else tensors[record["mask"]]
     candidates = tuple(tensors[one] for one in record["candidates"])
-    if image.ndim != 4 or any(one.shape != image.shape for one in candidates):
-        raise ValueError("its pictures differ in size")
-    moment = Moment(
+    if mask is not None:
+        expect(mask, "1 1 h w", of="mask", h=size["h"], w=size["w"])
+    for one in candidates:
+        expect(one, "1 3 h w", of="candidate", h=size["h"], w=size["w"])
+    chosen = int(record["chosen"])
+    if not 0 <= chosen < max(1, len(candidates)):
+        raise ValueError(f"candidate {chosen} of {len(candidates)}")
+    return Moment(
         image=image,
-        mask=None if record["mask"] is None else tensors[record["mask"]],
-        asked=_asked(record["asked"], tensors),
+        mask=mask,
+        asked=_asked(record["asked"], tensors, image),
         candidates=candidates,
-        chosen=int(record["chosen"]),
+        chosen=chosen,
         remarks=tuple(map(_text, record["remarks"])),
     )
-    moment.result  # noqa: B018  # is there
-    return moment
 
 
 def _asked_record(asked: Asked | None, tensors: _Tensors) -> dict[str, Any] | None:
@@ -163,22 +171,18 @@ def _asked_record(asked: Asked | None, tensors: _Tensors) -> dict[str, Any] | No
     }
 
 
-def _asked(record: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Asked | None:
+def _asked(
+    record: Mapping[str, Any] | None, tensors: Mapping[str, Tensor], image: Tensor
+) -> Asked | None:
     if record is None:
         return None
-    return Asked(
-        _rows(record["points"]),
-        _rows(record["pins"]),
-        tuple(
-            Region(tensors[name], torch.tensor([dx, dy], dtype=torch.float64))
-            for name, dx, dy in record["regions"]
-        ),
-        None if record["mode"] is None else _text(record["mode"]),
+    regions = tuple(
+        Region(tensors[name], torch.tensor([dx, dy], dtype=torch.float64))
+        for name, dx, dy in record["regions"]
     )
-
-
-def _rows(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(value) for value in row) for row in rows)
+    points = () if regions else record["points"]  # those of regions follow from them
+    mode = record["mode"]
+    return read_asked(image, (points, record["pins"], regions), mode)
 
 
 def _text(value: object) -> str:
