@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from featurekit_drag.plan.choice import chosen
+from featurekit_drag.plan.choice import Choice
 from featurekit_drag.plan.fields import Drags, anchored, rigid
 from featurekit_drag.plan.grid import Grid
+from featurekit_drag.plan.layer import Appearance
 
 GRID = Grid(64, 64, 1.0)
 NO_PINS = torch.zeros(0, 2)
@@ -34,9 +35,16 @@ def pillar():
     return alpha
 
 
+def chosen(mode, asked, layer, inside, features=None):
+    """The field on a picture of one thing, or with features (c h w) of its own."""
+    one = torch.ones(4, 64, 64) if features is None else features
+    scene = Appearance(GRID, one, torch.zeros(3, 64, 64))
+    return Choice(scene, (asked.handles, asked.pins), layer, inside).field(mode, asked.targets)
+
+
 def kind(mode, asked, layer=None, inside=None):
     given = (disc() if layer is None else layer, box() if inside is None else inside)
-    found = chosen(mode, GRID, asked, *given)
+    found = chosen(mode, asked, *given)
     assert found.back.shape == (64, 64, 2)
     assert found.back.isfinite().all()
     return found.kind
@@ -70,7 +78,7 @@ def test_move_and_copy_move_whatever_is_dragged(mode):
     for asked in (INSIDE, RIM, drags([32, 23, 32, 18], pins=[[32, 42]])):
         assert kind(mode, asked, pillar()) == "move"
     assert kind(mode, OPPOSED) == "similarity"
-    found = chosen(mode, GRID, RIM, pillar(), box())
+    found = chosen(mode, RIM, pillar(), box())
     assert torch.equal(found.back, rigid(GRID, RIM))
 
 
@@ -82,20 +90,20 @@ def test_reshape_never_moves_all():
 
 
 def test_the_side_where_the_layer_goes_on_is_held():
-    found = chosen("auto", GRID, RIM, pillar(), box())
+    found = chosen("auto", RIM, pillar(), box())
     assert torch.equal(found.back, anchored(GRID, RIM, axis=1, at=48.0))
     sideways = drags([23, 32, 18, 32])
     lying = pillar().transpose(2, 3)
-    found = chosen("auto", GRID, sideways, lying, box())
+    found = chosen("auto", sideways, lying, box())
     assert torch.equal(found.back, anchored(GRID, sideways, axis=0, at=48.0))
 
 
 def test_a_side_at_the_frame_is_not_taken_for_one_where_the_layer_goes_on():
     # the layer fills its box down to the frame, and goes on at the left
     alpha = torch.zeros(1, 1, 64, 64)
-    alpha[..., 40:64, 10:34] = 1
-    asked = drags([33, 52, 40, 52])
-    found = chosen("reshape", GRID, asked, alpha, box(20, 30, 50, 64))
+    alpha[..., 50:64, 10:50] = 1
+    asked = drags([47, 57, 44, 57])
+    found = chosen("reshape", asked, alpha, box(20, 30, 52, 64))
     assert torch.equal(found.back, anchored(GRID, asked, axis=0, at=20.0))
 
 
@@ -125,3 +133,12 @@ def test_a_mask_and_a_layer_of_one_unit(mode):
     one = box(32, 32, 33, 33)
     assert kind(mode, drags([32.5, 32.5, 40, 32.5]), one, one)
     assert kind(mode, drags([32.5, 32.5, 40, 32.5]), 0 * one, one)
+
+
+def test_a_handle_between_two_things_reshapes_and_one_inside_a_thing_moves():
+    two = torch.zeros(4, 64, 64)
+    two[0, :, :32], two[1, :, 32:] = 1, 1
+    across, asked = drags([32, 32, 40, 32]), drags([26, 32, 26, 26])
+    assert chosen("auto", across, disc(), box()).kind == "move"
+    assert chosen("auto", across, disc(), box(), two).kind == "anchored"
+    assert chosen("auto", asked, disc(), box(), two).kind == "move"

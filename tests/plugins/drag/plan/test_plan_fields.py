@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from featurekit_drag.plan.fields import (
+    Bending,
     Drags,
     anchored,
-    elastic,
     nearest_handle,
     rigid,
     similarity,
@@ -43,6 +43,13 @@ def missed(grid, back, asked):
 def disc(x=32.0, y=32.0, radius=16.0, grid=GRID):
     apart = (grid.centres - torch.tensor([x, y])).norm(dim=-1)
     return (apart < radius).float()[None, None]
+
+
+def elastic(grid, asked, layer, held):
+    """The bending for these targets, after one for others: what is kept knows no targets."""
+    bending = Bending(grid, (asked.handles, asked.pins), layer, held)
+    bending.field(asked.handles + 1)
+    return bending.field(asked.targets)
 
 
 NOTHING = torch.zeros(1, 1, 64, 64)
