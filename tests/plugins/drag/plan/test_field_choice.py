@@ -10,7 +10,6 @@ from featurekit_drag.plan.layer import Appearance
 
 GRID = Grid(64, 64, 1.0)
 NO_PINS = torch.zeros(0, 2)
-PLAIN = Appearance(GRID, torch.full((4, 64, 64), 0.5), torch.zeros(3, 64, 64))
 
 
 def drags(*rows, pins=()):
@@ -36,7 +35,10 @@ def pillar():
     return alpha
 
 
-def chosen(mode, asked, layer, inside, scene=PLAIN):
+def chosen(mode, asked, layer, inside, features=None):
+    """The field on a picture of one thing, or with features (c h w) of its own."""
+    one = torch.ones(4, 64, 64) if features is None else features
+    scene = Appearance(GRID, one, torch.zeros(3, 64, 64))
     return Choice(scene, (asked.handles, asked.pins), layer, inside).field(mode, asked.targets)
 
 
@@ -99,9 +101,9 @@ def test_the_side_where_the_layer_goes_on_is_held():
 def test_a_side_at_the_frame_is_not_taken_for_one_where_the_layer_goes_on():
     # the layer fills its box down to the frame, and goes on at the left
     alpha = torch.zeros(1, 1, 64, 64)
-    alpha[..., 40:64, 10:34] = 1
-    asked = drags([33, 52, 40, 52])
-    found = chosen("reshape", asked, alpha, box(20, 30, 50, 64))
+    alpha[..., 50:64, 10:50] = 1
+    asked = drags([47, 57, 44, 57])
+    found = chosen("reshape", asked, alpha, box(20, 30, 52, 64))
     assert torch.equal(found.back, anchored(GRID, asked, axis=0, at=20.0))
 
 
@@ -133,11 +135,10 @@ def test_a_mask_and_a_layer_of_one_unit(mode):
     assert kind(mode, drags([32.5, 32.5, 40, 32.5]), 0 * one, one)
 
 
-def test_a_handle_between_two_things_reshapes_where_one_inside_a_thing_moves():
-    features = torch.zeros(2, 64, 64)
-    features[0, :32], features[1, 32:] = 1, 1  # one thing over another
-    between = Appearance(GRID, features, torch.zeros(3, 64, 64))
-    asked = drags([32, 32, 32, 26])
-    assert chosen("auto", asked, disc(), box()).kind == "move"
-    assert chosen("auto", asked, disc(), box(), between).kind == "anchored"
-    assert chosen("auto", drags([32, 32, 38, 32]), disc(), box(), between).kind == "move"
+def test_a_handle_between_two_things_reshapes_and_one_inside_a_thing_moves():
+    two = torch.zeros(4, 64, 64)
+    two[0, :, :32], two[1, :, 32:] = 1, 1
+    across, asked = drags([32, 32, 40, 32]), drags([26, 32, 26, 26])
+    assert chosen("auto", across, disc(), box()).kind == "move"
+    assert chosen("auto", across, disc(), box(), two).kind == "anchored"
+    assert chosen("auto", asked, disc(), box(), two).kind == "move"

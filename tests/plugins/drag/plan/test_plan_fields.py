@@ -49,6 +49,13 @@ def disc(x=32.0, y=32.0, radius=16.0, grid=GRID):
     return (apart < radius).float()[None, None]
 
 
+def elastic(grid, asked, layer, held):
+    """The bending for these targets, after one for others: what is kept knows no targets."""
+    bending = Bending(grid, (asked.handles, asked.pins), layer, held)
+    bending.field(asked.handles + 1)
+    return bending.field(asked.targets)
+
+
 NOTHING = torch.zeros(1, 1, 64, 64)
 
 

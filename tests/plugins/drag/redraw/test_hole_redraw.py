@@ -68,7 +68,7 @@ def test_cells_beside_the_hole_are_those_of_the_laid_picture(backbone, redrawing
 def test_candidates_of_one_batch_are_those_of_single_noises(redrawing):
     batch = drawn(redrawing, candidates=3)
     # without the reference, whose row has the first noise, rows know nothing of each other
-    alone = replace(redrawing, attention=())
+    alone = replace(redrawing, source=None)
     together = drawn(alone, candidates=3)
     assert (together - batch)[:, :, 4:6, 3:5].abs().max() > 1e-6
     schedule, generator = redrawing.schedule, torch.Generator().manual_seed(3)
@@ -110,13 +110,13 @@ def test_a_strength_of_no_step_is_refused(redrawing, strength):
 def test_it_tells_each_step(redrawing):
     told = []
     drawn(redrawing, progress=lambda done, of: told.append((done, of)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told[-3:] == [(1, 3), (2, 3), (3, 3)]
+    assert set(told[:-3]) == {(0, 3)}
 
 
 def test_the_source_is_read_only_where_it_should_be(redrawing):
-    plain = drawn(replace(redrawing, attention=()))
+    plain = drawn(replace(redrawing, source=None))
     other = replace(redrawing, source=redrawing.source + 1)
-    assert torch.equal(plain, drawn(replace(other, attention=())))
     shared, elsewhere = drawn(redrawing), drawn(other)
     where = fresh(redrawing.backbone).expand_as(plain)
     for one in (shared, elsewhere):

@@ -18,7 +18,9 @@ from featurekit_drag.inputs import from_move
 from featurekit_drag.plan import warp_plan
 from featurekit_drag.redraw.warp_drag import KINDS, WarpDrag, blurred, remarks_on, view_of
 
-FAST = WarpSettings(PlanSettings(shifts=1), RedrawSettings(steps=4, candidates=1), feather_px=0)
+FAST = WarpSettings(
+    PlanSettings(shifts=1), RedrawSettings(steps=4, candidates=1, hole="model"), feather_px=0
+)
 HEIGHT, WIDTH = 40, 48
 
 
