@@ -114,4 +114,9 @@ def test_where_a_picture_is_shrunk_a_drag_has_to_be_longer(checked, photo):
 
 
 def test_a_hub_id_is_not_described_and_leaves_that_to_the_loaded_model(checked):
-    checked("plugin.points=[[300,200,301,200]]", "plugin.tap=up7", source="somebody/some-model")
+    checked(
+        "plugin.points=[[300,200,301,200]]",
+        "plugin.tap=up7",
+        backbone="sd15",
+        source="somebody/some-model",
+    )

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 from omegaconf import OmegaConf
+from optimising import OPTIMISING
 
 from featurekit.backbones import load
 from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameError
@@ -156,7 +157,7 @@ def test_every_flag_arrives_in_its_own_place(name):
 
 
 def test_the_schedule_its_levels_and_the_numbers_of_sub_drags_arrive():
-    found = settings_of(filled("plugin.schedule=alternating", "plugin.levels=3"))
+    found = settings_of(filled(*OPTIMISING, "plugin.schedule=alternating", "plugin.levels=3"))
     assert (found.schedule, found.levels) == ("alternating", 3)
     words = ["length=3.5", "radius=4", "amplify=1.3", "keep=0.2", "last_guidance=4.5"]
     found = settings_of(filled(*(f"plugin.sub_drag_{word}" for word in words)))
@@ -165,7 +166,7 @@ def test_the_schedule_its_levels_and_the_numbers_of_sub_drags_arrive():
 
 def test_the_recipe_of_the_lora_arrives(backbone, tmp_path):
     words = ["steps=3", "rank=5", "alpha=7", "learning_rate=0.002", "batch=2"]
-    job = job_with(backbone, tmp_path, *(f"plugin.lora_{word}" for word in words))
+    job = job_with(backbone, tmp_path, *OPTIMISING, *(f"plugin.lora_{word}" for word in words))
     recipe = drag_of(job).lora
     found = (recipe.steps, recipe.rank, recipe.alpha, recipe.learning_rate, recipe.batch)
     assert found == (3, 5, 7, 0.002, 2)
@@ -173,7 +174,7 @@ def test_the_recipe_of_the_lora_arrives(backbone, tmp_path):
 
 @pytest.mark.parametrize("name", RANGES)
 def test_both_ends_of_a_range_are_allowed_and_what_lies_beyond_is_refused(name):
-    config, (low, high) = filled(), RANGES[name]
+    config, (low, high) = filled(*OPTIMISING), RANGES[name]
     if name == "levels":  # as many as are inverted
         config = replace(config, schedule="alternating", steps=1000, strength=1.0)
     for value in (low, high):
@@ -211,14 +212,16 @@ def test_every_number_has_a_range_or_a_check_of_its_own():
     ],
 )
 def test_what_cannot_work_is_refused_before_any_work(backbone, tmp_path, words, kind, message):
-    job = job_with(backbone, tmp_path, *(f"plugin.{word}" for word in words))
+    job = job_with(backbone, tmp_path, *OPTIMISING, *(f"plugin.{word}" for word in words))
     with pytest.raises(kind, match=message) as refusal:
         drag_of(job)
     assert "\n" not in str(refusal.value)
 
 
 def test_the_smallest_strength_that_comes_to_a_step_is_allowed(backbone, tmp_path):
-    drag = drag_of(job_with(backbone, tmp_path, "plugin.steps=4", "plugin.strength=0.13"))
+    drag = drag_of(
+        job_with(backbone, tmp_path, *OPTIMISING, "plugin.steps=4", "plugin.strength=0.13")
+    )
     assert drag.level == 1
 
 

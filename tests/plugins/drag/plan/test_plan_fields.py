@@ -17,10 +17,6 @@ GRID = Grid(64, 64, 1.0)
 NO_PINS = torch.zeros(0, 2)
 
 
-def elastic(grid, asked, layer, held):
-    return Bending(grid, (asked.handles, asked.pins), layer, held).field(asked.targets)
-
-
 def at(*rows):
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 2)
 

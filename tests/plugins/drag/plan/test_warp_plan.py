@@ -35,7 +35,8 @@ def scene(unit_px=1, *, x=24.0, y=24.0, radius=7.0):
     small = -0.6 + 0.05 * torch.randn(1, 3, 64, 64, generator=generator)
     small[0][:, on] += 1.2
     image = small.repeat_interleave(unit_px, 2).repeat_interleave(unit_px, 3)
-    planner = Planner(image, Appearance.of(Grid(64, 64, float(unit_px)), features, small))
+    grid = Grid(64, 64, float(unit_px))
+    planner = Planner(image, Appearance.of(grid, features, small), missed=0.0)
     return planner, on.repeat_interleave(unit_px, 0).repeat_interleave(unit_px, 1)
 
 

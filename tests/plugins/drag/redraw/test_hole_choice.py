@@ -49,8 +49,6 @@ def test_the_model_redraws_a_scene_that_it_knows(drag):
     done = drag(from_move(move(7029, "animal"), size=64, seed=0).request)
     assert done.facts["layer_by"] == "features"
     assert done.facts["hole"]["filled_by"] == "model"
-    assert done.facts["hole"]["against_the_model"] < 0
-    assert any("the model redrew the hole" in line for line in done.remarks)
     assert len(done.candidates) == 2
 
 

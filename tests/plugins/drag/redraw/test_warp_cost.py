@@ -122,10 +122,10 @@ def cost(rows, price):
 @pytest.mark.parametrize(
     ("preset", "rows", "most"),
     [
-        ("drag_warp", {"encode": 4, "features": 4}, 12),
-        ("drag_fast", {"encode": 2, "features": 1, "redraw": 2, "decode": 1}, 12),
-        # with both looks at whether the model knows the picture, of 4 rows and an encoding each
-        ("drag_balanced", {"encode": 8, "features": 4, "redraw": 33, "decode": 4}, 60),
+        ("drag_warp", {"encode": 4, "features": 4, "redraw": 2}, 12),
+        ("drag_fast", {"encode": 2, "features": 1, "redraw": 4, "decode": 1}, 12),
+        # whether the model knows the picture takes 2 rows, and 4 and an encoding of what does not
+        ("drag_balanced", {"encode": 7, "features": 4, "redraw": 31, "decode": 4}, 60),
     ],
 )
 def test_a_drag_costs_no_more_forwards_than_it_may(small, price, preset, rows, most):

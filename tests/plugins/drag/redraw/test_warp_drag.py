@@ -148,7 +148,8 @@ def test_facts_and_remarks(backbone):
 def test_where_nothing_stands_out_all_inside_the_mask_moves_and_the_edit_says_so(
     backbone, monkeypatch
 ):
-    monkeypatch.setattr(warp_plan, "layer_at", lambda _, inside, *rest: 0 * inside)
+    for find in ("layer_at", "layer_by_colours"):
+        monkeypatch.setattr(warp_plan, find, lambda _, inside, *rest: 0 * inside)
     settings = replace(FAST, plan=replace(FAST.plan, mode="move"))
     edit = WarpDrag(backbone, settings)(request_for(ROW, mask=MASK))
     assert edit.facts["layer_found"] is False
@@ -172,7 +173,8 @@ SMALLER, LARGER = ([[14, 18, 18, 20], [30, 18, 26, 16]], [[14, 18, 10, 22], [30,
 
 def whole(monkeypatch):
     """The layer is all that is inside the mask, whatever random weights see."""
-    monkeypatch.setattr(warp_plan, "layer_at", lambda _, inside, *rest: 1 * inside)
+    for find in ("layer_at", "layer_by_colours"):
+        monkeypatch.setattr(warp_plan, find, lambda _, inside, *rest: 1 * inside)
 
 
 @pytest.mark.parametrize("rows", [SMALLER, LARGER])  # the larger one leaves no hole
