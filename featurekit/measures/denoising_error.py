@@ -54,6 +54,6 @@ def latent_error(backbone: Backbone, latent: Tensor, *, draws: int = DRAWS) -> f
     seeded = torch.Generator().manual_seed(SEED)
     eps = torch.randn((draws, *latent.shape[1:]), generator=seeded).to(latent)
     alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
-    z = noised(latent.expand(draws, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent.device))
+    z = noised(latent.expand(draws, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent))
     found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
     return float((found - eps).float().square().mean())

@@ -7,12 +7,7 @@ from featurekit.testing import check_plugin
 from featurekit.testing.imports import inner_imports
 
 SHORT = {  # settings that make the default task a matter of seconds
-    "drag": [
-        "plugin.updates=1",
-        "plugin.lora_steps=1",
-        "plugin.steps=3",
-        "plugin.animation_frames=1",
-    ],
+    "drag": ["plugin.animation_frames=1"],
     "sketch": [
         "plugin.iterations=1",
         "plugin.samples=1",

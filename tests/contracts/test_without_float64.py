@@ -3,6 +3,7 @@
 import pytest
 import torch
 from emulated_mps import Emulated, OnMps, module_to, moved
+from optimising import OPTIMISING
 from reduced import reduced_configs
 from torch import nn
 
@@ -195,13 +196,16 @@ def test_stores(model, tmp_path):
         assert written.samples == 1
 
 
-DRAG = ["plugin.updates=1", "plugin.lora_steps=1", "plugin.steps=3", "plugin.animation_frames=1"]
+DRAG = ["plugin.animation_frames=1"]
+LATENT_DRAG = [*DRAG, *OPTIMISING, "plugin.updates=1", "plugin.lora_steps=1", "plugin.steps=3"]
 SKETCH = ["plugin.iterations=1", "plugin.samples=1", "plugin.steps=16", "plugin.views=1",
           "plugin.tests=1"]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:at..frobenius_norm")  # of the stand-in
-@pytest.mark.parametrize(("plugin", "words"), [("drag", DRAG), ("sketch", SKETCH)])
+@pytest.mark.parametrize(
+    ("plugin", "words"), [("drag", DRAG), ("drag", LATENT_DRAG), ("sketch", SKETCH)]
+)
 def test_plugins(monkeypatch, tmp_path, plugin, words):
     found = backbones.load("random", "cpu")
     for network in (found.unet, found.vae, found.text_encoder):

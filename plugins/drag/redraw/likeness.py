@@ -71,7 +71,7 @@ def missed_noise(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
     draws = torch.Generator().manual_seed(SEED)
     eps = torch.randn((DRAWS, *latent.shape[1:]), generator=draws).to(latent)
     alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
-    z = noised(latent.expand(DRAWS, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent.device))
+    z = noised(latent.expand(DRAWS, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent))
     found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
     error = (found - eps).float().square().mean(dim=(0, 1))
     cells = touched_cells((part > 0).float(), backbone)[0, 0].to(error) > 0

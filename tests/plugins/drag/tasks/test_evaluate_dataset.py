@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from drag_data import write_dragbench, write_own
+from optimising import OPTIMISING
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -17,6 +18,7 @@ from featurekit_drag.tasks import evaluate_dataset
 
 SMALL = [
     "plugin=drag",
+    *OPTIMISING,
     "backbone=random",
     "device=cpu",
     "task=evaluate",
