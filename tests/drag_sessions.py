@@ -17,10 +17,13 @@ from featurekit_drag.engine.settings import (
 from featurekit_drag.inputs import from_move
 
 PLAN = PlanSettings(shifts=1)
-FAST = WarpSettings(PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2), feather_px=2)
+FAST = WarpSettings(
+    PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2, hole="model"), feather_px=2
+)
 OPTIMISED = DragSettings(Rule(updates=1), steps=4, identity=(), outside="hard", composite=True)
-PREPARING = 2  # calls of the network that read the features of a picture: encode and UNet
-EDIT = 5  # and those of an edit: two encodings, two steps, decoding
+# calls that read a picture: encode, features, and whether the model knows it
+PREPARING = 3
+EDIT = 4  # and those of an edit: an encoding, two steps, decoding
 
 
 @cache

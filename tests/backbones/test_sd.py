@@ -434,8 +434,8 @@ def test_another_architecture_is_refused_before_weights_are_read(folder, setting
 
 def test_a_scheduler_that_cannot_be_inverted_is_refused(folder):
     path = folder / "scheduler/scheduler_config.json"
-    rewrite(path, lambda it: it.update(prediction_type="sample"))
-    with pytest.raises(ScheduleError, match="sample"):
+    rewrite(path, lambda it: it.update(prediction_type="score"))
+    with pytest.raises(ScheduleError, match="score"):
         load(folder)
 
 
