@@ -19,9 +19,10 @@ from featurekit_sketch.inputs import SCENE_KIND, subject_of
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.network.mixing_weights import shares
 from featurekit_sketch.tasks.evaluate import evaluate
-from featurekit_sketch.tasks.extract import draw_large, extract
+from featurekit_sketch.tasks.extract import extract
 from featurekit_sketch.tasks.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
+from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.tasks.unused_settings import check_used
 from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import save_style
@@ -141,10 +142,10 @@ def sentence(table: Mapping[str, Mapping[str, Row]]) -> str:
 def _targets(
     job: Job, sketcher: Sketcher, targets: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    pairs = {}
+    pairs, drawer = {}, TiledSketcher(sketcher, tiling_of(job.settings))
     for name, image in targets.items():
         with job.stage(f"sketching {name}") as progress:
-            pairs[name] = (image, draw_large(sketcher, image, tiling_of(job.settings), progress))
+            pairs[name] = (image, drawer(image, progress=progress))
     return pairs
 
 

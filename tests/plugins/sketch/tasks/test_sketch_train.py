@@ -101,7 +101,7 @@ def test_the_cost_of_many_tiles_is_said_before_they_are_drawn(learnt, tmp_path):
     record = run(*words, "plugin.overlap_px=16", f"out={tmp_path / 'many'}")
     (told,) = record["notes"]
     assert re.fullmatch(
-        r"16 tiles of 32 px in 1 picture, about .* by one tile, which took .* s", told
+        r"16 parts of 32 px in 1 picture, about .* by one part, which took .* s", told
     )
     assert run(*words, "plugin.overlap_px=0", f"out={tmp_path / 'few'}")["notes"] == []
 
