@@ -1,21 +1,18 @@
 """How well held-out pictures are sketched, beside what a tuned edge map reaches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from featurekit.measures.held_out import image_of, scenes_of
-from featurekit.measures.model.lines import drawing_of, gradient, tuned_strength
+from featurekit.measures.model.lines import drawing_of, tuned_strength
 from featurekit.scenes import KINDS, TRAINED_KINDS, Scene
+from featurekit_sketch.metrics.controls import Draw, Edges
 from featurekit_sketch.metrics.figures import FIGURES, Row, means, scores
 
 __all__ = ["FIGURES", "Draw", "HeldOutDrawings", "Row", "means", "scores"]
-
-Draw: TypeAlias = Callable[[Tensor], Tensor]
-"""A picture (1 3 h w) in [-1, 1] to its ink (1 1 h w) in [0, 1], white paper is 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class HeldOutDrawings:
 
     def edges(self, image: Tensor) -> Tensor:
         """The tuned edge map of a picture as ink."""
-        return (gradient(image) <= self.strength).float()
+        return Edges(self.strength)(image)
 
     def figures(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
         """Mean figures by kind of drawn ink (n 1 size size) by kind."""
