@@ -63,7 +63,7 @@ def tuned_edges(pairs: Iterable[Pair]) -> Edges:
     for image, truths in pairs:
         for sigma_px in SIGMAS_PX:
             slopes = _slopes(image, sigma_px)
-            f1 = torch.stack([_f1_by_strength(slopes, truth) for truth in truths]).mean(0)
+            f1 = torch.stack([f1_by_strength(slopes, truth) for truth in truths]).mean(0)
             for strength, value in zip(STRENGTHS, f1.tolist(), strict=True):
                 total[Edges(strength, sigma_px)] += value
     if not total:
@@ -84,10 +84,17 @@ def _slopes(image: Tensor, sigma_px: float) -> Tensor:
     return gradient(channels.view(image.shape))
 
 
-def _f1_by_strength(slopes: Tensor, truth: Tensor) -> Tensor:
-    """What ``line_f1`` gives at each of ``STRENGTHS``, without drawing any of the edge maps.
+def f1_by_strength(slopes: Tensor, truth: Tensor) -> Tensor:
+    """Measure the edge map of each threshold without drawing any.
 
     The widened lines of a threshold are where the widened gradient is above it.
+
+    Args:
+        slopes: gradient of a picture, (1 1 h w).
+        truth: ink, the same shape.
+
+    Returns:
+        What ``line_f1`` gives at each of ``STRENGTHS``.
     """
     lines = (2 * truth - 1 < DARK).float()
     near, reach = _widened(lines), _widened(slopes)

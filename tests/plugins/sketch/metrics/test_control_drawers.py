@@ -5,9 +5,15 @@ import torch
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.metrics import line_f1
-from featurekit.measures.model.lines import DARK, STRENGTHS
+from featurekit.measures.model.lines import DARK, STRENGTHS, gradient
 from featurekit_sketch.drawing.xdog import xdog
-from featurekit_sketch.metrics.controls import SIGMAS_PX, Edges, controls, tuned_edges
+from featurekit_sketch.metrics.controls import (
+    SIGMAS_PX,
+    Edges,
+    controls,
+    f1_by_strength,
+    tuned_edges,
+)
 
 HEIGHT, WIDTH = 24, 40
 
@@ -56,6 +62,14 @@ def test_a_blur_hides_what_is_smaller_than_it():
     assert (Edges(0.05)(image) == 0).any()
     assert (Edges(0.05, 2.0)(image) == 1).all()
     assert (Edges(0.05, 2.0)(step()) == 0).any()
+
+
+@pytest.mark.parametrize("truth", [stroke(19, 20), stroke(3), stroke()])
+def test_f1_at_every_threshold_is_that_of_the_edge_map(truth):
+    image = step(0.2, noise=0.05)
+    wanted = [f1(Edges(strength)(image), truth) for strength in STRENGTHS]
+    found = f1_by_strength(gradient(image), truth)
+    torch.testing.assert_close(found, torch.tensor(wanted))
 
 
 def test_tuning_finds_what_trying_each_would():
