@@ -12,6 +12,8 @@ from featurekit.pipeline.config import PluginConfig
 from featurekit_sketch.settings import (
     ENOUGH,
     FEATURES,
+    INKS,
+    LINES,
     NETWORKS,
     PUBLISHED,
     Learning,
@@ -30,9 +32,11 @@ class SketchConfig(PluginConfig):
     drawing: str | None = None  # the drawing of ``image``; none: a bundled scene is learnt
     drawings: list[str] = field(default_factory=list)  # of ``image`` in several styles
     examples: list[Any] = field(default_factory=list)  # [picture, drawing]s of one style
+    ink: str = LINES  # lines | grey | colour: what drawings are made of
     fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
-    style: str | None = None  # style file that ``task=extract`` draws in
+    style: str | None = None  # style file that ``task=extract`` draws in; a folder of those mixed
+    mix: dict[str, float] = field(default_factory=dict)  # shares of styles by name
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     drawing_style: str = "brush"  # in which of the world's drawing styles
@@ -109,10 +113,27 @@ def check(config: SketchConfig) -> None:
         raise UnknownNameError("plugin.features", config.features, FEATURES)
     if config.network not in NETWORKS:
         raise UnknownNameError("plugin.network", config.network, NETWORKS)
+    if config.ink not in INKS:
+        raise UnknownNameError("plugin.ink", config.ink, INKS)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
             f"got {config.overlap_px}"
+        )
+    _check_together(config)
+
+
+def _check_together(config: SketchConfig) -> None:
+    if config.ink != LINES and (config.fit or config.network == PUBLISHED):
+        found = "plugin.fit=true" if config.fit else "plugin.network=published"
+        raise ConfigError(
+            f"drawings with plugin.ink={config.ink} are learnt as they are, by "
+            f"plugin.network=two_scales, got {found}; leave out one of them"
+        )
+    if config.mix and (min(config.mix.values()) < 0 or sum(config.mix.values()) <= 0):
+        raise ConfigError(
+            f"plugin.mix must be shares of styles, none negative and one more than 0, got "
+            f"{dict(config.mix)}"
         )
 
 

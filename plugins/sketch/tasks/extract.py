@@ -15,14 +15,12 @@ from featurekit.core.types import Job, Result
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.stages import lasting
-from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.output_names import free_names, keep_apart
-from featurekit_sketch.tasks.drawers import drawer_of
+from featurekit_sketch.tasks.drawers import drawer_from, style_files
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.tasks.unused_settings import check_reading
-from featurekit_sketch.training.style_file import digest, load_style
 
 SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
@@ -38,15 +36,13 @@ def extract(job: Job) -> Result:
         ImageError: the picture cannot be read, or a folder has no picture that can.
     """
     config: SketchConfig = job.settings
-    given, style_file = given_of(job)
+    given, _ = given_of(job)
     listing = pictures_in(given)
     paths = in_order(listing.pictures)
     skipped = [Skipped(path, reason) for path, reason in listing.unreadable.items()]
     targets = _targets(paths, job.out)
-    keep_apart([*paths, style_file], [*targets.values(), job.out / SHEET])
-    style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
-    check_reading(config, style, backbone=job.backbone.name)
-    drawer = drawer_of(style, job.backbone, tiling_of(config))
+    keep_apart([*paths, *style_files(config)], [*targets.values(), job.out / SHEET])
+    drawer = drawer_from(job)
     _tell_cost(job, drawer, paths)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}

@@ -10,7 +10,17 @@ from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *("drawing", "drawings", "examples", "fit", "targets", "scene", "drawing_style", "tests"),
+    *(
+        "drawing",
+        "drawings",
+        "examples",
+        "ink",
+        "fit",
+        "targets",
+        "scene",
+        "drawing_style",
+        "tests",
+    ),
     *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 OF_PUBLISHED = (  # what the network at two scales has no use for
@@ -18,10 +28,10 @@ OF_PUBLISHED = (  # what the network at two scales has no use for
     *("lpips", "contrast", "mixing", "cool_down"),
 )
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
-    "train": (("style",), "task=extract draws in a style"),
+    "train": (("style", "mix"), "task=extract draws in a style"),
     "extract": (OF_LEARNING, "task=train learns a style"),
     "evaluate": (
-        ("style", "targets", "fit", "drawing_style", "drawings", "examples"),
+        ("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings", "examples"),
         "task=train and task=extract use it",
     ),
 }
@@ -47,7 +57,7 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
             "the bundled scenes have it, not a picture of your own; leave out it or image",
         )
     if task == "train" and not (config.drawing or config.drawings or config.examples):
-        _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+        _refuse(config, ("fit", "ink"), "there is no drawing of your own; give plugin.drawing=FILE")
     if config.network == TWO_SCALES:
         why = "plugin.network=two_scales does not use it; leave it out: published does"
         _refuse(config, OF_PUBLISHED, why)

@@ -44,6 +44,11 @@ def resized(image: Tensor, size: Size) -> Tensor:
     return functional.interpolate(image, size, mode="bicubic").clamp(-1, 1)
 
 
+def resized_tones(ink: Tensor, size: Size) -> Tensor:
+    """A drawing with greys or colours (b c h w) in [0, 1] at another size."""
+    return (resized(2 * ink - 1, size) + 1) / 2
+
+
 def resized_ink(ink: Tensor, size: Size) -> Tensor:
     """A drawing (b c h w) in [0, 1] at another size, with all its lines.
 

@@ -19,7 +19,7 @@ def rows():
 
 
 def shown(value):
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
