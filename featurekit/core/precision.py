@@ -79,5 +79,5 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     # releases of torch before it could be asked say nothing, and count as without
-    asked = getattr(torch.cpu, "get_capabilities", dict)()
+    asked: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(asked.get("avx512_bf16", False) or asked.get("amx_bf16", False))
