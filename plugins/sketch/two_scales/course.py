@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -87,8 +86,9 @@ class TwoScaleCourse:
         given, share = [example.maps(view)], iteration / self.iterations
         lesson = None
         if self.self_training is not None:
-            with self._lowered(given[0]):
-                lesson = self.self_training.lesson(taught.mean, share, lots)
+            lesson = self.self_training.lesson(
+                lambda maps: self._logits(taught.mean, maps), share, lots
+            )
         if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
             given.append(lesson.maps)
         logits = self._logits(taught.network, TwoScaleMaps.together(given))
@@ -112,12 +112,9 @@ class TwoScaleCourse:
         """The mean follows."""
         _taught(network).follow(iteration)
 
-    def _lowered(self, maps: TwoScaleMaps) -> AbstractContextManager[object]:
-        on = self.precision != torch.float32
-        return torch.autocast(maps.image.device.type, self.precision, enabled=on)
-
     def _logits(self, network: nn.Module, maps: TwoScaleMaps) -> Tensor:
-        with self._lowered(maps):
+        lowered = self.precision != torch.float32
+        with torch.autocast(maps.image.device.type, self.precision, enabled=lowered):
             logits: Tensor = network(maps)
         return logits.float()
 

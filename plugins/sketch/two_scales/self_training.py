@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from featurekit.measures.model.lines import soft_f1
@@ -19,7 +19,7 @@ from featurekit_sketch.two_scales.reading import TwoScaleMaps
 
 BEGINS = 0.35  # share of the training without it
 RISES = 0.2  # share of the training in which its weight rises to ``WEIGHT``
-WEIGHT = 0.3
+WEIGHT = 0.25
 CUT = 0.4  # chance of ink from which the mean network's ink is a line
 WIDEST = 12  # px, of any radius
 OUTLASTING = 0.02  # share of the ink that counts as hardly any
@@ -87,11 +87,13 @@ class SelfTraining:
     thickest_px: int  # half the width of the thickest stroke that a drawing has
 
     @torch.no_grad()
-    def lesson(self, mean: nn.Module, share: float, lots: torch.Generator) -> Lesson | None:
+    def lesson(
+        self, draw: Callable[[TwoScaleMaps], Tensor], share: float, lots: torch.Generator
+    ) -> Lesson | None:
         """Draw one of the pictures by the mean network.
 
         Args:
-            mean: network whose weights are the moving mean.
+            draw: gives the mean network's logit of ink.
             share: of the training that is over, in [0, 1).
             lots: decides which picture.
 
@@ -101,7 +103,7 @@ class SelfTraining:
         if not self.pictures or share < BEGINS:
             return None
         picture = self.pictures[int(torch.randint(len(self.pictures), (), generator=lots))]()
-        chance = torch.sigmoid(mean(picture.own).float())
+        chance = torch.sigmoid(draw(picture.own))
         wanted = 1 - picture.bent(1 - chance)
         lines = (wanted > CUT).to(chance)
         return Lesson(

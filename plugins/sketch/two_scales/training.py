@@ -20,7 +20,6 @@ from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages,
 from featurekit_sketch.settings import LINES
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_training import pictures_of
 from featurekit_sketch.training.trainer import Trainer
 from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCourse
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
@@ -241,18 +240,19 @@ def _on_paper(ink: Tensor, frame: Tensor) -> Tensor:
     return whole
 
 
-def two_scale_training_of(job: Job) -> TwoScaleTraining:
+def two_scale_training_of(job: Job, pictures: SampledPictures) -> TwoScaleTraining:
     """Gather what a job's settings name.
 
-    Raises:
-        ConfigError, BackboneError: a file that is named cannot be used.
+    Args:
+        job: whose settings and backbone are meant.
+        pictures: without a drawing.
     """
     config: SketchConfig = job.settings
     backbone = job.backbone
     reader = Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach())
     return TwoScaleTraining(
         reader=TwoScaleReader(reader, RANKS),
-        pictures=pictures_of(job),
+        pictures=pictures,
         iterations=config.iterations,
         learning_rate=config.learning_rate,
         views=config.views,
