@@ -89,7 +89,7 @@ def test_a_style_is_drawn_in_as_it_was_learnt_whatever_the_default_is():
             "train",
             "plugin.fit=true",
             False,
-            r"fit must .* got True: there is no drawing of your own",
+            r"fit must .* got True: there is no drawing",
         ),
         ("extract", "plugin.targets=[a.png]", True, r"targets must .* task=extract does not use"),
         ("extract", "plugin.drawing=a.png", True, r"drawing must .* task=train learns a style"),
