@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STEEPNESS = 4.0  # of the step; 1.5 to 6 change figures by at most .03 of SSIM
-OFFSET = 0.4  # added to the logit: a line that is a little doubtful is drawn
 CUBIC = -0.75  # a of Keys' kernel, as torch and ONNX enlarge bicubically
 REACH = 2  # px to each side that a half pixel is made of
 
@@ -30,7 +29,7 @@ class Rendering(nn.Module):
         """Draw the ink of a logit."""
         border = functional.pad(logit, (REACH,) * 4, mode="replicate")
         halves = functional.conv2d(border, self.kernels)
-        return 1 - torch.sigmoid(STEEPNESS * (halves + OFFSET)).mean(1, keepdim=True)
+        return 1 - torch.sigmoid(STEEPNESS * halves).mean(1, keepdim=True)
 
 
 def _halves() -> Tensor:

@@ -58,7 +58,7 @@ class Student(nn.Module):
         self.across2 = _seen(top, raised, 1)
         self.again = _seen(raised + 3, last, 3)  # convolutions last: cells would show as a halftone
         self.ink = nn.Conv2d(last, 1, 3, padding=1)
-        nn.init.constant_(self.ink.bias, PAPER)
+        nn.init.constant_(self.ink.get_parameter("bias"), PAPER)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Draw.

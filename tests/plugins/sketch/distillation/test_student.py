@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from featurekit_sketch.distillation.rendering import OFFSET, STEEPNESS, Rendering
+from featurekit_sketch.distillation.rendering import STEEPNESS, Rendering
 from featurekit_sketch.distillation.student import Student, count_of, filled_up
 
 
@@ -64,7 +64,7 @@ def test_a_border_is_filled_up_by_reflection():
 def test_the_ink_is_that_of_a_step_at_twice_the_size():
     logit = 3 * torch.randn(2, 1, 17, 22, generator=torch.Generator().manual_seed(3))
     twice = functional.interpolate(logit, scale_factor=2, mode="bicubic")
-    step = 1 - torch.sigmoid(STEEPNESS * (twice + OFFSET))
+    step = 1 - torch.sigmoid(STEEPNESS * twice)
     torch.testing.assert_close(Rendering()(logit), functional.avg_pool2d(step, 2))
 
 
