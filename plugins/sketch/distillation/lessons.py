@@ -56,8 +56,8 @@ def _moved(both: Tensor, draw: torch.Generator) -> Tensor:
 
 def _gained(picture: Tensor, draw: torch.Generator) -> Tensor:
     """Stretch and shift each colour a little."""
-    gain, shift = GAIN * (2 * torch.rand(2, 1, 3, 1, 1, generator=draw) - 1)
-    return ((1 + gain) * picture + shift).clamp(-1, 1)
+    change = GAIN * (2 * torch.rand(2, 1, 3, 1, 1, generator=draw) - 1)
+    return ((1 + change[0]) * picture + change[1]).clamp(-1, 1)
 
 
 def _chance(draw: torch.Generator) -> float:
