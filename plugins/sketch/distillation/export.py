@@ -25,7 +25,7 @@ SMALLEST_PX, LARGEST_PX = 8, 16384  # sides of pictures that a graph is for
 EXAMPLE_PX = (72, 88)  # of the picture that a graph is traced with; no side depends on it
 EXTRA = "onnx"
 INPUT, OUTPUT = "picture", "ink"
-RECORD, DIGEST = "featurekit.student", "digest"  # of metadata_props; and a word of it
+RECORD, DIGEST = "featurekit.record", "digest"  # of metadata_props; and a word of it
 METADATA = 14  # number of the field ``metadata_props`` in a ModelProto, from ONNX's protobuf
 
 
