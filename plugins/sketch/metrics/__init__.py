@@ -1,4 +1,4 @@
 """How well held-out pictures are sketched, beside a tuned edge map.
 
-Read ``held_out.py``.
+Read ``figures.py``, then ``held_out.py``.
 """

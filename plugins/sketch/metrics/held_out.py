@@ -1,22 +1,18 @@
 """How well held-out pictures are sketched, beside what a tuned edge map reaches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from featurekit.core.metrics import line_f1, pearson, ssim
 from featurekit.measures.held_out import image_of, scenes_of
-from featurekit.measures.model.lines import DARK, drawing_of, gradient, tuned_strength
+from featurekit.measures.model.lines import drawing_of, tuned_strength
 from featurekit.scenes import KINDS, TRAINED_KINDS, Scene
+from featurekit_sketch.metrics.controls import Draw, Edges
+from featurekit_sketch.metrics.figures import FIGURES, Row, means, scores
 
-Draw: TypeAlias = Callable[[Tensor], Tensor]
-"""A picture (1 3 h w) in [-1, 1] to its ink (1 1 h w) in [0, 1], white paper is 1."""
-Row: TypeAlias = Mapping[str, float]
-
-FIGURES = ("ssim", "f1", "l1", "pearson")
+__all__ = ["FIGURES", "Draw", "HeldOutDrawings", "Row", "means", "scores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +49,8 @@ class HeldOutDrawings:
 
     def edges(self, image: Tensor) -> Tensor:
         """The tuned edge map of a picture as ink."""
-        return (gradient(image) <= self.strength).float()
+        return Edges(self.strength)(image)
 
     def figures(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
         """Mean figures by kind of drawn ink (n 1 size size) by kind."""
         return {kind: scores(ink, self.truths(kind)) for kind, ink in drawn.items()}
-
-
-def scores(drawn: Tensor, truths: Tensor) -> Row:
-    """Mean SSIM, F1 of lines (1 px of tolerance), absolute difference and correlation of ink."""
-    a, b = 2 * drawn - 1, 2 * truths - 1
-    return {
-        "ssim": float(ssim(a, b).mean()),
-        "f1": float(line_f1(a, b, threshold=DARK).mean()),
-        "l1": float((drawn - truths).abs().mean()),
-        "pearson": float(pearson(a, b).mean()),
-    }
-
-
-def means(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row:
-    """Mean figures over some kinds."""
-    return {name: sum(rows[kind][name] for kind in kinds) / len(kinds) for name in FIGURES}

@@ -23,6 +23,7 @@ from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
+from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.tasks.sheets import held_out_sheet
@@ -107,7 +108,7 @@ class Contender:
 
     job: Job
     style_training: StyleTraining
-    scenes: FeatureCache  # features of the held-out scenes, kind by kind
+    scenes: FeatureCache[Features]  # features of the held-out scenes, kind by kind
     held_out: HeldOutDrawings
     sources: tuple[str, ...]
 
@@ -142,7 +143,7 @@ class Contender:
         return sketcher.draw(self.scenes(number), self.held_out.size, self.held_out.size)
 
 
-def _cache(style_training: StyleTraining, held_out: HeldOutDrawings) -> FeatureCache:
+def _cache(style_training: StyleTraining, held_out: HeldOutDrawings) -> FeatureCache[Features]:
     images = [image for kind in held_out.scenes for image in held_out.images(kind)]
     return FeatureCache(lambda i: style_training.reader.features(images[i]))
 

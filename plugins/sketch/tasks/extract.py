@@ -11,23 +11,22 @@ from PIL import Image
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
-from featurekit.core.types import Job, Progress, Result, silent
+from featurekit.core.types import Job, Result
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.stages import lasting
 from featurekit_sketch.config import SketchConfig, tiling_of
-from featurekit_sketch.settings import Tiling
-from featurekit_sketch.tasks.output_names import free_names, keep_apart
+from featurekit_sketch.drawer import Drawer
+from featurekit_sketch.output_names import free_names, keep_apart
+from featurekit_sketch.tasks.drawers import drawer_of
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.tasks.tiles import tiled, windows
 from featurekit_sketch.tasks.unused_settings import check_reading
-from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import digest, load_style
 
 SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
-FEW_TILES = 10  # of which drawing two for the clock would be a good part
+FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 
 
 def extract(job: Job) -> Result:
@@ -47,8 +46,8 @@ def extract(job: Job) -> Result:
     keep_apart([*paths, style_file], [*targets.values(), job.out / SHEET])
     style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
     check_reading(config, style, backbone=job.backbone.name)
-    sketcher = Sketcher.from_style(style, job.backbone)
-    _tell_cost(job, sketcher, paths, tiling_of(config))
+    drawer = drawer_of(style, job.backbone, tiling_of(config))
+    _tell_cost(job, drawer, paths)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}
     for path, target in targets.items():
@@ -60,7 +59,7 @@ def extract(job: Job) -> Result:
             skipped.append(Skipped(path, str(error)))
             continue
         with job.stage(f"sketching {path.name}") as progress:
-            ink = draw_large(sketcher, image, tiling_of(config), progress)
+            ink = drawer(image, progress=progress)
         outputs[target.stem] = write_image(ink_picture(ink), target)
         if len(shown) < SHOWN:
             shown[path.name] = (image, ink)
@@ -70,7 +69,7 @@ def extract(job: Job) -> Result:
         )
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
     result = _result(outputs, skipped, listing.told)
-    return replace(result, schedule=sketcher.reader.schedule.told)
+    return replace(result, schedule=drawer.told)
 
 
 def given_of(job: Job) -> tuple[Path, Path]:
@@ -86,35 +85,26 @@ def given_of(job: Job) -> tuple[Path, Path]:
     return Path(job.image).expanduser(), Path(style).expanduser()
 
 
-def _tell_cost(job: Job, sketcher: Sketcher, paths: Sequence[Path], tiling: Tiling) -> None:
-    """Say before long work how many tiles there are, and by one of them how long all will last."""
+def _tell_cost(job: Job, drawer: Drawer, paths: Sequence[Path]) -> None:
+    """Say before long work how many parts there are, and by one of them how long all will last."""
     counts = []
     for path in paths:
         # what cannot be opened is told when its turn comes
         with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as found:
-            sides = [
-                windows(px, tile=tiling.side_px, overlap=tiling.overlap_px) for px in found.size
-            ]
-            counts.append(len(sides[0]) * len(sides[1]))
-    if sum(counts) < FEW_TILES:
+            width, height = found.size
+            counts.append(drawer.parts(height, width))
+    if sum(counts) < FEW_PARTS:
         return
-    blank = torch.zeros(1, 3, tiling.side_px, tiling.side_px)
-    sketcher(blank)  # the first touch of memory is slow
+    blank = torch.zeros(1, 3, drawer.part_px, drawer.part_px)
+    drawer(blank)  # the first touch of memory is slow
     began = time.perf_counter()
-    float(sketcher(blank).sum())  # waits for whatever device it is
+    float(drawer(blank).sum())  # waits for whatever device it is
     seconds = time.perf_counter() - began
     job.say(
-        f"{sum(counts)} tiles of {tiling.side_px} px in {len(counts)} "
-        f"picture{'s' * (len(counts) != 1)}, about {lasting(sum(counts) * seconds)} by one tile, "
+        f"{sum(counts)} parts of {drawer.part_px} px in {len(counts)} "
+        f"picture{'s' * (len(counts) != 1)}, about {lasting(sum(counts) * seconds)} by one part, "
         f"which took {seconds:.2g} s"
     )
-
-
-def draw_large(
-    sketcher: Sketcher, image: Tensor, tiling: Tiling, progress: Progress = silent
-) -> Tensor:
-    """Sketch a picture (1 3 h w) of any size by overlapping tiles, (1 1 h w) in [0, 1]."""
-    return tiled(sketcher, image, tile=tiling.side_px, overlap=tiling.overlap_px, progress=progress)
 
 
 def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:

@@ -13,6 +13,7 @@ from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
 from featurekit.core.json_files import read_json
 from featurekit.images.io import read_tensors
 from featurekit.scenes import scene
+from featurekit_sketch.metrics.figures import FIGURES
 
 FAST = ["plugin.samples=2", "plugin.iterations=3", "plugin.views=2", "plugin.tests=1"]
 
@@ -53,7 +54,7 @@ def test_the_default_run_writes_a_style_a_sheet_a_curve_and_figures(learnt):
     table = found["metrics"]["held_out"]["brush"]
     assert set(table) == {"sketch", "edges"}
     assert set(table["sketch"]) == set(table["edges"]) >= {"face", "vehicle", "flowers"}
-    assert set(table["sketch"]["face"]) == {"ssim", "f1", "l1", "pearson"}
+    assert set(table["sketch"]["face"]) == set(FIGURES)
     assert "open_clip" in found["metrics"]["perceptual"]
     assert "F1" in found["summary"]
     lost, *_, controls = found["summary"].splitlines()
@@ -101,7 +102,7 @@ def test_the_cost_of_many_tiles_is_said_before_they_are_drawn(learnt, tmp_path):
     record = run(*words, "plugin.overlap_px=16", f"out={tmp_path / 'many'}")
     (told,) = record["notes"]
     assert re.fullmatch(
-        r"16 tiles of 32 px in 1 picture, about .* by one tile, which took .* s", told
+        r"16 parts of 32 px in 1 picture, about .* by one part, which took .* s", told
     )
     assert run(*words, "plugin.overlap_px=0", f"out={tmp_path / 'few'}")["notes"] == []
 
