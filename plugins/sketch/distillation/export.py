@@ -24,7 +24,7 @@ OPSET = 18
 SMALLEST_PX, LARGEST_PX = 8, 16384  # sides of pictures that a graph is for
 EXAMPLE_PX = (72, 88)  # of the picture that a graph is traced with; no side depends on it
 EXTRA = "onnx"
-INPUT, OUTPUT = "picture", "ink"
+INPUT, INK, LOGIT = "picture", "ink", "logit"
 RECORD, DIGEST = "featurekit.record", "digest"  # of metadata_props; and a word of it
 METADATA = 14  # number of the field ``metadata_props`` in a ModelProto, from ONNX's protobuf
 
@@ -46,7 +46,9 @@ def exported_program(student: StudentFile) -> torch.export.ExportedProgram:
         student: to export.
 
     Returns:
-        Program from a picture (1 3 h w) in [-1, 1] to its ink (1 1 h w), h and w of 8 to 16384.
+        Program from a picture (1 3 h w) in [-1, 1] to its ink and the logit of it (1 1 h w),
+        h and w of 8 to 16384. It draws at the size that it is given: what a style knows of strokes
+        it knows at the size that it works at, so a caller makes other pictures that large first.
     """
     sides = {
         2: torch.export.Dim("height", min=SMALLEST_PX, max=LARGEST_PX),
@@ -89,7 +91,7 @@ def write_onnx(
     found: Any = torch.onnx.export(
         program,
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=[INK, LOGIT],
         opset_version=OPSET,
         external_data=False,
         verbose=False,
@@ -102,7 +104,7 @@ def write_onnx(
     return Path(path)
 
 
-def read_onnx(path: Path | str, *, style: str | None = None) -> bytes:
+def read_onnx(path: Path | str, *, style: str | None = None) -> tuple[bytes, Mapping[str, str]]:
     """Read an ONNX file that ``write_onnx`` wrote, and see that not one byte was changed.
 
     Args:
@@ -110,7 +112,7 @@ def read_onnx(path: Path | str, *, style: str | None = None) -> bytes:
         style: digest of the style that it must draw in; None takes any.
 
     Returns:
-        The file's bytes.
+        The file's bytes, and its record.
 
     Raises:
         ConfigError: there is no such file, it is another program's or was changed, or it is of
@@ -131,7 +133,7 @@ def read_onnx(path: Path | str, *, style: str | None = None) -> bytes:
             f"whole or is another program's; copy it again, or distil it again"
         )
     check_words(words, where, style=style)
-    return content
+    return content, words
 
 
 def _record(content: bytes) -> dict[str, str] | None:

@@ -135,7 +135,7 @@ class StudentTraining:
             if until > begun:
                 self._save(whole)
         return Learnt(
-            balanced(state.average, self.pairs.only(watched)),
+            balanced(state.average, self.pairs.only(watched)).requires_grad_(False),
             [dict(zip(LOSSES, row, strict=True)) for row in state.losses],
             [dict(zip(("iteration", *FIGURES), row, strict=True)) for row in state.curve],
         )

@@ -1,4 +1,4 @@
-"""One lesson of a student: a pair in other colours, bent, nearer and cut to one size."""
+"""One lesson of a student: a pair in other colours, bent, shifted and cut to one size."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,6 @@ from featurekit.measures.augmentations import views_of
 from featurekit_sketch.distillation.pair_shards import Pair
 
 VIEWED = 0.5  # share of lessons in other colours and bent
-NEARER, NEAREST = 0.3, 2.0  # share of lessons that are enlarged, and the most
 GAIN = 0.2  # most that a channel is stretched and, of half its range, shifted
 
 
@@ -33,9 +32,8 @@ def _lesson(pair: Pair, side_px: int, draw: torch.Generator) -> tuple[Tensor, Te
         seed = int(torch.randint(2**31, (), generator=draw))
         view = views_of(picture, ink, count=2, seed=seed)[1]
         picture, ink = view.image, view.ink
-    # larger pictures show larger things: these pairs are the only ones of their scale
-    factor = 1 + (NEAREST - 1) * _chance(draw) if _chance(draw) < NEARER else 1.0
-    factor = max(factor, side_px / min(picture.shape[-2:]))
+    # strokes have the width of the size that pairs are drawn at: nothing is enlarged without need
+    factor = max(1.0, side_px / min(picture.shape[-2:]))
     sides = [max(side_px, round(factor * side)) for side in picture.shape[-2:]]
     both = torch.cat([(picture + 1) / 2, ink], 1)
     if sides != list(picture.shape[-2:]):

@@ -1,6 +1,5 @@
-"""A picture to its ink by a student, in torch."""
+"""A picture to its ink and its logit by a student: the graph that is exported."""
 
-import torch
 from torch import Tensor, nn
 
 from featurekit_sketch.distillation.rendering import Rendering
@@ -8,7 +7,7 @@ from featurekit_sketch.distillation.student import Student
 
 
 class StudentSketcher(nn.Module):
-    """Student and rendering in one: what is exported, and what draws."""
+    """Student and rendering in one."""
 
     def __init__(self, student: Student) -> None:
         """Draw as a student does.
@@ -19,14 +18,11 @@ class StudentSketcher(nn.Module):
         super().__init__()
         self.student, self.rendering = student, Rendering()
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Sketch pictures (b 3 h w) in [-1, 1] of any size: ink (b 1 h w) in [0, 1]."""
-        ink: Tensor = self.rendering(self.student(picture))
-        return ink
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Sketch pictures (b 3 h w) in [-1, 1] of any size.
 
-
-@torch.no_grad()
-def sketched(sketcher: nn.Module, picture: Tensor) -> Tensor:
-    """Sketch without remembering how."""
-    ink: Tensor = sketcher(picture)
-    return ink
+        Returns:
+            Ink (b 1 h w) in [0, 1], white paper is 1; and the logit that it is drawn from.
+        """
+        logit: Tensor = self.student(picture)
+        return self.rendering(logit), logit

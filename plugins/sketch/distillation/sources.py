@@ -1,17 +1,19 @@
-"""Where the pictures come from that a teacher draws: a folder of photographs, or the world."""
+"""Where the pictures come from that a teacher draws: photographs, the model's own, or the world."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
-from torch.nn import functional
 
 from featurekit.core.errors import ImageError
+from featurekit.diffusion.backbone import Backbone
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of
 from featurekit.scenes import TRAINED_KINDS, scene
+from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.two_scales.working_size import resized, size_of, working_size
 
 SMALLEST_PX = 32  # below, nothing can be told apart
 FIRST_SEED = 700_000  # of the world's pictures: for training, and none that a style is learnt from
@@ -27,75 +29,68 @@ class Pictures:
     told: str = ""  # of files that are no pictures
 
 
-def photographs(folder: Path | str, *, sides_px: Sequence[int]) -> Pictures:
-    """The pictures of a folder, each the square in its middle at one of some sizes.
-
-    A photograph is made smaller until its shorter side is the size whose turn it is, by its
-    place among all names; one that is smaller already keeps its pixels.
+def photographs(folder: Path | str, *, side_px: int) -> Pictures:
+    """The pictures of a folder at the size that a style works at.
 
     Args:
         folder: of pictures, or one of them.
-        sides_px: sizes, at least one; in turns.
+        side_px: of a square picture at that size; others have as many pixels.
 
     Raises:
         ImageError: there is no such folder, or it has no picture.
     """
     listing = pictures_in(folder)
     paths = {path.name: path for path in listing.pictures}
-    sides = dict(zip(paths, _in_turns(sides_px, len(paths)), strict=True))
     unreadable = {path.name: reason for path, reason in listing.unreadable.items()}
-    return Pictures(
-        tuple(paths),
-        lambda name: middle_of(load_image(paths[name]), sides[name]),
-        unreadable,
-        listing.told,
-    )
+
+    def read(name: str) -> Tensor:
+        return at_working_size(load_image(paths[name]), side_px)
+
+    return Pictures(tuple(paths), read, unreadable, listing.told)
 
 
-def scenes_of_the_world(count: int, *, sides_px: Sequence[int]) -> Pictures:
+def scenes_of_the_world(count: int, *, side_px: int) -> Pictures:
     """Pictures of the world, of the kinds that the embedded model knows, in turns.
 
     Args:
         count: how many.
-        sides_px: their sizes, at least one; in turns from one round of kinds to the next.
+        side_px: their side.
     """
-    kinds = len(TRAINED_KINDS)
     known = {}
     for number in range(count):
-        kind, side = TRAINED_KINDS[number % kinds], sides_px[number // kinds % len(sides_px)]
-        known[f"{kind} {FIRST_SEED + number} at {side} px"] = (FIRST_SEED + number, kind, side)
+        kind = TRAINED_KINDS[number % len(TRAINED_KINDS)]
+        known[f"{kind} {FIRST_SEED + number}"] = scene(FIRST_SEED + number, kind)
+    return Pictures(tuple(known), lambda name: image_of(known[name], side_px))
+
+
+def sampled(samples: Sequence[Sample], backbone: Backbone, *, side_px: int) -> Pictures:
+    """Pictures that a model has sampled.
+
+    Args:
+        samples: of ``backbone``.
+        backbone: that decodes them.
+        side_px: of a square picture at the size that a style works at.
+    """
+    known = {f"sampled {number}": one for number, one in enumerate(samples)}
 
     def read(name: str) -> Tensor:
-        seed, kind, side = known[name]
-        return image_of(scene(seed, kind), side)
+        image = backbone.decode(known[name].noising.clean.to(backbone.device))
+        return at_working_size(image.detach().float().cpu().clamp(-1, 1), side_px)
 
     return Pictures(tuple(known), read)
 
 
-def middle_of(image: Tensor, side_px: int) -> Tensor:
-    """The square in the middle of a picture, made smaller to a side, (1 3 s s) in [-1, 1].
-
-    Args:
-        image: (1 3 h w) in [-1, 1].
-        side_px: of the result; a smaller picture keeps its pixels.
+def at_working_size(image: Tensor, side_px: int) -> Tensor:
+    """A picture (1 3 h w) in [-1, 1] of as many pixels as a square of a side.
 
     Raises:
-        ImageError: it is too small to learn from.
+        ImageError: it is too small to learn from, or would be too narrow.
     """
-    least = min(image.shape[-2:])
+    size = working_size(size_of(image), side_px)
+    least = min(*size_of(image), *size)
     if least < SMALLEST_PX:
         raise ImageError(
-            f"a picture to learn from must have at least {SMALLEST_PX} px a side, got {least}; "
-            f"give larger ones"
+            f"a picture to learn from must have at least {SMALLEST_PX} px a side, also when it has "
+            f"as many pixels as a square of {side_px} px, got {least}; give others"
         )
-    top, left = ((size - least) // 2 for size in image.shape[-2:])
-    square = image[..., top : top + least, left : left + least]
-    if least <= side_px:
-        return square.contiguous()
-    return functional.interpolate(square, (side_px, side_px), mode="bicubic", antialias=True).clamp(
-        -1, 1
-    )
-
-
-def _in_turns(sides_px: Sequence[int], count: int) -> list[int]:
-    return [sides_px[number % len(sides_px)] for number in range(count)]
+    return resized(image, size)

@@ -1,6 +1,5 @@
 """The student's file: its weights, and which style it draws in."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from featurekit.images.io import write_tensors
 from featurekit_sketch.distillation.student import Student
 
 FAMILY, VERSION = "featurekit.student/", "1"
-WORDS = ("style", "sides_px", "pairs", "iterations")
+WORDS = ("style", "side_px", "pairs", "iterations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +21,7 @@ class StudentFile:
 
     student: Student  # in evaluation
     style: str  # ``digest`` of the style's file that its teacher drew in
-    sides_px: tuple[int, ...]  # of the pictures that it has learnt from
+    side_px: int  # of a square picture at the size that it works at; 0: at a picture's own
     pairs: int  # how many there were
     iterations: int
 
@@ -31,7 +30,7 @@ class StudentFile:
         return {
             "format": FAMILY + VERSION,
             "style": self.style,
-            "sides_px": json.dumps(list(self.sides_px)),
+            "side_px": str(self.side_px),
             "pairs": str(self.pairs),
             "iterations": str(self.iterations),
         }
@@ -63,10 +62,7 @@ def load_student(path: Path | str, *, style: str | None = None) -> StudentFile:
     student = Student().eval()
     try:
         student.load_state_dict(state)
-        sides = tuple(int(one) for one in json.loads(words["sides_px"]))
-        found = StudentFile(
-            student, words["style"], sides, int(words["pairs"]), int(words["iterations"])
-        )
+        found = file_of(student, words)
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -81,6 +77,16 @@ def load_student(path: Path | str, *, style: str | None = None) -> StudentFile:
         )
     student.requires_grad_(False)
     return found
+
+
+def file_of(student: Student, words: Mapping[str, str]) -> StudentFile:
+    """A student with the record of its file, of which the names are known to be there.
+
+    Raises:
+        ValueError: a number is none.
+    """
+    side, pairs, iterations = (int(words[name]) for name in WORDS[1:])
+    return StudentFile(student, words["style"], side, pairs, iterations)
 
 
 def check_words(words: Mapping[str, str], path: Path, *, style: str | None) -> None:

@@ -10,8 +10,9 @@ from featurekit.core.metrics import line_f1, ssim
 from featurekit.measures.model.lines import DARK
 from featurekit_sketch.distillation.filtering import ink_share
 from featurekit_sketch.distillation.pair_shards import Pairs
-from featurekit_sketch.distillation.rendering import Rendering
 from featurekit_sketch.distillation.student import Student
+from featurekit_sketch.two_scales.rendering import crisp
+from featurekit_sketch.two_scales.working_size import size_of
 
 FIGURES = ("ssim", "f1", "ink")
 FARTHEST = 4.0  # that a logit is shifted by
@@ -29,8 +30,8 @@ def watch(student: Student, pairs: Pairs) -> tuple[float, float, float]:
         Mean SSIM, mean F1 of lines with 1 px of tolerance, and its ink in shares of the teacher's.
     """
     known = [(_logit(student, pair.picture), pair.ink) for pair in pairs]
-    render, shift = Rendering(), _shift(known)
-    inks = [(render(logit + shift), wanted) for logit, wanted in known]
+    shift = _shift(known)
+    inks = [(_drawn(logit + shift), wanted) for logit, wanted in known]
     both = [(2 * drawn - 1, 2 * wanted - 1) for drawn, wanted in inks]
     return (
         fmean(float(ssim(a, b)) for a, b in both),
@@ -64,12 +65,16 @@ def _logit(student: Student, picture: Tensor) -> Tensor:
     return logit
 
 
+def _drawn(logit: Tensor) -> Tensor:
+    return crisp(logit, *size_of(logit))
+
+
 def _shift(known: list[tuple[Tensor, Tensor]]) -> float:
     """What is added to logits for their ink to be that of drawings, by halving the range."""
-    render, wanted = Rendering(), sum(ink_share(ink) for _, ink in known)
+    wanted = sum(ink_share(ink) for _, ink in known)
     low, high = -FARTHEST, FARTHEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        drawn = sum(ink_share(render(logit + middle)) for logit, _ in known)
+        drawn = sum(ink_share(_drawn(logit + middle)) for logit, _ in known)
         low, high = (middle, high) if drawn < wanted else (low, middle)
     return (low + high) / 2

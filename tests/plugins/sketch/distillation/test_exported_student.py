@@ -17,9 +17,13 @@ from featurekit_sketch.distillation.export import (
     write_onnx,
     write_program,
 )
-from featurekit_sketch.distillation.sketching import StudentSketcher, sketched
+from featurekit_sketch.distillation.sketching import StudentSketcher
 from featurekit_sketch.distillation.student import Student
-from featurekit_sketch.distillation.student_drawer import StudentDrawer, student_drawer
+from featurekit_sketch.distillation.student_drawer import (
+    StudentDrawer,
+    in_parts,
+    student_drawer,
+)
 from featurekit_sketch.distillation.student_file import StudentFile, save_student
 
 STYLE = "a" * 64
@@ -41,7 +45,7 @@ def known():
             student(2 * torch.rand(2, 3, 40, 40) - 1)
     student.eval().requires_grad_(False)
     student.ink.bias.sub_(student(picture(64, 64)).mean())
-    return StudentFile(student, STYLE, (128,), pairs=8, iterations=4)
+    return StudentFile(student, STYLE, 128, pairs=8, iterations=4)
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +72,12 @@ SIZES = [(8, 8), (64, 64), (37, 91), (129, 50), (200, 304)]
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_onnxruntime_draws_as_torch_does(known, graph, height, width):
     image = picture(height, width)
-    wanted = sketched(StudentSketcher(known.student), image)
+    wanted, logit = StudentSketcher(known.student)(image)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["ink"], {"picture": image.numpy()})
+    found, found_logit = session.run(["ink", "logit"], {"picture": image.numpy()})
     assert found.shape == (1, 1, height, width)
     assert np.abs(found - wanted.numpy()).max() <= 1e-4
+    assert np.abs(found_logit - logit.numpy()).max() <= 1e-4
     assert wanted.std() > 0.05
 
 
@@ -80,14 +85,14 @@ def test_onnxruntime_draws_as_torch_does(known, graph, height, width):
 def test_an_exported_program_draws_as_torch_does(known, program, height, width):
     image = picture(height, width)
     found = program.module()(image)
-    torch.testing.assert_close(found, sketched(StudentSketcher(known.student), image))
+    torch.testing.assert_close(found, StudentSketcher(known.student)(image))
 
 
 def test_a_program_is_read_back_from_its_file(known, program, tmp_path):
     path = write_program(program, tmp_path / "student.pt2")
     image = picture(33, 40)
     found = torch.export.load(path).module()(image)
-    torch.testing.assert_close(found, sketched(StudentSketcher(known.student), image))
+    torch.testing.assert_close(found, StudentSketcher(known.student)(image))
 
 
 def test_the_onnx_file_stands_alone_and_says_what_it_is(graph):
@@ -95,7 +100,7 @@ def test_the_onnx_file_stands_alone_and_says_what_it_is(graph):
     onnx.checker.check_model(model, full_check=True)
     assert [one.name for one in graph.parent.iterdir()] == ["student.onnx"]
     assert [one.version for one in model.opset_import if one.domain == ""] == [OPSET]
-    (given,), (made,) = model.graph.input, model.graph.output
+    (given,), (made, _) = model.graph.input, model.graph.output
     sides = [
         [one.dim_param or one.dim_value for one in each.type.tensor_type.shape.dim]
         for each in (given, made)
@@ -179,19 +184,37 @@ def test_both_files_draw_the_same(known, graph, tmp_path):
 
 
 def test_parts_of_a_large_picture_leave_no_seam(known):
-    draw = StudentSketcher(known.student).eval()
-    image = picture(530, 500)
-    whole = sketched(draw, image)
-    drawer, told = StudentDrawer(draw, "", part_px=64 * 4), []
-    found = drawer(image, progress=lambda *one: told.append(one))
-    assert drawer.parts(530, 500) == 6
+    image, told = picture(530, 500), []
+    found = in_parts(known.student, image, 256, lambda *one: told.append(one))
     assert told == [(done, 6) for done in range(1, 7)]
-    torch.testing.assert_close(found.detach(), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, known.student(image), rtol=0, atol=1e-4)
+
+
+def test_a_style_without_a_size_of_its_own_is_drawn_at_the_picture_s(known):
+    own, at_work = (StudentDrawer(known.student, side, "") for side in (0, 32))
+    assert own.parts(2000, 3000) == 6
+    assert at_work.parts(2000, 3000) == 1
+    image = picture(64, 96)
+    assert own(image).shape == at_work(image).shape == (1, 1, 64, 96)
+    assert not torch.equal(own(image), at_work(image))
+
+
+def test_a_large_picture_is_drawn_with_larger_strokes():
+    """As its teacher draws it: at the size that the style works at."""
+    drawer = StudentDrawer(lambda image: 6 * image[:, :1], 32, "")
+    small = torch.full((1, 3, 32, 32), -1.0)
+    small[..., 8:24, 10:14] = 1
+    large = torch.nn.functional.interpolate(small, scale_factor=4)
+    ink = drawer(large)
+    assert ink.shape == (1, 1, 128, 128)
+    shrunk = torch.nn.functional.avg_pool2d(ink, 4)
+    torch.testing.assert_close(shrunk, drawer(small), rtol=0, atol=0.1)
+    assert ((ink > 0.1) & (ink < 0.9)).float().mean() < 0.02
 
 
 def test_nothing_farther_than_is_read_changes_a_pixel(known):
     image = picture(16, 900).requires_grad_()
-    StudentSketcher(known.student)(image)[0, 0, 8, 448].backward()
+    StudentSketcher(known.student)(image)[0][0, 0, 8, 448].backward()
     seen = image.grad.abs().sum((0, 1, 2)).nonzero().flatten()
     from_here = (seen - 448).abs().max()
     assert 150 < from_here < 208

@@ -12,7 +12,14 @@ from featurekit.core.errors import ConfigError, ImageError, OutputError
 from featurekit_sketch.distillation import pair_shards, pairs
 from featurekit_sketch.distillation.pair_shards import places_in
 from featurekit_sketch.distillation.pairs import make_pairs
-from featurekit_sketch.distillation.sources import Pictures, photographs, scenes_of_the_world
+from featurekit_sketch.distillation.sources import (
+    Pictures,
+    photographs,
+    sampled,
+    scenes_of_the_world,
+)
+from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.sampling.noising_paths import NoisingPath
 
 SIDE = 32
 
@@ -44,7 +51,7 @@ def numbered(count):
     return Pictures(tuple(map(str, range(count))), picture_of)
 
 
-def folder_of(path, count, *, size=(48, 40)):
+def folder_of(path, count, *, size=(40, 40)):
     path.mkdir()
     for number in range(count):
         draw = np.random.default_rng(number)
@@ -147,11 +154,11 @@ def test_broken_photographs_are_named_and_tried_again(tmp_path):
     (folder / "3.png").write_bytes(whole[: len(whole) // 2])
     (folder / "5.png").write_bytes(b"")
     (folder / "notes.txt").write_text("x")
-    made = make_pairs(photographs(folder, sides_px=[SIDE]), Teacher(), tmp_path / "p", key="k")
+    made = make_pairs(photographs(folder, side_px=SIDE), Teacher(), tmp_path / "p", key="k")
     assert set(made.skipped) == {"3.png", "5.png"}
     assert len(made.pairs) == 7
     (folder / "3.png").write_bytes(whole)
-    again = photographs(folder, sides_px=[SIDE])
+    again = photographs(folder, side_px=SIDE)
     assert "notes.txt" in again.told
     assert make_pairs(again, Teacher(), tmp_path / "p", key="k").new == 1
 
@@ -162,7 +169,7 @@ def test_ten_thousand_photographs_are_listed_and_not_opened(tmp_path):
     for number in range(10_000):
         (folder / f"{number}.jpg").touch()
     Image.new("RGB", (SIDE, SIDE)).save(folder / "9999.jpg")
-    pictures = photographs(folder, sides_px=[SIDE])
+    pictures = photographs(folder, side_px=SIDE)
     assert len(pictures.names) == 10_000
     few = Pictures((*pictures.names[:50], "9999.jpg"), pictures.read)
     made = make_pairs(few, Teacher(), tmp_path / "p", key="k")
@@ -173,31 +180,47 @@ def test_a_folder_of_which_nothing_can_be_read_is_refused(tmp_path):
     folder = folder_of(tmp_path / "photos", 1)
     (folder / "0.png").write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"needs a picture that can be read, got none \(0.png"):
-        make_pairs(photographs(folder, sides_px=[SIDE]), Teacher(), tmp_path / "p", key="k")
+        make_pairs(photographs(folder, side_px=SIDE), Teacher(), tmp_path / "p", key="k")
 
 
-def test_photographs_come_as_squares_of_the_sizes_in_turn(tmp_path):
-    folder = folder_of(tmp_path / "photos", 4, size=(100, 60))
-    pictures = photographs(folder, sides_px=[SIDE, 40])
-    assert [pictures.read(name).shape[-1] for name in pictures.names] == [SIDE, 40, SIDE, 40]
-    assert photographs(folder, sides_px=[200]).read("0.png").shape == (1, 3, 60, 60)
+def test_photographs_come_at_the_size_that_a_style_works_at(tmp_path):
+    folder = folder_of(tmp_path / "photos", 2, size=(100, 64))
+    pictures = photographs(folder, side_px=40)
+    assert [pictures.read(name).shape for name in pictures.names] == [(1, 3, 32, 50)] * 2
+    assert photographs(folder, side_px=160).read("0.png").shape == (1, 3, 128, 200)
 
 
-def test_a_photograph_that_is_too_small_is_skipped(tmp_path):
+@pytest.mark.parametrize("size", [(20, 90), (64, 1000)])
+def test_a_photograph_that_is_too_small_or_narrow_is_skipped(tmp_path, size):
     folder = folder_of(tmp_path / "photos", 1)
-    Image.new("RGB", (20, 90)).save(folder / "small.png")
-    made = make_pairs(photographs(folder, sides_px=[SIDE]), Teacher(), tmp_path / "p", key="k")
-    assert "at least 32 px a side, got 20" in made.skipped["small.png"]
+    Image.new("RGB", size).save(folder / "small.png")
+    made = make_pairs(photographs(folder, side_px=SIDE + 8), Teacher(), tmp_path / "p", key="k")
+    assert "must have at least 32 px a side" in made.skipped["small.png"]
+    assert len(made.pairs) == 1
 
 
 def test_scenes_of_the_world_are_for_training_and_the_same_each_time():
-    pictures = scenes_of_the_world(12, sides_px=[SIDE, 48])
+    pictures = scenes_of_the_world(12, side_px=SIDE)
     assert len(set(pictures.names)) == 12
     assert all(700_000 <= int(name.split()[1]) < 900_000 for name in pictures.names)
     name = pictures.names[7]
-    torch.testing.assert_close(pictures.read(name), pictures.read(name))
-    assert {pictures.read(one).shape[-1] for one in pictures.names} == {SIDE, 48}
-    assert pictures.names[:4] == scenes_of_the_world(4, sides_px=[SIDE, 48]).names
+    assert torch.equal(pictures.read(name), scenes_of_the_world(12, side_px=SIDE).read(name))
+    assert pictures.read(name).shape == (1, 3, SIDE, SIDE)
+    assert pictures.names[:4] == scenes_of_the_world(4, side_px=SIDE).names
+
+
+def test_sampled_pictures_are_decoded_when_it_is_their_turn():
+    class Decoder:
+        device = "cpu"
+
+        def decode(self, z):
+            return 2 * z.repeat_interleave(64, 2).repeat_interleave(64, 3)[:, :3]
+
+    clean = torch.full((1, 4, 1, 1), 0.25)
+    path = NoisingPath(torch.zeros(1, 4, 1, 1), (1,), clean)
+    pictures = sampled([Sample(path, torch.zeros(1, 1, 1))] * 3, Decoder(), side_px=SIDE)
+    assert len(set(pictures.names)) == 3
+    torch.testing.assert_close(pictures.read("sampled 2"), torch.full((1, 3, SIDE, SIDE), 0.5))
 
 
 def test_a_shard_of_another_version_is_refused(tmp_path, monkeypatch):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch.nn import functional
 
-from featurekit_sketch.distillation.rendering import STEEPNESS, Rendering
+from featurekit_sketch.distillation.rendering import Rendering
 from featurekit_sketch.distillation.student import Student, count_of, filled_up
+from featurekit_sketch.two_scales.rendering import crisp
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,13 @@ def test_a_border_is_filled_up_by_reflection():
     assert filled_up(row[..., :1], 8)[0, 0, 0].tolist() == [0] * 8
 
 
-def test_the_ink_is_that_of_a_step_at_twice_the_size():
-    logit = 3 * torch.randn(2, 1, 17, 22, generator=torch.Generator().manual_seed(3))
-    twice = functional.interpolate(logit, scale_factor=2, mode="bicubic")
-    step = 1 - torch.sigmoid(STEEPNESS * twice)
-    torch.testing.assert_close(Rendering()(logit), functional.avg_pool2d(step, 2))
+def test_the_ink_is_that_of_two_scales_where_nothing_is_doubtful():
+    """So no faint stroke is left out there."""
+    draw = torch.Generator().manual_seed(3)
+    sure = 1 + 3 * torch.rand(2, 1, 17, 22, generator=draw)
+    is_ink = torch.rand(2, 1, 17, 22, generator=draw) < 0.5
+    logit = torch.where(is_ink, sure, -3 - sure)
+    torch.testing.assert_close(Rendering()(logit), crisp(logit, 17, 22))
 
 
 def test_sure_ink_is_black_and_sure_paper_white():

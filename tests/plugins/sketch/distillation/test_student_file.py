@@ -15,7 +15,7 @@ STYLE = "a" * 64
 def known():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return StudentFile(Student().eval(), STYLE, (128, 256), pairs=300, iterations=1600)
+        return StudentFile(Student().eval(), STYLE, 128, pairs=300, iterations=1600)
 
 
 @pytest.fixture
