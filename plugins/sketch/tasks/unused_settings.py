@@ -5,18 +5,23 @@ from collections.abc import Collection
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.config import compose
 from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.settings import TWO_SCALES
 from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *("drawing", "fit", "targets", "scene", "drawing_style", "tests", "guidance", "fade", "prior"),
-    *("clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
+    *("drawing", "drawings", "examples", "fit", "targets", "scene", "drawing_style", "tests"),
+    *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
+)
+OF_PUBLISHED = (  # what the network at two scales has no use for
+    *("l1", "perceptual", "clip", "across", "within", "lines", "consistency", "clip_model"),
+    *("lpips", "contrast", "mixing", "cool_down"),
 )
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
     "train": (("style",), "task=extract draws in a style"),
     "extract": (OF_LEARNING, "task=train learns a style"),
     "evaluate": (
-        ("style", "targets", "fit", "drawing_style"),
+        ("style", "targets", "fit", "drawing_style", "drawings", "examples"),
         "task=train and task=extract use it",
     ),
 }
@@ -41,8 +46,11 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
             ("drawing_style", "scene"),
             "the bundled scenes have it, not a picture of your own; leave out it or image",
         )
-    if task == "train" and config.drawing is None:
+    if task == "train" and not (config.drawing or config.drawings or config.examples):
         _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+    if config.network == TWO_SCALES:
+        why = "plugin.network=two_scales does not use it; leave it out: published does"
+        _refuse(config, OF_PUBLISHED, why)
 
 
 def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:
