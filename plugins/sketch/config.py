@@ -13,7 +13,9 @@ from featurekit_sketch.settings import (
     ENOUGH,
     FEATURES,
     NETWORKS,
+    PAIRS_OF,
     PUBLISHED,
+    SAMPLED,
     Learning,
     Reading,
     Sampling,
@@ -67,6 +69,13 @@ class SketchConfig(PluginConfig):
     tile_px: int = Tiling.side_px
     overlap_px: int = Tiling.overlap_px
 
+    student: str | None = None  # of ``task=distil``; ``task=extract`` draws with it
+    svg: bool = False  # write each sketch as an SVG too
+    pairs_of: str = SAMPLED  # sampled | world: what a student learns from without photographs
+    pairs: int = 600  # of those
+    student_iterations: int = 3000
+    onnx: bool = False  # write the student for other programs too
+
 
 RANGES = {  # lowest and highest value that makes sense
     "side_px": (32, 2048),
@@ -91,6 +100,8 @@ RANGES = {  # lowest and highest value that makes sense
     "contrast": (0.1, 10.0),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
+    "pairs": (2, 1_000_000),
+    "student_iterations": (1, 1_000_000),
 }
 
 
@@ -109,6 +120,8 @@ def check(config: SketchConfig) -> None:
         raise UnknownNameError("plugin.features", config.features, FEATURES)
     if config.network not in NETWORKS:
         raise UnknownNameError("plugin.network", config.network, NETWORKS)
+    if config.pairs_of not in PAIRS_OF:
+        raise UnknownNameError("plugin.pairs_of", config.pairs_of, PAIRS_OF)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "

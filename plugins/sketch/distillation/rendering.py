@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from featurekit_sketch.two_scales.rendering import OUTWARDS, STEEP
+from featurekit_sketch.two_scales.rendering import STEEP
 
 CUBIC = -0.75  # a of Keys' kernel, as torch and ONNX enlarge bicubically
 REACH = 2  # px to each side that a half pixel is made of
@@ -31,7 +31,7 @@ class Rendering(nn.Module):
         """Draw the ink of a logit."""
         border = functional.pad(logit, (REACH,) * 4, mode="replicate")
         halves = functional.conv2d(border, self.kernels)
-        return 1 - torch.sigmoid(STEEP * (halves + OUTWARDS)).mean(1, keepdim=True)
+        return 1 - torch.sigmoid(STEEP * halves).mean(1, keepdim=True)
 
 
 def _halves() -> Tensor:

@@ -25,6 +25,7 @@ class Pictures:
 
     names: Sequence[str]  # all different; the same picture has the same name in the next run
     read: Callable[[str], Tensor]  # (1 3 h w) in [-1, 1]; an ImageError says that it is broken
+    key: str = ""  # tells them from others that may have the same names
     unreadable: Mapping[str, str] = field(default_factory=dict)  # reasons, known without reading
     told: str = ""  # of files that are no pictures
 
@@ -46,7 +47,7 @@ def photographs(folder: Path | str, *, side_px: int) -> Pictures:
     def read(name: str) -> Tensor:
         return at_working_size(load_image(paths[name]), side_px)
 
-    return Pictures(tuple(paths), read, unreadable, listing.told)
+    return Pictures(tuple(paths), read, str(Path(folder).resolve()), unreadable, listing.told)
 
 
 def scenes_of_the_world(count: int, *, side_px: int) -> Pictures:
@@ -60,16 +61,17 @@ def scenes_of_the_world(count: int, *, side_px: int) -> Pictures:
     for number in range(count):
         kind = TRAINED_KINDS[number % len(TRAINED_KINDS)]
         known[f"{kind} {FIRST_SEED + number}"] = scene(FIRST_SEED + number, kind)
-    return Pictures(tuple(known), lambda name: image_of(known[name], side_px))
+    return Pictures(tuple(known), lambda name: image_of(known[name], side_px), "world")
 
 
-def sampled(samples: Sequence[Sample], backbone: Backbone, *, side_px: int) -> Pictures:
+def sampled(samples: Sequence[Sample], backbone: Backbone, *, side_px: int, key: str) -> Pictures:
     """Pictures that a model has sampled.
 
     Args:
         samples: of ``backbone``.
         backbone: that decodes them.
         side_px: of a square picture at the size that a style works at.
+        key: what decides them.
     """
     known = {f"sampled {number}": one for number, one in enumerate(samples)}
 
@@ -77,7 +79,7 @@ def sampled(samples: Sequence[Sample], backbone: Backbone, *, side_px: int) -> P
         image = backbone.decode(known[name].noising.clean.to(backbone.device))
         return at_working_size(image.detach().float().cpu().clamp(-1, 1), side_px)
 
-    return Pictures(tuple(known), read)
+    return Pictures(tuple(known), read, key)
 
 
 def at_working_size(image: Tensor, side_px: int) -> Tensor:

@@ -17,11 +17,26 @@ OF_PUBLISHED = (  # what the network at two scales has no use for
     *("l1", "perceptual", "clip", "across", "within", "lines", "consistency", "clip_model"),
     *("lpips", "contrast", "mixing", "cool_down"),
 )
+OF_STUDENTS = ("pairs", "student_iterations", "onnx")
+OF_EXTRACTING = ("student", "svg")
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
-    "train": (("style",), "task=extract draws in a style"),
-    "extract": (OF_LEARNING, "task=train learns a style"),
+    "train": (
+        ("style", *OF_EXTRACTING, *OF_STUDENTS),
+        "task=extract draws in a style, task=distil learns a student",
+    ),
+    "extract": (
+        (*OF_LEARNING, *OF_STUDENTS),
+        "task=train learns a style, task=distil a student",
+    ),
+    "distil": (
+        tuple(name for name in (*OF_LEARNING, *OF_EXTRACTING) if name != "prior"),
+        "task=train learns a style, task=extract draws in it",
+    ),
     "evaluate": (
-        ("style", "targets", "fit", "drawing_style", "drawings", "examples"),
+        (
+            *("style", "targets", "fit", "drawing_style", "drawings", "examples"),
+            *(*OF_EXTRACTING, *OF_STUDENTS),
+        ),
         "task=train and task=extract use it",
     ),
 }
@@ -48,6 +63,8 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
         )
     if task == "train" and not (config.drawing or config.drawings or config.examples):
         _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+    if task == "distil" and own:
+        _refuse(config, ("pairs",), "all photographs of image are drawn; leave out it or image")
     if config.network == TWO_SCALES:
         why = "plugin.network=two_scales does not use it; leave it out: published does"
         _refuse(config, OF_PUBLISHED, why)

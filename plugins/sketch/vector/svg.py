@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional
 
+from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError
 from featurekit_sketch.extras import from_extra
 
@@ -83,6 +85,19 @@ def traced(ink: Tensor) -> str:
             "",
         )
     )
+
+
+def write_svg(ink: Tensor, path: Path | str) -> Path:
+    """Write a drawing as SVG; the file at ``path`` is replaced as a whole.
+
+    Raises:
+        ConfigError: as ``traced``.
+        OutputError: it cannot be written.
+    """
+    text = traced(ink)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 def _enlarged(ink: Tensor, scale: int) -> Image.Image:

@@ -218,8 +218,9 @@ def test_sampled_pictures_are_decoded_when_it_is_their_turn():
 
     clean = torch.full((1, 4, 1, 1), 0.25)
     path = NoisingPath(torch.zeros(1, 4, 1, 1), (1,), clean)
-    pictures = sampled([Sample(path, torch.zeros(1, 1, 1))] * 3, Decoder(), side_px=SIDE)
+    pictures = sampled([Sample(path, torch.zeros(1, 1, 1))] * 3, Decoder(), side_px=SIDE, key="s")
     assert len(set(pictures.names)) == 3
+    assert pictures.key == "s"
     torch.testing.assert_close(pictures.read("sampled 2"), torch.full((1, 3, SIDE, SIDE), 0.5))
 
 
