@@ -15,7 +15,9 @@ from featurekit_sketch.settings import (
     INKS,
     LINES,
     NETWORKS,
+    PAIRS_OF,
     PUBLISHED,
+    SAMPLED,
     Learning,
     Reading,
     Sampling,
@@ -71,6 +73,13 @@ class SketchConfig(PluginConfig):
     tile_px: int = Tiling.side_px
     overlap_px: int = Tiling.overlap_px
 
+    student: str | None = None  # of ``task=distil``; ``task=extract`` draws with it
+    svg: bool = False  # write each sketch as an SVG too
+    pairs_of: str = SAMPLED  # sampled | world: what a student learns from without photographs
+    pairs: int = 600  # of those
+    student_iterations: int = 3000
+    onnx: bool = False  # write the student for other programs too
+
 
 RANGES = {  # lowest and highest value that makes sense
     "side_px": (32, 2048),
@@ -95,6 +104,8 @@ RANGES = {  # lowest and highest value that makes sense
     "contrast": (0.1, 10.0),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
+    "pairs": (2, 1_000_000),
+    "student_iterations": (1, 1_000_000),
 }
 
 
@@ -115,6 +126,8 @@ def check(config: SketchConfig) -> None:
         raise UnknownNameError("plugin.network", config.network, NETWORKS)
     if config.ink not in INKS:
         raise UnknownNameError("plugin.ink", config.ink, INKS)
+    if config.pairs_of not in PAIRS_OF:
+        raise UnknownNameError("plugin.pairs_of", config.pairs_of, PAIRS_OF)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "

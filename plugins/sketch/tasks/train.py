@@ -26,6 +26,7 @@ from featurekit_sketch.inputs import (
 )
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.output_names import free_names, keep_apart
+from featurekit_sketch.tasks.distil import distil
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
 from featurekit_sketch.tasks.learning import LearntStyle, learn_styles
@@ -43,7 +44,7 @@ def run(job: Job) -> Result:
         UnknownNameError: no such task.
         ConfigError: a setting is out of range, or the task would not use it.
     """
-    tasks = {"train": train, "extract": extract, "evaluate": evaluate}
+    tasks = {"train": train, "extract": extract, "distil": distil, "evaluate": evaluate}
     if job.task not in tasks:
         raise UnknownNameError("task of plugin sketch", job.task, tasks)
     check(job.settings)

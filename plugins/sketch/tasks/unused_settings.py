@@ -27,11 +27,26 @@ OF_PUBLISHED = (  # what the network at two scales has no use for
     *("l1", "perceptual", "clip", "across", "within", "lines", "consistency", "clip_model"),
     *("lpips", "contrast", "mixing", "cool_down"),
 )
+OF_STUDENTS = ("pairs", "student_iterations", "onnx")
+OF_EXTRACTING = ("student", "svg")
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
-    "train": (("style", "mix"), "task=extract draws in a style"),
-    "extract": (OF_LEARNING, "task=train learns a style"),
+    "train": (
+        ("style", "mix", *OF_EXTRACTING, *OF_STUDENTS),
+        "task=extract draws in a style, task=distil learns a student",
+    ),
+    "extract": (
+        (*OF_LEARNING, *OF_STUDENTS),
+        "task=train learns a style, task=distil a student",
+    ),
+    "distil": (
+        tuple(name for name in (*OF_LEARNING, *OF_EXTRACTING) if name != "prior"),
+        "task=train learns a style, task=extract draws in it",
+    ),
     "evaluate": (
-        ("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings", "examples"),
+        (
+            *("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings", "examples"),
+            *(*OF_EXTRACTING, *OF_STUDENTS),
+        ),
         "task=train and task=extract use it",
     ),
 }
@@ -58,6 +73,8 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
         )
     if task == "train" and not (config.drawing or config.drawings or config.examples):
         _refuse(config, ("fit", "ink"), "there is no drawing of your own; give plugin.drawing=FILE")
+    if task == "distil" and own:
+        _refuse(config, ("pairs",), "all photographs of image are drawn; leave out it or image")
     if config.network == TWO_SCALES:
         why = "plugin.network=two_scales does not use it; leave it out: published does"
         _refuse(config, OF_PUBLISHED, why)

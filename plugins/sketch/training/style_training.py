@@ -207,8 +207,12 @@ def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
     )
 
 
-def pictures_of(job: Job) -> SampledPictures:
+def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
     """How a job's pictures without a drawing are sampled.
+
+    Args:
+        job: whose settings say how.
+        count: of pictures; without it ``plugin.samples``.
 
     Raises:
         ConfigError: the file of the prior cannot be used.
@@ -218,7 +222,10 @@ def pictures_of(job: Job) -> SampledPictures:
         prior = fit_prior(job.backbone, world_captions())
     else:
         prior = load_prior(config.prior, job.backbone)
-    return SampledPictures(job.backbone, prior, sampling_of(config), config.steps, job.seed)
+    sampling = sampling_of(config)
+    if count is not None:
+        sampling = replace(sampling, count=count)
+    return SampledPictures(job.backbone, prior, sampling, config.steps, job.seed)
 
 
 def _recorded(learning: Learning) -> dict[str, Any]:
