@@ -11,9 +11,9 @@ from torch import Tensor
 from featurekit.core.errors import ConfigError
 from featurekit_sketch.datasets.items import Drawings, Item, Listed, listed_pictures
 from featurekit_sketch.drawing.xdog import xdog
-from featurekit_sketch.metrics.controls import Draw
+from featurekit_sketch.metrics.controls import XDOG, Draw
 
-NAME, XDOG, EDGE_MODEL = "photographs", "XDoG", "edge model"
+NAME, EDGE_MODEL = "photographs", "edge model"
 NEEDED = "pictures, as of COCO's val2017/ (drawn automatically)"
 FOLDERS = ("val2017", "test2017", "train2017")  # of COCO; and the folder itself
 

@@ -105,21 +105,25 @@ def test_records_of_fs2k_that_lead_nowhere_are_named(tmp_path):
     (tmp_path / "sketch/sketch3/sketch0002.png").unlink()
     (tmp_path / "photo/photo1/image0007.jpg").unlink()
     (tmp_path / "anno_train.json").write_text(
-        '[{"image_name": "photo1/image0007"}, {"image_name": "../../secret"}, {}]'
+        '[{"image_name": "photo1/image0007"}, {"image_name": "../photo1/image0001"}, {}]'
     )
     data = open_dataset(tmp_path)
     assert [item.name for item in data.items] == ["photo1/image0001"]
     assert data.broken == (
         "photo3/image0002: there is no picture sketch/sketch3/sketch0002",
         "photo1/image0007: there is no picture photo/photo1/image0007",
-        "../../secret: image_name must be such as photo1/image0110",
+        "../photo1/image0001: image_name must be such as photo1/image0110",
         "a record without image_name: image_name must be such as photo1/image0110",
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[", "anno_test.json of FS2K must be JSON"), ('{"a": 1}', "must be a list of mappings")],
+    [
+        ("[", "anno_test.json of FS2K must be JSON"),
+        ('{"a": 1}', "must be a list of mappings"),
+        ('["a"]', "must be a list of mappings"),
+    ],
 )
 def test_records_of_another_form_are_refused(tmp_path, text, message):
     write_fs2k(tmp_path)
