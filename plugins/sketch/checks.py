@@ -4,7 +4,7 @@ from featurekit.core.types import Job
 from featurekit.images.folders import pictures_in
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.config import check as check_settings
-from featurekit_sketch.inputs import own_drawing, own_picture
+from featurekit_sketch.inputs import own_lessons
 from featurekit_sketch.sampling.prior import read_prior
 from featurekit_sketch.tasks.extract import given_of
 from featurekit_sketch.tasks.train import check_places, read_targets
@@ -35,7 +35,5 @@ def check(job: Job, source: str) -> None:
         pictures_in(folder)
     if job.task == "train":
         check_places(job)
-        image = own_picture(job)
-        if image is not None:
-            own_drawing(config, image)
+        own_lessons(job)
         read_targets(config.targets)

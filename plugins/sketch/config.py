@@ -5,10 +5,21 @@ better on other backbones lies in ``conf/backbone_defaults/``.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import PluginConfig
-from featurekit_sketch.settings import ENOUGH, Learning, Reading, Sampling, Tiling, Weights
+from featurekit_sketch.settings import (
+    ENOUGH,
+    FEATURES,
+    NETWORKS,
+    PUBLISHED,
+    Learning,
+    Reading,
+    Sampling,
+    Tiling,
+    Weights,
+)
 
 
 @dataclass
@@ -17,6 +28,8 @@ class SketchConfig(PluginConfig):
 
     name: str = "sketch"
     drawing: str | None = None  # the drawing of ``image``; none: a bundled scene is learnt
+    drawings: list[str] = field(default_factory=list)  # of ``image`` in several styles
+    examples: list[Any] = field(default_factory=list)  # [picture, drawing]s of one style
     fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
     style: str | None = None  # style file that ``task=extract`` draws in
@@ -25,6 +38,8 @@ class SketchConfig(PluginConfig):
     drawing_style: str = "brush"  # in which of the world's drawing styles
     tests: int = 16  # held-out scenes of each kind that are drawn and compared
 
+    network: str = PUBLISHED  # published | two_scales
+    side_px: int = 512  # of a square picture at the size that two_scales works at
     features: str = Reading.kind  # noise | inversion
     steps: int = Reading.steps
     samples: int = 1200
@@ -53,8 +68,8 @@ class SketchConfig(PluginConfig):
     overlap_px: int = Tiling.overlap_px
 
 
-FEATURES = ("noise", "inversion")
 RANGES = {  # lowest and highest value that makes sense
+    "side_px": (32, 2048),
     "scene": (0, 10_000),
     "tests": (1, 10_000),
     "steps": (ENOUGH, 1000),
@@ -92,6 +107,8 @@ def check(config: SketchConfig) -> None:
             raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
     if config.features not in FEATURES:
         raise UnknownNameError("plugin.features", config.features, FEATURES)
+    if config.network not in NETWORKS:
+        raise UnknownNameError("plugin.network", config.network, NETWORKS)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "

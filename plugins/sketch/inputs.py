@@ -1,6 +1,8 @@
 """What is learnt from: the user's picture with its drawing, or a bundled scene."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -13,8 +15,14 @@ from featurekit.scenes import Scene, scene
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.drawing.read_drawing import Drawing, fit_drawing, read_drawing
+from featurekit_sketch.output_names import free_names
+from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
+from featurekit_sketch.training.style_file import LINES
+from featurekit_sketch.two_scales.working_size import size_of, working_size
 
 SCENE_KIND = "face"
+STYLE = "style"  # what a style is called where there is one
+PARTS = ("pair", "curve", "targets", "sheet", "overlay", "run")  # names of other results
 LARGEST = 4  # sides of the model that a picture to learn from may have
 FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
 
@@ -28,63 +36,135 @@ class Subject:
     prompt: str  # what it shows
     name: str
     mended: tuple[str, ...] = ()  # what had to be done to the drawing
+    made_of: str = LINES  # or tones: greys and colours
 
 
-def subject_of(job: Job) -> Subject:
-    """The user's pair if there is one, else the bundled scene ``plugin.scene``.
+def lessons_of(job: Job) -> dict[str, list[Subject]]:
+    """Drawn pictures by the name of their style: the user's, else the scene ``plugin.scene``.
 
     Raises:
-        ConfigError: a picture without its drawing, or a drawing without its picture.
+        ConfigError: a picture without its drawing, a drawing without its picture, or more than
+            the network can learn from.
         UnknownNameError: the world has no such drawing style.
-        ImageError: the picture is too large to be learnt from; and see the readers of pictures
+        ImageError: a picture is too large to be learnt from; and see the readers of pictures
             and drawings.
 
-    A person is told where the picture is larger than the model's own, which takes longer.
+    A person is told where a picture is larger than the model's own.
     """
     config: SketchConfig = job.settings
-    image = own_picture(job)
-    if image is None:
-        return from_scene(bundled(config.scene), config.drawing_style, side_px(job.backbone))
-    _check_size(image, side_px(job.backbone), job.say)
-    drawing = own_drawing(config, image)
-    return Subject(image, drawing.ink, job.prompt, str(job.image), drawing.mended)
+    lessons = own_lessons(job)
+    if not lessons:
+        one = from_scene(bundled(config.scene), config.drawing_style, scene_px(job))
+        return {name: [one] for name in style_names(config)}
+    for image in {id(one.image): one.image for pairs in lessons.values() for one in pairs}.values():
+        if config.network == TWO_SCALES:
+            _tell_size(image, config.side_px, job.say)
+        else:
+            _check_size(image, side_px(job.backbone), job.say)
+    return lessons
 
 
-def own_picture(job: Job) -> Tensor | None:
-    """The user's picture (1 3 h w), if there is one; a backbone is not needed.
+def own_lessons(job: Job) -> dict[str, list[Subject]]:
+    """The user's drawn pictures by style; empty if there are none. A backbone is not needed.
 
     Raises:
-        ConfigError: a picture without its drawing, or a drawing without its picture.
-        UnknownNameError: neither, and the world has no such drawing style.
-        ImageError: the picture cannot be read.
+        ConfigError: as ``lessons_of``.
+        UnknownNameError: there are none, and the world has no such drawing style.
+        ImageError: a picture or a drawing cannot be read.
     """
     config: SketchConfig = job.settings
-    if (job.image is None) != (config.drawing is None):
-        given, missing = ("image", "plugin.drawing") if job.image else ("plugin.drawing", "image")
-        raise ConfigError(
-            f"a style is learnt from a picture and its drawing, got {given} alone; "
-            f"give {missing}=FILE too, or neither to learn from a bundled scene"
-        )
-    if job.image is None:
+    given = drawn_files(config, job.image)
+    if not given:
         _check_style(config.drawing_style)
-        return None
-    return load_image(job.image)
+    pictures = {path: load_image(path) for pairs in given.values() for path, _ in pairs}
+    lessons: dict[str, list[Subject]] = {}
+    for name, pairs in given.items():
+        lessons[name] = []
+        for picture, drawn in pairs:
+            image = pictures[picture]
+            drawing = _read_drawing(drawn, image, fit=config.fit)
+            lessons[name].append(Subject(image, drawing.ink, job.prompt, picture, drawing.mended))
+    return lessons
 
 
-def own_drawing(config: SketchConfig, image: Tensor) -> Drawing:
-    """The drawing of the user's picture.
+def drawn_files(config: SketchConfig, image: str | None) -> dict[str, list[tuple[str, str]]]:
+    """Pictures and their drawings by style, as they are named; nothing is read.
 
     Args:
-        config: that names it.
-        image: the picture (1 3 h w).
+        config: all settings.
+        image: of the run.
 
     Raises:
-        ImageError: as in ``read_drawing`` and ``fit_drawing``.
+        ConfigError: a picture without its drawing, a drawing without its picture, examples that
+            are no pairs, or more than the network can learn from.
     """
-    name = str(config.drawing)
-    if config.fit:
+    drawn = [("plugin.drawing", config.drawing), ("plugin.drawings", config.drawings)]
+    named = [name for name, value in drawn if value]
+    if config.examples and (image is not None or named):
+        raise ConfigError(
+            f"plugin.examples has pictures and drawings of its own, got "
+            f"{named[0] if named else 'image'} as well; leave out one of them"
+        )
+    if len(named) == 2:
+        raise ConfigError(
+            "plugin.drawing is one drawing of image and plugin.drawings are several, got both; "
+            "leave out one of them"
+        )
+    if not config.examples and (image is None) == bool(named):
+        known, missing = ("image", "plugin.drawing") if image else (named[0], "image")
+        raise ConfigError(
+            f"a style is learnt from a picture and its drawing, got {known} alone; "
+            f"give {missing}=FILE too, or neither to learn from a bundled scene"
+        )
+    pairs = _pairs(config, image)
+    _check_count(config, pairs)
+    return pairs
+
+
+def style_names(config: SketchConfig) -> list[str]:
+    """What the styles of a run are called: by their drawings where there are several."""
+    if not config.drawings:
+        return [STYLE]
+    return free_names([Path(drawing) for drawing in config.drawings], taken=PARTS)
+
+
+def _pairs(config: SketchConfig, image: str | None) -> dict[str, list[tuple[str, str]]]:
+    if config.examples:
+        for pair in config.examples:
+            if not isinstance(pair, list) or len(pair) != 2 or not all(pair):
+                raise ConfigError(
+                    f"each of plugin.examples must be [picture, drawing], got {pair!r}; "
+                    f"give plugin.examples=[[a.png,a_drawn.png],[b.png,b_drawn.png]]"
+                )
+        return {STYLE: [(str(picture), str(drawing)) for picture, drawing in config.examples]}
+    if image is None:
+        return {}
+    drawings = config.drawings or [str(config.drawing)]
+    return {
+        name: [(image, drawing)]
+        for name, drawing in zip(style_names(config), drawings, strict=True)
+    }
+
+
+def _check_count(config: SketchConfig, pairs: Mapping[str, Sequence[object]]) -> None:
+    count = sum(len(one) for one in pairs.values())
+    if config.network == PUBLISHED and count > 1:
+        raise ConfigError(
+            f"plugin.network=published learns from one drawing, got {count}; "
+            f"set plugin.network=two_scales, or give one"
+        )
+
+
+def _read_drawing(name: str, image: Tensor, *, fit: bool) -> Drawing:
+    if fit:
         return fit_drawing(name, image=image)
     return read_drawing(name, height=image.shape[-2], width=image.shape[-1])
+
+
+def scene_px(job: Job) -> int:
+    """Side of bundled scenes, px: the size that a style works at."""
+    config: SketchConfig = job.settings
+    return config.side_px if config.network == TWO_SCALES else side_px(job.backbone)
 
 
 def _check_size(image: Tensor, own: int, say: Say) -> None:
@@ -103,6 +183,17 @@ def _check_size(image: Tensor, own: int, say: Say) -> None:
             f"the picture has {width}x{height} px, the model's own have {own} px a side: it is "
             f"read whole, and learning takes about {max(times, 1):.1f} times as long as at "
             f"{own} px; a smaller picture and drawing are faster"
+        )
+
+
+def _tell_size(image: Tensor, side: int, say: Say) -> None:
+    """A picture that is not of the working size is learnt from at that size."""
+    size = size_of(image)
+    work = working_size(size, side)
+    if work != size:
+        say(
+            f"the picture has {size.width}x{size.height} px: the style is learnt at "
+            f"{work.width}x{work.height} px, and draws pictures of any size"
         )
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+PUBLISHED, TWO_SCALES = "published", "two_scales"
+NETWORKS = (PUBLISHED, TWO_SCALES)
+FEATURES = ("noise", "inversion")
 # what version 0.1 called a term of the loss, and keeps sessions of training by
 NAMED_BEFORE = {"consistency": "alike"}
 ENOUGH = 16  # this many steps and any larger number tell the representative timesteps apart

@@ -1,16 +1,28 @@
 """Features by number: made when first asked for, kept as long as there is room."""
 
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from featurekit_sketch.network.features import Features
+from featurekit.core.types import Progress, silent
 
 ROOM = 2 << 30  # bytes; what does not fit is read again each time
 
 
-class FeatureCache:
+class Weighed(Protocol):
+    """Something that knows how much memory it takes."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+
+
+T = TypeVar("T", bound=Weighed)
+
+
+class FeatureCache(Generic[T]):
     """Gives features by number."""
 
-    def __init__(self, make: Callable[[int], Features], *, room: int = ROOM) -> None:
+    def __init__(self, make: Callable[[int], T], *, room: int = ROOM) -> None:
         """Start empty.
 
         Args:
@@ -18,9 +30,9 @@ class FeatureCache:
             room: bytes to fill.
         """
         self._make, self._left = make, room
-        self._kept: dict[int, Features] = {}
+        self._kept: dict[int, T] = {}
 
-    def __call__(self, number: int) -> Features:
+    def __call__(self, number: int) -> T:
         """The features of a number, read anew unless they are kept."""
         if number in self._kept:
             return self._kept[number]
@@ -29,3 +41,10 @@ class FeatureCache:
             self._kept[number] = found
             self._left -= found.bytes
         return found
+
+    def fill(self, count: int, progress: Progress = silent) -> None:
+        """Read the features of the first numbers, as long as there is room for more like them."""
+        for number in range(count):
+            if self(number).bytes > self._left:
+                return
+            progress(number + 1, count)

@@ -45,7 +45,7 @@ def read(
     if torch.equal(*pair):
         del pair[1]
     unet = {}
-    for name, rows in _unet_maps(backbone, feature_taps, noising, torch.cat(pair)).items():
+    for name, rows in unet_maps(backbone, feature_taps, noising, torch.cat(pair)).items():
         maps = rows.view(1, len(noising.timesteps), len(pair), *rows.shape[1:])
         unet[name] = maps.expand(-1, -1, 2, -1, -1, -1)
     with capture(backbone.vae, {tap.name: tap.path for tap in feature_taps.vae}) as captured:
@@ -53,7 +53,7 @@ def read(
     return Features(unet=unet, vae=dict(captured), image=image.to(backbone.dtype))
 
 
-def _unet_maps(
+def unet_maps(
     backbone: Backbone, feature_taps: FeatureTaps, noising: NoisingPath, conditions: Tensor
 ) -> dict[str, Tensor]:
     """Maps by name, (rows c h w): each timestep in turn, and within it each condition."""

@@ -1,7 +1,7 @@
 """``task=evaluate``: every style of the world, learnt from one drawing, beside its controls."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,30 +13,20 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
 from featurekit.core.json_files import write_json
 from featurekit.core.types import Job, Result
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images.io import read_tensors, write_image, write_tensors
-from featurekit.measures.held_out import side_px
-from featurekit.measures.random_weights import untrained
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene
+from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene, scene_px
+from featurekit_sketch.metrics.controls import Edges, controls
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.sampling.cdst_sampler import Sample
-from featurekit_sketch.sampling.feature_cache import FeatureCache
+from featurekit_sketch.tasks.rivals import HEADLINE, Rival, rivals_of
 from featurekit_sketch.tasks.sheets import held_out_sheet
-from featurekit_sketch.training.sketcher import Sketcher
-from featurekit_sketch.training.style_training import StyleTraining, style_training_of
-
-HEADLINE = "sketch"
-ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    HEADLINE: ("trained", ("unet", "vae")),
-    "vae alone": ("trained", ("vae",)),
-    "random unet": ("random", ("unet", "vae")),
-}
-"""UNet's weights and what the network sees, by the name of the row."""
-EDGES = "edges"
+from featurekit_sketch.training.style_training import pictures_of
 
 DRAWING_STYLES = tuple(STYLES)
 
@@ -67,97 +57,82 @@ def evaluate(job: Job) -> Result:
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
             "plugin.drawing, or use task=train"
         )
-    trained = style_training_of(job)
-    twin = replace(trained.reader, backbone=untrained(job.backbone))
-    style_trainings = {"trained": trained, "random": replace(trained, reader=twin)}
+    drawn = {style: _of_controls(job, style) for style in DRAWING_STYLES}
+    for reading, make in rivals_of(job).items():
+        rivals = make()
+        for drawing_style in DRAWING_STYLES:
+            subject, held_out = _subject(job, drawing_style), _held_out(job, drawing_style)
+            samples = pictures_of(job)(subject.prompt, job.out / "samples", job.stage)
+            for row, rival in rivals.items():
+                folder = job.out / f"{drawing_style}-{row}".replace(" ", "-").replace("'", "")
+                entry = Entry(job, rival, held_out, reading)
+                drawn[drawing_style][row] = entry.drawn(subject, samples, folder)
     tables: dict[str, Table] = {}
     outputs = {"table": job.out / "table.json"}
-    caches = {
-        name: _cache(style_training, _held_out(job, DRAWING_STYLES[0]))
-        for name, style_training in style_trainings.items()
-    }
-    for drawing_style in DRAWING_STYLES:
-        held_out, subject = _held_out(job, drawing_style), _subject(job, drawing_style)
-        samples = trained.sampled(subject, job.out / "samples", job.stage)
-        drawn: dict[str, Mapping[str, Tensor]] = {}
-        for row, (weights, sources) in ROWS.items():
-            contender = Contender(job, style_trainings[weights], caches[weights], held_out, sources)
-            drawn[row] = contender.drawn(
-                subject, samples, job.out / f"{drawing_style}-{row}".replace(" ", "-")
-            )
-        drawn[EDGES] = {kind: _edges(held_out, kind) for kind in held_out.scenes}
-        tables[drawing_style] = {row: held_out.figures(inks) for row, inks in drawn.items()}
+    for drawing_style, rows in drawn.items():
+        held_out = _held_out(job, drawing_style)
+        tables[drawing_style] = {row: held_out.figures(inks) for row, inks in rows.items()}
         outputs[f"sheet_{drawing_style}"] = write_image(
-            held_out_sheet(held_out, drawn[HEADLINE], held_out.edges, shown=config.tests),
+            held_out_sheet(held_out, rows[HEADLINE], held_out.edges, shown=config.tests),
             job.out / f"sheet_{drawing_style}.png",
         )
     write_json({"held_out": tables}, outputs["table"])
     return Result(
         stop=f"{len(tables)} styles are learnt and drawn",
-        metrics={"held_out": tables, "tests": config.tests, "perceptual": trained.perceptual.name},
+        metrics={"held_out": tables, "tests": config.tests},
         outputs=outputs,
         summary="\n".join(line(drawing_style, table) for drawing_style, table in tables.items()),
-        schedule=trained.reader.schedule.told,
+        schedule=Schedule.ddim(job.backbone.noise, config.steps).told,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class Entry:
     """One network: what it learns from, and the scenes that it is asked to draw."""
 
     job: Job
-    style_training: StyleTraining
-    scenes: FeatureCache  # features of the held-out scenes, kind by kind
+    rival: Rival
     held_out: HeldOutDrawings
-    sources: tuple[str, ...]
+    reading: str
 
     def drawn(
         self, subject: Subject, samples: Sequence[Sample], folder: Path
     ) -> Mapping[str, Tensor]:
         """Ink of all scenes by kind, (n 1 h w); taken from the folder if an earlier run left it."""
-        key = f"{self.style_training.key(subject)} {self.sources} {self.job.settings.tests}"
-        drawn_key = (
-            f"{key} {self.style_training.contrast}"  # of what is learnt, contrast is no part
-        )
+        key = f"{self.reading} {self.rival.key(subject)} {self.job.settings.tests}"
         path = make_folder(folder) / "drawn.safetensors"
-        if path.exists() and read_metadata(path).get("key") == drawn_key:
+        if path.exists() and read_metadata(path).get("key") == key:
             return read_tensors(path)
-        stage = self.job.stage
-        examples = self.style_training.examples(subject, samples, stage)
-        sketcher, _ = self.style_training.learn(
-            examples, folder, sources=self.sources, key=key, stage=stage
-        )
-        found, count = {}, 0
-        with stage("sketching held-out scenes") as progress:
-            for kind, scenes in self.held_out.scenes.items():
-                inks = [self._ink(sketcher, count + i) for i in range(len(scenes))]
-                found[kind] = torch.cat(inks)
-                count += len(scenes)
+        draw = self.rival.learnt(subject, samples, folder)
+        found = {}
+        with self.job.stage("sketching held-out scenes") as progress:
+            for kind in self.held_out.scenes:
+                images = self.held_out.images(kind)
+                found[kind] = torch.cat([draw(image) for image in images])
                 progress(len(found), len(self.held_out.scenes))
-        write_tensors(found, path, {"key": drawn_key})
+        write_tensors(found, path, {"key": key})
         return found
 
-    @torch.no_grad()
-    def _ink(self, sketcher: Sketcher, number: int) -> Tensor:
-        return sketcher.draw(self.scenes(number), self.held_out.size, self.held_out.size)
 
-
-def _cache(style_training: StyleTraining, held_out: HeldOutDrawings) -> FeatureCache:
-    images = [image for kind in held_out.scenes for image in held_out.images(kind)]
-    return FeatureCache(lambda i: style_training.reader.features(images[i]))
+def _of_controls(job: Job, drawing_style: str) -> dict[str, Mapping[str, Tensor]]:
+    """What is drawn without learning: the edge map at its best, XDoG, blank and black sheets."""
+    held_out = _held_out(job, drawing_style)
+    return {
+        row: {
+            kind: torch.cat([draw(image) for image in held_out.images(kind)])
+            for kind in held_out.scenes
+        }
+        for row, draw in controls(Edges(held_out.strength)).items()
+    }
 
 
 def _held_out(job: Job, drawing_style: str) -> HeldOutDrawings:
     config: SketchConfig = job.settings
-    return HeldOutDrawings.of(drawing_style, side_px(job.backbone), tests=config.tests)
+    return HeldOutDrawings.of(drawing_style, scene_px(job), tests=config.tests)
 
 
 def _subject(job: Job, drawing_style: str) -> Subject:
-    return from_scene(bundled(job.settings.scene), drawing_style, side_px(job.backbone))
-
-
-def _edges(held_out: HeldOutDrawings, kind: str) -> Tensor:
-    return torch.cat([held_out.edges(image) for image in held_out.images(kind)])
+    return from_scene(bundled(job.settings.scene), drawing_style, scene_px(job))
 
 
 def line(drawing_style: str, table: Table) -> str:

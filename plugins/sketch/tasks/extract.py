@@ -17,12 +17,11 @@ from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.stages import lasting
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.drawer import Drawer
-from featurekit_sketch.tasks.output_names import free_names, keep_apart
+from featurekit_sketch.output_names import free_names, keep_apart
+from featurekit_sketch.tasks.drawers import drawer_of
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.tasks.unused_settings import check_reading
-from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import digest, load_style
 
 SHEET = "sheet.png"
@@ -47,7 +46,7 @@ def extract(job: Job) -> Result:
     keep_apart([*paths, style_file], [*targets.values(), job.out / SHEET])
     style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
     check_reading(config, style, backbone=job.backbone.name)
-    drawer = TiledSketcher(Sketcher.from_style(style, job.backbone), tiling_of(config))
+    drawer = drawer_of(style, job.backbone, tiling_of(config))
     _tell_cost(job, drawer, paths)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}

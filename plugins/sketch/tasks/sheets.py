@@ -48,10 +48,13 @@ def target_sheet(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> Image.Image:
     return contact_sheet(rows, ["picture", "sketch"])
 
 
-def pair_sheet(image: Tensor, ink: Tensor, drawn: Tensor) -> Image.Image:
-    """What was learnt from: picture, its drawing, and what is drawn of it now."""
-    row = [image, ink_picture(ink), ink_picture(drawn)]
-    return contact_sheet({"": row}, ["picture", "drawing", "sketch"])
+def pair_sheet(pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Image.Image:
+    """What was learnt from: each picture, its drawing, and what is drawn of it now."""
+    rows = {
+        str(number) if len(pairs) > 1 else "": [image, ink_picture(ink), ink_picture(drawn)]
+        for number, (image, ink, drawn) in enumerate(pairs, start=1)
+    }
+    return contact_sheet(rows, ["picture", "drawing", "sketch"])
 
 
 def loss_curve(trace: Sequence[Mapping[str, float]]) -> Image.Image:

@@ -1,42 +1,39 @@
 """``featurekit run plugin=sketch``: from a job to a style, sketches, figures and a sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import load_image, write_image
-from featurekit.measures.held_out import side_px
 from featurekit.scenes import KINDS
-from featurekit_sketch.config import SketchConfig, check, tiling_of
+from featurekit_sketch.config import SketchConfig, check
+from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.drawing.read_drawing import overlay
-from featurekit_sketch.inputs import SCENE_KIND, subject_of
+from featurekit_sketch.inputs import (
+    PARTS,
+    SCENE_KIND,
+    Subject,
+    lessons_of,
+    scene_px,
+    style_names,
+)
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
-from featurekit_sketch.network.mixing_weights import shares
+from featurekit_sketch.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
-from featurekit_sketch.tasks.output_names import free_names, keep_apart
+from featurekit_sketch.tasks.learning import LearntStyle, learn_styles
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
-from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.tasks.unused_settings import check_used
-from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import save_style
-from featurekit_sketch.training.style_training import style_training_of
 
-STYLE = "style.safetensors"
 CONTROLS = "the network on VAE features alone and on a random UNet: see task=evaluate"
-FILES = {  # of a training, by the name of the output
-    "pair": "pair.png",
-    "curve": "curve.png",
-    "targets": "targets.png",
-    "sheet": "sheet.png",
-    "overlay": "overlay.png",
-}
 
 
 def run(job: Job) -> Result:
@@ -58,54 +55,65 @@ def run(job: Job) -> Result:
 
 
 def train(job: Job) -> Result:
-    """Learn one style, sketch what was not learnt from, and show and measure it."""
+    """Learn one style or several, sketch what was not learnt from, and show and measure it."""
     config: SketchConfig = job.settings
     check_places(job)
-    targets = read_targets(config.targets)
-    subject, style_training = subject_of(job), style_training_of(job)
-    samples = style_training.sampled(subject, job.out / "samples", job.stage)
-    examples = style_training.examples(subject, samples, job.stage)
-    sketcher, trace = style_training.learn(
-        examples, job.out, sources=("unet", "vae"), key=style_training.key(subject), stage=job.stage
-    )
-    height, width = subject.image.shape[-2:]
-    style = sketcher.style((height, width), prompt=subject.prompt)
-    outputs = {"style": save_style(style, job.out / STYLE)}
-    pictures = {
-        "pair": pair_sheet(subject.image, subject.ink, sketcher(subject.image)),
-        "curve": loss_curve(trace),
-    }
-    if subject.mended:
-        pictures["overlay"] = overlay(subject.image, subject.ink)
-    metrics: dict[str, Any] = {
-        "perceptual": style_training.perceptual.name,
-        "iterations": len(trace),
-        "samples": len(samples),
-        "loss": trace[-1],
-        "mended": list(subject.mended),
-        "mixing": shares(sketcher.network.mixing()),
-    }
-    lines = [f"the drawing was mended: {what}" for what in subject.mended]
-    if config.lpips is None:
-        lines.append(
-            f"perceptual loss: {style_training.perceptual.name}, since no plugin.lpips was given"
-        )
-    if targets:
-        pictures["targets"] = target_sheet(_targets(job, sketcher, targets))
-    if job.image is None:
-        table, pictures["sheet"] = _examined(job, sketcher)
-        metrics["held_out"] = {config.drawing_style: table}
-        lines += [sentence(table), CONTROLS]
-    elif not targets:
-        lines.append(f"to sketch: featurekit run plugin=sketch task=extract image=FILE {_use(job)}")
-    outputs |= {name: write_image(one, job.out / FILES[name]) for name, one in pictures.items()}
+    targets, lessons = read_targets(config.targets), lessons_of(job)
+    learnt = learn_styles(job, lessons)
+    outputs: dict[str, Path] = {}
+    pictures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    lines: list[str] = []
+    for name, style in learnt.items():
+        suffix = "" if len(learnt) == 1 else f"_{name}"
+        outputs["style" + suffix] = save_style(style.style, job.out / f"{name}.safetensors")
+        pictures |= {part + suffix: one for part, one in _shown(lessons[name], style).items()}
+        found, said = _told(lessons[name], style)
+        metrics |= found if len(learnt) == 1 else {name: found}
+        lines += said
+        if targets:
+            pictures["targets" + suffix] = target_sheet(_targets(job, style.drawer, targets))
+        if job.image is None and not config.examples:
+            table, pictures["sheet" + suffix] = _examined(job, style.drawer)
+            metrics["held_out"] = {config.drawing_style: table}
+            lines += [sentence(table), CONTROLS]
+    if not targets and "held_out" not in metrics:
+        use = f"image=FILE {_use(job, learnt)}"
+        lines.append(f"to sketch: featurekit run plugin=sketch task=extract {use}")
+    outputs |= {name: write_image(one, job.out / f"{name}.png") for name, one in pictures.items()}
+    count = len(next(iter(learnt.values())).trace)
+    what = "the style is" if len(learnt) == 1 else f"{len(learnt)} styles are"
     return Result(
-        stop=f"the style is learnt in {len(trace)} iterations",
+        stop=f"{what} learnt in {count} iterations",
         metrics=metrics,
         outputs=outputs,
         summary="\n".join(lines),
-        schedule=sketcher.reader.schedule.told,
+        schedule=next(iter(learnt.values())).drawer.told,
     )
+
+
+def _shown(subjects: Sequence[Subject], learnt: LearntStyle) -> dict[str, Image.Image]:
+    """Pictures of a training, by the name of the output."""
+    found = {
+        "pair": pair_sheet([(one.image, one.ink, learnt.drawer(one.image)) for one in subjects]),
+        "curve": loss_curve(learnt.trace),
+    }
+    for number, one in enumerate(subjects):
+        if one.mended:
+            found["overlay" + (f"_{number}" if number else "")] = overlay(one.image, one.ink)
+    return found
+
+
+def _told(subjects: Sequence[Subject], learnt: LearntStyle) -> tuple[dict[str, Any], list[str]]:
+    """What is recorded of a training, and what is said."""
+    mended = [what for one in subjects for what in one.mended]
+    metrics = {
+        **learnt.metrics,
+        "iterations": len(learnt.trace),
+        "loss": learnt.trace[-1],
+        "mended": mended,
+    }
+    return metrics, [*(f"the drawing was mended: {what}" for what in mended), *learnt.notes]
 
 
 def check_places(job: Job) -> None:
@@ -114,8 +122,14 @@ def check_places(job: Job) -> None:
     Raises:
         ConfigError: one of them would be.
     """
-    given = [name for name in (job.image, job.settings.drawing, *job.settings.targets) if name]
-    results = [job.out / name for name in (STYLE, *FILES.values())]
+    config: SketchConfig = job.settings
+    pairs = [name for pair in config.examples for name in pair]
+    drawn = (job.image, config.drawing, *config.drawings, *pairs, *config.targets)
+    names = style_names(config)
+    suffixes = [""] if len(names) == 1 else [f"_{name}" for name in names]
+    results = [job.out / f"{name}.safetensors" for name in names]
+    results += [job.out / f"{part}{suffix}.png" for part in PARTS for suffix in suffixes]
+    given = [name for name in drawn if name]
     keep_apart([Path(name).expanduser() for name in given], results)
 
 
@@ -140,30 +154,29 @@ def sentence(table: Mapping[str, Mapping[str, Row]]) -> str:
 
 
 def _targets(
-    job: Job, sketcher: Sketcher, targets: Mapping[str, Tensor]
+    job: Job, drawer: Drawer, targets: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    pairs, drawer = {}, TiledSketcher(sketcher, tiling_of(job.settings))
+    pairs = {}
     for name, image in targets.items():
         with job.stage(f"sketching {name}") as progress:
             pairs[name] = (image, drawer(image, progress=progress))
     return pairs
 
 
-def _examined(job: Job, sketcher: Sketcher) -> tuple[dict[str, dict[str, Row]], Any]:
+def _examined(job: Job, drawer: Drawer) -> tuple[dict[str, dict[str, Row]], Any]:
     config: SketchConfig = job.settings
     with job.stage("sketching held-out scenes") as progress:
-        size = side_px(job.backbone)
-        held_out = HeldOutDrawings.of(config.drawing_style, size, tests=config.tests)
+        held_out = HeldOutDrawings.of(config.drawing_style, scene_px(job), tests=config.tests)
         drawn: dict[str, Tensor] = {}
         edges: dict[str, Tensor] = {}
         for kind in held_out.scenes:
             images = held_out.images(kind)
-            drawn[kind] = torch.cat([sketcher(image) for image in images])
+            drawn[kind] = torch.cat([drawer(image) for image in images])
             edges[kind] = torch.cat([held_out.edges(image) for image in images])
             progress(len(drawn), len(held_out.scenes))
     table = {"sketch": held_out.figures(drawn), "edges": held_out.figures(edges)}
     return table, held_out_sheet(held_out, drawn, held_out.edges)
 
 
-def _use(job: Job) -> str:
-    return f"plugin.style={job.out / STYLE}"
+def _use(job: Job, names: Collection[str]) -> str:
+    return f"plugin.style={job.out / next(iter(names))}.safetensors"

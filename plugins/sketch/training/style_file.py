@@ -11,11 +11,18 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
-from featurekit_sketch.config import FEATURES
+from featurekit_sketch.settings import FEATURES, NETWORKS, PUBLISHED
 
-FAMILY, VERSION = "featurekit.style/", "1"
+FAMILY, VERSION = "featurekit.style/", "2"
 POLARITY = "dark lines on white paper"
 PLAIN = ("backbone", "weights", "polarity", "prompt")  # fields whose words are what they say
+LINES, TONES = "lines", "tones"  # what a drawing is made of: tones are greys and colours
+FIRST_VERSION = {  # what a style of version 1 has, and does not say
+    "network": PUBLISHED,
+    "side_px": "0",
+    "made_of": LINES,
+    "ink_channels": "1",
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,6 +41,10 @@ class Style:
     steps: int  # of a whole path
     seed: int  # of the noise
     prompt: str  # what the drawn picture shows
+    network: str = PUBLISHED  # that has the weights, one of ``NETWORKS``
+    side_px: int = 0  # of a square picture at the size that it works at; 0: at a picture's own
+    made_of: str = LINES  # or ``TONES``
+    ink_channels: int = 1  # of what is drawn: 1, or 3 in colour
 
 
 def digest(weights: Mapping[str, str]) -> str:
@@ -72,6 +83,10 @@ def save_style(style: Style, path: Path | str) -> Path:
         "steps": json.dumps(style.steps),
         "seed": json.dumps(style.seed),
         "prompt": style.prompt,
+        "network": style.network,
+        "side_px": json.dumps(style.side_px),
+        "made_of": style.made_of,
+        "ink_channels": json.dumps(style.ink_channels),
     }
     return write_tensors(style.state, path, metadata=words)
 
@@ -95,6 +110,8 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
     where = Path(path).expanduser()
     words, state = _read(where)
     _check_format(words.get("format"), where)
+    if words["format"] == FAMILY + "1":
+        words = FIRST_VERSION | words
     style = _style(words, state, where)
     _check_backbone(style, backbone, weights)
     if style.polarity != POLARITY:
@@ -130,7 +147,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _check_format(found: str | None, path: Path) -> None:
-    if found == FAMILY + VERSION:
+    if found in (FAMILY + "1", FAMILY + VERSION):
         return
     if found is not None and found.startswith(FAMILY):
         raise ConfigError(
@@ -158,6 +175,10 @@ def _style(words: Mapping[str, str], state: dict[str, Tensor], path: Path) -> St
             features=_one_of(words, "features", FEATURES),
             steps=_whole(_parsed(words, "steps"), "steps"),
             seed=_whole(_parsed(words, "seed"), "seed"),
+            network=_one_of(words, "network", NETWORKS),
+            side_px=_whole(_parsed(words, "side_px"), "side_px"),
+            made_of=_one_of(words, "made_of", (LINES, TONES)),
+            ink_channels=_whole(_parsed(words, "ink_channels"), "ink_channels"),
             **{name: words[name] for name in PLAIN},
         )
     except ValueError as error:

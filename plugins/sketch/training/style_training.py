@@ -1,8 +1,6 @@
 """Learning one style from one subject: sampled pictures, features, losses, training."""
 
-import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
-from featurekit.core.types import Conditioning, Job, Progress, Say, unsaid
+from featurekit.core.types import Job, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
 from featurekit.measures.augmentations import View, views_of
 from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips, Perceptual
@@ -22,19 +20,19 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
-from featurekit_sketch.sampling.cdst_sampler import Sample, Sampler
+from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import noised_path
-from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
-from featurekit_sketch.settings import NAMED_BEFORE, Learning, Sampling
+from featurekit_sketch.sampling.prior import fit_prior, load_prior, world_captions
+from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
+from featurekit_sketch.settings import NAMED_BEFORE, Learning
 from featurekit_sketch.training.framing import corners, framed
+from featurekit_sketch.training.published_course import Examples, PublishedCourse, SampleViews
 from featurekit_sketch.training.sketcher import Reader, Sketcher
-from featurekit_sketch.training.trainer import Examples, SampleViews, Trainer
+from featurekit_sketch.training.trainer import Trainer
 
 CHECKPOINT = "training.safetensors"
-
-Stages = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +40,10 @@ class StyleTraining:
     """Everything that several styles and networks can share."""
 
     reader: Reader
-    sampling: Sampling
+    pictures: SampledPictures
     learning: Learning
     clip: OpenClip
     perceptual: Perceptual
-    prior: Prior
     seed: int
     contrast: float = 1.0  # of the ink, raised when all is learnt
     say: Say = unsaid  # told where something is gone on with
@@ -58,25 +55,7 @@ class StyleTraining:
 
     def sampled(self, subject: Subject, folder: Path, stage: Stages) -> tuple[Sample, ...]:
         """Pictures without a drawing, sampled now or in an earlier run."""
-        source = self.backbone.embed(subject.prompt)
-        sampler = Sampler(
-            self.backbone,
-            self.prior,
-            source.states.detach(),
-            self.sampling,
-            self.reader.reading.steps,
-            self.seed,
-        )
-        with stage("sampling pictures") as progress:
-            return sampler(folder, key=self.sampling_key(source), progress=progress)
-
-    def sampling_key(self, source: Conditioning) -> str:
-        """What decides the sampled pictures."""
-        prior = sha256()
-        for part in (self.prior.mean, self.prior.deviations, self.prior.axes):
-            prior.update(part.numpy().tobytes())
-        facts = [asdict(self.sampling), self.reader.reading.steps, self.seed, source.fingerprint]
-        return _digest([*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name])
+        return self.pictures(subject.prompt, folder, stage)
 
     def examples(self, subject: Subject, samples: Sequence[Sample], stage: Stages) -> Examples:
         """Read what is learnt from; losses and embeddings are computed once.
@@ -152,9 +131,7 @@ class StyleTraining:
         network = network.to(self.backbone.device)
         trainer = Trainer(
             network,
-            examples,
-            self.learning,
-            self.seed,
+            PublishedCourse(examples, self.learning, self.seed),
             folder / CHECKPOINT,
             f"{key} {sources}",
             self.say,
@@ -171,7 +148,7 @@ class StyleTraining:
         for picture in (subject.image, subject.ink):
             facts.append(sha256(picture.numpy().tobytes()).hexdigest())
         source = self.backbone.embed(subject.prompt)
-        return _digest([*facts, self.sampling_key(source)])
+        return condensed([*facts, self.pictures.key(source)])
 
     def _of_view(self, image: Tensor, number: int) -> Features:
         if self.reader.reading.kind == "inversion" or number == 0:
@@ -214,21 +191,30 @@ def style_training_of(job: Job) -> StyleTraining:
         perceptual = ClipPerceptual(clip)
     else:
         perceptual = Lpips.load(config.lpips, backbone.device)
-    if config.prior is None:
-        prior = fit_prior(backbone, world_captions())
-    else:
-        prior = load_prior(config.prior, backbone)
     return StyleTraining(
         reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
-        sampling=sampling_of(config),
+        pictures=pictures_of(job),
         learning=learning_of(config),
         clip=clip,
         perceptual=perceptual,
-        prior=prior,
         seed=job.seed,
         contrast=config.contrast,
         say=job.say,
     )
+
+
+def pictures_of(job: Job) -> SampledPictures:
+    """How a job's pictures without a drawing are sampled.
+
+    Raises:
+        ConfigError: the file of the prior cannot be used.
+    """
+    config: SketchConfig = job.settings
+    if config.prior is None:
+        prior = fit_prior(job.backbone, world_captions())
+    else:
+        prior = load_prior(config.prior, job.backbone)
+    return SampledPictures(job.backbone, prior, sampling_of(config), config.steps, job.seed)
 
 
 def _recorded(learning: Learning) -> dict[str, Any]:
@@ -236,8 +222,3 @@ def _recorded(learning: Learning) -> dict[str, Any]:
     settings = asdict(replace(learning, checkpointed=False))
     weights = {NAMED_BEFORE.get(name, name): value for name, value in settings["weights"].items()}
     return {**settings, "weights": weights}
-
-
-def _digest(facts: Sequence[object]) -> str:
-    text = json.dumps(facts, sort_keys=True, default=str)
-    return sha256(text.encode()).hexdigest()[:16]

@@ -16,8 +16,15 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.settings import Learning, Weights
+from featurekit_sketch.training.published_course import (
+    LOGITS,
+    Examples,
+    PublishedCourse,
+    SampleViews,
+    weights_at,
+)
 from featurekit_sketch.training.style_training import StyleTraining
-from featurekit_sketch.training.trainer import LOGITS, Examples, SampleViews, Trainer, weights_at
+from featurekit_sketch.training.trainer import Trainer
 
 SIZE, TIMES = 32, 2
 ANATOMY = invented.feature_taps("embedded")
@@ -77,9 +84,8 @@ def examples(asked=None):
 
 def trainer(folder, *, learning=LEARNING, given=None):
     network = SketchNetwork(ANATOMY, timesteps=TIMES)
-    return Trainer(
-        network, given or examples(), learning, 0, folder / "training.safetensors", "key"
-    )
+    course = PublishedCourse(given or examples(), learning, 0)
+    return Trainer(network, course, folder / "training.safetensors", "key")
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -10,7 +10,8 @@ from featurekit.images import coordinates
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.settings import Learning
 from featurekit_sketch.training.framing import Corner, corners, framed, unframed
-from featurekit_sketch.training.trainer import Examples, Trainer
+from featurekit_sketch.training.published_course import Examples, PublishedCourse
+from featurekit_sketch.training.trainer import Trainer
 
 SIZES = [(32, 32), (20, 32), (32, 27), (20, 27), (70, 33), (5, 3)]
 
@@ -112,7 +113,8 @@ def test_the_picture_is_learnt_in_each_corner_and_the_filling_in_none(tmp_path):
         given = Examples(features, [loss], features, [], corners=[corner])
         network = Painter(side)
         learning = Learning(iterations=3, learning_rate=0.05)
-        Trainer(network, given, learning, 0, folder / f"{corner}.safetensors", "key")()
+        course = PublishedCourse(given, learning, 0)
+        Trainer(network, course, folder / f"{corner}.safetensors", "key")()
         return (network.ink.detach() != 0.5)[0, 0]
 
     changed = {corner: learnt(corner, tmp_path) for corner in places}

@@ -21,8 +21,9 @@ from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.settings import Learning, Reading
+from featurekit_sketch.training.published_course import Examples, PublishedCourse
 from featurekit_sketch.training.sketcher import Reader, Sketcher
-from featurekit_sketch.training.trainer import Examples, Trainer
+from featurekit_sketch.training.trainer import Trainer
 
 SEED, STEPS, UNSEEN = 0, 16, 20
 LEARNING = Learning(iterations=100, learning_rate=1e-3, cool_down=0.5)
@@ -80,7 +81,7 @@ def taught(tmp_path_factory):
     )
     examples = Examples(lambda _: features[0], [loss], lambda _: features[0], [])
     path = tmp_path_factory.mktemp("taught") / "training.safetensors"
-    Trainer(network, examples, LEARNING, SEED, path, "key")()
+    Trainer(network, PublishedCourse(examples, LEARNING, SEED), path, "key")()
     return Taught(sketcher, features, ways[0], states[:1], before)
 
 

@@ -16,8 +16,10 @@ from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.settings import Learning
+from featurekit_sketch.training import published_course
 from featurekit_sketch.training import trainer as training
-from featurekit_sketch.training.trainer import Examples, Trainer, rate_at
+from featurekit_sketch.training.published_course import Examples, PublishedCourse, rate_at
+from featurekit_sketch.training.trainer import Trainer
 
 ANATOMY = invented.feature_taps("embedded")
 SIZE, TIMES = 32, 2
@@ -71,7 +73,8 @@ def examples(samples=3):
 
 def trainer(folder, *, learning=LEARNING, key="key", given=None):
     network = SketchNetwork(ANATOMY, timesteps=TIMES)
-    return Trainer(network, given or examples(), learning, 0, folder / "training.safetensors", key)
+    course = PublishedCourse(given or examples(), learning, 0)
+    return Trainer(network, course, folder / "training.safetensors", key)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +216,7 @@ def test_weights_that_a_step_made_infinite_are_never_kept(straight, tmp_path, mo
     with monkeypatch.context() as patched:
         patched.setattr(training, "SAVE_SECONDS", 0.0)
         far = {last - 1: float("inf")}
-        patched.setattr(training, "rate_at", lambda at, _: far.get(at, 1e-3))
+        patched.setattr(published_course, "rate_at", lambda at, _: far.get(at, 1e-3))
         message = rf"NaN or infinity at iteration {last}; the state before it is kept"
         with pytest.raises(TrainingError, match=message):
             trainer(tmp_path)()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from featurekit.core.errors import ConfigError
-from featurekit_sketch.tasks.output_names import free_names, keep_apart
+from featurekit_sketch.output_names import free_names, keep_apart
 
 
 def paths(*names):

@@ -1,0 +1,90 @@
+"""From drawn pictures to styles, by the network that the settings name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from featurekit.core.types import Job
+from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.drawer import Drawer
+from featurekit_sketch.inputs import Subject
+from featurekit_sketch.network.mixing_weights import shares
+from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
+from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
+from featurekit_sketch.training.style_file import Style
+from featurekit_sketch.training.style_training import CHECKPOINT, style_training_of
+from featurekit_sketch.two_scales.training import two_scale_training_of
+from featurekit_sketch.two_scales.working_size import size_of
+
+Lessons = Mapping[str, Sequence[Subject]]
+"""Drawn pictures by the name of their style."""
+
+
+@dataclass(frozen=True, eq=False)
+class LearntStyle:
+    """A style, and what a run says of it."""
+
+    drawer: Drawer
+    style: Style
+    trace: Sequence[Mapping[str, float]]
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+    """Learn each style from its drawn pictures, or go on learning.
+
+    Args:
+        job: whose settings say how; checkpoints lie in its folder.
+        lessons: drawn pictures by style.
+
+    Raises:
+        ConfigError: the published network is asked for several styles or pictures.
+    """
+    config: SketchConfig = job.settings
+    return LEARNERS[config.network](job, lessons)
+
+
+def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+    training = two_scale_training_of(job)
+    subjects = [subject for pairs in lessons.values() for subject in pairs]
+    images = list({id(one.image): one.image for one in subjects}.values())
+    samples = training.pictures(subjects[0].prompt, job.out / "samples", job.stage)
+    undrawn = training.read_samples(samples, job.stage)
+    views = training.read(images, job.stage)
+    read = {id(one): found for one, found in zip(images, views, strict=True)}
+    found = {}
+    for name, pairs in lessons.items():
+        path = job.out / (CHECKPOINT if len(lessons) == 1 else f"{name}.{CHECKPOINT}")
+        drawn = [(subject, read[id(subject.image)]) for subject in pairs]
+        drawer, trace = training.learn(drawn, undrawn, path, stage=job.stage)
+        style = drawer.style(size_of(pairs[0].image), prompt=pairs[0].prompt)
+        found[name] = LearntStyle(drawer, style, trace, {"samples": len(samples)})
+    return found
+
+
+def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+    config: SketchConfig = job.settings
+    ((name, (subject,)),) = lessons.items()
+    training = style_training_of(job)
+    samples = training.sampled(subject, job.out / "samples", job.stage)
+    examples = training.examples(subject, samples, job.stage)
+    sketcher, trace = training.learn(
+        examples, job.out, sources=("unet", "vae"), key=training.key(subject), stage=job.stage
+    )
+    perceptual = training.perceptual.name
+    notes = (f"perceptual loss: {perceptual}, since no plugin.lpips was given",)
+    metrics = {
+        "perceptual": perceptual,
+        "samples": len(samples),
+        "mixing": shares(sketcher.network.mixing()),
+    }
+    drawer = TiledSketcher(sketcher, tiling_of(config))
+    style = sketcher.style(size_of(subject.image), prompt=subject.prompt)
+    return {name: LearntStyle(drawer, style, trace, metrics, notes if not config.lpips else ())}
+
+
+LEARNERS: Mapping[str, Callable[[Job, Lessons], dict[str, LearntStyle]]] = {
+    PUBLISHED: _published,
+    TWO_SCALES: _at_two_scales,
+}

@@ -1,0 +1,199 @@
+"""The networks that an evaluation compares: each learns one drawing and then draws."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional
+
+from featurekit.core.types import Job
+from featurekit.measures.held_out import side_px
+from featurekit.measures.random_weights import untrained
+from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.inputs import Subject
+from featurekit_sketch.metrics.controls import Draw
+from featurekit_sketch.network.features import Features
+from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.sampling.sampled_pictures import Stages
+from featurekit_sketch.settings import TWO_SCALES, Tiling, Weights
+from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
+from featurekit_sketch.training.sketcher import Reader
+from featurekit_sketch.training.style_training import CHECKPOINT, StyleTraining, style_training_of
+from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader
+from featurekit_sketch.two_scales.training import (
+    ReadPicture,
+    ReadSamples,
+    TwoScaleTraining,
+    two_scale_training_of,
+)
+
+BOTH = ("unet", "vae")
+HEADLINE = "sketch"
+
+
+class Rival(Protocol):
+    """Learns a drawing."""
+
+    def key(self, subject: Subject) -> str:
+        """What decides its drawings."""
+
+    def learnt(self, subject: Subject, samples: Sequence[Sample], folder: Path) -> Draw:
+        """Learn a drawing, or go on learning in a folder, and give what draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class RememberingReader(TwoScaleReader):
+    """Reads no picture twice."""
+
+    known: dict[str, TwoScaleMaps] = field(default_factory=dict)
+
+    def __call__(self, image: Tensor, *, seed: int | None = None) -> TwoScaleMaps:
+        """As ``TwoScaleReader``."""
+        name = f"{_digest(image)} {seed}"
+        if name not in self.known:
+            self.known[name] = super().__call__(image, seed=seed)
+        return self.known[name]
+
+
+@dataclass(frozen=True, eq=False)
+class RememberingFeatures(Reader):
+    """Reads no picture twice."""
+
+    known: dict[str, Features] = field(default_factory=dict)
+
+    def features(self, image: Tensor) -> Features:
+        """As ``Reader``."""
+        name = _digest(image)
+        if name not in self.known:
+            self.known[name] = super().features(image)
+        return self.known[name]
+
+
+@dataclass(frozen=True, eq=False)
+class TwoScaleRival:
+    """The network at two scales, on all maps or on some."""
+
+    training: TwoScaleTraining
+    sources: tuple[str, ...]
+    stage: Stages
+    read: dict[str, tuple[ReadPicture, ReadSamples]] = field(default_factory=dict)
+
+    def key(self, subject: Subject) -> str:
+        """What decides its drawings."""
+        return self.training.key([subject], self.training.pictures.sampling.count, self.sources)
+
+    def learnt(self, subject: Subject, samples: Sequence[Sample], folder: Path) -> Draw:
+        """Learn a drawing; what is read of its picture serves for others of it."""
+        name = _digest(subject.image)
+        if name not in self.read:
+            undrawn = self.training.read_samples(samples, self.stage)
+            (views,) = self.training.read([subject.image], self.stage)
+            self.read[name] = (views, undrawn)
+        views, undrawn = self.read[name]
+        drawer, _ = self.training.learn(
+            [(subject, views)], undrawn, folder / CHECKPOINT, stage=self.stage, sources=self.sources
+        )
+        return drawer
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedRival:
+    """The paper's network and sum of losses, at the model's own size."""
+
+    training: StyleTraining
+    sources: tuple[str, ...]
+    stage: Stages
+    side_px: int
+    tiling: Tiling
+
+    def key(self, subject: Subject) -> str:
+        """What decides its drawings; of what is learnt, contrast is no part."""
+        key = self.training.key(_at(subject, self.side_px))
+        return f"{key} {self.sources} {self.training.contrast}"
+
+    def learnt(self, subject: Subject, samples: Sequence[Sample], folder: Path) -> Draw:
+        """Learn a drawing at the model's size; larger pictures are drawn there and enlarged."""
+        own = _at(subject, self.side_px)
+        examples = self.training.examples(own, samples, self.stage)
+        sketcher, _ = self.training.learn(
+            examples,
+            folder,
+            sources=self.sources,
+            key=self.training.key(own),
+            stage=self.stage,
+        )
+        return _Enlarged(TiledSketcher(sketcher, self.tiling), self.side_px)
+
+
+@dataclass(frozen=True, eq=False)
+class _Enlarged:
+    """Draws at one size, and enlarges what was drawn."""
+
+    draw: Draw
+    side_px: int
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if max(image.shape[-2:]) <= self.side_px:
+            return self.draw(image)
+        small = functional.interpolate(image, (self.side_px, self.side_px), mode="area")
+        return functional.interpolate(self.draw(small), image.shape[-2:], mode="bicubic").clamp(
+            0, 1
+        )
+
+
+def rivals_of(job: Job) -> dict[str, Callable[[], dict[str, Rival]]]:
+    """Rows by what they read, made when their turn comes, so that one reading is kept at a time."""
+    config: SketchConfig = job.settings
+    if config.network != TWO_SCALES:
+        return {
+            "trained": lambda: {
+                HEADLINE: _published(job, config, BOTH),
+                "vae alone": _published(job, config, ("vae",)),
+            },
+            "random": lambda: {"random unet": _published(_on_random(job), config, BOTH)},
+        }
+    plain = replace(config, network="published", tile_px=side_px(job.backbone))
+    plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
+    return {
+        "trained": lambda: _at_two_scales(job, {HEADLINE: BOTH, "vae alone": ("vae",)}),
+        "random": lambda: _at_two_scales(_on_random(job), {"random unet": BOTH}),
+        "published": lambda: {"paper's network and sum": _published(job, plain, BOTH)},
+    }
+
+
+def _at_two_scales(job: Job, rows: dict[str, tuple[str, ...]]) -> dict[str, Rival]:
+    training = two_scale_training_of(job)
+    reader = RememberingReader(training.reader.reader, training.reader.ranks)
+    training, read = replace(training, reader=reader), {}
+    return {
+        name: TwoScaleRival(training, sources, job.stage, read) for name, sources in rows.items()
+    }
+
+
+def _published(job: Job, config: SketchConfig, sources: tuple[str, ...]) -> Rival:
+    training = style_training_of(replace(job, settings=config))
+    reader = training.reader
+    reader = RememberingFeatures(reader.backbone, reader.reading, reader.states)
+    training = replace(training, reader=reader)
+    return PublishedRival(training, sources, job.stage, side_px(job.backbone), tiling_of(config))
+
+
+def _on_random(job: Job) -> Job:
+    """The same job on a UNet of random weights."""
+    return replace(job, backbone=untrained(job.backbone))
+
+
+def _at(subject: Subject, side: int) -> Subject:
+    """A square drawn picture at another size."""
+    if subject.image.shape[-1] == side:
+        return subject
+    image = functional.interpolate(subject.image, (side, side), mode="area")
+    ink = functional.interpolate(subject.ink, (side, side), mode="area")
+    return replace(subject, image=image, ink=ink)
+
+
+def _digest(image: Tensor) -> str:
+    return sha256(image.detach().cpu().numpy().tobytes()).hexdigest()

@@ -1,0 +1,135 @@
+"""What a network at two scales learns at each iteration, from drawings and from itself."""
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn, optim
+
+from featurekit_sketch.training.framing import Corner, unframed
+from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.reading import TwoScaleMaps
+from featurekit_sketch.two_scales.self_training import SelfTraining
+
+OWN = 0.25  # share of the lessons that are a drawing as it is; the others are its views by lot
+DECAY = 1e-2  # of weights
+RISING = 0.1  # share of the training in which the rate rises
+FIRST, LAST = 1 / 25, 1e-4  # shares of the rate: at the first iteration; then of that, at the end
+LONGEST = 1.0  # norm of a gradient
+SLOW = 0.98  # share of the mean weights that a step keeps, when there were many
+
+LineLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Taught(nn.Module):
+    """A network that learns, and the moving mean of its weights, which draws what is learnt from.
+
+    Source: Tarvainen & Valpola 2017, arXiv:1703.01780 (mean teacher).
+    """
+
+    def __init__(self, network: TwoScaleNetwork) -> None:
+        """Begin with the mean at the network's first weights."""
+        super().__init__()
+        self.network = network
+        self.mean = deepcopy(network).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def follow(self, steps: int) -> None:
+        """Move the mean after a step, the number of steps before it being ``steps``."""
+        share = 1 - min(SLOW, 1 - 1 / (steps + 1))
+        for kept, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+            kept.lerp_(new, share)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnViews:
+    """One drawn picture with its views; the first is the picture as it is."""
+
+    maps: Callable[[int], TwoScaleMaps]
+    inks: Sequence[Tensor]  # (1 c h w)
+    lying: Sequence[Corner]  # where each lies in the frame that its maps are of
+
+
+@dataclass(frozen=True, eq=False)
+class TwoScaleCourse:
+    """A ``Course`` of a ``Taught`` network."""
+
+    examples: Sequence[DrawnViews]
+    iterations: int
+    learning_rate: float
+    seed: int
+    compare: LineLoss
+    self_training: SelfTraining | None = None
+
+    def optimiser(self, network: nn.Module) -> optim.Optimizer:
+        """AdamW over what learns."""
+        learnt = [one for one in network.parameters() if one.requires_grad]
+        return optim.AdamW(
+            [{"params": learnt, "pace": 1.0}], self.learning_rate, weight_decay=DECAY
+        )
+
+    def rate(self, iteration: int) -> float:
+        """One cycle: a rise over the first tenth, then a fall to nothing, both by a cosine."""
+        return self.learning_rate * one_cycle(iteration, self.iterations)
+
+    def loss(self, network: nn.Module, iteration: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a lesson, and of what the network teaches itself."""
+        taught = _taught(network)
+        lots = torch.Generator().manual_seed((self.seed * 1_000_003 + iteration) % (2**63 - 1))
+        taught.network.train()
+        taught.network.lots.manual_seed(int(torch.randint(2**31, (), generator=lots)))
+        example = self.examples[iteration % len(self.examples)]
+        view = self._view(example, lots)
+        given, share = [example.maps(view)], iteration / self.iterations
+        lesson = None
+        if self.self_training is not None:
+            lesson = self.self_training.lesson(taught.mean, share, lots)
+        if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
+            given.append(lesson.maps)
+        logits = taught.network(TwoScaleMaps.together(given))
+        ink = example.inks[view]
+        inside = unframed(logits[:1], example.lying[view], *ink.shape[-2:])
+        drawn = self.compare(inside, ink)
+        terms, total = {"drawn": drawn.item(), "own": 0.0}, drawn
+        if lesson is not None:
+            own_logit = logits[1:] if len(given) > 1 else taught.network(lesson.maps)
+            own = lesson.loss(own_logit)
+            terms["own"], total = own.item(), drawn + lesson.weight * own
+        return total, terms
+
+    def limit(self, network: nn.Module) -> None:
+        """Shorten a gradient that is too long."""
+        nn.utils.clip_grad_norm_(network.parameters(), LONGEST)
+
+    def stepped(self, network: nn.Module, iteration: int) -> None:
+        """The mean follows."""
+        _taught(network).follow(iteration)
+
+    def _view(self, example: DrawnViews, lots: torch.Generator) -> int:
+        if float(torch.rand((), generator=lots)) < OWN:
+            return 0
+        return int(torch.randint(len(example.inks), (), generator=lots))
+
+
+def one_cycle(iteration: int, iterations: int) -> float:
+    """Share of the rate at an iteration.
+
+    Source: Smith & Topin 2018, arXiv:1708.07120; the shares are torch's ``OneCycleLR``'s.
+    """
+    rising = max(1.0, RISING * iterations - 1)
+    if iteration <= rising:
+        return _cosine(FIRST, 1.0, iteration / rising)
+    left = max(1.0, iterations - 1 - rising)
+    return _cosine(1.0, FIRST * LAST, min(1.0, (iteration - rising) / left))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _taught(network: nn.Module) -> Taught:
+    if not isinstance(network, Taught):
+        raise TypeError(f"a course at two scales teaches a Taught network, got {type(network)}")
+    return network

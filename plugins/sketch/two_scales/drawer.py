@@ -1,0 +1,166 @@
+"""Pictures of any size, drawn by networks at two scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from featurekit.core.errors import ConfigError
+from featurekit.core.types import Progress, silent
+from featurekit.diffusion.backbone import Backbone
+from featurekit.images import coordinates
+from featurekit_sketch.settings import TWO_SCALES, Reading
+from featurekit_sketch.training.sketcher import Reader
+from featurekit_sketch.training.style_file import LINES, Style, digest
+from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, map_specs
+from featurekit_sketch.two_scales.rendering import crisp, toned
+from featurekit_sketch.two_scales.working_size import Size, resized, size_of, working_size
+
+
+@dataclass(frozen=True, eq=False)
+class TwoScaleDrawer:
+    """A ``Drawer`` in one style, or in a mix of several that read alike."""
+
+    reader: TwoScaleReader
+    networks: Sequence[TwoScaleNetwork]
+    side_px: int  # of a square picture at the size that the style works at
+    made_of: str = LINES
+    shares: Sequence[float] = (1.0,)  # of each network's logit
+
+    @classmethod
+    def from_style(cls, style: Style, backbone: Backbone) -> "TwoScaleDrawer":
+        """Take up a style that was learnt on this backbone.
+
+        Raises:
+            ConfigError: its timesteps or weights are not those that it says it was learnt with.
+        """
+        reading = Reading(style.features, style.steps, style.seed)
+        reader = Reader(backbone, reading, backbone.embed("").states.detach())
+        if not set(style.timesteps) <= set(reader.timesteps):
+            raise ConfigError(
+                f"a style of {style.steps} steps must be read at timesteps of "
+                f"{reader.timesteps}, but it says {style.timesteps}; learn the style again"
+            )
+        ranks = tuple(reader.timesteps.index(one) for one in style.timesteps)
+        network = new_network(TwoScaleReader(reader, ranks), style.sources, style.ink_channels)
+        try:
+            network.load_state_dict(dict(style.state))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"a style must hold the weights of a sketch network for {backbone.name!r}, but it "
+                f"lacks some or has others; learn the style again"
+            ) from error
+        network = network.to(backbone.device).eval()
+        return cls(TwoScaleReader(reader, ranks), [network], style.side_px, style.made_of)
+
+    def mixed(
+        self, others: Sequence["TwoScaleDrawer"], shares: Sequence[float]
+    ) -> "TwoScaleDrawer":
+        """A mix with other styles; the logits of ink are averaged.
+
+        Args:
+            others: styles of the same backbone.
+            shares: of this style and each other, not negative, of which one is more than 0.
+
+        Raises:
+            ConfigError: a style reads pictures otherwise, or draws other ink.
+        """
+        for other in others:
+            if _reads(other) != _reads(self):
+                raise ConfigError(
+                    f"styles that are mixed must read pictures alike and draw the same kind of "
+                    f"ink, got {_reads(self)} and {_reads(other)}; learn them together with "
+                    f"plugin.drawings=[...]"
+                )
+        networks = [*self.networks, *(one for other in others for one in other.networks)]
+        total = sum(shares)
+        return replace(self, networks=networks, shares=[share / total for share in shares])
+
+    @property
+    def told(self) -> str:
+        """How pictures are read, in words."""
+        return self.reader.reader.schedule.told
+
+    @property
+    def part_px(self) -> int:
+        """Side of a square picture at the size that the style works at."""
+        return self.side_px
+
+    def parts(self, height: int, width: int) -> int:
+        """Every picture is drawn in one part, whatever its size."""
+        return 1
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, *, progress: Progress = silent) -> Tensor:
+        """Draw a picture (1 3 h w) in [-1, 1] of any size, (1 c h w) in [0, 1] on the CPU."""
+        size = size_of(image)
+        work = working_size(size, self.side_px)
+        drawn = self.draw(self.reader(resized(image, work)), work, size)
+        progress(1, 1)
+        return drawn
+
+    @torch.no_grad()
+    def draw(self, maps: TwoScaleMaps, work: Size, size: Size) -> Tensor:
+        """Draw a picture whose maps were read.
+
+        Args:
+            maps: of its frame.
+            work: size that it was read at.
+            size: of the drawing.
+
+        Returns:
+            Ink, (1 c h w) in [0, 1] on the CPU.
+        """
+        logits = [
+            share * network(maps) for network, share in zip(self.networks, self.shares, strict=True)
+        ]
+        logit = coordinates.crop(torch.stack(logits).sum(0), *work)
+        render = crisp if self.made_of == LINES else toned
+        return render(logit, *size).float().cpu()
+
+    def style(self, size: Size, *, prompt: str) -> Style:
+        """What a file must hold to draw so again; ``size`` is what it was learnt on, px."""
+        (network,) = self.networks
+        reader = self.reader.reader
+        return Style(
+            state=network.state_dict(),
+            backbone=reader.backbone.name,
+            weights=digest(reader.backbone.weights),
+            timesteps=self.reader.timesteps,
+            channels={spec.name: spec.channels for spec in network.specs},
+            sources=tuple(sorted(_sources(network))),
+            image_size=(size.height, size.width),
+            features=reader.reading.kind,
+            steps=reader.reading.steps,
+            seed=reader.reading.seed,
+            prompt=prompt,
+            network=TWO_SCALES,
+            side_px=self.side_px,
+            made_of=self.made_of,
+            ink_channels=network.channels,
+        )
+
+
+def new_network(
+    reader: TwoScaleReader, sources: Sequence[str], channels: int, seed: int = 0
+) -> TwoScaleNetwork:
+    """A network for what a reader reads; the global random state is left as it is."""
+    taps = reader.reader.feature_taps
+    specs = map_specs(taps, len(reader.ranks), sources)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
+        return TwoScaleNetwork(specs, doublings=taps.stride.bit_length() - 1, channels=channels)
+
+
+def _sources(network: TwoScaleNetwork) -> set[str]:
+    return {"vae" if spec.name.startswith("v") else "unet" for spec in network.specs}
+
+
+def _reads(drawer: TwoScaleDrawer) -> tuple[object, ...]:
+    reader = drawer.reader.reader
+    return (
+        *(drawer.reader.timesteps, reader.reading.kind, reader.reading.seed),
+        *(drawer.side_px, drawer.made_of, drawer.networks[0].channels),
+    )

@@ -1,0 +1,132 @@
+"""What the network sees of a picture: the UNet's maps at two scales, the decoder's, the picture.
+
+A model knows what a thing is at the size that it was trained at, and where its rim lies at the
+finer one. So the UNet reads the picture as it is and at half its sides, both noised alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from featurekit.core.shapes import expect
+from featurekit.images import coordinates
+from featurekit.taps.capture import capture
+from featurekit_sketch.network.feature_taps import FeatureTaps
+from featurekit_sketch.sampling.feature_reading import unet_maps
+from featurekit_sketch.sampling.noising_paths import NoisingPath, noised_path
+from featurekit_sketch.training.sketcher import Reader
+
+HALVED = 2  # the second scale: its sides are those of the first by this
+KEPT = torch.float16  # maps wait for their lessons in half precision
+
+
+@dataclass(frozen=True, eq=False)
+class TwoScaleMaps:
+    """Maps of pictures of one size, filled up to the frame that the networks read."""
+
+    maps: Mapping[str, Tensor]  # by ``MapSpec.name``, (b c h w); several timesteps lie along c
+    image: Tensor  # the picture itself, not decoded, (b 3 h w) in [-1, 1]
+
+    @classmethod
+    def together(cls, parts: Sequence["TwoScaleMaps"]) -> "TwoScaleMaps":
+        """Join pictures of one size into one batch, in order."""
+        names = parts[0].maps
+        return cls(
+            {name: torch.cat([part.maps[name] for part in parts]) for name in names},
+            torch.cat([part.image for part in parts]),
+        )
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the maps take."""
+        return sum(one.untyped_storage().nbytes() for one in (*self.maps.values(), self.image))
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """One map that is read."""
+
+    name: str
+    channels: int
+    stride: int  # px of the picture per cell
+
+
+def map_specs(taps: FeatureTaps, timesteps: int, sources: Sequence[str]) -> tuple[MapSpec, ...]:
+    """List the maps of a model: ``fine.*``, ``half.*`` of the UNet, ``v*`` of the decoder.
+
+    Args:
+        taps: which maps the model offers.
+        timesteps: that the UNet is read at.
+        sources: whose maps are used, of ``unet`` and ``vae``.
+    """
+    found: list[MapSpec] = []
+    if "unet" in sources:
+        for scale, times in (("fine", 1), ("half", HALVED)):
+            found += [
+                MapSpec(f"{scale}.{tap.name}", timesteps * tap.channels, times * tap.stride)
+                for tap in taps.unet
+            ]
+    if "vae" in sources:
+        found += [MapSpec(tap.name, tap.channels, tap.stride) for tap in taps.vae]
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoScaleReader:
+    """Reads pictures of the size that a style works at."""
+
+    reader: Reader
+    ranks: tuple[int, ...]  # of the representative timesteps, those that are read, rising
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """Train timesteps that are read."""
+        return tuple(self.reader.timesteps[rank] for rank in self.ranks)
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of a frame are divisible by, px."""
+        return HALVED * self.reader.backbone.multiple
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, *, seed: int | None = None) -> TwoScaleMaps:
+        """Read a picture.
+
+        Args:
+            image: (1 3 h w) in [-1, 1], any size; it is filled up by reflection.
+            seed: of the noise; None is the style's own.
+
+        Returns:
+            Maps of the frame, which is (1 3 H W) with sides of the next multiple, in half
+            precision on the backbone's device.
+
+        Raises:
+            ShapeError: the image is not (1 3 h w).
+        """
+        expect(image, "1 3 h w", of="image")
+        backbone, taps = self.reader.backbone, self.reader.feature_taps
+        frame = coordinates.pad(image.to(backbone.device, torch.float32), self.multiple)
+        half = functional.interpolate(frame, scale_factor=1 / HALVED, mode="area")
+        clean = backbone.encode(frame)
+        maps = self._of_unet("fine", clean, seed) | self._of_unet(
+            "half", backbone.encode(half), seed
+        )
+        with capture(backbone.vae, {tap.name: tap.path for tap in taps.vae}) as captured:
+            backbone.decode(clean)
+        maps |= dict(captured)
+        return TwoScaleMaps({name: one.to(KEPT) for name, one in maps.items()}, frame.to(KEPT))
+
+    def _of_unet(self, scale: str, clean: Tensor, seed: int | None) -> dict[str, Tensor]:
+        path = self._path(clean, seed)
+        rows = unet_maps(self.reader.backbone, self.reader.feature_taps, path, self.reader.states)
+        return {f"{scale}.{name}": one.flatten(0, 1)[None] for name, one in rows.items()}
+
+    def _path(self, clean: Tensor, seed: int | None) -> NoisingPath:
+        if seed is None or self.reader.reading.kind == "inversion":
+            whole = self.reader.noising(clean)
+            latents = whole.latents[list(self.ranks)]
+            return replace(whole, latents=latents, timesteps=self.timesteps)
+        return noised_path(self.reader.backbone, clean, self.timesteps, seed=seed)

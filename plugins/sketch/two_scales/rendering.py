@@ -1,0 +1,59 @@
+"""From the logit of ink to a drawing that a pen could have made: no specks, no grey rims."""
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation, binary_propagation
+from torch import Tensor
+from torch.nn import functional
+
+STEEP = 4.0  # of the last step, per px
+OUTWARDS = 0.4  # logit by which strokes grow: what is nearly ink is ink
+SURE, FAINT = 0.7, 0.3  # ink fainter than the first is kept where it touches such, down to the last
+ERASED = -3.0  # logit of ink that touches none
+AROUND = np.ones((1, 1, 3, 3), dtype=bool)  # the eight neighbours within one drawing
+FINER = 2  # times the picture's sides that the last step is taken at, and averaged
+
+
+def crisp(logit: Tensor, height: int, width: int) -> Tensor:
+    """Draw at a picture's size.
+
+    Faint ink stays where it is connected to sure ink (hysteresis). The logit is enlarged
+    bicubically and passed through a steep step, so that a stroke's rim is one pixel wide whatever
+    the size.
+
+    Args:
+        logit: of ink, (b c h w), at the size that a style works at.
+        height: rows of the picture, px.
+        width: columns, likewise.
+
+    Returns:
+        Ink (b c height width) in [0, 1], white paper is 1.
+    """
+    kept = torch.where(_connected(logit), logit, logit.clamp(max=ERASED))
+    enlarged = _resized(kept, FINER * height, FINER * width)
+    steepness = STEEP * max(1.0, height / logit.shape[-2])
+    ink = 1 - torch.sigmoid(steepness * (enlarged + OUTWARDS))
+    return functional.avg_pool2d(ink, FINER)
+
+
+def toned(logit: Tensor, height: int, width: int) -> Tensor:
+    """Ink of drawings with greys or colours, as it is: (b c h w) to (b c height width)."""
+    return (1 - torch.sigmoid(_resized(logit, height, width))).clamp(0, 1)
+
+
+def _connected(logit: Tensor) -> Tensor:
+    """Where ink is sure or connected to sure ink over faint ink, and a pixel around it."""
+    chance = torch.sigmoid(logit.detach()).cpu().numpy()
+    sure, faint = chance > SURE, chance > FAINT
+    connected = binary_propagation(sure, structure=AROUND, mask=faint)
+    kept = torch.from_numpy(binary_dilation(connected, structure=AROUND))
+    return kept.to(logit.device)
+
+
+def _resized(logit: Tensor, height: int, width: int) -> Tensor:
+    size = (height, width)
+    if logit.shape[-2:] == size:
+        return logit
+    if height < logit.shape[-2]:
+        return functional.interpolate(logit, size, mode="area")
+    return functional.interpolate(logit, size, mode="bicubic")
