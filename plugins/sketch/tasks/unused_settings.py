@@ -12,12 +12,19 @@ OF_LEARNING = (
     *("drawing", "fit", "targets", "scene", "drawing_style", "tests", "guidance", "fade", "prior"),
     *("clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
+OF_DATA = ("dataset", "edge_model")
+ON_DATA = "evaluate on a data set"
+USED_ON_DATA = ("tests", "lpips")
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
-    "train": (("style",), "task=extract draws in a style"),
-    "extract": (OF_LEARNING, "task=train learns a style"),
+    "train": (("style", *OF_DATA), "task=extract draws in a style, task=evaluate on a data set"),
+    "extract": ((*OF_LEARNING, *OF_DATA), "task=train learns a style, task=evaluate measures it"),
     "evaluate": (
-        ("style", "targets", "fit", "drawing_style"),
-        "task=train and task=extract use it",
+        ("style", "targets", "fit", "drawing_style", "edge_model"),
+        "task=train and task=extract use it, and task=evaluate with plugin.dataset=FOLDER",
+    ),
+    ON_DATA: (
+        tuple(name for name in OF_LEARNING if name not in USED_ON_DATA),
+        "task=train learns a style, plugin.dataset is drawn in one that is learnt",
     ),
 }
 
@@ -33,7 +40,8 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
     Raises:
         ConfigError: a setting is not the default and would change nothing.
     """
-    names, advice = UNUSED[task]
+    on_data = task == "evaluate" and config.dataset is not None
+    names, advice = UNUSED[ON_DATA if on_data else task]
     _refuse(config, names, f"task={task} does not use it; leave it out: {advice}")
     if task == "train" and own:
         _refuse(

@@ -27,6 +27,14 @@ from featurekit_sketch.datasets.layouts import open_dataset
 from featurekit_sketch.drawing.xdog import xdog
 
 
+@pytest.mark.parametrize(
+    "write", [write_bsds500, write_contours, write_fs2k, write_own, write_photographs]
+)
+def test_styles_are_known_before_drawings_are_read(tmp_path, write):
+    for item in open_dataset(write(tmp_path)).items:
+        assert item.styles == tuple(item.read().drawings)
+
+
 def truth(seed, person=0):
     ink = np.asarray(lines(seed, person), dtype=np.float32) / 255
     return torch.from_numpy(ink)[None, None]
@@ -168,6 +176,7 @@ def test_our_own_table_names_people_by_repeating_a_style(tmp_path):
     first, second = (item.read().drawings for item in data.items)
     assert [torch.equal(ink, truth(1, i)) for i, ink in enumerate(first["ink"])] == [True, True]
     assert list(second) == ["drawing"]
+    assert [item.styles for item in data.items] == [("ink",), ("drawing",)]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +205,7 @@ def test_photographs_without_drawings_are_drawn_by_rules(tmp_path, below):
     assert (data.name, len(data.items), data.automatic) == ("photographs", 3, True)
     pair = data.items[0].read()
     assert list(pair.drawings) == ["XDoG", "edge model"]
+    assert data.items[0].styles == ("XDoG", "edge model")
     assert torch.equal(pair.drawings["XDoG"][0], xdog(pair.image))
     assert torch.equal(pair.drawings["edge model"][0], (pair.image[:, :1] + 1) / 2)
     assert list(open_dataset(tmp_path).items[0].read().drawings) == ["XDoG"]
