@@ -167,7 +167,8 @@ def rivals_of(job: Job) -> dict[str, Callable[[], dict[str, Rival]]]:
 def _at_two_scales(job: Job, rows: dict[str, tuple[str, ...]]) -> dict[str, Rival]:
     training = two_scale_training_of(job)
     reader = RememberingReader(training.reader.reader, training.reader.ranks)
-    training, read = replace(training, reader=reader), {}
+    training = replace(training, reader=reader)
+    read: dict[str, tuple[ReadPicture, ReadSamples]] = {}
     return {
         name: TwoScaleRival(training, sources, job.stage, read) for name, sources in rows.items()
     }

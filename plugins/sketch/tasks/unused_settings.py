@@ -5,12 +5,17 @@ from collections.abc import Collection
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.config import compose
 from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.settings import TWO_SCALES
 from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *("drawing", "fit", "targets", "scene", "drawing_style", "tests", "guidance", "fade", "prior"),
-    *("clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
+    *("drawing", "drawings", "examples", "fit", "targets", "scene", "drawing_style", "tests"),
+    *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
+)
+OF_PUBLISHED = (  # what the network at two scales has no use for
+    *("l1", "perceptual", "clip", "across", "within", "lines", "consistency", "clip_model"),
+    *("lpips", "contrast", "mixing", "cool_down"),
 )
 OF_DATA = ("dataset", "edge_model")
 ON_DATA = "evaluate on a data set"
@@ -19,7 +24,7 @@ UNUSED = {  # settings by the task that does not use them, and which to choose i
     "train": (("style", *OF_DATA), "task=extract draws in a style, task=evaluate on a data set"),
     "extract": ((*OF_LEARNING, *OF_DATA), "task=train learns a style, task=evaluate measures it"),
     "evaluate": (
-        ("style", "targets", "fit", "drawing_style", "edge_model"),
+        ("style", "targets", "fit", "drawing_style", "drawings", "examples", "edge_model"),
         "task=train and task=extract use it, and task=evaluate with plugin.dataset=FOLDER",
     ),
     ON_DATA: (
@@ -49,8 +54,12 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
             ("drawing_style", "scene"),
             "the bundled scenes have it, not a picture of your own; leave out it or image",
         )
-    if task == "train" and config.drawing is None:
+    if task == "train" and not (config.drawing or config.drawings or config.examples):
         _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+    if config.network == TWO_SCALES:
+        why = "plugin.network=two_scales does not use it; leave it out: published does"
+        used = USED_ON_DATA if on_data else ()
+        _refuse(config, [name for name in OF_PUBLISHED if name not in used], why)
 
 
 def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:

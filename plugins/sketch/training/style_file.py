@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -22,6 +23,7 @@ FIRST_VERSION = {  # what a style of version 1 has, and does not say
     "side_px": "0",
     "made_of": LINES,
     "ink_channels": "1",
+    "offset": "0.0",
 }
 
 
@@ -45,6 +47,7 @@ class Style:
     side_px: int = 0  # of a square picture at the size that it works at; 0: at a picture's own
     made_of: str = LINES  # or ``TONES``
     ink_channels: int = 1  # of what is drawn: 1, or 3 in colour
+    offset: float = 0.0  # of the logit at which ink is half
 
 
 def digest(weights: Mapping[str, str]) -> str:
@@ -87,6 +90,7 @@ def save_style(style: Style, path: Path | str) -> Path:
         "side_px": json.dumps(style.side_px),
         "made_of": style.made_of,
         "ink_channels": json.dumps(style.ink_channels),
+        "offset": json.dumps(style.offset),
     }
     return write_tensors(style.state, path, metadata=words)
 
@@ -151,7 +155,7 @@ def _check_format(found: str | None, path: Path) -> None:
         return
     if found is not None and found.startswith(FAMILY):
         raise ConfigError(
-            f"a style must be of version {VERSION}, but {str(path)!r} is of version "
+            f"a style must be of version 1 or {VERSION}, but {str(path)!r} is of version "
             f"{found.removeprefix(FAMILY)}; use the release that wrote it, or learn it again"
         )
     raise ConfigError(
@@ -179,6 +183,7 @@ def _style(words: Mapping[str, str], state: dict[str, Tensor], path: Path) -> St
             side_px=_whole(_parsed(words, "side_px"), "side_px"),
             made_of=_one_of(words, "made_of", (LINES, TONES)),
             ink_channels=_whole(_parsed(words, "ink_channels"), "ink_channels"),
+            offset=_number(_parsed(words, "offset"), "offset"),
             **{name: words[name] for name in PLAIN},
         )
     except ValueError as error:
@@ -207,6 +212,12 @@ def _whole(value: object, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} must be whole numbers, got {value!r}")
     return value
+
+
+def _number(value: object, name: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return float(value)
 
 
 def _list(words: Mapping[str, str], name: str) -> list[object]:

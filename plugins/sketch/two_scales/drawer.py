@@ -27,6 +27,7 @@ class TwoScaleDrawer:
     networks: Sequence[TwoScaleNetwork]
     side_px: int  # of a square picture at the size that the style works at
     made_of: str = LINES
+    offset: float = 0.0  # of the logit at which ink is half
     shares: Sequence[float] = (1.0,)  # of each network's logit
 
     @classmethod
@@ -53,7 +54,9 @@ class TwoScaleDrawer:
                 f"lacks some or has others; learn the style again"
             ) from error
         network = network.to(backbone.device).eval()
-        return cls(TwoScaleReader(reader, ranks), [network], style.side_px, style.made_of)
+        return cls(
+            TwoScaleReader(reader, ranks), [network], style.side_px, style.made_of, style.offset
+        )
 
     def mixed(
         self, others: Sequence["TwoScaleDrawer"], shares: Sequence[float]
@@ -75,8 +78,10 @@ class TwoScaleDrawer:
                     f"plugin.drawings=[...]"
                 )
         networks = [*self.networks, *(one for other in others for one in other.networks)]
-        total = sum(shares)
-        return replace(self, networks=networks, shares=[share / total for share in shares])
+        parts = [share / sum(shares) for share in shares]
+        drawers = (self, *others)
+        offset = sum(part * one.offset for part, one in zip(parts, drawers, strict=True))
+        return replace(self, networks=networks, shares=parts, offset=offset)
 
     @property
     def told(self) -> str:
@@ -113,12 +118,17 @@ class TwoScaleDrawer:
         Returns:
             Ink, (1 c h w) in [0, 1] on the CPU.
         """
-        logits = [
-            share * network(maps) for network, share in zip(self.networks, self.shares, strict=True)
-        ]
-        logit = coordinates.crop(torch.stack(logits).sum(0), *work)
-        render = crisp if self.made_of == LINES else toned
-        return render(logit, *size).float().cpu()
+        logit = self.logit(maps, work)
+        if self.made_of == LINES:
+            return crisp(logit, *size, offset=self.offset).float().cpu()
+        return toned(logit, *size).float().cpu()
+
+    @torch.no_grad()
+    def logit(self, maps: TwoScaleMaps, work: Size) -> Tensor:
+        """Logit of ink of a picture whose maps were read, (1 c h w) at the working size."""
+        parts = zip(self.networks, self.shares, strict=True)
+        mixed = torch.stack([share * network(maps) for network, share in parts]).sum(0)
+        return coordinates.crop(mixed, *work)
 
     def style(self, size: Size, *, prompt: str) -> Style:
         """What a file must hold to draw so again; ``size`` is what it was learnt on, px."""
@@ -140,6 +150,7 @@ class TwoScaleDrawer:
             side_px=self.side_px,
             made_of=self.made_of,
             ink_channels=network.channels,
+            offset=self.offset,
         )
 
 

@@ -1,5 +1,7 @@
 """From the logit of ink to a drawing that a pen could have made: no specks, no grey rims."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, binary_propagation
@@ -7,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 STEEP = 4.0  # of the last step, per px
-OUTWARDS = 0.4  # logit by which strokes grow: what is nearly ink is ink
+OFFSETS = tuple(0.1 * number for number in range(-15, 11))  # of the logit, to choose among
 SURE, FAINT = 0.7, 0.3  # ink fainter than the first is kept where it touches such, down to the last
 ERASED = -3.0  # logit of ink that touches none
 AROUND = np.ones((1, 1, 3, 3), dtype=bool)  # the eight neighbours within one drawing
 FINER = 2  # times the picture's sides that the last step is taken at, and averaged
 
 
-def crisp(logit: Tensor, height: int, width: int) -> Tensor:
+def crisp(logit: Tensor, height: int, width: int, *, offset: float = 0.0) -> Tensor:
     """Draw at a picture's size.
 
     Faint ink stays where it is connected to sure ink (hysteresis). The logit is enlarged
@@ -25,6 +27,7 @@ def crisp(logit: Tensor, height: int, width: int) -> Tensor:
         logit: of ink, (b c h w), at the size that a style works at.
         height: rows of the picture, px.
         width: columns, likewise.
+        offset: of the logit at which ink is half; more makes strokes wider.
 
     Returns:
         Ink (b c height width) in [0, 1], white paper is 1.
@@ -32,13 +35,29 @@ def crisp(logit: Tensor, height: int, width: int) -> Tensor:
     kept = torch.where(_connected(logit), logit, logit.clamp(max=ERASED))
     enlarged = _resized(kept, FINER * height, FINER * width)
     steepness = STEEP * max(1.0, height / logit.shape[-2])
-    ink = 1 - torch.sigmoid(steepness * (enlarged + OUTWARDS))
+    ink = 1 - torch.sigmoid(steepness * (enlarged + offset))
     return functional.avg_pool2d(ink, FINER)
 
 
 def toned(logit: Tensor, height: int, width: int) -> Tensor:
     """Ink of drawings with greys or colours, as it is: (b c h w) to (b c height width)."""
     return (1 - torch.sigmoid(_resized(logit, height, width))).clamp(0, 1)
+
+
+def offset_of(logits: Sequence[Tensor], inks: Sequence[Tensor]) -> float:
+    """The offset with which as much is inked as in the drawings that were learnt from.
+
+    Args:
+        logits: of ink, (1 c h w) each.
+        inks: true ink of the same pictures and sizes.
+    """
+    wanted = float(torch.cat([ink.flatten() for ink in inks]).mean())
+
+    def missed(offset: float) -> float:
+        drawn = [crisp(one, *one.shape[-2:], offset=offset).flatten() for one in logits]
+        return abs(float(torch.cat(drawn).mean()) - wanted)
+
+    return min(OFFSETS, key=missed)
 
 
 def _connected(logit: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Learning styles at two scales: pictures are read once, whatever the number of styles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader
+from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn
 from featurekit_sketch.two_scales.working_size import (
     resized,
@@ -37,6 +38,7 @@ from featurekit_sketch.two_scales.working_size import (
 RANKS = (1, 4)  # of the 13 representative timesteps: t = 51 and 301 of 20 steps
 FEWEST = 4  # views of each of several pictures
 MEASURED = 24, 16  # views and sampled pictures that maps are standardised by
+SHOWN = 8  # views that the offset of the ink is measured on
 FIRST_SAMPLE = 5000  # number of the first sampled picture among all views, for its seed
 
 
@@ -129,7 +131,7 @@ class TwoScaleTraining:
         with stage("learning the style") as progress:
             trace = Trainer(taught, course, path, key, self.say)(progress=progress)
         drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, first.made_of)
-        return drawer, trace
+        return replace(drawer, offset=_offset(drawer, course.examples)), trace
 
     def key(self, subjects: Sequence[Subject], samples: int, sources: Sequence[str]) -> str:
         """What decides a training."""
@@ -182,6 +184,20 @@ class TwoScaleTraining:
         backbone = self.reader.reader.backbone
         picture = backbone.decode(sample.noising.clean.to(backbone.device)).clamp(-1, 1)
         return resized(picture.float().cpu(), working_size(size_of(picture), self.side_px))
+
+
+def _offset(drawer: TwoScaleDrawer, examples: Sequence[DrawnViews]) -> float:
+    """The offset with which views of the drawings are inked as much as they were drawn."""
+    if drawer.made_of != LINES:
+        return 0.0
+    logits, inks = [], []
+    for example in examples:
+        for number in range(max(1, SHOWN // len(examples))):
+            if number < len(example.inks) and example.lying[number] == Corner():
+                ink = example.inks[number]
+                logits.append(drawer.logit(example.maps(number), size_of(ink)))
+                inks.append(ink)
+    return offset_of(logits, inks)
 
 
 def sample_view(picture: Tensor, ink: Tensor, number: int, seed: int) -> View:

@@ -35,7 +35,7 @@ def learnt(backbone, tmp_path_factory):
     scene(5, "face").image(SIDE).save(out / "picture.png")
     scene(5, "face").drawing(SIDE).save(out / "drawing.png")
     return out, run(
-        "plugin.features=inversion",
+        *("plugin.features=inversion", "plugin.network=published"),
         "device=cpu",
         f"image={out / 'picture.png'}",
         f"plugin.drawing={out / 'drawing.png'}",

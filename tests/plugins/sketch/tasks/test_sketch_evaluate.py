@@ -1,7 +1,5 @@
 """``task=evaluate``: every style beside its controls, kept from run to run."""
 
-from shutil import copytree
-
 import pytest
 
 import featurekit as fk
@@ -12,7 +10,7 @@ from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.metrics.held_out import FIGURES
 from featurekit_sketch.tasks import evaluate
 from featurekit_sketch.training.style_training import StyleTraining
-from featurekit_sketch.training.trainer import Trainer
+from featurekit_sketch.two_scales.training import TwoScaleTraining
 
 FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tests=1")
 
@@ -32,7 +30,10 @@ def test_every_style_has_every_row_kind_and_figure(evaluated):
     held_out = record["metrics"]["held_out"]
     assert set(held_out) == set(STYLES)
     for table in held_out.values():
-        assert set(table) == {"sketch", "vae alone", "random unet", "edges"}
+        assert set(table) == {
+            *("sketch", "vae alone", "random unet", "paper's network and sum"),
+            *("blank paper", "all black", "tuned edges", "XDoG"),
+        }
         for kinds in table.values():
             assert set(kinds) == set(KINDS)
             assert all(set(row) == set(FIGURES) for row in kinds.values())
@@ -45,7 +46,7 @@ def test_the_controls_are_other_networks_and_the_edges_need_none(evaluated):
     for table in record["metrics"]["held_out"].values():
         rows = [table[row]["face"]["l1"] for row in ("sketch", "vae alone", "random unet")]
         assert len(set(rows)) == 3
-    edges = [table["edges"]["face"]["f1"] for table in record["metrics"]["held_out"].values()]
+    edges = [table["tuned edges"]["face"]["f1"] for table in record["metrics"]["held_out"].values()]
     assert min(edges) > 0.3
 
 
@@ -56,28 +57,15 @@ def test_the_same_command_again_learns_nothing_anew(evaluated, monkeypatch):
         raise AssertionError("it was learnt already")
 
     monkeypatch.setattr(StyleTraining, "learn", never)
+    monkeypatch.setattr(TwoScaleTraining, "learn", never)
     again = fk.run(fk.compose(words(out)))
     assert again["metrics"]["held_out"] == record["metrics"]["held_out"]
-
-
-def test_more_contrast_is_no_other_training(evaluated, monkeypatch, tmp_path):
-    out, record = evaluated
-    folder = tmp_path / "again"
-    copytree(out, folder)
-    slopes = []
-    monkeypatch.setattr(Trainer, "_slope", lambda *_: slopes.append(_))
-    again = fk.run(fk.compose([*words(folder), "plugin.contrast=4"]))
-    assert not slopes
-    for hand, rows in record["metrics"]["held_out"].items():
-        found = again["metrics"]["held_out"][hand]
-        assert found["edges"] == rows["edges"]
-        assert all(found[row] != rows[row] for row in rows if row != "edges")
 
 
 def test_the_summary_names_each_style_with_its_rows(evaluated):
     lines = evaluated[1]["summary"].splitlines()
     assert [line.split(",")[0] for line in lines] == list(STYLES)
-    assert all("edges 0." in line for line in lines)
+    assert all("tuned edges 0." in line for line in lines)
 
 
 def test_a_picture_of_the_users_own_has_no_known_truth(tmp_path):

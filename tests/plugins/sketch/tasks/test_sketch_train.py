@@ -29,6 +29,13 @@ def learnt(tmp_path_factory):
     return out, run(*FAST, f"out={out}")
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A style of the paper's network, learnt badly from the bundled scene."""
+    out = tmp_path_factory.mktemp("published")
+    return out, run(*FAST, "plugin.network=published", f"out={out}")
+
+
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "picture.png"
@@ -55,11 +62,17 @@ def test_the_default_run_writes_a_style_a_sheet_a_curve_and_figures(learnt):
     assert set(table) == {"sketch", "edges"}
     assert set(table["sketch"]) == set(table["edges"]) >= {"face", "vehicle", "flowers"}
     assert set(table["sketch"]["face"]) == set(FIGURES)
-    assert "open_clip" in found["metrics"]["perceptual"]
     assert "F1" in found["summary"]
-    lost, *_, controls = found["summary"].splitlines()
-    assert lost.startswith(f"perceptual loss: {found['metrics']['perceptual']}, since no plugin.lp")
+    *_, controls = found["summary"].splitlines()
     assert controls.endswith("on VAE features alone and on a random UNet: see task=evaluate")
+    assert set(found["metrics"]["loss"]) == {"drawn", "own", "total"}
+
+
+def test_the_published_network_says_what_stands_for_lpips_and_what_each_layer_counts(published):
+    found = published[1]
+    assert "open_clip" in found["metrics"]["perceptual"]
+    lost, *_ = found["summary"].splitlines()
+    assert lost.startswith(f"perceptual loss: {found['metrics']['perceptual']}, since no plugin.lp")
     mixing = found["metrics"]["mixing"]
     assert len(mixing["low"]["timesteps"]) == len(mixing["top"]["timesteps"]) == 13
     assert 0 < mixing["top"]["first_level"] < 1
@@ -83,8 +96,6 @@ def test_extract_draws_a_picture_at_its_own_size(learnt, tmp_path):
         f"image={tmp_path / 'wide.png'}",
         f"plugin.style={learnt[0] / 'style.safetensors'}",
         f"out={tmp_path / 'out'}",
-        "plugin.tile_px=64",
-        "plugin.overlap_px=16",
     )
     assert record["skipped"] == []
     assert record["schedule"].startswith("DDIM, ")
@@ -92,12 +103,12 @@ def test_extract_draws_a_picture_at_its_own_size(learnt, tmp_path):
         assert drawn.size == (70, 72)
 
 
-def test_the_cost_of_many_tiles_is_said_before_they_are_drawn(learnt, tmp_path):
+def test_the_cost_of_many_tiles_is_said_before_they_are_drawn(published, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     scene(7, "building").image(72).save(folder / "a.png")
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:8])  # has no size
-    style = f"plugin.style={learnt[0] / 'style.safetensors'}"
+    style = f"plugin.style={published[0] / 'style.safetensors'}"
     words = ["task=extract", f"image={folder}", style, "plugin.tile_px=32"]
     record = run(*words, "plugin.overlap_px=16", f"out={tmp_path / 'many'}")
     (told,) = record["notes"]

@@ -31,6 +31,9 @@ def style(**changes):
         steps=50,
         seed=7,
         prompt='a face, "smiling", größer',
+        network="two_scales",
+        side_px=128,
+        offset=-0.25,
     )
     return replace(made, **changes)
 
@@ -65,7 +68,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_the_record_is_words_that_another_program_can_read(tmp_path):
     words = words_of(save_style(style(), tmp_path / "a.safetensors"))
-    assert words["format"] == "featurekit.style/1"
+    assert words["format"] == "featurekit.style/2"
     assert words["backbone"] == "embedded"
     assert words["weights"] == WEIGHTS
     assert json.loads(words["timesteps"]) == [1, 61, 161]
@@ -131,9 +134,21 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
         load_style(tmp_path, "embedded", WEIGHTS)
 
 
+def test_a_style_of_the_first_version_is_one_of_the_published_network(tmp_path):
+    path = rewritten(tmp_path, format="featurekit.style/1")
+    with safe_open(path, framework="pt") as stored:
+        state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        words = stored.metadata()
+    later = ("network", "side_px", "made_of", "ink_channels", "offset")
+    save_file(state, path, {name: word for name, word in words.items() if name not in later})
+    found = load_style(path, "embedded", WEIGHTS)
+    assert (found.network, found.side_px) == ("published", 0)
+    assert (found.made_of, found.ink_channels) == ("lines", 1)
+
+
 def test_another_version_is_refused(tmp_path):
-    path = rewritten(tmp_path, format="featurekit.style/2")
-    with pytest.raises(ConfigError, match=r"must be of version 1, but .* is of version 2"):
+    path = rewritten(tmp_path, format="featurekit.style/3")
+    with pytest.raises(ConfigError, match=r"must be of version 1 or 2, but .* is of version 3"):
         load_style(path, "embedded", WEIGHTS)
 
 

@@ -12,6 +12,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.noising_paths import generated_paths
 from featurekit_sketch.sampling.prior import fit_prior
+from featurekit_sketch.sampling.sampled_pictures import SampledPictures
 from featurekit_sketch.settings import Learning, Reading, Sampling
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
@@ -25,7 +26,8 @@ def study():
     backbone = fk.load_backbone("random", device="cpu")
     prior = fit_prior(backbone, ("a red circle", "two blue houses", "a face"))
     reader = Reader(backbone, Reading(steps=STEPS), backbone.embed("").states.detach())
-    return StyleTraining(reader, Sampling(), Learning(), None, None, prior, seed=0)
+    pictures = SampledPictures(backbone, prior, Sampling(), STEPS, 0)
+    return StyleTraining(reader, pictures, Learning(), None, None, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +56,14 @@ def test_a_sample_costs_13_rows_by_noise_and_26_by_its_own_path(study, sample, k
 
 
 def test_every_part_of_the_prior_decides_the_samples(study):
-    source, prior = study.backbone.embed("a face"), study.prior
-    keys = [study.sampling_key(source)]
+    source, pictures = study.backbone.embed("a face"), study.pictures
+    prior = pictures.prior
+    keys = [pictures.key(source)]
     for name in ("mean", "axes", "deviations"):
         other = replace(prior, **{name: getattr(prior, name).flip(0)})
-        keys.append(replace(study, prior=other).sampling_key(source))
+        keys.append(replace(pictures, prior=other).key(source))
     assert len(set(keys)) == 4
-    assert study.sampling_key(source) == keys[0]
+    assert pictures.key(source) == keys[0]
 
 
 class Clip:
