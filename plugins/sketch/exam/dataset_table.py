@@ -60,7 +60,7 @@ def as_markdown(styles: Mapping[str, Any]) -> str:
         names = list(next(iter(table["rows"].values()))["mean"])
         titles = [*names, *(["best f1"] if several else [])]
         lines = [
-            f"**{style}**: {table['pictures']} pictures, {table['people']:.3g} drawings of each",
+            _told(f"**{style}**", table),
             "",
             _cells(["row", *titles]),
             "|" + "---|" * (len(titles) + 1),
@@ -68,26 +68,28 @@ def as_markdown(styles: Mapping[str, Any]) -> str:
         for row, figures in table["rows"].items():
             values = [figures["mean"][name] for name in names]
             values += [figures["best"]["f1"]] if several else []
-            lines.append(_cells([row, *(f"{value:.{DIGITS}f}" for value in values)]))
+            of = f" ({figures['pictures']} pictures)" if "pictures" in figures else ""
+            lines.append(_cells([row + of, *(f"{value:.{DIGITS}f}" for value in values)]))
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
 def summary_lines(styles: Mapping[str, Any]) -> list[str]:
-    """For the terminal: SSIM, F1 and the share of ink of every row, a line for each style."""
+    """For the terminal: of each style SSIM, F1 and the share of ink, a line for each row."""
     lines = []
     for style, table in styles.items():
-        rows = {row: figures["mean"] for row, figures in table["rows"].items()}
-        told = [
-            f"{row} {one['ssim']:.3f} / {one['f1']:.3f} / {one['ink']:.3f}"
-            for row, one in rows.items()
-        ]
-        true = next(iter(rows.values()))["ink_true"]
-        lines.append(
-            f"{style}, SSIM / F1 / share of ink, true {true:.3f}, of {table['pictures']} pictures: "
-            f"{'; '.join(told)}"
-        )
+        true = next(iter(table["rows"].values()))["mean"]["ink_true"]
+        lines.append(f"{_told(style, table)}, true ink {true:.1%}")
+        for row, figures in table["rows"].items():
+            one = figures["mean"]
+            lines.append(
+                f"  {row}: SSIM {one['ssim']:.3f}, F1 {one['f1']:.3f}, ink {one['ink']:.1%}"
+            )
     return lines
+
+
+def _told(style: str, table: Mapping[str, Any]) -> str:
+    return f"{style}: {table['pictures']} pictures, {table['people']:.3g} drawings of each"
 
 
 def _cells(cells: Sequence[str]) -> str:
