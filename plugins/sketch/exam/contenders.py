@@ -73,18 +73,18 @@ def control_contenders(edges: Mapping[str, Edges], *, automatic: bool) -> Sequen
     """The rows that learn nothing.
 
     Args:
-        edges: the best edge map of each style.
+        edges: the best edge map of each style, of one at least.
         automatic: whether the truth of the style ``XDoG`` was drawn by it.
     """
     own = XDOG if automatic else None
-    found: dict[str, Contender] = {}
-    for style, best in edges.items():
-        for row, draw in controls(best).items():
-            if draw is best:
-                found[f"{row} {style}"] = Contender(row, draw, repr(best), only=style)
-            else:
-                found[row] = Contender(row, draw, row, never=own if row == XDOG else None)
-    return list(found.values())
+    first = next(iter(edges.values()))
+    found: list[Contender] = []
+    for row, draw in controls(first).items():
+        if draw is first:
+            found += [Contender(row, one, repr(one), only=style) for style, one in edges.items()]
+        else:
+            found.append(Contender(row, draw, row, never=own if row == XDOG else None))
+    return found
 
 
 @dataclass(frozen=True, eq=False)

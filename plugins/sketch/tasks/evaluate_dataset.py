@@ -30,6 +30,7 @@ from featurekit_sketch.training.style_file import digest, load_style
 SKETCH = "sketch"  # the row of the style
 TUNED_ON = 24  # first pictures of each style, whose truth the edge map's threshold is taken from
 NOT_DECISIVE = ("dataset", "edge_model", "tests", "style", "lpips")  # for what a style draws
+LISTED = 8  # left-out pictures that the terminal is told
 UNUSABLE = (ImageError, ShapeError)  # of a picture that is left out
 NONE = "plugin.dataset must have a picture that can be measured, got none"
 FILES = {
@@ -92,7 +93,7 @@ def evaluate_dataset(job: Job) -> Result:
         stop=f"{measured} of {len(data.items)} pictures are measured",
         metrics=metrics,
         outputs=outputs,
-        summary="\n".join(_lines(metrics)),
+        summary="\n".join(_lines(metrics, skipped)),
         skipped=tuple(skipped),
         schedule=schedule,
     )
@@ -193,9 +194,13 @@ def _write(metrics: Mapping[str, Any], skipped: Sequence[str], outputs: Mapping[
         temporary.write_text(as_markdown(metrics["styles"]), encoding="utf-8")
 
 
-def _lines(metrics: Mapping[str, Any]) -> list[str]:
+def _lines(metrics: Mapping[str, Any], skipped: Sequence[str]) -> list[str]:
     """What the terminal is told."""
     lines = summary_lines(metrics["styles"])
     if metrics["resized"]:
-        lines.append(f"{metrics['resized']} drawings were resized to the size of their pictures")
+        lines.append(f"drawings that were resized to their pictures: {metrics['resized']}")
+    if skipped:
+        more = len(skipped) - LISTED
+        lines += [f"left out: {len(skipped)}", *(f"  {one}" for one in skipped[:LISTED])]
+        lines += [f"  and {more} more, see table.json"] if more > 0 else []
     return lines
