@@ -42,7 +42,9 @@ class SketchConfig(PluginConfig):
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     drawing_style: str = "brush"  # in which of the world's drawing styles
-    tests: int = 16  # held-out scenes of each kind that are drawn and compared
+    tests: int = 16  # held-out scenes of each kind, or pictures of ``dataset``, that are compared
+    dataset: str | None = None  # folder of a data set that ``task=evaluate`` draws in their place
+    edge_model: str | None = None  # "module:callable" that draws its truth where it has none
 
     network: str = PUBLISHED  # published | two_scales
     side_px: int = 512  # of a square picture at the size that two_scales works at
@@ -84,7 +86,7 @@ class SketchConfig(PluginConfig):
 RANGES = {  # lowest and highest value that makes sense
     "side_px": (32, 2048),
     "scene": (0, 10_000),
-    "tests": (1, 10_000),
+    "tests": (1, 1_000_000),
     "steps": (ENOUGH, 1000),
     "samples": (0, 100_000),
     "guidance": (1.0, 50.0),

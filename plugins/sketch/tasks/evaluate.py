@@ -24,6 +24,7 @@ from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene, s
 from featurekit_sketch.metrics.controls import Edges, controls
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_sketch.tasks.rivals import HEADLINE, Rival, rivals_of
 from featurekit_sketch.tasks.sheets import held_out_sheet
 from featurekit_sketch.training.style_training import pictures_of
@@ -44,6 +45,8 @@ def bench(words: Sequence[str]) -> int:
 def evaluate(job: Job) -> Result:
     """Learn every style of the world from one drawing, and sketch held-out scenes of all kinds.
 
+    A data set goes to ``evaluate_dataset``.
+
     Each row learns from the same pictures: ours, the network on the autoencoder's maps alone, and
     on a UNet of random weights; the edge map has its threshold tuned on many drawings. What is
     finished stays in ``out``: the same command with the same ``out`` goes on from there.
@@ -52,6 +55,8 @@ def evaluate(job: Job) -> Result:
         ConfigError: a picture or a drawing is given; the truth of other pictures is not known.
     """
     config: SketchConfig = job.settings
+    if config.dataset is not None:
+        return evaluate_dataset(job)
     if job.image is not None or config.drawing is not None:
         raise ConfigError(
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
