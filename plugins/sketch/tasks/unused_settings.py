@@ -10,17 +10,8 @@ from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *(
-        "drawing",
-        "drawings",
-        "examples",
-        "ink",
-        "fit",
-        "targets",
-        "scene",
-        "drawing_style",
-        "tests",
-    ),
+    *("drawing", "drawings", "examples", "ink", "fit", "targets", "scene", "drawing_style"),
+    "tests",
     *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 OF_PUBLISHED = (  # what the network at two scales has no use for
@@ -36,6 +27,13 @@ UNUSED = {  # settings by the task that does not use them, and which to choose i
     "train": (
         ("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
         "task=extract draws in a style, task=distil learns a student, task=evaluate measures",
+    ),
+    "init": (
+        (
+            *(name for name in OF_LEARNING if name != "scene"),
+            *("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
+        ),
+        "task=init writes a picture to draw on, task=train learns the drawing",
     ),
     "extract": (
         (*OF_LEARNING, *OF_STUDENTS, *OF_DATA),
@@ -73,6 +71,8 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
     on_data = task == "evaluate" and config.dataset is not None
     names, advice = UNUSED[ON_DATA if on_data else task]
     _refuse(config, names, f"task={task} does not use it; leave it out: {advice}")
+    if task == "init" and own:
+        _refuse(config, ("scene",), "image is what is drawn on; leave out one of them")
     if task == "train" and own:
         _refuse(
             config,
