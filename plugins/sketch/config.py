@@ -38,7 +38,7 @@ class SketchConfig(PluginConfig):
     fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
     style: str | None = None  # style file that ``task=extract`` draws in; a folder of those mixed
-    mix: dict[str, float] = field(default_factory=dict)  # shares of styles by name
+    mix: Any = None  # shares of styles by name, as {a: 0.7, b: 0.3}
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     drawing_style: str = "brush"  # in which of the world's drawing styles
@@ -145,10 +145,17 @@ def _check_together(config: SketchConfig) -> None:
             f"drawings with plugin.ink={config.ink} are learnt as they are, by "
             f"plugin.network=two_scales, got {found}; leave out one of them"
         )
-    if config.mix and (min(config.mix.values()) < 0 or sum(config.mix.values()) <= 0):
+    if config.mix is not None:
+        _check_mix(config.mix)
+
+
+def _check_mix(mix: object) -> None:
+    shares = list(mix.values()) if isinstance(mix, dict) else [None]
+    numbers = [one for one in shares if isinstance(one, int | float)]
+    if not numbers or len(numbers) < len(shares) or min(numbers) < 0 or sum(numbers) <= 0:
         raise ConfigError(
-            f"plugin.mix must be shares of styles, none negative and one more than 0, got "
-            f"{dict(config.mix)}"
+            f"plugin.mix must be shares of styles by name, none negative and one more than 0, as "
+            f"{{a: 0.7, b: 0.3}}, got {mix!r}"
         )
 
 

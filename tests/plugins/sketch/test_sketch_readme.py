@@ -19,7 +19,7 @@ def rows():
 
 
 def shown(value):
-    if value is None or value in ([], {}):
+    if value is None or value == []:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
