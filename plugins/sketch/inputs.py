@@ -18,7 +18,7 @@ from featurekit_sketch.drawing.read_drawing import fit_drawing, read_drawing
 from featurekit_sketch.drawing.read_toned import read_toned
 from featurekit_sketch.output_names import free_names
 from featurekit_sketch.settings import LINES, PUBLISHED, TONES, TWO_SCALES
-from featurekit_sketch.two_scales.working_size import size_of, working_size
+from featurekit_sketch.working_size import size_of, working_size
 
 SCENE_KIND = "face"
 STYLE = "style"  # what a style is called where there is one

@@ -14,7 +14,7 @@ from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
 from featurekit_sketch.training.style_training import CHECKPOINT, pictures_of, style_training_of
 from featurekit_sketch.two_scales.training import two_scale_training_of
-from featurekit_sketch.two_scales.working_size import size_of
+from featurekit_sketch.working_size import size_of
 
 Lessons = Mapping[str, Sequence[Subject]]
 """Drawn pictures by the name of their style."""

@@ -16,7 +16,7 @@ from featurekit_sketch.training.style_file import Style, digest
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, map_specs
 from featurekit_sketch.two_scales.rendering import crisp, toned
-from featurekit_sketch.two_scales.working_size import Size, resized, size_of, working_size
+from featurekit_sketch.working_size import Size, resized, size_of, working_size
 
 
 @dataclass(frozen=True, eq=False)

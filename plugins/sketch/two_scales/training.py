@@ -28,7 +28,7 @@ from featurekit_sketch.two_scales.moments import Moments, moments_of
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader
 from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
-from featurekit_sketch.two_scales.working_size import (
+from featurekit_sketch.working_size import (
     resized,
     resized_ink,
     resized_tones,

@@ -205,7 +205,10 @@ def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
         (["plugin.l1=3"], r"plugin\.network=two_scales does not use it; leave it out"),
         (["plugin.steps=15"], r"plugin\.steps must lie in 16 to 1000, got 15"),
         (["plugin.style=x.st"], r"plugin\.style must be left as it is, .* task=train does not use"),
-        (["task=extract", "image=x.png"], r"needs image and plugin\.style .*, got no plugin\.style"),
+        (
+            ["task=extract", "image=x.png"],
+            r"needs image and plugin\.style .*, got no plugin\.style",
+        ),
         (["task=evaluate", "image=x.png"], r"task=evaluate sketches bundled scenes"),
     ],
 )

@@ -11,7 +11,7 @@ from scipy.ndimage import label
 from featurekit.images.io import load_image
 from featurekit.scenes import scene
 from featurekit.scenes.drawings import STYLES
-from featurekit_sketch.two_scales.working_size import (
+from featurekit_sketch.working_size import (
     THIN,
     Size,
     resized,
