@@ -134,14 +134,15 @@ class WarpDrag:
         """Fill the hole by what the settings ask for, or by what goes better with its ring."""
         asked = self.settings.redraw
         uncovers, settles = bool(laid.hole.any()), asked.settle and plan.kind == "similarity"
-        if not (uncovers or settles) or (asked.hole != "fill" and not asked.strength):
+        if not (uncovers or settles) or (asked.fill != "patches" and not asked.strength):
             return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
-        if asked.hole == "fill":
-            return Filled((self._patched(request, plan, laid, stage),), facts={"filled_by": "fill"})
+        if asked.fill == "patches":
+            patched = self._patched(request, plan, laid, stage)
+            return Filled((patched,), facts={"filled_by": "patches"})
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
         redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
-        if not uncovers or asked.hole == "model" or planner.is_known:
+        if not uncovers or asked.fill == "model" or planner.is_known:
             return redrawn
         patched = self._patched(request, plan, laid, stage)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
