@@ -23,7 +23,7 @@ FAST = WarpSettings(
 OPTIMISED = DragSettings(Rule(updates=1), steps=4, identity=(), outside="hard", composite=True)
 # calls that read a picture: encode, features, and whether the model knows it
 PREPARING = 3
-EDIT = 4  # and those of an edit: an encoding, two steps, decoding
+EDIT = 5  # and those of an edit: an encoding, two steps, two candidates' decodings
 
 
 @cache

@@ -177,7 +177,7 @@ class WarpDrag:
                     seed=request.seed,
                     progress=progress,
                 )
-                drawn = self._decoded(latents, view, request)
+                drawn = self._decoded(latents, view, request, progress)
             soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
             pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
             best = most_typical(latents)
@@ -213,14 +213,23 @@ class WarpDrag:
             seed=request.seed + 1,
             progress=progress,
         )
-        return self._decoded(latents, view, request)
+        return self._decoded(latents, view, request, progress)
 
-    def _decoded(self, latents: Tensor, view: Window, request: Request) -> Tensor:
-        """Decode latents of the view to pictures (n 3 h w) of the request's size."""
+    def _decoded(
+        self, latents: Tensor, view: Window, request: Request, progress: Progress
+    ) -> Tensor:
+        """Decode latents of the view to pictures (n 3 h w) of the request's size.
+
+        One at a time: a decoder holds more of a picture than the network does of its latent.
+        """
         rows, columns = view.work_px
-        with torch.no_grad():
-            drawn = self.backbone.decode(latents)
-        drawn = crop(drawn, rows, columns).to(request.image)
+        pictures = []
+        for number, latent in enumerate(torch.split(latents, 1)):
+            if number:
+                progress(1, 1)
+            with torch.no_grad():
+                pictures.append(self.backbone.decode(latent))
+        drawn = crop(torch.cat(pictures), rows, columns).to(request.image)
         blank = request.image.expand(len(drawn), -1, -1, -1)
         return view.put(drawn, blank, torch.ones_like(request.image[:, :1]))
 
