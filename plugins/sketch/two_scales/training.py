@@ -18,7 +18,7 @@ from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_file import LINES
+from featurekit_sketch.training.style_file import LINES, TONES
 from featurekit_sketch.training.style_training import pictures_of
 from featurekit_sketch.training.trainer import Trainer
 from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCourse
@@ -130,7 +130,8 @@ class TwoScaleTraining:
         key = self.key([subject for subject, _ in subjects], len(samples.pictures), sources)
         with stage("learning the style") as progress:
             trace = Trainer(taught, course, path, key, self.say)(progress=progress)
-        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, first.made_of)
+        made_of = LINES if lines else TONES
+        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, made_of)
         return replace(drawer, offset=_offset(drawer, course.examples)), trace
 
     def key(self, subjects: Sequence[Subject], samples: int, sources: Sequence[str]) -> str:
@@ -140,6 +141,7 @@ class TwoScaleTraining:
         facts += [self.seed, samples, list(sources), list(self.reader.timesteps)]
         facts += [self.reader.reader.reading.kind, dict(backbone.weights), backbone.name]
         for subject in subjects:
+            facts.append(subject.made_of)
             for picture in (subject.image, subject.ink):
                 facts.append(sha256(picture.numpy().tobytes()).hexdigest())
         facts.append(self.pictures.key(backbone.embed(subjects[0].prompt)))
