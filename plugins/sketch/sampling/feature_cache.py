@@ -45,6 +45,7 @@ class FeatureCache(Generic[T]):
     def fill(self, count: int, progress: Progress = silent) -> None:
         """Read the features of the first numbers, as long as there is room for more like them."""
         for number in range(count):
-            if self(number).bytes > self._left:
-                return
+            found = self(number)
             progress(number + 1, count)
+            if found.bytes > self._left:
+                return

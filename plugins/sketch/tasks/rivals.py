@@ -17,6 +17,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.metrics.controls import Draw
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.sampling.noising_paths import NoisingPath
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages
 from featurekit_sketch.settings import TWO_SCALES, Tiling, Weights
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
@@ -64,11 +65,12 @@ class RememberingFeatures(Reader):
 
     known: dict[str, Features] = field(default_factory=dict)
 
-    def features(self, image: Tensor) -> Features:
-        """As ``Reader``."""
-        name = _digest(image)
+    def of_path(self, noising: NoisingPath, states: Tensor) -> Features:
+        """As ``Reader``; pictures, their views and sampled pictures are all read here."""
+        parts = (noising.latents, noising.clean, states)
+        name = " ".join([*map(_digest, parts), str(noising.timesteps)])
         if name not in self.known:
-            self.known[name] = super().features(image)
+            self.known[name] = super().of_path(noising, states)
         return self.known[name]
 
 

@@ -52,8 +52,11 @@ class Reader:
     @torch.no_grad()
     def features(self, image: Tensor) -> Features:
         """Features of a picture (1 3 h w) in [-1, 1], of its padded size."""
-        noising = self.noising(self.backbone.encode(image))
-        return read(self.backbone, self.feature_taps, noising, self.states)
+        return self.of_path(self.noising(self.backbone.encode(image)), self.states)
+
+    def of_path(self, noising: NoisingPath, states: Tensor) -> Features:
+        """Features of a picture by its path into noise, read with ``states`` (1 n d)."""
+        return read(self.backbone, self.feature_taps, noising, states)
 
 
 @dataclass(frozen=True, eq=False)

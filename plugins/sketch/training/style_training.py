@@ -22,7 +22,6 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
-from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import fit_prior, load_prior, world_captions
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
@@ -158,16 +157,14 @@ class StyleTraining:
             clean = self.backbone.encode(image)
             seed = self.reader.reading.seed + number
             noising = noised_path(self.backbone, clean, self.reader.timesteps, seed=seed)
-            return read(self.backbone, self.reader.feature_taps, noising, self.reader.states)
+            return self.reader.of_path(noising, self.reader.states)
 
     def _of_sample(self, sample: Sample) -> Features:
-        feature_taps, place = self.reader.feature_taps, self.backbone.device
+        place = self.backbone.device
         if self.reader.reading.kind == "inversion":
-            return read(
-                self.backbone, feature_taps, sample.noising.to(place), sample.states.to(place)
-            )
+            return self.reader.of_path(sample.noising.to(place), sample.states.to(place))
         noising = self.reader.noising(sample.noising.clean.to(place))
-        return read(self.backbone, feature_taps, noising, self.reader.states)
+        return self.reader.of_path(noising, self.reader.states)
 
     @torch.no_grad()
     def _decoded(self, sample: Sample) -> Tensor:

@@ -125,7 +125,7 @@ class TwoScaleCourse:
 
 
 def one_cycle(iteration: int, iterations: int) -> float:
-    """Share of the rate at an iteration.
+    """Share of the rate at an iteration; a training of fewer than 20 rises in one.
 
     Source: Smith & Topin 2018, arXiv:1708.07120; the shares are torch's ``OneCycleLR``'s.
     """

@@ -77,11 +77,15 @@ class TwoScaleDrawer:
                     f"ink, got {_reads(self)} and {_reads(other)}; learn them together with "
                     f"plugin.drawings=[...]"
                 )
-        networks = [*self.networks, *(one for other in others for one in other.networks)]
-        parts = [share / sum(shares) for share in shares]
         drawers = (self, *others)
-        offset = sum(part * one.offset for part, one in zip(parts, drawers, strict=True))
-        return replace(self, networks=networks, shares=parts, offset=offset)
+        parts = [share / sum(shares) for share in shares]
+        each = list(zip(parts, drawers, strict=True))
+        return replace(
+            self,
+            networks=[network for one in drawers for network in one.networks],
+            shares=[part * share for part, one in each for share in one.shares],
+            offset=sum(part * one.offset for part, one in each),
+        )
 
     @property
     def told(self) -> str:

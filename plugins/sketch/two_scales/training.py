@@ -17,7 +17,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
-from featurekit_sketch.settings import LINES
+from featurekit_sketch.settings import LINES, TONES
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.trainer import Trainer
@@ -140,7 +140,8 @@ class TwoScaleTraining:
         key = self.key([subject for subject, _ in subjects], len(samples.pictures), sources)
         with stage("learning the style") as progress:
             trace = Trainer(taught, course, path, key, self.say)(progress=progress)
-        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, first.made_of)
+        made_of = LINES if lines else TONES
+        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, made_of)
         return replace(drawer, offset=_offset(drawer, course.examples)), trace
 
     def key(self, subjects: Sequence[Subject], samples: int, sources: Sequence[str]) -> str:
@@ -155,6 +156,7 @@ class TwoScaleTraining:
             backbone.name,
         ]
         for subject in subjects:
+            facts.append(subject.made_of)
             for picture in (subject.image, subject.ink):
                 facts.append(sha256(picture.numpy().tobytes()).hexdigest())
         facts.append(self.pictures.key(backbone.embed(subjects[0].prompt)))
