@@ -1,13 +1,15 @@
 """What can be refused of a sketch before the weights of a backbone are loaded."""
 
 from featurekit.core.types import Job
-from featurekit.images.folders import pictures_in
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.config import check as check_settings
+from featurekit_sketch.distillation.export import check_exporter
 from featurekit_sketch.inputs import own_lessons
 from featurekit_sketch.sampling.prior import read_prior
+from featurekit_sketch.tasks.distil import check_places as check_distil_places
+from featurekit_sketch.tasks.distil import style_of
 from featurekit_sketch.tasks.evaluate_dataset import check_dataset
-from featurekit_sketch.tasks.extract import given_of
+from featurekit_sketch.tasks.extract import check_given
 from featurekit_sketch.tasks.train import check_places, read_targets
 from featurekit_sketch.tasks.unused_settings import check_used
 
@@ -35,8 +37,11 @@ def check(job: Job, source: str) -> None:
     if job.task == "evaluate" and config.dataset is not None:
         check_dataset(job)
     if job.task == "extract":
-        folder, _ = given_of(job)
-        pictures_in(folder)
+        check_given(job)
+    if job.task == "distil":
+        check_distil_places(job, style_of(job))
+        if config.onnx:
+            check_exporter()
     if job.task == "train":
         check_places(job)
         own_lessons(job)

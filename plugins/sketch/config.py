@@ -12,8 +12,12 @@ from featurekit.pipeline.config import PluginConfig
 from featurekit_sketch.settings import (
     ENOUGH,
     FEATURES,
+    INKS,
+    LINES,
     NETWORKS,
+    PAIRS_OF,
     PUBLISHED,
+    SAMPLED,
     Learning,
     Reading,
     Sampling,
@@ -30,9 +34,11 @@ class SketchConfig(PluginConfig):
     drawing: str | None = None  # the drawing of ``image``; none: a bundled scene is learnt
     drawings: list[str] = field(default_factory=list)  # of ``image`` in several styles
     examples: list[Any] = field(default_factory=list)  # [picture, drawing]s of one style
+    ink: str = LINES  # lines | grey | colour: what drawings are made of
     fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
-    style: str | None = None  # style file that ``task=extract`` draws in
+    style: str | None = None  # style file that ``task=extract`` draws in; a folder of those mixed
+    mix: Any = None  # shares of styles by name, as {a: 0.7, b: 0.3}
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     drawing_style: str = "brush"  # in which of the world's drawing styles
@@ -69,6 +75,13 @@ class SketchConfig(PluginConfig):
     tile_px: int = Tiling.side_px
     overlap_px: int = Tiling.overlap_px
 
+    student: str | None = None  # of ``task=distil``; ``task=extract`` draws with it
+    svg: bool = False  # write each sketch as an SVG too
+    pairs_of: str = SAMPLED  # sampled | world: what a student learns from without photographs
+    pairs: int = 600  # of those
+    student_iterations: int = 3000
+    onnx: bool = False  # write the student for other programs too
+
 
 RANGES = {  # lowest and highest value that makes sense
     "side_px": (32, 2048),
@@ -93,6 +106,8 @@ RANGES = {  # lowest and highest value that makes sense
     "contrast": (0.1, 10.0),
     "tile_px": (32, 4096),
     "overlap_px": (0, 2048),
+    "pairs": (2, 1_000_000),
+    "student_iterations": (1, 1_000_000),
 }
 
 
@@ -111,10 +126,36 @@ def check(config: SketchConfig) -> None:
         raise UnknownNameError("plugin.features", config.features, FEATURES)
     if config.network not in NETWORKS:
         raise UnknownNameError("plugin.network", config.network, NETWORKS)
+    if config.ink not in INKS:
+        raise UnknownNameError("plugin.ink", config.ink, INKS)
+    if config.pairs_of not in PAIRS_OF:
+        raise UnknownNameError("plugin.pairs_of", config.pairs_of, PAIRS_OF)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
             f"got {config.overlap_px}"
+        )
+    _check_together(config)
+
+
+def _check_together(config: SketchConfig) -> None:
+    if config.ink != LINES and (config.fit or config.network == PUBLISHED):
+        found = "plugin.fit=true" if config.fit else "plugin.network=published"
+        raise ConfigError(
+            f"drawings with plugin.ink={config.ink} are learnt as they are, by "
+            f"plugin.network=two_scales, got {found}; leave out one of them"
+        )
+    if config.mix is not None:
+        _check_mix(config.mix)
+
+
+def _check_mix(mix: object) -> None:
+    shares = list(mix.values()) if isinstance(mix, dict) else [None]
+    numbers = [one for one in shares if isinstance(one, int | float)]
+    if not numbers or len(numbers) < len(shares) or min(numbers) < 0 or sum(numbers) <= 0:
+        raise ConfigError(
+            f"plugin.mix must be shares of styles by name, none negative and one more than 0, as "
+            f"{{a: 0.7, b: 0.3}}, got {mix!r}"
         )
 
 

@@ -62,12 +62,13 @@ def evaluate(job: Job) -> Result:
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
             "plugin.drawing, or use task=train"
         )
+    pictures = pictures_of(job)
     drawn = {style: _of_controls(job, style) for style in DRAWING_STYLES}
-    for reading, make in rivals_of(job).items():
+    for reading, make in rivals_of(job, pictures).items():
         rivals = make()
         for drawing_style in DRAWING_STYLES:
             subject, held_out = _subject(job, drawing_style), _held_out(job, drawing_style)
-            samples = pictures_of(job)(subject.prompt, job.out / "samples", job.stage)
+            samples = pictures(subject.prompt, job.out / "samples", job.stage)
             for row, rival in rivals.items():
                 folder = job.out / f"{drawing_style}-{row}".replace(" ", "-").replace("'", "")
                 entry = Entry(job, rival, held_out, reading)

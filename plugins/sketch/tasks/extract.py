@@ -15,16 +15,15 @@ from featurekit.core.types import Job, Result
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
 from featurekit.pipeline.stages import lasting
-from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.output_names import free_names, keep_apart
-from featurekit_sketch.tasks.drawers import drawer_of
+from featurekit_sketch.tasks.drawers import DrawingFiles, drawer_for
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.tasks.unused_settings import check_reading
-from featurekit_sketch.training.style_file import digest, load_style
+from featurekit_sketch.vector.svg import check_tracer, write_svg
 
-SHEET = "sheet.png"
+SHEET, SVG = "sheet.png", ".svg"
 SHOWN = 8  # pictures on the sheet of a folder
 FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 
@@ -38,15 +37,13 @@ def extract(job: Job) -> Result:
         ImageError: the picture cannot be read, or a folder has no picture that can.
     """
     config: SketchConfig = job.settings
-    given, style_file = given_of(job)
+    given, files = given_of(job)
     listing = pictures_in(given)
     paths = in_order(listing.pictures)
     skipped = [Skipped(path, reason) for path, reason in listing.unreadable.items()]
     targets = _targets(paths, job.out)
-    keep_apart([*paths, style_file], [*targets.values(), job.out / SHEET])
-    style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
-    check_reading(config, style, backbone=job.backbone.name)
-    drawer = drawer_of(style, job.backbone, tiling_of(config))
+    keep_apart([*paths, *files.paths], [*targets.values(), job.out / SHEET])
+    drawer = drawer_for(job, files)
     _tell_cost(job, drawer, paths)
     outputs: dict[str, Path] = {}
     shown: dict[str, tuple[Tensor, Tensor]] = {}
@@ -61,6 +58,8 @@ def extract(job: Job) -> Result:
         with job.stage(f"sketching {path.name}") as progress:
             ink = drawer(image, progress=progress)
         outputs[target.stem] = write_image(ink_picture(ink), target)
+        if config.svg:
+            outputs[f"{target.stem}_svg"] = write_svg(ink, target.with_suffix(SVG))
         if len(shown) < SHOWN:
             shown[path.name] = (image, ink)
     if not outputs:
@@ -72,17 +71,34 @@ def extract(job: Job) -> Result:
     return replace(result, schedule=drawer.told)
 
 
-def given_of(job: Job) -> tuple[Path, Path]:
-    """The picture or the folder of them, and the file of the style; a backbone is not needed.
+def given_of(job: Job) -> tuple[Path, DrawingFiles]:
+    """The picture or the folder of them, and what draws; a backbone is not needed.
 
     Raises:
         ConfigError: one of the two is not given.
     """
-    style = job.settings.style
-    if job.image is None or style is None:
+    files = DrawingFiles.of(job.settings)
+    if job.image is None or not files.paths:
         missing = "image=FILE_OR_FOLDER" if job.image is None else "plugin.style=FILE"
-        raise ConfigError(f"task=extract needs image and plugin.style, got no {missing}; give it")
-    return Path(job.image).expanduser(), Path(style).expanduser()
+        raise ConfigError(
+            f"task=extract needs image and plugin.style (or plugin.student), got no {missing}; "
+            f"give it"
+        )
+    return Path(job.image).expanduser(), files
+
+
+def check_given(job: Job) -> None:
+    """Refuse what can be seen not to work before the weights of a backbone are loaded.
+
+    Raises:
+        ConfigError: a file is not given or cannot be used, or an extra is not installed.
+        ImageError: there is no picture.
+    """
+    folder, files = given_of(job)
+    pictures_in(folder)
+    if job.settings.svg:
+        check_tracer()
+    files.student_drawer()
 
 
 def _tell_cost(job: Job, drawer: Drawer, paths: Sequence[Path]) -> None:
@@ -114,7 +130,7 @@ def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped], others: str) -> Result:
-    count = len(outputs) - 1
+    count = sum(path.suffix == ".png" for path in outputs.values()) - 1
     return Result(
         stop=f"{count} picture{'s' * (count != 1)} sketched",
         metrics={"pictures": count},

@@ -177,8 +177,12 @@ class StyleTraining:
         return picture.to(self.backbone.device)
 
 
-def style_training_of(job: Job) -> StyleTraining:
+def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
     """Gather what a job's settings name.
+
+    Args:
+        job: whose settings and backbone are meant.
+        pictures: without a drawing.
 
     Raises:
         ConfigError, BackboneError: a file that is named cannot be used.
@@ -193,7 +197,7 @@ def style_training_of(job: Job) -> StyleTraining:
         perceptual = Lpips.load(config.lpips, backbone.device)
     return StyleTraining(
         reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
-        pictures=pictures_of(job),
+        pictures=pictures,
         learning=learning_of(config),
         clip=clip,
         perceptual=perceptual,
@@ -203,8 +207,12 @@ def style_training_of(job: Job) -> StyleTraining:
     )
 
 
-def pictures_of(job: Job) -> SampledPictures:
+def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
     """How a job's pictures without a drawing are sampled.
+
+    Args:
+        job: whose settings say how.
+        count: of pictures; without it ``plugin.samples``.
 
     Raises:
         ConfigError: the file of the prior cannot be used.
@@ -214,7 +222,10 @@ def pictures_of(job: Job) -> SampledPictures:
         prior = fit_prior(job.backbone, world_captions())
     else:
         prior = load_prior(config.prior, job.backbone)
-    return SampledPictures(job.backbone, prior, sampling_of(config), config.steps, job.seed)
+    sampling = sampling_of(config)
+    if count is not None:
+        sampling = replace(sampling, count=count)
+    return SampledPictures(job.backbone, prior, sampling, config.steps, job.seed)
 
 
 def _recorded(learning: Learning) -> dict[str, Any]:

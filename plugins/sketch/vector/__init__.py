@@ -1,0 +1,4 @@
+"""Drawings as paths instead of pixels.
+
+Read ``svg.py``.
+"""
