@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from featurekit.core.errors import ImageError
@@ -52,24 +51,8 @@ def figures(drawn: Tensor, truths: Tensor, *, lpips: Perceptual | None = None) -
     expect(truths, "n 1 h w", of="true ink", **{axis: sizes[axis] for axis in "nhw"})
     _check_range(drawn, of="drawn ink")
     _check_range(truths, of="true ink")
-    a, b = 2 * drawn - 1, 2 * truths - 1
-    found = {
-        "ssim": ssim(a, b),
-        "f1": line_f1(a, b, tolerance_px=TOLERANCE_PX, threshold=DARK),
-        "f1_exact": line_f1(a, b, tolerance_px=0, threshold=DARK),
-        "l1": (drawn - truths).abs().mean((1, 2, 3)),
-        "pearson": pearson(a, b),
-        "ink": _line_share(a),
-        "ink_true": _line_share(b),
-        "grey": _grey(drawn),
-    }
-    if lpips is not None:
-        x, y = a.expand(-1, 3, -1, -1), b.expand(-1, 3, -1, -1)
-        found["lpips"] = torch.stack(
-            [lpips.distance(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
-        )
-    names, columns = list(found), [column.tolist() for column in found.values()]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    pairs = zip(drawn, truths, strict=True)
+    return [_figures_of_one(ink[None], truth[None], lpips) for ink, truth in pairs]
 
 
 def scores(drawn: Tensor, truths: Tensor, *, lpips: Perceptual | None = None) -> Row:
@@ -87,19 +70,37 @@ def means(rows: Mapping[str, Row], kinds: Sequence[str]) -> Row:
     return mean_row([rows[kind] for kind in kinds])
 
 
+def _figures_of_one(ink: Tensor, truth: Tensor, lpips: Perceptual | None) -> Row:
+    # one by one: on a CPU SSIM of a batch takes several times as long as that of its pictures
+    a, b = 2 * ink - 1, 2 * truth - 1
+    found = {
+        "ssim": ssim(a, b),
+        "f1": line_f1(a, b, tolerance_px=TOLERANCE_PX, threshold=DARK),
+        "f1_exact": line_f1(a, b, tolerance_px=0, threshold=DARK),
+        "l1": (ink - truth).abs().mean(),
+        "pearson": pearson(a, b),
+        "ink": _line_share(a),
+        "ink_true": _line_share(b),
+        "grey": _grey(ink),
+    }
+    if lpips is not None:
+        found["lpips"] = lpips.distance(a.expand(-1, 3, -1, -1), b.expand(-1, 3, -1, -1))
+    return {name: float(value) for name, value in found.items()}
+
+
 def _line_share(image: Tensor) -> Tensor:
-    """Share of the pixels of (n 1 h w) in [-1, 1] that are lines, (n,)."""
-    return (image < DARK).float().mean((1, 2, 3))
+    """Share of the pixels of a picture in [-1, 1] that are lines."""
+    return (image < DARK).float().mean()
 
 
 def _grey(ink: Tensor) -> Tensor:
-    """How much of the ink is neither black nor white, (n,): sum of 4 y (1 - y) / sum of (1 - y).
+    """How much of the ink is neither black nor white: sum of 4 y (1 - y) / sum of (1 - y).
 
     Black and white alone give 0, a sheet of mid grey 2, and one of nearly white near to 4; where
     there is no ink at all it is 0.
     """
-    left = (1 - ink).sum((1, 2, 3))
-    between = (4 * ink * (1 - ink)).sum((1, 2, 3))
+    left = (1 - ink).sum()
+    between = (4 * ink * (1 - ink)).sum()
     return between / left.where(left > 0, 1.0)
 
 

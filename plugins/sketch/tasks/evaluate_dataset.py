@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,27 @@ from featurekit.core.types import Job, Result
 from featurekit.images.io import write_image
 from featurekit.measures.perceptual.distances import Lpips
 from featurekit.pipeline.registry import resolve
-from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.datasets.items import Item
 from featurekit_sketch.datasets.layouts import SketchData, open_dataset
+from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.exam.contenders import Contender, Exam, Once, control_contenders
 from featurekit_sketch.exam.dataset_sheet import DatasetSheet
 from featurekit_sketch.exam.dataset_table import Table, as_markdown, summary_lines
 from featurekit_sketch.exam.kept_rows import KeptRows
 from featurekit_sketch.metrics.controls import Edges, EdgeTuning
-from featurekit_sketch.tasks.drawers import drawer_of
-from featurekit_sketch.tasks.unused_settings import check_reading
-from featurekit_sketch.training.style_file import digest, load_style
+from featurekit_sketch.tasks.drawers import DrawingFiles, drawer_for
 
-SKETCH = "sketch"  # the row of the style
+SKETCH, STUDENT = "sketch", "student"  # the rows of the style and of what learnt from it
 TUNED_ON = 24  # first pictures of each style, whose truth the edge map's threshold is taken from
-NOT_DECISIVE = ("dataset", "edge_model", "tests", "style", "lpips")  # for what a style draws
+NOT_DECISIVE = (
+    "dataset",
+    "edge_model",
+    "tests",
+    "style",
+    "student",
+    "lpips",
+)  # for what a style draws
 LISTED = 8  # left-out pictures that the terminal is told
 UNUSABLE = (ImageError, ShapeError)  # of a picture that is left out
 NONE = "plugin.dataset must have a picture that can be measured, got none"
@@ -116,7 +122,7 @@ def check_dataset(job: Job) -> None:
 
     Raises:
         ConfigError: a picture is given as well, the folder is no data set, or there is no such
-            style file.
+            style file, or the student is of another style.
         BackboneError: the weights of LPIPS cannot be read.
         PluginError: the edge model cannot be imported.
     """
@@ -126,26 +132,43 @@ def check_dataset(job: Job) -> None:
             "task=evaluate draws the pictures of plugin.dataset; leave out image, or plugin.dataset"
         )
     dataset_of(config)
-    if config.style is not None and not Path(config.style).expanduser().is_file():
-        raise ConfigError(f"plugin.style must be a file, got {config.style!r}; check it")
+    files = DrawingFiles.of(config)
+    for path in files.styles:
+        if not path.is_file():
+            raise ConfigError(f"plugin.style must be a file, got {str(path)!r}; check it")
+    files.student_drawer()
     if config.lpips is not None:
         Lpips.load(config.lpips, "cpu")
 
 
 def _drawers(job: Job) -> tuple[Sequence[Contender], str]:
-    """What was learnt, and how it reads pictures, in words; nothing where no style is given."""
-    config: SketchConfig = job.settings
-    if config.style is None:
+    """What was learnt, and how it reads pictures, in words; nothing where no file is given."""
+    files = DrawingFiles.of(job.settings)
+    if not files.paths:
         job.say("the controls alone are measured; give plugin.style=FILE to draw in a style")
         return [], ""
-    path, backbone = Path(config.style).expanduser(), job.backbone
-    style = load_style(path, backbone.name, digest(backbone.weights))
-    check_reading(config, style, backbone=backbone.name)
-    drawer = drawer_of(style, backbone, tiling_of(config))
-    settings = {name: one for name, one in asdict(config).items() if name not in NOT_DECISIVE}
-    facts = [sha256_of(path), settings, backbone.name, str(backbone.dtype), dict(backbone.weights)]
-    identity = json.dumps(facts, sort_keys=True, default=str)
-    return [Contender(SKETCH, Once(drawer), identity)], drawer.told
+    learnt: dict[str, tuple[Drawer, Sequence[Path]]] = {}
+    if files.styles:
+        of_style = drawer_for(job, replace(files, student=None))
+        learnt[SKETCH] = of_style, files.styles
+    student = files.student_drawer()
+    if student is not None and files.student is not None:
+        learnt[STUDENT] = student, [files.student]
+    contenders = [
+        Contender(row, Once(drawer), _identity(job, paths))
+        for row, (drawer, paths) in learnt.items()
+    ]
+    return contenders, "; ".join(dict.fromkeys(drawer.told for drawer, _ in learnt.values()))
+
+
+def _identity(job: Job, paths: Sequence[Path]) -> str:
+    """What decides what is drawn with some files."""
+    backbone = job.backbone
+    settings = asdict(job.settings)
+    kept = {name: one for name, one in settings.items() if name not in NOT_DECISIVE}
+    hashes = [sha256_of(path) for path in paths]
+    facts = [hashes, kept, backbone.name, str(backbone.dtype), dict(backbone.weights)]
+    return json.dumps(facts, sort_keys=True, default=str)
 
 
 def _tell(job: Job, data: SketchData) -> None:

@@ -28,6 +28,7 @@ from featurekit_sketch.metrics.controls import EdgeTuning, blank
 from featurekit_sketch.metrics.figures import FIGURES
 from featurekit_sketch.metrics.several import against, mean_of, people
 from featurekit_sketch.tasks import evaluate_dataset
+from featurekit_sketch.tasks.drawers import DrawingFiles
 
 CONTROLS = ["blank paper", "all black", "tuned edges", "XDoG"]
 
@@ -82,7 +83,7 @@ def pale(monkeypatch):
 
     def put(**more):
         drawer = Pale(**more)
-        monkeypatch.setattr(evaluate_dataset, "drawer_of", lambda *_: drawer)
+        monkeypatch.setattr(evaluate_dataset, "drawer_for", lambda *_: drawer)
         return drawer
 
     return put
@@ -180,6 +181,21 @@ def test_without_a_style_the_controls_are_measured(data, tmp_path):
     record = run(data, tmp_path)
     assert list(record["metrics"]["styles"]["boundaries"]["rows"]) == [*CONTROLS, "people"]
     assert any("the controls alone are measured" in note for note in record["notes"])
+
+
+def test_a_student_has_its_row_beside_its_style(data, style, tmp_path, pale, monkeypatch):
+    (tmp_path / "student.safetensors").write_bytes(b"of the test")
+    student = Pale()
+    monkeypatch.setattr(DrawingFiles, "student_drawer", lambda files: files.student and student)
+    teacher = pale()
+    words = [f"plugin.style={style}", f"plugin.student={tmp_path / 'student.safetensors'}"]
+    record = run(data, tmp_path / "out", *words)
+    rows = record["metrics"]["styles"]["boundaries"]["rows"]
+    assert list(rows) == ["sketch", "student", *CONTROLS, "people"]
+    assert (teacher.calls, student.calls) == (4, 4)
+    alone = run(data, tmp_path / "out", words[1])
+    assert list(alone["metrics"]["styles"]["boundaries"]["rows"])[:2] == ["student", CONTROLS[0]]
+    assert student.calls == 4  # its rows were kept
 
 
 def test_each_style_has_its_table(tmp_path):
