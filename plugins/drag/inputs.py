@@ -17,7 +17,7 @@ from featurekit.scenes import Move, held_out_moves
 from featurekit_drag.config import DragConfig
 from featurekit_drag.engine.points import Points, read_points
 from featurekit_drag.engine.request import Region, Request
-from featurekit_drag.pins import is_pin, read_pins
+from featurekit_drag.pins import check_pins, is_pin, read_pins
 from featurekit_drag.regions import read_region
 
 WIDE = 0.6  # share of a picture; a mask that frees more is often one with black and white swapped
@@ -79,7 +79,8 @@ def read_drags(
         width: likewise.
 
     Raises:
-        PointsError: there are points and regions, or neither, or a row cannot be used.
+        PointsError: there are points and regions, or neither, or a row cannot be used, or a pin
+            holds a handle.
         MaskError, ImageError: the mask of a region cannot be used.
     """
     still = read_pins(pins, height=height, width=width)
@@ -98,7 +99,9 @@ def read_drags(
     drags = [row for row in points if not is_pin(row)]
     if ends:
         still = torch.cat([still, read_pins(ends, height=height, width=width)])
-    return read_points(drags, height=height, width=width), still, ()
+    found = read_points(drags, height=height, width=width)
+    check_pins(still, found)
+    return found, still, ()
 
 
 def from_move(move: Move, *, size: int, seed: int) -> Subject:

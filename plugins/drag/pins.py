@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import PointsError
+from featurekit_drag.engine.points import Points
+
+NEAR_PX = 1.0  # a pin that is nearer to a handle holds it
 
 
 def is_pin(row: Any) -> bool:  # noqa: ANN401  # from a person
@@ -38,3 +41,20 @@ def read_pins(rows: Sequence[Any], *, height: int, width: int) -> Tensor:
             )
         pins.append([x, y])
     return torch.tensor(pins, dtype=torch.float64).reshape(-1, 2)
+
+
+def check_pins(pins: Tensor, points: Points) -> None:
+    """Refuse pins (m 2) that hold what a drag moves.
+
+    Raises:
+        PointsError: a pin lies on a handle.
+    """
+    if not len(pins):
+        return
+    apart = torch.cdist(pins, points.handles.double())
+    for pin, handle in (apart < NEAR_PX).nonzero().tolist():
+        x, y = pins[pin].tolist()
+        raise PointsError(
+            f"a pin must not hold a handle, the one at ({x:g}, {y:g}) lies on that of drag "
+            f"{handle + 1}; remove one of them"
+        )

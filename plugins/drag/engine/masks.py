@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
+from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 
 from featurekit.core.errors import MaskError
@@ -48,11 +49,11 @@ def feathered(mask: Tensor, width_px: int) -> Tensor:
     Returns:
         (1 1 h w) in [0, 1], 1 inside the mask.
     """
-    ring = total = mask
-    for _ in range(width_px):
-        ring = F.max_pool2d(ring, kernel_size=3, stride=1, padding=1)
-        total = total + ring
-    return total / (width_px + 1)
+    if not bool(mask.any()):
+        return mask
+    apart = distance_transform_cdt((mask[0, 0] == 0).cpu().numpy(), metric="chessboard")
+    seam = width_px + 1
+    return (seam - torch.from_numpy(apart).to(mask)).clamp_min(0)[None, None] / seam
 
 
 def compose(edit: Tensor, image: Tensor, soft_mask: Tensor) -> Tensor:
@@ -66,6 +67,12 @@ def compose(edit: Tensor, image: Tensor, soft_mask: Tensor) -> Tensor:
     return torch.where(soft_mask > 0, soft_mask * edit + (1 - soft_mask) * image, image)
 
 
+def may_change_at(mask: Tensor, x: float, y: float) -> bool:
+    """Whether a mask (1 1 h w) frees the pixel of a point of its picture."""
+    height, width = mask.shape[-2:]
+    return bool(mask[0, 0, min(int(y), height - 1), min(int(x), width - 1)] != 0)
+
+
 def check_mask(mask: Tensor, points: Points) -> None:
     """Refuse a mask that holds a handle in place.
 
@@ -73,12 +80,11 @@ def check_mask(mask: Tensor, points: Points) -> None:
         ShapeError: not (1 1 h w).
         MaskError: its numbers are no floats, or a handle lies outside the editable part.
     """
-    size = expect(mask, "1 1 h w", of="mask")
+    expect(mask, "1 1 h w", of="mask")
     if not mask.is_floating_point():
         raise MaskError(f"a mask must be a float tensor of 0 and 1, got {mask.dtype}; use .float()")
     for x, y in points.handles.tolist():
-        column, row = min(int(x), size["w"] - 1), min(int(y), size["h"] - 1)
-        if mask[0, 0, row, column] == 0:
+        if not may_change_at(mask, x, y):
             raise MaskError(
                 f"every handle must lie inside the mask (white may change), the one at "
                 f"({x:g}, {y:g}) does not; paint the mask over it"

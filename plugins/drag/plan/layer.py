@@ -21,6 +21,7 @@ UNLIKE, SOFTNESS = 0.45, 0.12  # squared distance at which a unit is as likely l
 COLOUR_EDGE, FEATURE_EDGE, LEAST_EDGE = 0.12, 0.6, 1e-3  # widths of the random walker's weights
 DATA_WEIGHT = 0.08  # of a unit's own likelihood beside its neighbours'
 SOLID = 0.4  # alpha from which units hang together
+FLAT = 0.06  # range of each colour in mask and ring, up to which there is no object: 8 levels
 REACH = 4.5  # units around a handle that belong to its layer
 SAMPLES = 2048  # of the surroundings at most
 PART = 1024  # units compared with them at once: what that takes fits a cache
@@ -49,6 +50,11 @@ class Appearance:
         shape = F.normalize(pca(self.features[None], axes)[0], dim=0)
         return torch.cat([shape, self.colours / COLOUR_SCALE]).flatten(1).T
 
+    def is_flat(self, seen: Tensor) -> bool:
+        """Whether units (h w) bool show one colour, so that no thing can be told there."""
+        colours = self.colours[:, seen]
+        return bool((colours.amax(dim=1) - colours.amin(dim=1)).max() < FLAT)
+
 
 def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor) -> Tensor:
     """Find the layer under the handles.
@@ -63,12 +69,15 @@ def layer_at(appearance: Appearance, inside: Tensor, handles: Tensor) -> Tensor:
         handles: (n 2) in units.
 
     Returns:
-        Alpha (1 1 h w) in [0, 1], also beyond the mask where the layer goes on.
+        Alpha (1 1 h w) in [0, 1], also beyond the mask where the layer goes on; 0 everywhere on a
+        flat surface, of which features tell nothing but places.
     """
     grid = appearance.grid
     around = (grown(inside, AROUND) > 0) & (inside <= 0)
     if not bool(around.any()):  # the mask is the whole picture
         return torch.ones_like(inside)
+    if appearance.is_flat((around | (inside > 0))[0, 0]):
+        return torch.zeros_like(inside)
     unlike = unlike_known(appearance.joint, around.flatten()).view(grid.height, grid.width)
     likely = torch.sigmoid((unlike - UNLIKE) / SOFTNESS)
     alpha = random_walker(appearance, likely)

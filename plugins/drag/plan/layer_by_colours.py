@@ -41,7 +41,7 @@ def layer_by_colours(appearance: Appearance, inside: Tensor, handles: Tensor) ->
         handles: (n 2) in units.
 
     Returns:
-        Alpha (1 1 h w) in [0, 1].
+        Alpha (1 1 h w) in [0, 1]; 0 everywhere on a flat surface.
 
     Source: Grady 2006, "Random Walks for Image Segmentation"; rounds as in Rother, Kolmogorov and
     Blake 2004, "GrabCut".
@@ -49,6 +49,8 @@ def layer_by_colours(appearance: Appearance, inside: Tensor, handles: Tensor) ->
     around = ((grown(inside, AROUND) > 0) & (inside <= 0))[0, 0]
     if not bool(around.any()):  # the mask is the whole picture
         return torch.ones_like(inside)
+    if appearance.is_flat(around | (inside[0, 0] > 0)):
+        return torch.zeros_like(inside)
     grid = appearance.grid
     seeds = grid.near(handles, SEED)
     colours = appearance.colours.flatten(1).T / COLOUR_SCALE

@@ -143,10 +143,7 @@ def _rim_softened(inside: Tensor, width_px: int) -> Tensor:
     """A mask (1 1 H W) that rises from its rim inwards; not at the frame, where nothing is seen."""
     if width_px < 1:
         return inside
-    rise = F.avg_pool2d(
-        inside, 2 * width_px + 1, stride=1, padding=width_px, count_include_pad=False
-    )
-    return ((rise - 0.5) * 2).clamp(0, 1)
+    return ((boxed(inside, width_px) - 0.5) * 2).clamp(0, 1)
 
 
 def left_by(layers: tuple[Moved, ...], inside: Tensor, grid: Grid) -> Tensor:

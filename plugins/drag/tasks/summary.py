@@ -6,6 +6,7 @@ from typing import Any
 
 from featurekit.core.types import Stop
 from featurekit_drag.engine.edit import Edit
+from featurekit_drag.engine.masks import may_change_at
 from featurekit_drag.inputs import Subject
 from featurekit_drag.metrics.scores import CONTROLS
 
@@ -54,13 +55,25 @@ def summary(
     elif mask is None:
         lines.append("no mask: everything may move; give plugin.mask=FILE to hold the rest still")
     else:
-        lines.append(f"mask: {float(mask.mean()):.1%} of the picture may move")
+        lines.append(f"mask: {float(mask.mean()):.1%} of the picture may move{_beyond(subject)}")
     lines += _beaten(table)
     if unknown:
         lines.append(unknown)
     elif not all(point["reached"] for point in points):
         lines.append(f"to try: {OF_A_PLAN if done.dragged is None else ADVICE[done.stop]}")
     return "\n".join(lines)
+
+
+def _beyond(subject: Subject) -> str:
+    """Name the drags that lead out of the mask."""
+    mask, targets = subject.request.mask, subject.request.points.targets.tolist()
+    if mask is None or subject.request.regions:
+        return ""
+    held = [str(n) for n, xy in enumerate(targets, start=1) if not may_change_at(mask, *xy)]
+    if not held:
+        return ""
+    drags = f"drag {held[0]} ends" if len(held) == 1 else f"drags {', '.join(held)} end"
+    return f"; {drags} outside, where nothing changes: paint the mask over where it should arrive"
 
 
 def ended(stop: Stop, points: Sequence[Mapping[str, Any]]) -> str:

@@ -117,6 +117,18 @@ def test_points_that_are_no_drag_are_refused_in_one_sentence(job, photo, points,
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plugin.points=[[20,30,40,30]]", "plugin.pins=[[50,40],[20.5,30]]"],
+        ["plugin.points=[[20,30,40,30],[20.5,30,20.5,30]]"],
+    ],
+)
+def test_a_pin_that_holds_a_handle_is_refused(job, photo, words):
+    with pytest.raises(PointsError, match=r"the one at \(20\.5, 30\) lies on that of drag 1; rem"):
+        subject_of(job(f"image={photo}", *words))
+
+
 @pytest.mark.parametrize("points", ["[[20,30,40,30]]", "[[20.0,30,40,30.0]]"])
 def test_whole_numbers_and_fractions_are_both_points(job, photo, points):
     subject = subject_of(job(f"image={photo}", f"plugin.points={points}"))

@@ -46,6 +46,10 @@ def test_the_disc_under_the_handle_is_the_layer_and_its_like_are_not():
     assert alpha[disc].min() > 0.5  # no holes
 
 
+def test_a_flat_surface_has_no_layer():
+    assert not found(torch.full((1, 3, SIDE, SIDE), 0.2)).any()
+
+
 def test_a_mask_that_is_the_picture_moves_all_of_it():
     image = discs()
     everything = torch.ones(1, 1, SIDE, SIDE)

@@ -48,6 +48,13 @@ def test_a_bright_disc_on_noise_is_found():
     assert alpha[0, 0][~on].mean() < 0.02
 
 
+def test_a_flat_surface_has_no_layer_whatever_its_features_say():
+    appearance, _ = discs((20, 22, 7))
+    image = 0.2 + 0.004 * torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    flat = Appearance.of(GRID, appearance.features, image)
+    assert not layer_at(flat, box(10, 12, 36, 34), handle(20, 22)).any()
+
+
 def test_a_second_disc_that_no_handle_touches_is_left_out():
     appearance, _ = discs((16, 24, 6), (34, 24, 5))
     inside = box(6, 12, 44, 36)

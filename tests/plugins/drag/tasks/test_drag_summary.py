@@ -1,5 +1,7 @@
 """The words and the pictures at the end of a drag: the judges' verdict, never the tracker's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,21 @@ def edit(stop):
 )
 def test_the_end_is_the_judges_verdict_and_then_why_the_updates_ended(stop, reached, sentence):
     assert ended(stop, [point(one) for one in reached]) == sentence
+
+
+def test_a_drag_that_leads_out_of_its_mask_is_named(subject):
+    def told(mask):
+        request = replace(subject.request, mask=mask)
+        done, points = edit(Stop.DONE), [point(reached=False)] * 2
+        return summary(replace(subject, request=request), done, points, scores(edit=1.0))
+
+    free = torch.ones(1, 1, 48, 64)
+    assert "outside" not in told(free)
+    free[..., 21:, :] = 0  # the second drag ends at row 22
+    free[..., 30, :30] = 1
+    assert "; drags 1, 2 end outside, where nothing changes: paint the mask over" in told(free)
+    free[..., 30, 30] = 1
+    assert "; drag 2 ends outside, where nothing changes: paint the mask over" in told(free)
 
 
 def test_a_control_that_came_nearer_is_named_with_both_figures(subject):
