@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copyfile
 
 from PIL import Image
 from torch import Tensor
@@ -28,9 +27,10 @@ from featurekit_sketch.tasks.sheets import ink_picture
 from featurekit_sketch.training.style_training import pictures_of
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
-SIDE_PX = 192
-SHEETS = {"brush": "sketch_scenes.png", "hatching": "sketch_scenes_hatching.png"}
-SHEETS["inline"] = "sketch_scenes_inline.png"
+SIDE_PX = 144
+SMALLER = 0.4  # of a sheet of all scenes
+SHEETS = {"brush": "sketch_scenes.jpg", "hatching": "sketch_scenes_hatching.jpg"}
+SHEETS["inline"] = "sketch_scenes_inline.jpg"
 
 
 @contextmanager
@@ -60,9 +60,11 @@ def main(folder: str) -> None:
         rows[f"{style}: sketch"] = [_ink(own), *(_ink(drawn[kind][:1]) for kind in shown)]
         truths = [held_out.truths(kind)[:1] for kind in shown]
         rows[f"{style}: true"] = [_ink(one) for one in (subject.ink, *truths)]
-        copyfile(out / f"sheet_{style}.png", PICTURES / SHEETS[style])
+        whole = Image.open(out / f"sheet_{style}.png").convert("RGB")
+        small = whole.resize((round(SMALLER * whole.width), round(SMALLER * whole.height)))
+        small.save(PICTURES / SHEETS[style], quality=80)
     sheet = contact_sheet(rows, ["learnt from this one", *shown])
-    sheet.convert("RGB").save(PICTURES / "sketch_first.jpg", quality=90)
+    sheet.convert("RGB").save(PICTURES / "sketch_first.jpg", quality=85)
 
 
 def _ink(ink: Tensor) -> Image.Image:

@@ -74,7 +74,7 @@ def thickest(inks: Sequence[Tensor]) -> int:
         left = sum(
             float((-functional.max_pool2d(-one, 2 * radius + 1, 1, radius)).sum()) for one in lines
         )
-        if left < OUTLASTING * whole:
+        if left <= OUTLASTING * whole:
             return radius
     return WIDEST
 

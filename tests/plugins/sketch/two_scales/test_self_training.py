@@ -13,9 +13,12 @@ from featurekit_sketch.two_scales.self_training import (
     RISES,
     UNSURE,
     WEIGHT,
+    WIDEST,
     Lesson,
     SelfTraining,
     Undrawn,
+    cores,
+    thickest,
 )
 
 SIDE = 16
@@ -50,7 +53,7 @@ def undrawn(chances, bent=lambda ink: ink):
 
 
 def self_training(*pictures):
-    return SelfTraining([lambda one=one: one for one in pictures])
+    return SelfTraining([lambda one=one: one for one in pictures], WIDEST)
 
 
 def lesson(*pictures, share=LATE, seed=0, mean=None):
@@ -147,3 +150,21 @@ def test_a_mean_network_that_draws_nothing_gives_a_finite_lesson():
     found.loss(logit).backward()
     assert logit.grad.isfinite().all()
     assert logit.grad.mean() > 0  # less ink
+
+
+def test_masses_wider_than_any_stroke_ask_for_nothing():
+    lines = torch.zeros(1, 1, 40, 40)
+    lines[..., 5:20, 5:20] = 1  # a mass
+    lines[..., 30, :] = 1  # a line
+    found = cores(lines, 3)
+    assert torch.equal(found[..., :25, :], lines[..., :25, :])
+    assert found[..., 25:, :].sum() == 0
+    assert cores(lines, 8).sum() == 0
+
+
+@pytest.mark.parametrize(("width", "radius"), [(1, 1), (2, 1), (4, 2), (7, 4)])
+def test_the_thickest_stroke_is_half_its_width(width, radius):
+    ink = torch.ones(1, 1, 60, 60)
+    ink[..., 20 : 20 + width, :] = 0
+    assert thickest([ink]) == radius
+    assert thickest([torch.ones_like(ink)]) == 1

@@ -24,7 +24,7 @@ from featurekit_sketch.two_scales.course import (
 from featurekit_sketch.two_scales.loss import line_loss
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
 from featurekit_sketch.two_scales.reading import MapSpec
-from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn
+from featurekit_sketch.two_scales.self_training import WIDEST, SelfTraining, Undrawn
 
 SPECS = (
     *(MapSpec("fine.u0.0", 6, 8), MapSpec("half.u0.0", 6, 16)),
@@ -57,7 +57,7 @@ def self_training(side=SIDE):
         lambda i=i: Undrawn(maps(100 + i, side), maps(200 + i, side), lambda drawn: drawn.flip(-1))
         for i in range(3)
     ]
-    return SelfTraining(pictures)
+    return SelfTraining(pictures, WIDEST)
 
 
 def course(*examples, seed=0, iterations=ITERATIONS, itself=None):

@@ -14,7 +14,7 @@ from featurekit_sketch.training.style_file import TONES
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.moments import moments_of
 from featurekit_sketch.two_scales.reading import TwoScaleReader
-from featurekit_sketch.two_scales.working_size import Size
+from featurekit_sketch.working_size import Size
 
 BOTH = ("unet", "vae")
 

@@ -22,7 +22,7 @@ from featurekit_sketch.training.style_file import LINES, TONES, digest, load_sty
 from featurekit_sketch.two_scales import training as module
 from featurekit_sketch.two_scales.course import Taught
 from featurekit_sketch.two_scales.training import ReadSamples, sample_view
-from featurekit_sketch.two_scales.working_size import resized_ink, size_of
+from featurekit_sketch.working_size import resized_ink, size_of
 
 A_PICTURE = 4  # rows of the UNet: two timesteps at two scales
 
