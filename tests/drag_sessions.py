@@ -18,12 +18,12 @@ from featurekit_drag.inputs import from_move
 
 PLAN = PlanSettings(shifts=1)
 FAST = WarpSettings(
-    PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2, hole="model"), feather_px=2
+    PLAN, RedrawSettings(steps=4, strength=0.5, candidates=2, fill="model"), feather_px=2
 )
 OPTIMISED = DragSettings(Rule(updates=1), steps=4, identity=(), outside="hard", composite=True)
 # calls that read a picture: encode, features, and whether the model knows it
 PREPARING = 3
-EDIT = 4  # and those of an edit: an encoding, two steps, decoding
+EDIT = 5  # and those of an edit: an encoding, two steps, two candidates' decodings
 
 
 @cache

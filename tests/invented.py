@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_configs
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
+from featurekit_sketch.two_scales.reading import TwoScaleMaps, map_specs
 
 
 def configs(name):
@@ -42,6 +43,23 @@ def features(maps, height, width, *, rows=1, timesteps=13, seed=0, dtype=torch.f
         vae={tap.name: noise(tap, rows) for tap in maps.vae},
         image=torch.randn(rows, 3, height, width, generator=generator, dtype=dtype),
     )
+
+
+def specs(name, *, timesteps=2, sources=("unet", "vae")):
+    """The maps at two scales of the model of that name."""
+    return map_specs(feature_taps(name), timesteps, sources)
+
+
+def two_scale_maps(wanted, height, width, *, rows=1, seed=0):
+    """Maps at two scales of noise, for pictures of these sides."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(spec):
+        sides = ceil(height / spec.stride), ceil(width / spec.stride)
+        return torch.randn(rows, spec.channels, *sides, generator=generator).half()
+
+    image = 2 * torch.rand(rows, 3, height, width, generator=generator) - 1
+    return TwoScaleMaps({spec.name: noise(spec) for spec in wanted}, image.half())
 
 
 def one_half(given):

@@ -105,3 +105,8 @@ def write_photographs(root: Path, count: int = 3) -> Path:
     for seed in range(count):
         photo(root / f"{seed}.jpg", seed)
     return root
+
+
+def greys(image):
+    """An edge model of a user's own: how light the picture is."""
+    return (image.mean(1, keepdim=True) + 1) / 2

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
-SAID = {"drag.ipynb": ["redraw of what was uncovered: 2 of 2", "4 candidates", "back to 4 candida"]}
+SAID = {
+    "drag.ipynb": ["redraw of what was uncovered: 2 of 2", "4 candidates", "back to 4 candida"],
+    "sketch.ipynb": ["2 styles are learnt in 60 iterations", "1 picture sketched", "of ink: 0."],
+}
 
 
 def test_each_notebook_has_something_that_it_must_say():

@@ -1,4 +1,4 @@
-"""float64 where a device has it, and what stands for it on a device that has none.
+"""float64 where a device has it, and what stands for it where not; where bfloat16 is fast.
 
 Apple's MPS has no float64, nor have some of Intel's GPUs: there, arithmetic that needs it is done
 on the CPU, and what must lie on the device is float32.
@@ -66,3 +66,18 @@ def placed(tensor: Tensor, device: torch.device) -> Tensor:
     if tensor.dtype == torch.float64 and not has_double(device):
         tensor = tensor.float()
     return tensor.to(device)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 itself, faster than float32.
+
+    Args:
+        device: any that torch knows.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    # releases of torch before it could be asked say nothing, and count as without
+    asked: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(asked.get("avx512_bf16", False) or asked.get("amx_bf16", False))

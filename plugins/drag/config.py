@@ -14,7 +14,7 @@ from featurekit.pipeline.config import PluginConfig
 from featurekit_drag.engine import settings as engine
 from featurekit_drag.engine.combinations import check_parts
 from featurekit_drag.engine.settings import (
-    HOLE_FILLS,
+    FILLS,
     MODES,
     DragSettings,
     PlanSettings,
@@ -55,7 +55,7 @@ class DragConfig(PluginConfig):
     # and how what it uncovers is redrawn
     redraw_steps: int = RedrawSettings.steps
     redraw_strength: float = RedrawSettings.strength  # 0: a smooth fill
-    hole: str = RedrawSettings.hole  # auto | model | fill: patches of the picture around it
+    fill: str = RedrawSettings.fill  # auto | model | patches: of the picture around it
     candidates: int = RedrawSettings.candidates
     settle: float = RedrawSettings.settle  # strength at which turned and scaled things are redrawn
 
@@ -66,7 +66,7 @@ class DragConfig(PluginConfig):
     schedule: str = DragSettings.schedule  # one_level | alternating | sub_drags
     initialise: str = "pixel_warp"  # none | latent_warp | pixel_warp
     warp: str = DragSettings.warp  # nearest_handle | stretch
-    holes: str = DragSettings.holes  # noise | neighbours
+    latent_fill: str = DragSettings.latent_fill  # noise | neighbours
     identity: list[str] = field(default_factory=lambda: ["reference"])
     outside: str = "hard"  # leaves the network early; the published penalty needs all of it
 
@@ -119,11 +119,11 @@ WORDS = {
     "schedule": get_args(engine.Timing),
     "initialise": get_args(engine.Initialise),
     "warp": get_args(engine.Warp),
-    "holes": get_args(engine.Holes),
+    "latent_fill": get_args(engine.LatentFill),
     "outside": get_args(engine.Outside),
     "reduction": ("code", "paper", "gooddrag"),
     "mode": MODES,
-    "hole": HOLE_FILLS,
+    "fill": FILLS,
 }
 RANGES = {  # lowest and highest value that makes sense
     "updates": (0, 10_000),
@@ -213,7 +213,7 @@ def warp_settings_of(config: DragConfig) -> WarpSettings:
             config.candidates,
             tuple(config.attention) if "reference" in config.identity else (),
             config.settle,
-            config.hole,
+            config.fill,
         ),
         feather_px=config.feather_px,
         animation_frames=config.animation_frames,

@@ -14,6 +14,7 @@ from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.pipeline.stages import lasting
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.engine.unet_features import level_of
+from featurekit_drag.plan.grid import Grid
 
 # Calls of the network that each part costs, measured on the embedded model at 64 to 256 px on one
 # core: a row there and back with LoRA 2.0 to 3.1, an update, which leaves the network early and
@@ -25,7 +26,14 @@ ENCODING, DECODING = 1.0, 2.5  # a latent there and back, in calls of the networ
 # Growth of the process over what the network keeps of one row for its gradients: 1.8 to 2.2 on the
 # embedded model at 64 to 256 px, whose peak is the fit of LoRA.
 GROWTH = 2.2
-HELD_WITHOUT_GRADIENTS = 0.5  # of what a row keeps for its gradients
+# Of what a row keeps for its gradients, counted as live bytes: .16 on the embedded model at 64 to
+# 256 px, .09 on SD 1.5 at 512 px, where decoding one picture (.55) is as much as six rows.
+HELD_WITHOUT_GRADIENTS = 0.16
+# The call by which all is measured keeps a row for its gradients: growth of the process over that.
+MEASURING = 1.5
+# Of each unit of a plan, its features and what tells layers apart: 4 to 7 kB on the embedded model
+# at 128 and 256 px.
+PLANNED_BYTES = 7_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Call:
 
     seconds: float
     kept_bytes: int  # for its gradients
+    units: int = 0  # of a plan at that size
 
 
 def measured_call(backbone: Backbone, image: Tensor) -> Call:
@@ -78,7 +87,9 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
     with torch.no_grad():  # the first touch of memory is slow
         began = time.perf_counter()
         float(predict(latent, t).sum())  # waits for whatever device it is
-        return Call(time.perf_counter() - began, sum(kept.values()))
+        seconds = time.perf_counter() - began
+    grid = Grid.over(image.shape[-2], image.shape[-1], backbone.stride)
+    return Call(seconds, sum(kept.values()), grid.height * grid.width)
 
 
 def cost_of(
@@ -154,8 +165,9 @@ def cost_of_warp(call: Call, backbone: Backbone, settings: WarpSettings) -> Cost
         "plan": settings.plan.shifts**2 * (1 + ENCODING),
         "redraw": level * (1 + (rows - 1) * FURTHER_ROW) + asked.candidates * DECODING,
     }
+    held = max(MEASURING, HELD_WITHOUT_GRADIENTS * rows) * call.kept_bytes
     return Cost(
         {name: call.seconds * each for name, each in calls.items()},
         judging_s=call.seconds * JUDGED_CALLS,
-        bytes=round(HELD_WITHOUT_GRADIENTS * call.kept_bytes * rows),
+        bytes=round(held + PLANNED_BYTES * call.units),
     )

@@ -16,7 +16,7 @@ OF_LATENTS = (
 )
 OF_PIXELS = (
     *("mode", "pins", "regions", "plan_taps", "plan_timestep", "plan_shifts"),
-    *("redraw_steps", "redraw_strength", "candidates", "hole", "settle"),
+    *("redraw_steps", "redraw_strength", "candidates", "fill", "settle"),
 )
 
 

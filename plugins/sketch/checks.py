@@ -8,6 +8,7 @@ from featurekit_sketch.inputs import own_lessons
 from featurekit_sketch.sampling.prior import read_prior
 from featurekit_sketch.tasks.distil import check_places as check_distil_places
 from featurekit_sketch.tasks.distil import style_of
+from featurekit_sketch.tasks.evaluate_dataset import check_dataset
 from featurekit_sketch.tasks.extract import check_given
 from featurekit_sketch.tasks.train import check_places, read_targets
 from featurekit_sketch.tasks.unused_settings import check_used
@@ -22,7 +23,8 @@ def check(job: Job, source: str) -> None:
 
     Raises:
         ConfigError: a setting is out of range or would not be used, a picture has no drawing or a
-            drawing no picture, the prior is none, or a result would replace a picture.
+            drawing no picture, the prior is none, a result would replace a picture, or a folder
+            holds no data set.
         ImageError: a picture or a drawing cannot be used.
         UnknownNameError: a word is unknown.
     """
@@ -32,6 +34,8 @@ def check(job: Job, source: str) -> None:
     check_used(config, task=job.task, own=job.image is not None)
     if config.prior is not None:
         read_prior(config.prior)
+    if job.task == "evaluate" and config.dataset is not None:
+        check_dataset(job)
     if job.task == "extract":
         check_given(job)
     if job.task == "distil":

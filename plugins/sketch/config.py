@@ -12,6 +12,8 @@ from featurekit.pipeline.config import PluginConfig
 from featurekit_sketch.settings import (
     ENOUGH,
     FEATURES,
+    INKS,
+    LINES,
     NETWORKS,
     PAIRS_OF,
     PUBLISHED,
@@ -32,13 +34,17 @@ class SketchConfig(PluginConfig):
     drawing: str | None = None  # the drawing of ``image``; none: a bundled scene is learnt
     drawings: list[str] = field(default_factory=list)  # of ``image`` in several styles
     examples: list[Any] = field(default_factory=list)  # [picture, drawing]s of one style
+    ink: str = LINES  # lines | grey | colour: what drawings are made of
     fit: bool = False  # mend a drawing that is inverted, of another size or a little moved
     targets: list[str] = field(default_factory=list)  # pictures to sketch after the training
-    style: str | None = None  # style file that ``task=extract`` draws in
+    style: str | None = None  # style file that ``task=extract`` draws in; a folder of those mixed
+    mix: Any = None  # shares of styles by name, as {a: 0.7, b: 0.3}
 
     scene: int = 0  # which face of the seeds for training is drawn, where no image is given
     drawing_style: str = "brush"  # in which of the world's drawing styles
-    tests: int = 16  # held-out scenes of each kind that are drawn and compared
+    tests: int = 16  # held-out scenes of each kind, or pictures of ``dataset``, that are compared
+    dataset: str | None = None  # folder of a data set that ``task=evaluate`` draws in their place
+    edge_model: str | None = None  # "module:callable" that draws its truth where it has none
 
     network: str = PUBLISHED  # published | two_scales
     side_px: int = 512  # of a square picture at the size that two_scales works at
@@ -80,7 +86,7 @@ class SketchConfig(PluginConfig):
 RANGES = {  # lowest and highest value that makes sense
     "side_px": (32, 2048),
     "scene": (0, 10_000),
-    "tests": (1, 10_000),
+    "tests": (1, 1_000_000),
     "steps": (ENOUGH, 1000),
     "samples": (0, 100_000),
     "guidance": (1.0, 50.0),
@@ -120,12 +126,36 @@ def check(config: SketchConfig) -> None:
         raise UnknownNameError("plugin.features", config.features, FEATURES)
     if config.network not in NETWORKS:
         raise UnknownNameError("plugin.network", config.network, NETWORKS)
+    if config.ink not in INKS:
+        raise UnknownNameError("plugin.ink", config.ink, INKS)
     if config.pairs_of not in PAIRS_OF:
         raise UnknownNameError("plugin.pairs_of", config.pairs_of, PAIRS_OF)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
             f"got {config.overlap_px}"
+        )
+    _check_together(config)
+
+
+def _check_together(config: SketchConfig) -> None:
+    if config.ink != LINES and (config.fit or config.network == PUBLISHED):
+        found = "plugin.fit=true" if config.fit else "plugin.network=published"
+        raise ConfigError(
+            f"drawings with plugin.ink={config.ink} are learnt as they are, by "
+            f"plugin.network=two_scales, got {found}; leave out one of them"
+        )
+    if config.mix is not None:
+        _check_mix(config.mix)
+
+
+def _check_mix(mix: object) -> None:
+    shares = list(mix.values()) if isinstance(mix, dict) else [None]
+    numbers = [one for one in shares if isinstance(one, int | float)]
+    if not numbers or len(numbers) < len(shares) or min(numbers) < 0 or sum(numbers) <= 0:
+        raise ConfigError(
+            f"plugin.mix must be shares of styles by name, none negative and one more than 0, as "
+            f"{{a: 0.7, b: 0.3}}, got {mix!r}"
         )
 
 

@@ -1,7 +1,7 @@
 """What is learnt from: the user's picture with its drawing, or a bundled scene."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,11 +14,11 @@ from featurekit.measures.model.lines import drawing_of
 from featurekit.scenes import Scene, scene
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.drawing.read_drawing import Drawing, fit_drawing, read_drawing
+from featurekit_sketch.drawing.read_drawing import fit_drawing, read_drawing
+from featurekit_sketch.drawing.read_toned import read_toned
 from featurekit_sketch.output_names import free_names
-from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
-from featurekit_sketch.training.style_file import LINES
-from featurekit_sketch.two_scales.working_size import size_of, working_size
+from featurekit_sketch.settings import LINES, PUBLISHED, TONES, TWO_SCALES
+from featurekit_sketch.working_size import size_of, working_size
 
 SCENE_KIND = "face"
 STYLE = "style"  # what a style is called where there is one
@@ -32,7 +32,7 @@ class Subject:
     """A drawn picture."""
 
     image: Tensor  # (1 3 h w) in [-1, 1]
-    ink: Tensor  # (1 1 h w) in [0, 1], white paper is 1
+    ink: Tensor  # (1 c h w) in [0, 1], white paper is 1; c is 1, and 3 in colour
     prompt: str  # what it shows
     name: str
     mended: tuple[str, ...] = ()  # what had to be done to the drawing
@@ -82,8 +82,8 @@ def own_lessons(job: Job) -> dict[str, list[Subject]]:
         lessons[name] = []
         for picture, drawn in pairs:
             image = pictures[picture]
-            drawing = _read_drawing(drawn, image, fit=config.fit)
-            lessons[name].append(Subject(image, drawing.ink, job.prompt, picture, drawing.mended))
+            subject = _drawn(config, drawn, image)
+            lessons[name].append(replace(subject, prompt=job.prompt, name=picture))
     return lessons
 
 
@@ -155,10 +155,17 @@ def _check_count(config: SketchConfig, pairs: Mapping[str, Sequence[object]]) ->
         )
 
 
-def _read_drawing(name: str, image: Tensor, *, fit: bool) -> Drawing:
-    if fit:
-        return fit_drawing(name, image=image)
-    return read_drawing(name, height=image.shape[-2], width=image.shape[-1])
+def _drawn(config: SketchConfig, name: str, image: Tensor) -> Subject:
+    """A picture with its drawing, without its prompt and name."""
+    height, width = image.shape[-2:]
+    if config.ink != LINES:
+        ink = read_toned(name, height=height, width=width, colour=config.ink == "colour")
+        return Subject(image, ink, "", "", made_of=TONES)
+    if config.fit:
+        drawing = fit_drawing(name, image=image)
+    else:
+        drawing = read_drawing(name, height=height, width=width)
+    return Subject(image, drawing.ink, "", "", drawing.mended)
 
 
 def scene_px(job: Job) -> int:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 PUBLISHED, TWO_SCALES = "published", "two_scales"
 NETWORKS = (PUBLISHED, TWO_SCALES)
 FEATURES = ("noise", "inversion")
+LINES, TONES = "lines", "tones"  # what a drawing is made of: tones are greys and colours
+INKS = (LINES, "grey", "colour")  # in which a drawing is read
 SAMPLED, WORLD = "sampled", "world"  # where pictures for a student come from, without photographs
 PAIRS_OF = (SAMPLED, WORLD)
 # what version 0.1 called a term of the loss, and keeps sessions of training by

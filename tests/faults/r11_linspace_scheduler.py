@@ -36,6 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     words = [
         "run",
         "plugin=drag",
+        "experiment=drag_dragdiffusion",
         "backbone=./model",
         "image=me.png",
         "plugin.points=[[30,30,40,30]]",

@@ -45,6 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
     drag = [
         "run",
         "plugin=drag",
+        "experiment=drag_dragdiffusion",
         "plugin.points=[[30,30,40,30]]",
         "plugin.lora_steps=0",
         "plugin.updates=1",

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from featurekit.core.errors import MaskError, ShapeError
+from featurekit.scenes import harmonic
 from featurekit.scenes.harmonic import fill
+
+
+@pytest.fixture(autouse=True, params=[harmonic.FACTORISED, 0], ids=["factorised", "iterated"])
+def _both_ways(request, monkeypatch):
+    monkeypatch.setattr(harmonic, "FACTORISED", request.param)
 
 
 def picture(seed=0, height=24, width=30):

@@ -97,7 +97,7 @@ class Composition:
         if carry is not None and settings.initialise != "none":
             draws = torch.Generator().manual_seed(place.seed)
             warped = carry.of(path.at(level))
-            start = FILLS[settings.holes](warped, carry.holes.to(warped.device), draws)
+            start = FILLS[settings.latent_fill](warped, carry.holes.to(warped.device), draws)
             handles = place.units.targets
         course = Course(
             model,

@@ -17,7 +17,7 @@ Variable = Literal["latent", "bottleneck"]
 Timing = Literal["one_level", "alternating", "sub_drags"]
 Initialise = Literal["none", "latent_warp", "pixel_warp"]
 Warp = Literal["stretch", "nearest_handle"]
-Holes = Literal["neighbours", "noise"]
+LatentFill = Literal["neighbours", "noise"]
 Outside = Literal["penalty", "hard"]
 
 
@@ -66,7 +66,7 @@ class DragSettings:
     sub_drags: SubDrags = SubDrags()
     initialise: Initialise = "none"  # what is done to the latent before any update
     warp: Warp = "nearest_handle"  # the field of a latent warp, and of supervision=field
-    holes: Holes = "noise"  # what a latent warp leaves where things came from
+    latent_fill: LatentFill = "noise"  # what a latent warp leaves where things came from
     tap: str = "up2"  # the UNet's third up block
     steps: int = 50  # DDIM steps of a full run
     strength: float = 0.7  # share of them that is inverted; the latent there is optimised
@@ -90,7 +90,7 @@ class DragSettings:
 
 
 MODES = ("auto", "move", "reshape", "copy")
-HOLE_FILLS = ("auto", "model", "fill")
+FILLS = ("auto", "model", "patches")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class RedrawSettings:
     candidates: int = 4  # redraws in one batch, each from a noise of its own
     attention: tuple[str, ...] = ("up_blocks.2", "up_blocks.3")  # self-attention to the source
     settle: float = 0.0  # strength at which turned or scaled things are redrawn whole; 0: not
-    hole: str = "auto"  # one of HOLE_FILLS: the model redraws it, or patches around continue it
+    fill: str = "auto"  # one of FILLS: the model redraws the hole, or patches around continue it
 
 
 @dataclass(frozen=True)

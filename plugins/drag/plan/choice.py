@@ -1,5 +1,6 @@
 """Which field a drag asks for: to move the layer, to reshape it, or to turn and scale it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,6 +59,26 @@ class Choice:
     def _is_within(self) -> bool:
         return _within(self.grid, self.handles, self.layer)
 
+    @cached_property
+    def _box(self) -> tuple[int, int, int, int]:
+        """The mask's left, top, right and bottom in units."""
+        rows, columns = (self.inside[0, 0] > 0.5).nonzero(as_tuple=True)
+        ends = int(columns.max()) + 1, int(rows.max()) + 1
+        return int(columns.min()), int(rows.min()), *ends
+
+    @cached_property
+    def _rims(self) -> dict[tuple[int, int], float]:
+        """How much of the layer goes on across each side of the mask, by (axis, coordinate)."""
+        left, top, right, bottom = self._box
+        box = self.layer[0, 0, top:bottom, left:right]
+        rims = {
+            (0, left): box[:, :RIM] * (left > 0),
+            (0, right): box[:, -RIM:] * (right < self.grid.width),
+            (1, top): box[:RIM] * (top > 0),
+            (1, bottom): box[-RIM:] * (bottom < self.grid.height),
+        }
+        return {side: float(rim.mean()) for side, rim in rims.items()}
+
     def field(self, mode: str, targets: Tensor) -> Chosen:
         """Choose the field that brings the handles to targets.
 
@@ -74,7 +95,7 @@ class Choice:
         differ, along = _agreement(drags)
         if mode in ("move", "copy"):
             return _moved(grid, drags, differ=differ)
-        sides = _sides(grid, drags, self.layer, self.inside)
+        sides = _sides(drags, self._box, self._rims)
         if mode == "auto" and not len(self.pins):
             if differ and not along:
                 return Chosen("similarity", similarity(grid, drags))
@@ -138,19 +159,11 @@ def _contrast(drags: Drags, scene: Appearance) -> float:
     return float((1 - torch.cosine_similarity(ahead, behind, dim=0)).mean())
 
 
-def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tuple[int, float]]:
+def _sides(
+    drags: Drags, box: tuple[int, int, int, int], rims: Mapping[tuple[int, int], float]
+) -> list[tuple[int, float]]:
     """Sides of the mask's box that can be held, likeliest first, as (axis, coordinate)."""
-    alpha = layer[0, 0]
-    rows, columns = (inside[0, 0] > 0.5).nonzero(as_tuple=True)
-    top, bottom = int(rows.min()), int(rows.max()) + 1
-    left, right = int(columns.min()), int(columns.max()) + 1
-    box = alpha[top:bottom, left:right]
-    rims = {
-        (0, left): box[:, :RIM] * (left > 0),
-        (0, right): box[:, -RIM:] * (right < grid.width),
-        (1, top): box[:RIM] * (top > 0),
-        (1, bottom): box[-RIM:] * (bottom < grid.height),
-    }
+    left, top, right, bottom = box
     worth = []
     for (axis, at), rim in rims.items():
         handles, targets = drags.handles[:, axis], drags.targets[:, axis]
@@ -161,7 +174,7 @@ def _sides(grid: Grid, drags: Drags, layer: Tensor, inside: Tensor) -> list[tupl
         extent = (bottom - top) if axis else (right - left)
         far = float((handles - at).abs().mean()) / extent
         along = float(drags.back[:, axis].abs().sum() / drags.back.norm(dim=1).sum())
-        worth.append((RIM_WORTH * float(rim.mean()) + far + ALONG_WORTH * along, (axis, float(at))))
+        worth.append((RIM_WORTH * rim + far + ALONG_WORTH * along, (axis, float(at))))
     worth.sort(key=lambda one: -one[0])
     return [side for _, side in worth]
 

@@ -19,7 +19,8 @@ TENSION = 0.01  # of stretching beside bending: far from handles and pins the fi
 LEAST_SPREAD = 1e-3  # squared units of the targets around their mean, below which they are one
 GRIP = 2.0  # units around a handle or pin that go with it
 COARSE = 64  # units of the longer side, at which an elastic field is solved; it is smooth
-INVERSIONS = 30  # fixed-point steps from a forward map to the backward one
+INVERSIONS = 30  # fixed-point steps from a forward map to the backward one at most
+INVERTED = 1e-3  # units of the coarse grid: a step that is shorter everywhere is the last
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,13 @@ def _energy(number: np.ndarray, count: int) -> sparse.csr_array:
 
 def _inverted(grid: Grid, forward: Tensor) -> Tensor:
     """Turn a forward displacement (1 2 h w) into a backward map, by damped fixed-point steps."""
-    back = grid.centres
+    back = grid.centres - forward[0].permute(1, 2, 0)
     for _ in range(INVERSIONS):
         moved = read_at(forward, back)[0].permute(1, 2, 0)
-        back = 0.5 * back + 0.5 * (grid.centres - moved)
+        step = 0.5 * (grid.centres - moved - back)
+        back = back + step
+        if bool(step.abs().max() < INVERTED):
+            break
     return back
 
 

@@ -1,6 +1,7 @@
 """The grid that a plan is made on: four units per latent cell, whatever the model's stride."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -23,7 +24,7 @@ class Grid:
         unit = stride / UNITS_PER_CELL
         return cls(max(1, round(height_px / unit)), max(1, round(width_px / unit)), unit)
 
-    @property
+    @cached_property
     def centres(self) -> Tensor:
         """Centres of all units in units, (h w 2), x before y."""
         rows, columns = torch.arange(self.height) + 0.5, torch.arange(self.width) + 0.5

@@ -80,21 +80,36 @@ class Preview:
         Returns:
             Picture (1 3 h w) of the texture's size in [-1, 1]. Where the texture is as large as
             the picture and the whole layer moves, it is the picture of ``WarpPlan.laid`` but for
-            rounding; of a smaller texture content is read bilinearly, which is faster.
+            rounding; a reshaped layer and a smaller texture are read bilinearly, which is faster.
         """
         picture = self.plate.clone()
-        size = self.texture.shape[-2:]
-        mode = "bicubic" if size == self.planner.image.shape[-2:] else "bilinear"
-        for alpha, back in zip(self.alphas, self._backs(request), strict=True):
+        fields = self._fields(request)
+        for alpha, (kind, back) in zip(self.alphas, fields, strict=True):
             where = self._where(back)
             moved = sharpened(_read(alpha, where, "bilinear") * self.inside)
             box = _box(moved)
             if box is None:
                 continue
             opacity, under = moved[..., *box], picture[..., *box]
-            content = _read(self.texture, where[:, *box], mode).clamp_(-1, 1)
-            picture[..., *box] = torch.lerp(under, content, opacity)
+            picture[..., *box] = torch.lerp(under, self._content(kind, where[:, *box]), opacity)
         return picture
+
+    def _content(self, kind: str, where: Tensor) -> Tensor:
+        """What the texture shows at positions (1 h w 2), (1 3 h w)."""
+        if self.texture.shape[-2:] != self.planner.image.shape[-2:]:
+            return _read(self.texture, where, "bilinear")
+        if kind in ("anchored", "elastic"):
+            return _read(self._finer, where, "bilinear")
+        return _read(self.texture, where, "bicubic").clamp_(-1, 1)
+
+    @cached_property
+    def _finer(self) -> Tensor:
+        """The texture three times as large, (1 3 3h 3w); a pixel's centre stays one.
+
+        Read bilinearly it differs from a bicubic reading of the texture by 0.1 grey levels (mean
+        where a layer shows; the texture read bilinearly by 0.5), and takes two thirds of the time.
+        """
+        return F.interpolate(self.texture, scale_factor=3, mode="bicubic").clamp_(-1, 1)
 
     @cached_property
     def _unmoved(self) -> Tensor:
@@ -113,13 +128,13 @@ class Preview:
         finer = F.interpolate(shift.permute(2, 0, 1)[None], size=size, mode="bilinear")
         return finer.add_(self._unmoved).permute(0, 2, 3, 1)
 
-    def _backs(self, request: Request) -> list[Tensor]:
-        """A backward map for each layer, (h w 2) in units."""
+    def _fields(self, request: Request) -> list[tuple[str, Tensor]]:
+        """For each layer the kind of its field and the backward map (h w 2) in units."""
         grid = self.planner.grid
         if self.found is None:
-            return [grid.centres - one.move / grid.unit_px for one in request.regions]
-        targets = self.planner.drags(request).targets
-        return [self.found.choice.field(self.mode, targets).back]
+            return [("move", grid.centres - one.move / grid.unit_px) for one in request.regions]
+        chosen = self.found.choice.field(self.mode, self.planner.drags(request).targets)
+        return [(chosen.kind, chosen.back)]
 
 
 def _read(field: Tensor, where: Tensor, mode: str) -> Tensor:

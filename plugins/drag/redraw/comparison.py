@@ -58,18 +58,18 @@ class Comparison:
             f"there, its redraw is {model:.0%} as sharp, patches are {patches:.0%}"
         )
         if self.model_is_better:
-            return f"the model redrew the hole ({figures}); plugin.hole=fill continues the picture"
-        return f"patches of the picture fill the hole ({figures}); plugin.hole=model redraws it"
+            return f"the model redrew the hole ({figures}); plugin.fill=patches continues it"
+        return f"patches of the picture fill the hole ({figures}); plugin.fill=model redraws it"
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """All of it, for run.json."""
         return {
-            "filled_by": "model" if self.model_is_better else "fill",
+            "filled_by": "model" if self.model_is_better else "patches",
             "against_the_model": self.against_the_model,
             "missed_noise": self.missed,
-            "sharpness": {"model": self.model.sharpness, "fill": self.patches.sharpness},
-            "colours": {"model": self.model.colours, "fill": self.patches.colours},
+            "sharpness": {"model": self.model.sharpness, "patches": self.patches.sharpness},
+            "colours": {"model": self.model.colours, "patches": self.patches.colours},
         }
 
 

@@ -134,14 +134,15 @@ class WarpDrag:
         """Fill the hole by what the settings ask for, or by what goes better with its ring."""
         asked = self.settings.redraw
         uncovers, settles = bool(laid.hole.any()), asked.settle and plan.kind == "similarity"
-        if not (uncovers or settles) or (asked.hole != "fill" and not asked.strength):
+        if not (uncovers or settles) or (asked.fill != "patches" and not asked.strength):
             return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
-        if asked.hole == "fill":
-            return Filled((self._patched(request, plan, laid, stage),), facts={"filled_by": "fill"})
+        if asked.fill == "patches":
+            patched = self._patched(request, plan, laid, stage)
+            return Filled((patched,), facts={"filled_by": "patches"})
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
         redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
-        if not uncovers or asked.hole == "model" or planner.is_known:
+        if not uncovers or asked.fill == "model" or planner.is_known:
             return redrawn
         patched = self._patched(request, plan, laid, stage)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
@@ -176,7 +177,7 @@ class WarpDrag:
                     seed=request.seed,
                     progress=progress,
                 )
-                drawn = self._decoded(latents, view, request)
+                drawn = self._decoded(latents, view, request, progress)
             soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
             pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
             best = most_typical(latents)
@@ -212,14 +213,23 @@ class WarpDrag:
             seed=request.seed + 1,
             progress=progress,
         )
-        return self._decoded(latents, view, request)
+        return self._decoded(latents, view, request, progress)
 
-    def _decoded(self, latents: Tensor, view: Window, request: Request) -> Tensor:
-        """Decode latents of the view to pictures (n 3 h w) of the request's size."""
+    def _decoded(
+        self, latents: Tensor, view: Window, request: Request, progress: Progress
+    ) -> Tensor:
+        """Decode latents of the view to pictures (n 3 h w) of the request's size.
+
+        One at a time: a decoder holds more of a picture than the network does of its latent.
+        """
         rows, columns = view.work_px
-        with torch.no_grad():
-            drawn = self.backbone.decode(latents)
-        drawn = crop(drawn, rows, columns).to(request.image)
+        pictures = []
+        for number, latent in enumerate(torch.split(latents, 1)):
+            if number:
+                progress(1, 1)
+            with torch.no_grad():
+                pictures.append(self.backbone.decode(latent))
+        drawn = crop(torch.cat(pictures), rows, columns).to(request.image)
         blank = request.image.expand(len(drawn), -1, -1, -1)
         return view.put(drawn, blank, torch.ones_like(request.image[:, :1]))
 

@@ -6,14 +6,15 @@ Such a truth measures how well the manner of the rule was learnt, not of any per
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit_sketch.datasets.items import Drawings, Item, Listed, listed_pictures
 from featurekit_sketch.drawing.xdog import xdog
-from featurekit_sketch.metrics.controls import Draw
+from featurekit_sketch.metrics.controls import XDOG, Draw
 
-NAME, XDOG, EDGE_MODEL = "photographs", "XDoG", "edge model"
+NAME, EDGE_MODEL = "photographs", "edge model"
 NEEDED = "pictures, as of COCO's val2017/ (drawn automatically)"
 FOLDERS = ("val2017", "test2017", "train2017")  # of COCO; and the folder itself
 
@@ -30,6 +31,7 @@ def listed(folder: Path, edge_model: Draw | None) -> Listed:
         folder: of photographs.
         edge_model: the user's own rule, beside XDoG; drawn and checked when its turn comes.
     """
+    styles = (XDOG,) if edge_model is None else (XDOG, EDGE_MODEL)
     items: list[Item] = []
     broken: list[str] = []
     for place in _places(folder):
@@ -37,7 +39,7 @@ def listed(folder: Path, edge_model: Draw | None) -> Listed:
         broken += unreadable
         for path in pictures:
             name = path.relative_to(folder).as_posix()
-            items.append(Item(name, path, partial(_drawings, edge_model)))
+            items.append(Item(name, path, styles, partial(_drawings, edge_model)))
     return Listed(tuple(items), tuple(broken))
 
 
@@ -64,6 +66,7 @@ def _places(folder: Path) -> list[Path]:
     return [folder, *(one for name in FOLDERS if (one := folder / name).is_dir())]
 
 
+@torch.no_grad()
 def _drawings(edge_model: Draw | None, image: Tensor) -> Drawings:
     drawn = {XDOG: [xdog(image)]}
     if edge_model is not None:

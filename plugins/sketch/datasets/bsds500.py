@@ -40,7 +40,7 @@ def listed(folder: Path) -> Listed:
             if truth is None:
                 broken.append(f"{name}: there is no groundTruth/{split}/{picture.stem}.mat")
             else:
-                items.append(Item(name, picture, partial(_drawings, truth)))
+                items.append(Item(name, picture, (STYLE,), partial(_drawings, truth)))
         broken += [
             f"{split}/{stem}: there is no picture of it in images/{split}" for stem in truths
         ]

@@ -38,7 +38,7 @@ def listed(folder: Path) -> Listed:
         if of_it is None:
             lacking.append(f"{picture.stem}: there is no {rendered.name}/{picture.stem}_01.png")
         else:
-            items.append(Item(picture.stem, picture, partial(_drawings, tuple(of_it))))
+            items.append(Item(picture.stem, picture, (STYLE,), partial(_drawings, tuple(of_it))))
     lacking += [f"{stem}: there is no picture of it in image" for stem in found]
     return Listed(tuple(items), (*broken, *unreadable, *lacking))
 

@@ -68,7 +68,8 @@ def listed(folder: Path) -> Listed:
             lacking = f"photo/{name}" if photo is None else f"sketch/sketch{style}/sketch{number}"
             broken.append(f"{name}: there is no picture {lacking}")
         else:
-            items.append(Item(name, photo, partial(_drawings, f"style {style}", sketch)))
+            told = f"style {style}"
+            items.append(Item(name, photo, (told,), partial(_drawings, told, sketch)))
     unreadable = [one for _, some in known.values() for one in some]
     return Listed(tuple(items), (*broken, *unreadable))
 

@@ -39,6 +39,7 @@ class Item:
 
     name: str  # unique in its set, with / between parts
     picture: Path
+    styles: tuple[str, ...]  # in which it is drawn
     drawings_of: Callable[[Tensor], Drawings]  # given the picture, reads or makes its drawings
 
     def read(self) -> Pair:

@@ -68,7 +68,7 @@ def _of_folders(folder: Path) -> Listed:
             else:
                 found[style] = [drawing]
         if found:
-            items.append(Item(picture.stem, picture, partial(_drawings, found)))
+            items.append(Item(picture.stem, picture, tuple(found), partial(_drawings, found)))
     lacking += [
         f"{style}/{stem}: there is no picture of it in pictures/"
         for style, left in styles.items()
@@ -98,7 +98,7 @@ def _of_table(folder: Path) -> Listed:
         raise ConfigError(f"{TABLE} must be a table that can be read: {error}") from error
     return Listed(
         tuple(
-            Item(name, folder / name, partial(_drawings, drawings))
+            Item(name, folder / name, tuple(drawings), partial(_drawings, drawings))
             for name, drawings in found.items()
         )
     )

@@ -13,7 +13,7 @@ from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of
 from featurekit.scenes import TRAINED_KINDS, scene
 from featurekit_sketch.sampling.cdst_sampler import Sample
-from featurekit_sketch.two_scales.working_size import resized, size_of, working_size
+from featurekit_sketch.working_size import resized, size_of, working_size
 
 SMALLEST_PX = 32  # below, nothing can be told apart
 FIRST_SEED = 700_000  # of the world's pictures: for training, and none that a style is learnt from

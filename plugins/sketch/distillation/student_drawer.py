@@ -15,7 +15,7 @@ from featurekit_sketch.distillation.export import EXTRA, INPUT, LOGIT, read_onnx
 from featurekit_sketch.distillation.student_file import load_student
 from featurekit_sketch.extras import from_extra
 from featurekit_sketch.two_scales.rendering import crisp
-from featurekit_sketch.two_scales.working_size import resized, size_of, working_size
+from featurekit_sketch.working_size import resized, size_of, working_size
 
 PART_PX = 1024  # side of what is drawn at once; some 200 MB
 SEEN_PX = 208  # farther away nothing changes a pixel; a multiple of the student's stride

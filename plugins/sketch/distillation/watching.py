@@ -12,7 +12,7 @@ from featurekit_sketch.distillation.filtering import ink_share
 from featurekit_sketch.distillation.pair_shards import Pairs
 from featurekit_sketch.distillation.student import Student
 from featurekit_sketch.two_scales.rendering import crisp
-from featurekit_sketch.two_scales.working_size import size_of
+from featurekit_sketch.working_size import size_of
 
 FIGURES = ("ssim", "f1", "ink")
 FARTHEST = 4.0  # that a logit is shifted by

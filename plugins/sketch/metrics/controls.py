@@ -4,7 +4,7 @@ Their rows say what a figure is worth: blank paper has a high SSIM wherever ther
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,10 +19,9 @@ from featurekit_sketch.metrics.figures import TOLERANCE_PX
 
 Draw: TypeAlias = Callable[[Tensor], Tensor]
 """A picture (1 3 h w) in [-1, 1] to its ink (1 1 h w) in [0, 1], white paper is 1."""
-Pair: TypeAlias = tuple[Tensor, Sequence[Tensor]]
-"""A picture (1 3 h w) in [-1, 1] and its true drawings, ink (1 1 h w) each."""
 
 SIGMAS_PX = (0.0, 1.0, 2.0)  # of the blur before the gradient, from which the best is taken
+XDOG = "XDoG"
 
 
 def blank(image: Tensor) -> Tensor:
@@ -47,33 +46,44 @@ class Edges:
         return (_slopes(image, self.sigma_px) <= self.strength).float()
 
 
-def tuned_edges(pairs: Iterable[Pair]) -> Edges:
-    """Take the threshold and the blur that give the highest mean F1 with 1 px of tolerance.
+class EdgeTuning:
+    """Finds the threshold and the blur with the highest mean F1 with 1 px of tolerance.
 
-    This control may see the truth of what it is tuned on. Pairs are read one by one, once.
-
-    Args:
-        pairs: pictures with their true drawings; every picture counts alike, and so does every
-            drawing of a picture.
-
-    Raises:
-        ConfigError: there is no pair.
+    This control may see the truth of what it is tuned on.
     """
-    total: Counter[Edges] = Counter()
-    for image, truths in pairs:
+
+    def __init__(self) -> None:
+        """Begin without any picture."""
+        self._total: Counter[Edges] = Counter()
+
+    def add(self, image: Tensor, truths: Sequence[Tensor]) -> None:
+        """Take in a picture; every picture counts alike, and so does every drawing of it.
+
+        Args:
+            image: (1 3 h w) in [-1, 1].
+            truths: its drawings, ink (1 1 h w) each, at least one.
+        """
         for sigma_px in SIGMAS_PX:
             slopes = _slopes(image, sigma_px)
             f1 = torch.stack([f1_by_strength(slopes, truth) for truth in truths]).mean(0)
             for strength, value in zip(STRENGTHS, f1.tolist(), strict=True):
-                total[Edges(strength, sigma_px)] += value
-    if not total:
-        raise ConfigError("edges must be tuned on a picture and its drawing at least, got none")
-    return max(total, key=lambda one: total[one])
+                self._total[Edges(strength, sigma_px)] += value
+
+    @property
+    def best(self) -> Edges:
+        """The best edge map so far.
+
+        Raises:
+            ConfigError: no picture was taken in.
+        """
+        if not self._total:
+            raise ConfigError("edges must be tuned on a picture and its drawing at least, got none")
+        return max(self._total, key=lambda one: self._total[one])
 
 
 def controls(edges: Edges) -> Mapping[str, Draw]:
     """Every control by the name of its row."""
-    return {"blank paper": blank, "all black": black, "tuned edges": edges, "XDoG": xdog}
+    return {"blank paper": blank, "all black": black, "tuned edges": edges, XDOG: xdog}
 
 
 def _slopes(image: Tensor, sigma_px: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class HeldOutDrawings:
             tests: scenes of each kind.
         """
         scenes = {kind: scenes_of(kind, tests) for kind in KINDS}
-        return cls(drawing_style, size, scenes, tuned_strength(TRAINED_KINDS, drawing_style, size))
+        return cls(drawing_style, size, scenes, _strength(drawing_style, size))
 
     def images(self, kind: str) -> list[Tensor]:
         """Pictures of a kind, (1 3 size size) each."""
@@ -54,3 +55,8 @@ class HeldOutDrawings:
     def figures(self, drawn: Mapping[str, Tensor]) -> dict[str, Row]:
         """Mean figures by kind of drawn ink (n 1 size size) by kind."""
         return {kind: scores(ink, self.truths(kind)) for kind, ink in drawn.items()}
+
+
+@cache
+def _strength(drawing_style: str, size: int) -> float:
+    return tuned_strength(TRAINED_KINDS, drawing_style, size)

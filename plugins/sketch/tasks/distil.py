@@ -32,11 +32,11 @@ from featurekit_sketch.distillation.student import count_of
 from featurekit_sketch.distillation.student_drawer import StudentDrawer
 from featurekit_sketch.distillation.student_file import StudentFile, save_student
 from featurekit_sketch.output_names import keep_apart
-from featurekit_sketch.settings import WORLD
+from featurekit_sketch.settings import LINES, WORLD
 from featurekit_sketch.tasks.drawers import drawer_of
 from featurekit_sketch.tasks.picture_folder import Skipped, report
 from featurekit_sketch.tasks.sheets import ink_picture
-from featurekit_sketch.training.style_file import LINES, Style, digest, load_style
+from featurekit_sketch.training.style_file import Style, digest, load_style
 from featurekit_sketch.training.style_training import pictures_of
 
 PAIRS, CHECKPOINT = "pairs", "student-training.safetensors"

@@ -1,5 +1,6 @@
-"""What draws: the network of a style's file, or a student."""
+"""What draws: the network of a style's file, a mix of several, or a student."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,21 +21,35 @@ from featurekit_sketch.two_scales.drawer import TwoScaleDrawer
 
 @dataclass(frozen=True)
 class DrawingFiles:
-    """The files that a run draws with: a style, a student of one, or both."""
+    """The files that a run draws with: a style or several that are mixed, a student, or both."""
 
-    style: Path | None
+    styles: tuple[Path, ...]
     student: Path | None
 
     @classmethod
     def of(cls, config: SketchConfig) -> "DrawingFiles":
-        """Those that the settings name."""
-        names = (config.style, config.student)
-        return cls(*(Path(name).expanduser() if name else None for name in names))
+        """Those that the settings name.
+
+        Raises:
+            ConfigError: styles are to be mixed, and ``plugin.style`` is no folder.
+        """
+        student = Path(config.student).expanduser() if config.student else None
+        if not config.style:
+            return cls((), student)
+        style = Path(config.style).expanduser()
+        if not config.mix:
+            return cls((style,), student)
+        if not style.is_dir():
+            raise ConfigError(
+                f"plugin.mix names styles in a folder, but plugin.style={str(style)!r} is none; "
+                f"give the folder of a run with plugin.drawings"
+            )
+        return cls(tuple(style / f"{name}.safetensors" for name in config.mix), student)
 
     @property
     def paths(self) -> list[Path]:
         """Of those that are given."""
-        return [path for path in (self.style, self.student) if path is not None]
+        return [*self.styles, *([self.student] if self.student else [])]
 
     def student_drawer(self) -> Drawer | None:
         """The student, if there is one; it must be of the style, if that is given too.
@@ -44,32 +59,46 @@ class DrawingFiles:
         """
         if self.student is None:
             return None
-        if self.style is not None and not self.style.is_file():
+        if len(self.styles) > 1:
             raise ConfigError(
-                f"plugin.style must be a file, but there is none at {str(self.style)!r}; leave it "
-                f"out, or give the style that the student was distilled from"
+                "plugin.mix mixes styles, and plugin.student has learnt one; leave out one of them"
             )
-        return student_drawer(self.student, style=sha256_of(self.style) if self.style else None)
+        for style in self.styles:
+            if not style.is_file():
+                raise ConfigError(
+                    f"plugin.style must be a file, but there is none at {str(style)!r}; leave it "
+                    f"out, or give the style that the student was distilled from"
+                )
+        return student_drawer(
+            self.student, style=sha256_of(self.styles[0]) if self.styles else None
+        )
 
 
 def drawer_for(job: Job, files: DrawingFiles) -> Drawer:
     """What a job draws with.
 
     Raises:
-        ConfigError: a file cannot be used, is of another backbone, or the two do not belong
-            together; or plugin.svg is asked for and what is drawn are no lines.
+        ConfigError: a file cannot be used, is of another backbone, cannot be mixed with others or
+            does not belong to the student; or plugin.svg is asked for and what is drawn are no
+            lines.
     """
     config: SketchConfig = job.settings
     student = files.student_drawer()
     if student is not None:
         return student
-    style = load_style(files.paths[0], job.backbone.name, digest(job.backbone.weights))
-    check_reading(config, style, backbone=job.backbone.name)
-    if config.svg and style.ink_channels != 1:
-        raise ConfigError(
-            "plugin.svg traces drawings of one ink, but the style draws in colours; leave it out"
-        )
-    return drawer_of(style, job.backbone, tiling_of(config))
+    styles = []
+    for path in files.styles:
+        style = load_style(path, job.backbone.name, digest(job.backbone.weights))
+        check_reading(config, style, backbone=job.backbone.name)
+        if config.svg and style.ink_channels != 1:
+            raise ConfigError(
+                "plugin.svg traces drawings of one ink, but the style draws in colours; leave it "
+                "out"
+            )
+        styles.append(style)
+    if not config.mix:
+        return drawer_of(styles[0], job.backbone, tiling_of(config))
+    return _mixed(styles, list(config.mix.values()), job.backbone)
 
 
 def drawer_of(style: Style, backbone: Backbone, tiling: Tiling) -> Drawer:
@@ -86,3 +115,14 @@ def drawer_of(style: Style, backbone: Backbone, tiling: Tiling) -> Drawer:
     if style.network == TWO_SCALES:
         return TwoScaleDrawer.from_style(style, backbone)
     return TiledSketcher(Sketcher.from_style(style, backbone), tiling)
+
+
+def _mixed(styles: Sequence[Style], shares: Sequence[float], backbone: Backbone) -> Drawer:
+    for style in styles:
+        if style.network != TWO_SCALES:
+            raise ConfigError(
+                f"styles that are mixed must be of plugin.network=two_scales, got one of "
+                f"{style.network}; learn it with that"
+            )
+    first, *others = [TwoScaleDrawer.from_style(style, backbone) for style in styles]
+    return first.mixed(others, shares)

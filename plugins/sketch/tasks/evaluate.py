@@ -24,6 +24,7 @@ from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene, s
 from featurekit_sketch.metrics.controls import Edges, controls
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_sketch.tasks.rivals import HEADLINE, Rival, rivals_of
 from featurekit_sketch.tasks.sheets import held_out_sheet
 from featurekit_sketch.training.style_training import pictures_of
@@ -44,6 +45,8 @@ def bench(words: Sequence[str]) -> int:
 def evaluate(job: Job) -> Result:
     """Learn every style of the world from one drawing, and sketch held-out scenes of all kinds.
 
+    A data set goes to ``evaluate_dataset``.
+
     Each row learns from the same pictures: ours, the network on the autoencoder's maps alone, and
     on a UNet of random weights; the edge map has its threshold tuned on many drawings. What is
     finished stays in ``out``: the same command with the same ``out`` goes on from there.
@@ -52,17 +55,20 @@ def evaluate(job: Job) -> Result:
         ConfigError: a picture or a drawing is given; the truth of other pictures is not known.
     """
     config: SketchConfig = job.settings
+    if config.dataset is not None:
+        return evaluate_dataset(job)
     if job.image is not None or config.drawing is not None:
         raise ConfigError(
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
             "plugin.drawing, or use task=train"
         )
+    pictures = pictures_of(job)
     drawn = {style: _of_controls(job, style) for style in DRAWING_STYLES}
-    for reading, make in rivals_of(job).items():
+    for reading, make in rivals_of(job, pictures).items():
         rivals = make()
         for drawing_style in DRAWING_STYLES:
             subject, held_out = _subject(job, drawing_style), _held_out(job, drawing_style)
-            samples = pictures_of(job)(subject.prompt, job.out / "samples", job.stage)
+            samples = pictures(subject.prompt, job.out / "samples", job.stage)
             for row, rival in rivals.items():
                 folder = job.out / f"{drawing_style}-{row}".replace(" ", "-").replace("'", "")
                 entry = Entry(job, rival, held_out, reading)

@@ -12,9 +12,9 @@ from featurekit_sketch.network.mixing_weights import shares
 from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
-from featurekit_sketch.training.style_training import CHECKPOINT, style_training_of
+from featurekit_sketch.training.style_training import CHECKPOINT, pictures_of, style_training_of
 from featurekit_sketch.two_scales.training import two_scale_training_of
-from featurekit_sketch.two_scales.working_size import size_of
+from featurekit_sketch.working_size import size_of
 
 Lessons = Mapping[str, Sequence[Subject]]
 """Drawn pictures by the name of their style."""
@@ -46,7 +46,7 @@ def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 
 
 def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
-    training = two_scale_training_of(job)
+    training = two_scale_training_of(job, pictures_of(job))
     subjects = [subject for pairs in lessons.values() for subject in pairs]
     images = list({id(one.image): one.image for one in subjects}.values())
     samples = training.pictures(subjects[0].prompt, job.out / "samples", job.stage)
@@ -66,7 +66,7 @@ def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     config: SketchConfig = job.settings
     ((name, (subject,)),) = lessons.items()
-    training = style_training_of(job)
+    training = style_training_of(job, pictures_of(job))
     samples = training.sampled(subject, job.out / "samples", job.stage)
     examples = training.examples(subject, samples, job.stage)
     sketcher, trace = training.learn(

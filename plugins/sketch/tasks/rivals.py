@@ -17,7 +17,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.metrics.controls import Draw
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
-from featurekit_sketch.sampling.sampled_pictures import Stages
+from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages
 from featurekit_sketch.settings import TWO_SCALES, Tiling, Weights
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.sketcher import Reader
@@ -144,28 +144,30 @@ class _Enlarged:
         )
 
 
-def rivals_of(job: Job) -> dict[str, Callable[[], dict[str, Rival]]]:
+def rivals_of(job: Job, pictures: SampledPictures) -> dict[str, Callable[[], dict[str, Rival]]]:
     """Rows by what they read, made when their turn comes, so that one reading is kept at a time."""
     config: SketchConfig = job.settings
     if config.network != TWO_SCALES:
         return {
             "trained": lambda: {
-                HEADLINE: _published(job, config, BOTH),
-                "vae alone": _published(job, config, ("vae",)),
+                HEADLINE: _published(job, config, BOTH, pictures),
+                "vae alone": _published(job, config, ("vae",), pictures),
             },
-            "random": lambda: {"random unet": _published(_on_random(job), config, BOTH)},
+            "random": lambda: {"random unet": _published(_on_random(job), config, BOTH, pictures)},
         }
     plain = replace(config, network="published", tile_px=side_px(job.backbone))
     plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
     return {
-        "trained": lambda: _at_two_scales(job, {HEADLINE: BOTH, "vae alone": ("vae",)}),
-        "random": lambda: _at_two_scales(_on_random(job), {"random unet": BOTH}),
-        "published": lambda: {"paper's network and sum": _published(job, plain, BOTH)},
+        "trained": lambda: _at_two_scales(job, {HEADLINE: BOTH, "vae alone": ("vae",)}, pictures),
+        "random": lambda: _at_two_scales(_on_random(job), {"random unet": BOTH}, pictures),
+        "published": lambda: {"paper's network and sum": _published(job, plain, BOTH, pictures)},
     }
 
 
-def _at_two_scales(job: Job, rows: dict[str, tuple[str, ...]]) -> dict[str, Rival]:
-    training = two_scale_training_of(job)
+def _at_two_scales(
+    job: Job, rows: dict[str, tuple[str, ...]], pictures: SampledPictures
+) -> dict[str, Rival]:
+    training = two_scale_training_of(job, pictures)
     reader = RememberingReader(training.reader.reader, training.reader.ranks)
     training = replace(training, reader=reader)
     read: dict[str, tuple[ReadPicture, ReadSamples]] = {}
@@ -174,8 +176,10 @@ def _at_two_scales(job: Job, rows: dict[str, tuple[str, ...]]) -> dict[str, Riva
     }
 
 
-def _published(job: Job, config: SketchConfig, sources: tuple[str, ...]) -> Rival:
-    training = style_training_of(replace(job, settings=config))
+def _published(
+    job: Job, config: SketchConfig, sources: tuple[str, ...], pictures: SampledPictures
+) -> Rival:
+    training = style_training_of(replace(job, settings=config), pictures)
     reader = training.reader
     reader = RememberingFeatures(reader.backbone, reader.reading, reader.states)
     training = replace(training, reader=reader)

@@ -29,6 +29,7 @@ from featurekit_sketch.output_names import free_names, keep_apart
 from featurekit_sketch.tasks.distil import distil
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
+from featurekit_sketch.tasks.init import init
 from featurekit_sketch.tasks.learning import LearntStyle, learn_styles
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
@@ -44,13 +45,19 @@ def run(job: Job) -> Result:
         UnknownNameError: no such task.
         ConfigError: a setting is out of range, or the task would not use it.
     """
-    tasks = {"train": train, "extract": extract, "distil": distil, "evaluate": evaluate}
+    tasks = {
+        "train": train,
+        "init": init,
+        "extract": extract,
+        "distil": distil,
+        "evaluate": evaluate,
+    }
     if job.task not in tasks:
         raise UnknownNameError("task of plugin sketch", job.task, tasks)
     check(job.settings)
     check_used(job.settings, task=job.task, own=job.image is not None)
-    if job.task == "extract":
-        return extract(job)
+    if job.task in ("init", "extract"):
+        return tasks[job.task](job)
     with tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"):
         return tasks[job.task](job)
 

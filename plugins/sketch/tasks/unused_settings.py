@@ -10,7 +10,8 @@ from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
-    *("drawing", "drawings", "examples", "fit", "targets", "scene", "drawing_style", "tests"),
+    *("drawing", "drawings", "examples", "ink", "fit", "targets", "scene", "drawing_style"),
+    "tests",
     *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 OF_PUBLISHED = (  # what the network at two scales has no use for
@@ -19,25 +20,39 @@ OF_PUBLISHED = (  # what the network at two scales has no use for
 )
 OF_STUDENTS = ("pairs", "student_iterations", "onnx")
 OF_EXTRACTING = ("student", "svg")
+OF_DATA = ("dataset", "edge_model")
+ON_DATA = "evaluate on a data set"
+USED_ON_DATA = ("tests", "lpips")
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
     "train": (
-        ("style", *OF_EXTRACTING, *OF_STUDENTS),
-        "task=extract draws in a style, task=distil learns a student",
+        ("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
+        "task=extract draws in a style, task=distil learns a student, task=evaluate measures",
+    ),
+    "init": (
+        (
+            *(name for name in OF_LEARNING if name != "scene"),
+            *("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
+        ),
+        "task=init writes a picture to draw on, task=train learns the drawing",
     ),
     "extract": (
-        (*OF_LEARNING, *OF_STUDENTS),
-        "task=train learns a style, task=distil a student",
+        (*OF_LEARNING, *OF_STUDENTS, *OF_DATA),
+        "task=train learns a style, task=distil a student, task=evaluate measures",
     ),
     "distil": (
-        tuple(name for name in (*OF_LEARNING, *OF_EXTRACTING) if name != "prior"),
+        tuple(name for name in (*OF_LEARNING, *OF_EXTRACTING, *OF_DATA) if name != "prior"),
         "task=train learns a style, task=extract draws in it",
     ),
     "evaluate": (
         (
-            *("style", "targets", "fit", "drawing_style", "drawings", "examples"),
-            *(*OF_EXTRACTING, *OF_STUDENTS),
+            *("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings", "examples"),
+            *(*OF_EXTRACTING, *OF_STUDENTS, "edge_model"),
         ),
-        "task=train and task=extract use it",
+        "task=train and task=extract use it, and task=evaluate with plugin.dataset=FOLDER",
+    ),
+    ON_DATA: (
+        (*(name for name in OF_LEARNING if name not in USED_ON_DATA), *OF_STUDENTS, "svg"),
+        "task=train learns a style, plugin.dataset is drawn in one that is learnt",
     ),
 }
 
@@ -53,8 +68,11 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
     Raises:
         ConfigError: a setting is not the default and would change nothing.
     """
-    names, advice = UNUSED[task]
+    on_data = task == "evaluate" and config.dataset is not None
+    names, advice = UNUSED[ON_DATA if on_data else task]
     _refuse(config, names, f"task={task} does not use it; leave it out: {advice}")
+    if task == "init" and own:
+        _refuse(config, ("scene",), "image is what is drawn on; leave out one of them")
     if task == "train" and own:
         _refuse(
             config,
@@ -62,12 +80,13 @@ def check_used(config: SketchConfig, *, task: str, own: bool) -> None:
             "the bundled scenes have it, not a picture of your own; leave out it or image",
         )
     if task == "train" and not (config.drawing or config.drawings or config.examples):
-        _refuse(config, ("fit",), "there is no drawing to mend; give plugin.drawing=FILE too")
+        _refuse(config, ("fit", "ink"), "there is no drawing of your own; give plugin.drawing=FILE")
     if task == "distil" and own:
         _refuse(config, ("pairs",), "all photographs of image are drawn; leave out it or image")
     if config.network == TWO_SCALES:
         why = "plugin.network=two_scales does not use it; leave it out: published does"
-        _refuse(config, OF_PUBLISHED, why)
+        used = USED_ON_DATA if on_data else ()
+        _refuse(config, [name for name in OF_PUBLISHED if name not in used], why)
 
 
 def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:

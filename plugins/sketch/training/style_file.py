@@ -12,12 +12,11 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
-from featurekit_sketch.settings import FEATURES, NETWORKS, PUBLISHED
+from featurekit_sketch.settings import FEATURES, LINES, NETWORKS, PUBLISHED, TONES
 
 FAMILY, VERSION = "featurekit.style/", "2"
 POLARITY = "dark lines on white paper"
 PLAIN = ("backbone", "weights", "polarity", "prompt")  # fields whose words are what they say
-LINES, TONES = "lines", "tones"  # what a drawing is made of: tones are greys and colours
 FIRST_VERSION = {  # what a style of version 1 has, and does not say
     "network": PUBLISHED,
     "side_px": "0",

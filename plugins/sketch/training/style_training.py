@@ -177,8 +177,12 @@ class StyleTraining:
         return picture.to(self.backbone.device)
 
 
-def style_training_of(job: Job) -> StyleTraining:
+def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
     """Gather what a job's settings name.
+
+    Args:
+        job: whose settings and backbone are meant.
+        pictures: without a drawing.
 
     Raises:
         ConfigError, BackboneError: a file that is named cannot be used.
@@ -193,7 +197,7 @@ def style_training_of(job: Job) -> StyleTraining:
         perceptual = Lpips.load(config.lpips, backbone.device)
     return StyleTraining(
         reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
-        pictures=pictures_of(job),
+        pictures=pictures,
         learning=learning_of(config),
         clip=clip,
         perceptual=perceptual,

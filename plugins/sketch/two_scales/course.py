@@ -62,6 +62,7 @@ class TwoScaleCourse:
     seed: int
     compare: LineLoss
     self_training: SelfTraining | None = None
+    precision: torch.dtype = torch.float32  # of convolutions; weights are float32
 
     def optimiser(self, network: nn.Module) -> optim.Optimizer:
         """AdamW over what learns."""
@@ -85,16 +86,20 @@ class TwoScaleCourse:
         given, share = [example.maps(view)], iteration / self.iterations
         lesson = None
         if self.self_training is not None:
-            lesson = self.self_training.lesson(taught.mean, share, lots)
+            lesson = self.self_training.lesson(
+                lambda maps: self._logits(taught.mean, maps), share, lots
+            )
         if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
             given.append(lesson.maps)
-        logits = taught.network(TwoScaleMaps.together(given))
+        logits = self._logits(taught.network, TwoScaleMaps.together(given))
         ink = example.inks[view]
         inside = unframed(logits[:1], example.lying[view], *ink.shape[-2:])
         drawn = self.compare(inside, ink)
         terms, total = {"drawn": drawn.item(), "own": 0.0}, drawn
         if lesson is not None:
-            own_logit = logits[1:] if len(given) > 1 else taught.network(lesson.maps)
+            own_logit = logits[1:]
+            if len(given) == 1:
+                own_logit = self._logits(taught.network, lesson.maps)
             own = lesson.loss(own_logit)
             terms["own"], total = own.item(), drawn + lesson.weight * own
         return total, terms
@@ -106,6 +111,12 @@ class TwoScaleCourse:
     def stepped(self, network: nn.Module, iteration: int) -> None:
         """The mean follows."""
         _taught(network).follow(iteration)
+
+    def _logits(self, network: nn.Module, maps: TwoScaleMaps) -> Tensor:
+        lowered = self.precision != torch.float32
+        with torch.autocast(maps.image.device.type, self.precision, enabled=lowered):
+            logits: Tensor = network(maps)
+        return logits.float()
 
     def _view(self, example: DrawnViews, lots: torch.Generator) -> int:
         if float(torch.rand((), generator=lots)) < OWN:

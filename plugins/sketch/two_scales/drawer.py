@@ -10,13 +10,13 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images import coordinates
-from featurekit_sketch.settings import TWO_SCALES, Reading
+from featurekit_sketch.settings import LINES, TWO_SCALES, Reading
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_file import LINES, Style, digest
+from featurekit_sketch.training.style_file import Style, digest
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, map_specs
 from featurekit_sketch.two_scales.rendering import crisp, toned
-from featurekit_sketch.two_scales.working_size import Size, resized, size_of, working_size
+from featurekit_sketch.working_size import Size, resized, size_of, working_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,12 +32,12 @@ def moments_of(read: Sequence[TwoScaleMaps]) -> dict[str, Moments]:
     found = {}
     for name in read[0].maps:
         cells = torch.cat([_cells(one.maps[name]) for one in read], 1)
-        mean, deviation = cells.mean(1), cells.std(1).clamp(min=LEAST)
+        mean, deviation = cells.mean(1), cells.std(1, correction=0).clamp(min=LEAST)
         found[name] = Moments(mean[None, :, None, None], deviation[None, :, None, None])
     return found
 
 
 def _cells(one: Tensor) -> Tensor:
     """Every channel at some of its cells, (c n)."""
-    step = max(1, one.shape[-1] // CELLS)
-    return one[:, :, ::step, ::step].float().movedim(1, 0).flatten(1)
+    down, across = (max(1, side // CELLS) for side in one.shape[-2:])
+    return one[:, :, ::down, ::across].float().movedim(1, 0).flatten(1)

@@ -63,7 +63,11 @@ class Reduced(nn.Module):
         standard = ((one.to(self.mean.dtype) - self.mean) / self.deviation).clamp(
             -FURTHEST, FURTHEST
         )
-        reduced: Tensor = self.mix(functional.dropout2d(standard, DROPPED, self.training))
+        if self.training:
+            # functional.dropout2d draws from torch's own generator, which a stopped training loses
+            whole = torch.rand(*standard.shape[:2], 1, 1, generator=self.lots) >= DROPPED
+            standard = standard * whole.to(standard) / (1 - DROPPED)
+        reduced: Tensor = self.mix(standard)
         return reduced
 
 

@@ -21,7 +21,7 @@ def crisp(logit: Tensor, height: int, width: int, *, offset: float = 0.0) -> Ten
 
     Faint ink stays where it is connected to sure ink (hysteresis). The logit is enlarged
     bicubically and passed through a steep step, so that a stroke's rim is one pixel wide whatever
-    the size.
+    the size. For a picture smaller than that, what is drawn is averaged, so that no line is lost.
 
     Args:
         logit: of ink, (b c h w), at the size that a style works at.
@@ -33,15 +33,16 @@ def crisp(logit: Tensor, height: int, width: int, *, offset: float = 0.0) -> Ten
         Ink (b c height width) in [0, 1], white paper is 1.
     """
     kept = torch.where(_connected(logit), logit, logit.clamp(max=ERASED))
-    enlarged = _resized(kept, FINER * height, FINER * width)
+    enlarged = _enlarged(kept, FINER * height, FINER * width)
     steepness = STEEP * max(1.0, height / logit.shape[-2])
     ink = 1 - torch.sigmoid(steepness * (enlarged + offset))
-    return functional.avg_pool2d(ink, FINER)
+    return functional.interpolate(ink, (height, width), mode="area")
 
 
 def toned(logit: Tensor, height: int, width: int) -> Tensor:
     """Ink of drawings with greys or colours, as it is: (b c h w) to (b c height width)."""
-    return (1 - torch.sigmoid(_resized(logit, height, width))).clamp(0, 1)
+    ink = 1 - torch.sigmoid(_enlarged(logit, height, width))
+    return functional.interpolate(ink, (height, width), mode="area")
 
 
 def offset_of(logits: Sequence[Tensor], inks: Sequence[Tensor]) -> float:
@@ -69,10 +70,9 @@ def _connected(logit: Tensor) -> Tensor:
     return kept.to(logit.device)
 
 
-def _resized(logit: Tensor, height: int, width: int) -> Tensor:
-    size = (height, width)
+def _enlarged(logit: Tensor, height: int, width: int) -> Tensor:
+    """A logit of at least these sides, bicubically; it is never made smaller."""
+    size = (max(height, logit.shape[-2]), max(width, logit.shape[-1]))
     if logit.shape[-2:] == size:
         return logit
-    if height < logit.shape[-2]:
-        return functional.interpolate(logit, size, mode="area")
     return functional.interpolate(logit, size, mode="bicubic")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.measures.augmentations import View, views_of
 from featurekit_sketch.config import SketchConfig, reading_of
@@ -16,10 +17,9 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
+from featurekit_sketch.settings import LINES
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_file import LINES
-from featurekit_sketch.training.style_training import pictures_of
 from featurekit_sketch.training.trainer import Trainer
 from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCourse
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
@@ -27,10 +27,11 @@ from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader
 from featurekit_sketch.two_scales.rendering import offset_of
-from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn
-from featurekit_sketch.two_scales.working_size import (
+from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
+from featurekit_sketch.working_size import (
     resized,
     resized_ink,
+    resized_tones,
     size_of,
     working_size,
 )
@@ -72,6 +73,12 @@ class TwoScaleTraining:
     side_px: int
     seed: int
     say: Say = unsaid
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What convolutions compute in while learning: bfloat16 where it is fast."""
+        fast = has_fast_bfloat16(self.reader.reader.backbone.device)
+        return torch.bfloat16 if fast else torch.float32
 
     def read(self, images: Sequence[Tensor], stage: Stages) -> list[ReadPicture]:
         """Read pictures to learn from (1 3 h w), and views of them."""
@@ -119,13 +126,16 @@ class TwoScaleTraining:
         taught = Taught(network).to(self.reader.reader.backbone.device)
         lines = all(subject.made_of == LINES for subject, _ in subjects)
         pictures = [partial(_undrawn, samples, i, self.seed) for i in range(len(samples.pictures))]
+        examples = [self._drawn_views(subject, read) for subject, read in subjects]
+        radius = thickest([ink for example in examples for ink in example.inks])
         course = TwoScaleCourse(
-            examples=[self._drawn_views(subject, read) for subject, read in subjects],
+            examples=examples,
             iterations=self.iterations,
             learning_rate=self.learning_rate,
             seed=self.seed,
             compare=line_loss if lines else tone_loss,
-            self_training=SelfTraining(pictures) if lines and pictures else None,
+            self_training=SelfTraining(pictures, radius) if lines and pictures else None,
+            precision=self.precision,
         )
         key = self.key([subject for subject, _ in subjects], len(samples.pictures), sources)
         with stage("learning the style") as progress:
@@ -138,7 +148,12 @@ class TwoScaleTraining:
         backbone = self.reader.reader.backbone
         facts: list[object] = [self.iterations, self.learning_rate, self.views, self.side_px]
         facts += [self.seed, samples, list(sources), list(self.reader.timesteps)]
-        facts += [self.reader.reader.reading.kind, dict(backbone.weights), backbone.name]
+        facts += [
+            str(self.precision),
+            self.reader.reader.reading.kind,
+            dict(backbone.weights),
+            backbone.name,
+        ]
         for subject in subjects:
             for picture in (subject.image, subject.ink):
                 facts.append(sha256(picture.numpy().tobytes()).hexdigest())
@@ -160,7 +175,8 @@ class TwoScaleTraining:
         return ReadPicture(picture, FeatureCache(maps), lying, seed)
 
     def _drawn_views(self, subject: Subject, read: ReadPicture) -> DrawnViews:
-        ink = resized_ink(subject.ink, size_of(read.image))
+        resize = resized_ink if subject.made_of == LINES else resized_tones
+        ink = resize(subject.ink, size_of(read.image))
         views = views_of(read.image, ink, count=len(read.lying), seed=read.seed)
         place = self.reader.reader.backbone.device
         return DrawnViews(read.maps, [view.ink.to(place) for view in views], read.lying)
@@ -224,18 +240,19 @@ def _on_paper(ink: Tensor, frame: Tensor) -> Tensor:
     return whole
 
 
-def two_scale_training_of(job: Job) -> TwoScaleTraining:
+def two_scale_training_of(job: Job, pictures: SampledPictures) -> TwoScaleTraining:
     """Gather what a job's settings name.
 
-    Raises:
-        ConfigError, BackboneError: a file that is named cannot be used.
+    Args:
+        job: whose settings and backbone are meant.
+        pictures: without a drawing.
     """
     config: SketchConfig = job.settings
     backbone = job.backbone
     reader = Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach())
     return TwoScaleTraining(
         reader=TwoScaleReader(reader, RANKS),
-        pictures=pictures_of(job),
+        pictures=pictures,
         iterations=config.iterations,
         learning_rate=config.learning_rate,
         views=config.views,

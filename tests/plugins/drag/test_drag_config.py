@@ -69,7 +69,7 @@ OTHERS = {  # one value for each setting that no backbone has as its default
     "variable": "bottleneck",
     "initialise": "latent_warp",
     "warp": "stretch",
-    "holes": "neighbours",
+    "latent_fill": "neighbours",
     "identity": ["stored"],
     "tap": "up1",
     "steps": 21,

@@ -4,12 +4,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from live_bytes import peak_bytes
 
 from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
 from featurekit.diffusion.denoising_objective import denoising_objective
-from featurekit_drag.cost import FURTHER_ROW, LORA_ROW, UPDATE, Call, cost_of, measured_call
-from featurekit_drag.engine.settings import DragSettings, Rule
+from featurekit_drag.cost import (
+    FURTHER_ROW,
+    HELD_WITHOUT_GRADIENTS,
+    LORA_ROW,
+    MEASURING,
+    PLANNED_BYTES,
+    UPDATE,
+    Call,
+    cost_of,
+    cost_of_warp,
+    measured_call,
+)
+from featurekit_drag.engine.settings import DragSettings, RedrawSettings, Rule, WarpSettings
 
 SETTINGS = DragSettings(rule=Rule(updates=80), steps=50, strength=0.7, animation_frames=8)
 LORA = LoraRecipe(rank=8, steps=80, batch=4)
@@ -78,6 +90,27 @@ def test_what_a_call_keeps_grows_with_the_area_and_holds_what_a_fit_of_lora_keep
     live = sum(kept.values())
     estimate = cost_of(large, backbone, SETTINGS, LORA).bytes
     assert 0.9 * live < estimate < 3 * live, (live, estimate)
+
+
+def test_a_planned_drag_is_told_by_its_rows_its_units_and_what_measuring_it_takes(backbone):
+    call = measured_call(backbone, torch.zeros(1, 3, 64, 48))
+    assert call.units == 64 * 48  # of a quarter of a cell each
+    few, many = (
+        cost_of_warp(call, backbone, WarpSettings(redraw=RedrawSettings(candidates=count))).bytes
+        for count in (1, 64)
+    )
+    planned = PLANNED_BYTES * call.units
+    assert few == round(MEASURING * call.kept_bytes) + planned
+    assert many == pytest.approx(HELD_WITHOUT_GRADIENTS * 65 * call.kept_bytes + planned, abs=1)
+
+
+def test_rows_without_gradients_hold_what_is_told_of_them(backbone):
+    call = measured_call(backbone, torch.zeros(1, 3, 64, 64))
+    predict = backbone.predictor(backbone.embed(""))
+    z = backbone.encode(torch.zeros(1, 3, 64, 64)).repeat(5, 1, 1, 1)
+    with torch.no_grad():
+        held = peak_bytes(lambda: predict(z, 500))
+    assert 0.8 * held < 5 * HELD_WITHOUT_GRADIENTS * call.kept_bytes < 1.5 * held
 
 
 def test_measuring_leaves_no_gradient_and_no_random_state(backbone):

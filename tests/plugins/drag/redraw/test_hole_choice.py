@@ -40,8 +40,8 @@ def photograph():
     return Request(image, read_points([[80, 100, 128, 100]], height=side, width=side), mask)
 
 
-def by(drag, hole):
-    redraw = replace(drag.settings.redraw, hole=hole)
+def by(drag, fill):
+    redraw = replace(drag.settings.redraw, fill=fill)
     return WarpDrag(drag.backbone, replace(drag.settings, redraw=redraw))
 
 
@@ -56,14 +56,14 @@ def test_patches_fill_what_the_model_does_not_know(drag, photograph):
     done = drag(photograph)
     told = done.facts["hole"]
     assert done.facts["layer_by"] == "colours"
-    assert told["filled_by"] == "fill"
-    assert told["sharpness"]["model"] < told["sharpness"]["fill"] < 0.5
-    assert any("plugin.hole=model redraws it" in line for line in done.remarks)
+    assert told["filled_by"] == "patches"
+    assert told["sharpness"]["model"] < told["sharpness"]["patches"] < 0.5
+    assert any("plugin.fill=model redraws it" in line for line in done.remarks)
     assert not done.candidates
 
 
 def test_the_disc_moves_whole_and_the_rest_keeps_every_pixel(drag, photograph):
-    done = by(drag, "fill")(photograph)
+    done = by(drag, "patches")(photograph)
     image, found = photograph.image, done.image
     shift = found[..., 90:110, 118:138] - image[..., 90:110, 70:90]
     assert shift.abs().mean() < 0.02
@@ -77,7 +77,7 @@ def test_the_disc_moves_whole_and_the_rest_keeps_every_pixel(drag, photograph):
 
 
 def test_asked_for_one_the_other_is_not_used(drag, photograph):
-    assert by(drag, "fill")(photograph).facts["hole"] == {"filled_by": "fill"}
+    assert by(drag, "patches")(photograph).facts["hole"] == {"filled_by": "patches"}
     by_model = by(drag, "model")(photograph)
     assert by_model.facts["hole"] == {"filled_by": "model"}
     assert len(by_model.candidates) == 2
@@ -86,8 +86,8 @@ def test_asked_for_one_the_other_is_not_used(drag, photograph):
 def test_an_unknown_fill_is_refused():
     given = dict.fromkeys(("lora_steps", "lora_rank", "lora_batch"), 1)
     rates = {"lora_alpha": 1.0, "lora_learning_rate": 1e-4}
-    with pytest.raises(UnknownNameError, match=r"plugin\.hole.*biharmonic"):
-        settings_of(DragConfig(hole="biharmonic", **given, **rates))
+    with pytest.raises(UnknownNameError, match=r"plugin\.fill.*biharmonic"):
+        settings_of(DragConfig(fill="biharmonic", **given, **rates))
 
 
 def test_a_region_whose_hole_is_nearly_the_picture_is_filled(drag, photograph):
@@ -96,7 +96,7 @@ def test_a_region_whose_hole_is_nearly_the_picture_is_filled(drag, photograph):
     region = Region(brushed, torch.tensor([30.0, 0.0]))
     points = read_points([region.row], height=200, width=200)
     request = replace(photograph, mask=None, points=points, regions=(region,))
-    found = by(drag, "fill")(request).image
+    found = by(drag, "patches")(request).image
     assert bool(found.isfinite().all())
     assert found.abs().max() <= 1
 

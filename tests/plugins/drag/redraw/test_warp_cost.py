@@ -1,20 +1,13 @@
 """What a drag by a plan costs on SD 1.5 at 512 px, counted: calls of a run, FLOPs of each."""
 
-from collections import Counter
-
 import pytest
 import torch
-from omegaconf import OmegaConf
+from drag_calls import rows_of
 from torch.utils.flop_counter import FlopCounterMode
 
-import featurekit as fk
 from featurekit.backbones import load, sd
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit.taps.capture import capture
-from featurekit_drag.config import warp_settings_of
-from featurekit_drag.engine.points import Points
-from featurekit_drag.engine.request import Region, Request
-from featurekit_drag.redraw.warp_drag import WarpDrag
 
 FORWARD = 0.8033e12  # FLOPs of SD 1.5's UNet at 512 px, multiplications and additions
 PARTS = ("up_blocks.2", "up_blocks.3")
@@ -61,53 +54,6 @@ def price():
     return found
 
 
-class Counted:
-    """A backbone that counts the rows of its calls."""
-
-    def __init__(self, backbone, rows):
-        self._backbone, self._rows = backbone, rows
-
-    def __getattr__(self, name):
-        return getattr(self._backbone, name)
-
-    def encode(self, image):
-        self._rows["encode"] += len(image)
-        return self._backbone.encode(image)
-
-    def decode(self, latent):
-        self._rows["decode"] += len(latent)
-        return self._backbone.decode(latent)
-
-    def predictor(self, conditioning, guidance=1.0):
-        predict = self._backbone.predictor(conditioning, guidance)
-        assert guidance == 1.0
-
-        def counting(z, t):
-            stops = any(
-                module._forward_hooks for module in self._backbone.unet.modules()
-            )  # as capture leaves the network early
-            self._rows["features" if stops else "redraw"] += len(z)
-            return predict(z, t)
-
-        return counting
-
-
-def rows_of(backbone, preset):
-    """The rows of each call of one drag with a hole."""
-    words = ["plugin=drag", f"experiment={preset}", "backbone=sd15"]
-    settings = warp_settings_of(OmegaConf.to_object(fk.compose(words).plugin))
-    mask = torch.zeros(1, 1, 32, 32)
-    mask[..., 6:14, 6:14] = 1
-    region = Region(mask, torch.tensor([10.0, 3.0]).double())
-    row = torch.tensor([region.row], dtype=torch.float64)
-    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    rows = Counter()
-    request = Request(image, Points(row[:, :2], row[:, 2:]), regions=(region,))
-    edit = WarpDrag(Counted(backbone, rows), settings)(request)
-    assert edit.facts["uncovered_share"] > 0
-    return settings, rows
-
-
 def test_the_prices_are_those_of_sd(price):
     assert price["redraw"] == pytest.approx(1, rel=1e-3)
     assert price["features"] == pytest.approx(0.754, abs=0.01)
@@ -129,13 +75,13 @@ def cost(rows, price):
     ],
 )
 def test_a_drag_costs_no_more_forwards_than_it_may(small, price, preset, rows, most):
-    _, found = rows_of(small, preset)
+    _, found, _ = rows_of(small, preset)
     assert dict(found) == rows
     assert cost(found, price) <= most
 
 
 def test_a_plan_of_four_encodings_costs_less_than_twelve_forwards(small, price):
-    settings, found = rows_of(small, "drag_balanced")
+    settings, found, _ = rows_of(small, "drag_balanced")
     shifts = settings.plan.shifts**2
     assert shifts == found["features"] == 4
     assert settings.plan.taps == ("up2",)  # as it was counted

@@ -19,7 +19,7 @@ from featurekit_drag.plan import warp_plan
 from featurekit_drag.redraw.warp_drag import KINDS, WarpDrag, blurred, remarks_on, view_of
 
 FAST = WarpSettings(
-    PlanSettings(shifts=1), RedrawSettings(steps=4, candidates=1, hole="model"), feather_px=0
+    PlanSettings(shifts=1), RedrawSettings(steps=4, candidates=1, fill="model"), feather_px=0
 )
 HEIGHT, WIDTH = 40, 48
 

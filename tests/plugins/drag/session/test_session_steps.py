@@ -105,10 +105,16 @@ def test_pause_stops_before_the_next_call_of_the_network(session, at):
     session.start(rows())
     called = threading.Event()
     with Calls() as calls:
-        calls.hear = lambda: called.set() if calls.count == at else None
+
+        def pause_in_time():  # another thread may wake too late on a busy machine
+            if calls.count == at:
+                session.pause()
+                called.set()
+
+        calls.hear = pause_in_time
         session.resume()
         assert called.wait(60)
-        session.pause()
+        session.pause()  # waits for the call to end
         assert calls.count == at
         assert session.wait(0)
         session.resume()
@@ -124,13 +130,25 @@ def opened_and_started():
 
 
 def test_reading_features_can_be_paused_and_goes_on_when_it_is_needed():
-    called = threading.Event()
-    with Calls(called.set) as calls, opened() as session:
-        assert called.wait(60)
-        session.pause()
-        assert calls.count == 1
-        session.preview(rows())
-        assert calls.count == PREPARING
+    is_open, called = threading.Event(), threading.Event()
+    sessions = []
+
+    def pause_in_time():
+        if calls.count == 1:
+            assert is_open.wait(60)
+            sessions[0].pause()
+            called.set()
+
+    with Calls() as calls:
+        calls.hear = pause_in_time
+        sessions.append(opened())
+        with sessions[0] as session:
+            is_open.set()
+            assert called.wait(60)
+            session.pause()
+            assert calls.count == 1
+            session.preview(rows())
+            assert calls.count == PREPARING
 
 
 def test_a_pause_may_be_asked_for_by_who_is_told(session):

@@ -17,7 +17,7 @@ import featurekit as fk
 from featurekit.scenes import scene
 
 SIDE, BOX, FEATHER = 64, (20, 20, 44, 44), 2
-SMALL = ["animation_frames=0", "candidates=1", "hole=model"]
+SMALL = ["animation_frames=0", "candidates=1", "fill=model"]
 PHOTO = np.asarray(scene(3, "flowers").image(SIDE))
 PLAIN = np.zeros((SIDE, SIDE, 4), np.uint8)  # inks that a printer would use, in flat fields
 PLAIN[: SIDE // 2], PLAIN[SIDE // 2 :] = (0, 255, 0, 0), (255, 0, 255, 0)

@@ -27,6 +27,14 @@ from featurekit_sketch.datasets.layouts import open_dataset
 from featurekit_sketch.drawing.xdog import xdog
 
 
+@pytest.mark.parametrize(
+    "write", [write_bsds500, write_contours, write_fs2k, write_own, write_photographs]
+)
+def test_styles_are_known_before_drawings_are_read(tmp_path, write):
+    for item in open_dataset(write(tmp_path)).items:
+        assert item.styles == tuple(item.read().drawings)
+
+
 def truth(seed, person=0):
     ink = np.asarray(lines(seed, person), dtype=np.float32) / 255
     return torch.from_numpy(ink)[None, None]
@@ -105,21 +113,25 @@ def test_records_of_fs2k_that_lead_nowhere_are_named(tmp_path):
     (tmp_path / "sketch/sketch3/sketch0002.png").unlink()
     (tmp_path / "photo/photo1/image0007.jpg").unlink()
     (tmp_path / "anno_train.json").write_text(
-        '[{"image_name": "photo1/image0007"}, {"image_name": "../../secret"}, {}]'
+        '[{"image_name": "photo1/image0007"}, {"image_name": "../photo1/image0001"}, {}]'
     )
     data = open_dataset(tmp_path)
     assert [item.name for item in data.items] == ["photo1/image0001"]
     assert data.broken == (
         "photo3/image0002: there is no picture sketch/sketch3/sketch0002",
         "photo1/image0007: there is no picture photo/photo1/image0007",
-        "../../secret: image_name must be such as photo1/image0110",
+        "../photo1/image0001: image_name must be such as photo1/image0110",
         "a record without image_name: image_name must be such as photo1/image0110",
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[", "anno_test.json of FS2K must be JSON"), ('{"a": 1}', "must be a list of mappings")],
+    [
+        ("[", "anno_test.json of FS2K must be JSON"),
+        ('{"a": 1}', "must be a list of mappings"),
+        ('["a"]', "must be a list of mappings"),
+    ],
 )
 def test_records_of_another_form_are_refused(tmp_path, text, message):
     write_fs2k(tmp_path)
@@ -164,6 +176,7 @@ def test_our_own_table_names_people_by_repeating_a_style(tmp_path):
     first, second = (item.read().drawings for item in data.items)
     assert [torch.equal(ink, truth(1, i)) for i, ink in enumerate(first["ink"])] == [True, True]
     assert list(second) == ["drawing"]
+    assert [item.styles for item in data.items] == [("ink",), ("drawing",)]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +205,7 @@ def test_photographs_without_drawings_are_drawn_by_rules(tmp_path, below):
     assert (data.name, len(data.items), data.automatic) == ("photographs", 3, True)
     pair = data.items[0].read()
     assert list(pair.drawings) == ["XDoG", "edge model"]
+    assert data.items[0].styles == ("XDoG", "edge model")
     assert torch.equal(pair.drawings["XDoG"][0], xdog(pair.image))
     assert torch.equal(pair.drawings["edge model"][0], (pair.image[:, :1] + 1) / 2)
     assert list(open_dataset(tmp_path).items[0].read().drawings) == ["XDoG"]

@@ -10,9 +10,9 @@ from featurekit_sketch.drawing.xdog import xdog
 from featurekit_sketch.metrics.controls import (
     SIGMAS_PX,
     Edges,
+    EdgeTuning,
     controls,
     f1_by_strength,
-    tuned_edges,
 )
 
 HEIGHT, WIDTH = 24, 40
@@ -85,7 +85,10 @@ def test_tuning_finds_what_trying_each_would():
 
     tried = {Edges(strength, sigma): 0.0 for sigma in SIGMAS_PX for strength in STRENGTHS}
     tried = {edges: mean(edges) for edges in tried}
-    best = tuned_edges(iter(pairs))
+    tuning = EdgeTuning()
+    for pair in pairs:
+        tuning.add(*pair)
+    best = tuning.best
     assert tried[best] == pytest.approx(max(tried.values()), abs=1e-6)
     assert max(tried.values()) > sorted(tried.values())[len(tried) // 2] + 0.1  # it matters which
     assert best.sigma_px > 0  # the pictures are noisy
@@ -93,4 +96,4 @@ def test_tuning_finds_what_trying_each_would():
 
 def test_nothing_to_tune_on_is_refused():
     with pytest.raises(ConfigError, match="must be tuned on a picture and its drawing"):
-        tuned_edges([])
+        _ = EdgeTuning().best

@@ -1,10 +1,12 @@
 """``task=evaluate``: every style beside its controls, kept from run to run."""
 
 import pytest
+import torch
 
 import featurekit as fk
 from featurekit.core.errors import ConfigError
 from featurekit.core.json_files import read_json
+from featurekit.images.io import read_tensors
 from featurekit.scenes import KINDS
 from featurekit.scenes.drawings import STYLES
 from featurekit_sketch.metrics.held_out import FIGURES
@@ -42,10 +44,14 @@ def test_every_style_has_every_row_kind_and_figure(evaluated):
 
 
 def test_the_controls_are_other_networks_and_the_edges_need_none(evaluated):
-    _, record = evaluated
-    for table in record["metrics"]["held_out"].values():
-        rows = [table[row]["face"]["l1"] for row in ("sketch", "vae alone", "random unet")]
-        assert len(set(rows)) == 3
+    out, record = evaluated
+    kept = {
+        row: read_tensors(out / f"brush-{row}" / "training.safetensors")
+        for row in ("sketch", "vae-alone", "random-unet")
+    }
+    name = "weight.network.reduced.fine_u0_0.mean"
+    assert name not in kept["vae-alone"]
+    assert not torch.equal(kept["sketch"][name], kept["random-unet"][name])
     edges = [table["tuned edges"]["face"]["f1"] for table in record["metrics"]["held_out"].values()]
     assert min(edges) > 0.3
 

@@ -198,9 +198,17 @@ def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
         (["plugin.drawing=x.png"], r"got plugin\.drawing alone; give image=FILE"),
         (["plugin.iterations=0"], r"plugin\.iterations must lie in 1 to 1e\+06, got 0"),
         (["plugin.overlap_px=64", "plugin.tile_px=64"], r"overlap_px must be less than"),
+        (["plugin.mix={a: -1, b: 2}"], r"none negative .* got \{'a': -1, 'b': 2\}"),
+        (["plugin.mix=[1]"], r"plugin\.mix must be shares of styles by name, .* got \[1\]"),
+        (["plugin.mix={a: 1}"], r"plugin\.mix must be left as it is, .* task=train does not use"),
+        (["plugin.ink=grey", "plugin.network=published"], r"learnt as they are, .* leave out one"),
+        (["plugin.l1=3"], r"plugin\.network=two_scales does not use it; leave it out"),
         (["plugin.steps=15"], r"plugin\.steps must lie in 16 to 1000, got 15"),
         (["plugin.style=x.st"], r"plugin\.style must be left as it is, .* task=train does not use"),
-        (["task=extract", "image=x.png"], r"needs image and plugin\.style, got no plugin\.style"),
+        (
+            ["task=extract", "image=x.png"],
+            r"needs image and plugin\.style .*, got no plugin\.style",
+        ),
         (["task=evaluate", "image=x.png"], r"task=evaluate sketches bundled scenes"),
     ],
 )
@@ -267,3 +275,8 @@ def test_an_unknown_drawing_style_is_refused_with_the_known_ones(tmp_path):
         UnknownNameError, match=r"no plugin\.drawing_style named 'brsh'; did you mean brush"
     ):
         run("plugin.drawing_style=brsh", f"out={tmp_path / 'out'}")
+
+
+def test_an_unknown_ink_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"no plugin\.ink named 'oil'; known: colour, grey"):
+        run("plugin.ink=oil", f"out={tmp_path / 'out'}")

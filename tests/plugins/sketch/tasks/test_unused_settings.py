@@ -85,7 +85,12 @@ def test_a_style_is_drawn_in_as_it_was_learnt_whatever_the_default_is():
             r"drawing_style must .* not a picture of your own",
         ),
         ("train", "plugin.scene=2", True, r"scene must .* got 2: .* leave out it or image"),
-        ("train", "plugin.fit=true", False, r"fit must .* got True: there is no drawing to mend"),
+        (
+            "train",
+            "plugin.fit=true",
+            False,
+            r"fit must .* got True: there is no drawing",
+        ),
         ("extract", "plugin.targets=[a.png]", True, r"targets must .* task=extract does not use"),
         ("extract", "plugin.drawing=a.png", True, r"drawing must .* task=train learns a style"),
         ("extract", "plugin.fit=true", True, r"fit must .* task=extract does not use it"),

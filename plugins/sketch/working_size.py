@@ -44,16 +44,23 @@ def resized(image: Tensor, size: Size) -> Tensor:
     return functional.interpolate(image, size, mode="bicubic").clamp(-1, 1)
 
 
+def resized_tones(ink: Tensor, size: Size) -> Tensor:
+    """A drawing with greys or colours (b c h w) in [0, 1] at another size."""
+    return (resized(2 * ink - 1, size) + 1) / 2
+
+
 def resized_ink(ink: Tensor, size: Size) -> Tensor:
     """A drawing (b c h w) in [0, 1] at another size, with all its lines.
 
-    A line thinner than a pixel of the smaller size would become a pale one by area: it keeps most
-    of its darkness instead, and is a pixel wide.
+    A line thinner than a pixel of the smaller size would become a pale one by area: where there is
+    nothing darker beside it, it keeps most of its darkness instead. All else is as dark as it
+    covers its pixels, so that strokes and masses do not grow.
     """
     if size_of(ink) == size:
         return ink
     if size.height * size.width >= ink.shape[-2] * ink.shape[-1]:
         return functional.interpolate(ink, size, mode="bicubic").clamp(0, 1)
-    mean = functional.interpolate(ink, size, mode="area")
-    darkest = -functional.adaptive_max_pool2d(-ink, list(size))
-    return mean.minimum(1 - THIN * (1 - darkest))
+    covered = functional.interpolate(1 - ink, size, mode="area")
+    darkest = THIN * functional.adaptive_max_pool2d(1 - ink, list(size))
+    around = functional.max_pool2d(covered, 3, stride=1, padding=1)
+    return 1 - covered.where(around >= darkest, covered.maximum(darkest))

@@ -1,0 +1,5 @@
+"""What an evaluation on a data set does picture by picture, and the table that it ends in.
+
+Read ``contenders.py``, then ``dataset_table.py``. What lies on disk is the business of
+``datasets/``, what a figure is that of ``metrics/``.
+"""
