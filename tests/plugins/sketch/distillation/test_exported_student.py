@@ -201,7 +201,13 @@ def test_a_style_without_a_size_of_its_own_is_drawn_at_the_picture_s(known):
 
 def test_a_large_picture_is_drawn_with_larger_strokes():
     """As its teacher draws it: at the size that the style works at."""
-    drawer = StudentDrawer(lambda image: 6 * image[:, :1], 32, "")
+    seen = []
+
+    def to_logit(image):
+        seen.append(image.shape[-1])
+        return 6 * image[:, :1]
+
+    drawer = StudentDrawer(to_logit, 32, "")
     small = torch.full((1, 3, 32, 32), -1.0)
     small[..., 8:24, 10:14] = 1
     large = torch.nn.functional.interpolate(small, scale_factor=4)
@@ -210,6 +216,7 @@ def test_a_large_picture_is_drawn_with_larger_strokes():
     shrunk = torch.nn.functional.avg_pool2d(ink, 4)
     torch.testing.assert_close(shrunk, drawer(small), rtol=0, atol=0.1)
     assert ((ink > 0.1) & (ink < 0.9)).float().mean() < 0.02
+    assert seen == [32, 32]
 
 
 def test_nothing_farther_than_is_read_changes_a_pixel(known):

@@ -181,6 +181,7 @@ def test_pairs_aside_are_not_learnt_from_and_hardly_move():
     assert len(learnt_from) == 180
     assert len(watched) == learning.WATCHED
     assert not set(learnt_from) & set(watched)
+    assert apart(names[::-1]) == (learnt_from, watched)
     more, _ = apart([*names, *(f"more {number}" for number in range(20))])
     assert len(set(watched) & set(more)) <= 4
 
