@@ -26,6 +26,9 @@ def pair(seed=0, **drawings):
     return Pair(image, drawings or {"a": (sheet(5), sheet(6)), "XDoG": (sheet(3),)}, 0)
 
 
+SHARED_OTHERWISE = pair(a=(sheet(5),), XDoG=(sheet(6), sheet(3)))  # the same sheets
+
+
 class Drawn:
     """Draws the same sheet and counts how often it was asked."""
 
@@ -79,8 +82,13 @@ def test_what_is_measured_is_kept_and_found_again(tmp_path):
         (Contender("sketch", Drawn(sheet(5)), "2"), pair(), {}),
         (Contender("student", Drawn(sheet(5)), "1"), pair(), {}),
         (Contender("sketch", Drawn(sheet(5)), "1"), pair(seed=1), {}),
-        (Contender("sketch", Drawn(sheet(5)), "1"), pair(a=(sheet(5), sheet(7))), {}),
+        (
+            Contender("sketch", Drawn(sheet(5)), "1"),
+            pair(a=(sheet(5), sheet(7)), XDoG=(sheet(3),)),
+            {},
+        ),
         (Contender("sketch", Drawn(sheet(5)), "1"), pair(b=(sheet(5), sheet(6))), {}),
+        (Contender("sketch", Drawn(sheet(5)), "1"), SHARED_OTHERWISE, {}),
         (Contender("sketch", Drawn(sheet(5)), "1"), pair(), {"lpips_identity": "other"}),
         (Contender("sketch", Drawn(sheet(5)), "1", never="XDoG"), pair(), {}),
     ],
