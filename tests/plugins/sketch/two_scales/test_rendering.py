@@ -97,6 +97,13 @@ def test_more_offset_is_more_ink():
     assert len(set(shares)) == len(shares)
 
 
+@pytest.mark.parametrize("offset", [-0.5, 0.0, 0.4])
+def test_at_the_offset_ink_is_half(offset):
+    logit = torch.full((1, 1, 32, 32), -offset)
+    logit[..., :4] = SURE  # what it is connected to
+    assert crisp(logit, 32, 32, offset=offset)[..., 16:] == pytest.approx(0.5, abs=1e-5)
+
+
 @pytest.mark.parametrize("known", [-1.2, 0.0, 0.7])
 def test_the_offset_that_drawings_were_made_with_is_found(known):
     logits = [blots(0), blots(1, 32, 20)]

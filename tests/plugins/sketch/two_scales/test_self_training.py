@@ -33,6 +33,7 @@ class Traced(nn.Module):
         self.gain = nn.Parameter(torch.ones(()))
 
     def forward(self, given):
+        self.watched = torch.is_grad_enabled()
         return self.gain * given.image[:, :1]
 
 
@@ -129,6 +130,7 @@ def test_the_weight_rises_to_its_whole(share, weight):
 def test_no_gradient_reaches_the_mean_network():
     mean = Traced()
     found = lesson(undrawn(strokes()), mean=mean)
+    assert not mean.watched  # nor is anything kept for one
     assert not found.lines.requires_grad
     logit = torch.zeros(1, 1, SIDE, SIDE, requires_grad=True)
     found.loss(logit).backward()
