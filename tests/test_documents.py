@@ -32,6 +32,7 @@ FEWER = {  # settings that make a command a matter of seconds, by how it begins;
     "run plugin=drag experiment=drag_gooddrag": [*LATENT_DRAG, "plugin.levels=1"],
     "run plugin=drag task=evaluate": [*DRAG, "plugin.scenes=1"],
     "run plugin=sketch": SKETCH,
+    "run plugin=sketch task=init": [],
     "run plugin=sketch task=extract": [],
     "pck": ["count=1", "categories=[face]"],
     "analyse labels": ["pairs=1", "kinds=[face]"],
@@ -45,6 +46,9 @@ ELSEWHERE = {  # commands that do not run here, and why
     "torchrun": "needs several processes; tests/store/test_store_processes.py starts them",
     "featurekit pck data=SPair-71k": "needs the data set",
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",
+    "featurekit run plugin=sketch task=distil": "needs a style that draws: test_distil.py",
+    "featurekit run plugin=sketch task=extract image=photos/ plugin.student": "likewise",
+    "featurekit run experiment=sketch_views": "tests/test_saved_files.py goes on with it",
     "featurekit run plugin=sketch task=evaluate": "every style: test_sketch_evaluate.py",
     "featurekit run plugin=drag task=evaluate": "every control: test_drag_evaluate.py",
 }

@@ -255,6 +255,8 @@ def session(folder, said, prior):
 
 def learn(folder, said, *words):
     given = [word.format(saved=SKETCH) for word in said["words"]]
+    if not any(word.startswith("experiment=") for word in given):
+        given.append("experiment=sketch_views")  # what was the default then
     return main(["run", "plugin=sketch", *given, *words, "device=cpu", f"out={folder}"])
 
 
