@@ -111,7 +111,13 @@ def test_a_changed_one_is_refused_in_one_sentence_and_copied_whole(name, model):
     if name in ("an adapter", "half precision"):
         return  # an adapter begins without effect, and half precision needs a cast at the border
     copied = copy.deepcopy(model)
-    assert torch.equal(answer(copied), answer(model))
+    # numbers are copied to the bit; what a kernel makes of them hangs on how memory is aligned
+    for part in ("unet", "vae", "text_encoder"):
+        numbers = getattr(model, part).state_dict()
+        copies = getattr(copied, part).state_dict()
+        assert copies.keys() == numbers.keys()
+        assert all(torch.equal(copies[key], one) for key, one in numbers.items())
+    assert torch.allclose(answer(copied), answer(model), atol=1e-5)
     kept = name not in ("numbers without a trace", "FreeU")
     assert torch.allclose(answer(copied), before, atol=1e-5) is kept
 

@@ -12,6 +12,7 @@ from featurekit.core.types import Job, silent
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.sampling.prior import fit_prior, save_prior
 from featurekit_sketch.tasks.rivals import HEADLINE, rivals_of
+from featurekit_sketch.training.style_training import pictures_of
 
 ROWS = {
     "two_scales": {
@@ -43,6 +44,11 @@ def job(backbone, prior, folder, network="two_scales"):
     return Job(backbone=backbone, settings=config, stage=lambda _: nullcontext(silent), **words)
 
 
+def rivals(job):
+    """Rows by what they read, for pictures that are sampled as the job says."""
+    return rivals_of(job, pictures_of(job))
+
+
 @pytest.fixture
 def pictures(backbone):
     return samples_of(backbone, 1)
@@ -50,18 +56,18 @@ def pictures(backbone):
 
 @pytest.mark.parametrize("network", sorted(ROWS))
 def test_rows_are_named_by_what_they_read(backbone, prior, tmp_path, network):
-    made = rivals_of(job(backbone, prior, tmp_path, network))
+    made = rivals(job(backbone, prior, tmp_path, network))
     assert {name: set(make()) for name, make in made.items()} == ROWS[network]
 
 
 @pytest.mark.parametrize("reading", ["trained", "published"])
 def test_a_rival_reads_no_picture_twice(backbone, prior, tmp_path, pictures, reading):
-    rivals = rivals_of(job(backbone, prior, tmp_path))[reading]()
+    made = rivals(job(backbone, prior, tmp_path))[reading]()
     subject, other = drawn(), drawn(2, "vehicle").image
     styles = {"first": subject, "second": replace(subject, ink=subject.ink.flip(-1))}
     counts = []
     for name, one in styles.items():
-        for row, rival in rivals.items():
+        for row, rival in made.items():
             folder = tmp_path / f"{name} {row}"
             folder.mkdir()
             with counted(backbone) as rows:
@@ -74,7 +80,7 @@ def test_a_rival_reads_no_picture_twice(backbone, prior, tmp_path, pictures, rea
 
 
 def test_what_is_remembered_is_what_would_be_read(backbone, prior, tmp_path):
-    made = rivals_of(job(backbone, prior, tmp_path))
+    made = rivals(job(backbone, prior, tmp_path))
     image = drawn().image
     two_scales = made["trained"]()[HEADLINE].training.reader
     first = two_scales(image, seed=1)
@@ -91,7 +97,7 @@ def test_what_is_remembered_is_what_would_be_read(backbone, prior, tmp_path):
 
 def test_rows_have_keys_of_their_own(backbone, prior, tmp_path):
     given = job(backbone, prior, tmp_path)
-    made = [(name, one) for name, make in rivals_of(given).items() for one in make().values()]
+    made = [(name, one) for name, make in rivals(given).items() for one in make().values()]
     subject = drawn()
     other = replace(subject, ink=subject.ink.flip(-1))
     assert len({(name, rival.key(subject)) for name, rival in made}) == len(made) == 4
@@ -103,7 +109,7 @@ def test_rows_have_keys_of_their_own(backbone, prior, tmp_path):
 def test_the_papers_network_draws_a_larger_picture_at_the_models_size_and_enlarges_it(
     backbone, prior, tmp_path
 ):
-    (rival,) = rivals_of(job(backbone, prior, tmp_path))["published"]().values()
+    (rival,) = rivals(job(backbone, prior, tmp_path))["published"]().values()
     subject = drawn(side=128)
     with counted(backbone) as rows:
         draw = rival.learnt(subject, [], tmp_path)
