@@ -17,7 +17,7 @@ from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import NoisingPath, inverted_path, noised_path
 from featurekit_sketch.sampling.representative_timesteps import timesteps_of
 from featurekit_sketch.settings import Reading
-from featurekit_sketch.training.style_file import Style, digest
+from featurekit_sketch.training.style_file import Style, digest, take_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +86,7 @@ class Sketcher:
                 f"but it says {style.timesteps}; learn the style again"
             )
         _check_channels(style.channels, _channels(reader.feature_taps))
-        try:
-            network.load_state_dict(dict(style.state))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"a style must hold the weights of a sketch network for {backbone.name!r}, but it "
-                f"lacks some or has others; learn the style again"
-            ) from error
+        take_weights(network, style, backbone=backbone.name)
         return cls(reader, network.to(backbone.device).eval())
 
     def style(self, size: tuple[int, int], *, prompt: str) -> Style:

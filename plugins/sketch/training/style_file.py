@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
@@ -129,6 +129,26 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
             f"infinity; learn the style again"
         )
     return style
+
+
+def take_weights(network: nn.Module, style: Style, *, backbone: str) -> None:
+    """Give a network the weights of a style.
+
+    Args:
+        network: made as the style says.
+        style: that was learnt.
+        backbone: name of the model that draws.
+
+    Raises:
+        ConfigError: the style lacks some of the network's weights, or has others.
+    """
+    try:
+        network.load_state_dict(dict(style.state))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"a style must hold the weights of a sketch network for {backbone!r}, but it lacks "
+            f"some or has others; learn the style again"
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

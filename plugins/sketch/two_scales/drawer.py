@@ -12,7 +12,7 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.images import coordinates
 from featurekit_sketch.settings import LINES, TWO_SCALES, Reading
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.training.style_file import Style, digest
+from featurekit_sketch.training.style_file import Style, digest, take_weights
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, map_specs
 from featurekit_sketch.two_scales.rendering import crisp, toned
@@ -46,13 +46,7 @@ class TwoScaleDrawer:
             )
         ranks = tuple(reader.timesteps.index(one) for one in style.timesteps)
         network = new_network(TwoScaleReader(reader, ranks), style.sources, style.ink_channels)
-        try:
-            network.load_state_dict(dict(style.state))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"a style must hold the weights of a sketch network for {backbone.name!r}, but it "
-                f"lacks some or has others; learn the style again"
-            ) from error
+        take_weights(network, style, backbone=backbone.name)
         network = network.to(backbone.device).eval()
         return cls(
             TwoScaleReader(reader, ranks), [network], style.side_px, style.made_of, style.offset
