@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from featurekit import scenes, testing
     from featurekit.backbones import load as load_backbone
     from featurekit.backbones.describe import describe_backbone
+    from featurekit.backbones.wrap import wrap
     from featurekit.core import errors
     from featurekit.diffusion.invert import invert
     from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
@@ -67,6 +68,7 @@ __all__ = [
     "scenes",
     "testing",
     "to_tokens",
+    "wrap",
 ]
 
 _HOMES = {  # public name -> module:name
@@ -100,6 +102,7 @@ _HOMES = {  # public name -> module:name
     "sample": "featurekit.diffusion.sample:sample",
     "save_trajectory": "featurekit.diffusion.trajectory_file:save_trajectory",
     "to_tokens": "featurekit.taps.attention_maps:to_tokens",
+    "wrap": "featurekit.backbones.wrap:wrap",
 }
 _MODULES = {  # public as a whole
     "errors": "featurekit.core.errors",

@@ -67,12 +67,12 @@ def resnet_taps(backbone: Backbone) -> tuple[str, ...]:
         backbone: a loaded model.
 
     Returns:
-        Module paths inside ``backbone.unet``, in the order of the calls.
+        Module paths inside ``backbone.denoiser``, in the order of the calls.
 
     Raises:
         ConfigError: the network has no such blocks.
     """
-    names = [name for name, _ in backbone.unet.named_modules()]
+    names = [name for name, _ in backbone.denoiser.named_modules()]
     found = [name for name in names if name.startswith("up_blocks") and name.endswith("conv2")]
     if not found:
         raise ConfigError(

@@ -12,16 +12,19 @@ from torch import Tensor
 from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
+    CONFIGS,
     bundled_configs,
     embedded_folder,
     read_configs,
 )
-from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
+from featurekit.backbones.latent_diffusion import LatentDiffusion
+from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.stock import (
     Configs,
     build_networks,
     check_fit,
+    configs_of,
     noise_table,
     read_networks,
     read_tokenizer,
@@ -31,14 +34,17 @@ from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StableDiffusion(LatentDiffusion):
     """A frozen model conditioned on text alone; see ``featurekit.diffusion.backbone.Backbone``."""
 
     def embed(self, prompt: str) -> Conditioning:
         """Turn a prompt into conditioning; words beyond the encoder's length warn and go."""
+        self.needs_text("text_encoder", "tokenizer")
         ids = self.token_ids(prompt, self.text_encoder, self.tokenizer)
-        return Conditioning(states=self.text_encoder(ids)[0], prompt=prompt)
+        with self.untouched(self.text_encoder):
+            states = self.text_encoder(ids)[0]
+        return Conditioning(states=states, prompt=prompt)
 
     def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
         """Make ``(z, t) -> eps`` for a conditioning; with guidance, both rows in one call."""
@@ -50,7 +56,7 @@ class StableDiffusion(LatentDiffusion):
             rows = z.shape[0]
             return {"encoder_hidden_states": torch.cat([repeated(s, rows) for s in states])}
 
-        return self.predicting(given, conditioning, guidance)
+        return self.denoising(given, conditioning, guidance)
 
 
 def load_folder(
@@ -95,6 +101,34 @@ def load_folder(
             load_folder,
             {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype},
         ),
+    )
+
+
+def wrapped(pipeline: Any, name: str) -> StableDiffusion:  # noqa: ANN401 - untyped
+    """Make a backbone of the networks of a loaded pipeline.
+
+    Args:
+        pipeline: a diffusers pipeline with unet, vae and scheduler; text encoder and tokenizer may
+            be None.
+        name: what the backbone will be called.
+
+    Returns:
+        Backbone that shares the pipeline's networks.
+
+    Raises:
+        BackboneError: the networks are of another architecture.
+        ScheduleError: the noise levels of the scheduler cannot be read.
+    """
+    configs = configs_of(pipeline, CONFIGS)
+    _check_shape(configs, name)
+    return StableDiffusion(
+        name=name,
+        noise=noise_table(configs["scheduler"]),
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        text_encoder=pipeline.text_encoder,
+        tokenizer=pipeline.tokenizer,
+        pipeline=pipeline,
     )
 
 
@@ -187,5 +221,6 @@ def _check_shape(configs: Configs, of: str) -> None:
             f"pipelines of Stable Diffusion 1.x and 2.x leave out; set both to null in "
             f"vae/config.json to leave them out, too"
         )
-    check_fit(configs, of, {"cross_attention_dim": configs["text_encoder"]["hidden_size"]})
+    text = configs.get("text_encoder")  # None in a pipeline that was loaded without
+    check_fit(configs, of, {} if text is None else {"cross_attention_dim": text["hidden_size"]})
     describe.taps(configs["unet"], configs["vae"])  # refuses other blocks

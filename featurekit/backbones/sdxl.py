@@ -13,6 +13,7 @@ from torch import Tensor
 from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
+    CONFIGS,
     SECOND_CONFIG,
     bundled_configs,
     embedded_folder,
@@ -20,12 +21,14 @@ from featurekit.backbones.folder import (
     read_configs,
     read_pipeline,
 )
-from featurekit.backbones.latent_diffusion import LatentDiffusion, repeated
+from featurekit.backbones.latent_diffusion import LatentDiffusion
+from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.stock import (
     Configs,
     build_networks,
     check_fit,
+    configs_of,
     noise_table,
     read_networks,
     read_tokenizer,
@@ -40,7 +43,7 @@ _NEEDS = "a Stable Diffusion XL must need text states, a pooled text and sizes"
 _SIZE_COUNT = 6  # original height, width; top, left of the crop; target height, width
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StableDiffusionXL(LatentDiffusion):
     """A frozen model of two text encoders; see ``featurekit.diffusion.backbone.Backbone``."""
 
@@ -53,11 +56,13 @@ class StableDiffusionXL(LatentDiffusion):
 
         The empty prompt is the unconditional case: zeros, where the model was trained with them.
         """
+        self.needs_text("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
         ids = self.token_ids(prompt, self.text_encoder, self.tokenizer)
         ids_2 = self.token_ids(prompt, self.text_encoder_2, self.tokenizer_2)
         named = {"output_hidden_states": True, "return_dict": True}
-        first = self.text_encoder(ids, **named).hidden_states[_LAYER]
-        second = self.text_encoder_2(ids_2, **named)
+        with self.untouched(self.text_encoder), self.untouched(self.text_encoder_2):
+            first = self.text_encoder(ids, **named).hidden_states[_LAYER]
+            second = self.text_encoder_2(ids_2, **named)
         states = torch.cat([first, second.hidden_states[_LAYER]], dim=-1)
         pooled: Tensor = second.text_embeds
         if not prompt and self.empty_is_zero:
@@ -101,7 +106,7 @@ class StableDiffusionXL(LatentDiffusion):
                 },
             }
 
-        return self.predicting(given, conditioning, guidance)
+        return self.denoising(given, conditioning, guidance)
 
 
 def with_sizes(
@@ -191,6 +196,37 @@ def load_folder(
     )
 
 
+def wrapped(pipeline: Any, name: str) -> StableDiffusionXL:  # noqa: ANN401 - untyped
+    """Make a backbone of the networks of a loaded pipeline.
+
+    Args:
+        pipeline: a diffusers pipeline with unet, vae and scheduler; text encoders and tokenizers
+            may be None.
+        name: what the backbone will be called.
+
+    Returns:
+        Backbone that shares the pipeline's networks.
+
+    Raises:
+        BackboneError: the networks are of another architecture.
+        ScheduleError: the noise levels of the scheduler cannot be read.
+    """
+    configs = configs_of(pipeline, (*CONFIGS, *SECOND_CONFIG))
+    _check_shape(configs, name)
+    return StableDiffusionXL(
+        name=name,
+        noise=noise_table(configs["scheduler"]),
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        text_encoder=pipeline.text_encoder,
+        tokenizer=pipeline.tokenizer,
+        pipeline=pipeline,
+        text_encoder_2=pipeline.text_encoder_2,
+        tokenizer_2=pipeline.tokenizer_2,
+        empty_is_zero=_empty_is_zero(configs),
+    )
+
+
 def from_config(
     name: str = "sdxl",
     *,
@@ -276,17 +312,16 @@ def _check_kind(unet: Mapping[str, Any], of: str) -> None:
 def _check_shape(configs: Configs, of: str) -> None:
     """Refuse parts that do not fit each other, and other blocks, before weights are read."""
     check_settings(configs, of, needs=_NEEDS)
-    unet, text, text_2 = (configs[p] for p in ("unet", "text_encoder", "text_encoder_2"))
-    sizes = _SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
-    check_fit(
-        configs,
-        of,
-        {
+    unet, text, text_2 = (configs.get(p) for p in ("unet", "text_encoder", "text_encoder_2"))
+    needed = {}
+    if unet is not None and text is not None and text_2 is not None:  # else loaded without
+        sizes = _SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
+        needed = {
             "cross_attention_dim": text["hidden_size"] + text_2["hidden_size"],
             "projection_class_embeddings_input_dim": (text_2["projection_dim"] or 0) + sizes,
-        },
-    )
-    describe.taps(unet, configs["vae"])
+        }
+    check_fit(configs, of, needed)
+    describe.taps(configs["unet"], configs["vae"])
 
 
 def _empty_is_zero(configs: Configs) -> bool:

@@ -1,6 +1,6 @@
 """Read or build the stock networks of a Stable-Diffusion-shaped model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from featurekit.backbones.layout.config_fields import words_width
+from featurekit.backbones.layout.config_fields import filled, words_width
 from featurekit.backbones.layout.weight_files import SECOND_WEIGHTS, WEIGHTS, weight_files
 from featurekit.core.errors import BackboneError
 from featurekit.diffusion.diffusers_schedulers import clips
@@ -265,6 +265,27 @@ def _frozen(networks: Networks) -> Networks:
         if isinstance(network, nn.Module):
             network.requires_grad_(False).eval()
     return networks
+
+
+def configs_of(pipeline: Any, parts: Iterable[str]) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+    """Read the configs of a loaded pipeline as ``folder.read_configs`` reads those of its folder.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        parts: its components; one that is None has no config here.
+
+    Returns:
+        Config by part, with the class's defaults; ``pipeline`` is the pipeline's own.
+    """
+    found: dict[str, dict[str, Any]] = {"pipeline": dict(pipeline.config)}
+    for part in parts:
+        component = getattr(pipeline, part, None)
+        if component is not None:
+            config = component.config
+            stated = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+            kind = type(getattr(component, "_orig_mod", component)).__name__
+            found[part] = filled({**stated, "_class_name": kind}, part)
+    return found
 
 
 @contextmanager

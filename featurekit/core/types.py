@@ -61,7 +61,7 @@ class Tap:
     stride: int  # pixels of the input image per cell; of "words" 0, since they have no place
     side: str = "out"  # of the module: "out", "in", "skip0", ..., or "map" (attention, computed)
     form: str = "map"  # (b c h w); "tokens" (b h*w c); "words" (b n c); "heads" (b heads q k)
-    network: str = "unet"  # which of the backbone's networks the path lies in, or "vae"
+    network: str = "denoiser"  # which of the backbone's networks the path lies in, or "vae"
 
     @property
     def address(self) -> str:

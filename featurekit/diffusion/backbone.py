@@ -74,7 +74,7 @@ class Backbone(Protocol):
 
     @property
     def taps(self) -> Mapping[str, Tap]:
-        """Maps of ``unet`` that procedures read by name: outputs of blocks and their parts."""
+        """Maps of ``denoiser`` that procedures read by name: outputs of blocks and their parts."""
         ...
 
     @property
@@ -107,7 +107,7 @@ class Backbone(Protocol):
         """SHA-256 (hex) of each weight file by its path in the model folder; empty if random.
 
         What was changed since the model was loaded, such as an adapter or a weight, adds a hash
-        under the name of the network: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2``.
+        under the name of the network: ``unet``, ``transformer``, ``vae``, ``text_encoder``.
         """
         ...
 
@@ -118,13 +118,13 @@ class Backbone(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the UNet computes in; callers' tensors may have another."""
+        """What the denoiser computes in; callers' tensors may have another."""
         ...
 
     # stock modules; Any, because each family has its own classes
     @property
-    def unet(self) -> Any:  # noqa: ANN401
-        """The network that taps and hooks refer to."""
+    def denoiser(self) -> Any:  # noqa: ANN401
+        """The network that taps and hooks refer to, a UNet or a transformer."""
         ...
 
     @property
@@ -142,12 +142,12 @@ class Backbone(Protocol):
         """What turns a prompt into numbers."""
         ...
 
-    def addresses(self, *words: str, network: str = "unet") -> dict[str, str]:
+    def addresses(self, *words: str, network: str = "denoiser") -> dict[str, str]:
         """Find the addresses that words mean, for ``capture``, ``inject`` and ``attention_maps``.
 
         Args:
             words: names, roles, names of published extractors, module paths or globs.
-            network: ``unet`` or ``vae``, which the addresses are for.
+            network: ``denoiser`` or ``vae``, which the addresses are for.
 
         Returns:
             Address by name; a glob leaves attention maps out unless it fits nothing else.

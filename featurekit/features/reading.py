@@ -90,7 +90,7 @@ def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], di
     left_out: dict[str, None] = {}
     for word in words:
         found = resolve([word], listed)
-        fitting = tuple(t for t in found if t.network == "unet" and not is_formless(t))
+        fitting = tuple(t for t in found if t.network == "denoiser" and not is_formless(t))
         if is_glob(word) and fitting:
             left_out |= dict.fromkeys(t.name for t in found if t not in fitting)
             found = fitting
@@ -113,7 +113,7 @@ def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], di
 
 def _unlisted(backbone: Backbone, words: Sequence[str]) -> tuple[Tap, ...]:
     """Taps for words that are addresses of modules which no listing names, of unknown size."""
-    modules = dict(backbone.unet.named_modules())
+    modules = dict(backbone.denoiser.named_modules())
     known = {tap.address for tap in backbone.activations.values()} | set(backbone.activations)
     sides = [(word, *split_address(word)) for word in words if word not in known]
     return tuple(
@@ -125,7 +125,7 @@ def _unlisted(backbone: Backbone, words: Sequence[str]) -> tuple[Tap, ...]:
 
 def _refuse_other(tap: Tap) -> None:
     """Refuse a tap that no feature map of the denoiser can be made of."""
-    if tap.network != "unet":
+    if tap.network != "denoiser":
         raise CaptureError(
             f"features are read from the denoiser, but {tap.name} lies in the {tap.network}; "
             f"capture it there by its address {tap.address!r}"
@@ -226,7 +226,7 @@ def read_latents(
     for some in _chunks(pairs, together):
         given = [latents.at(t, draw) for t, draw in some]
         predict = backbone.predictor(_repeated(conditioning, len(some)))
-        with capture(backbone.unet, asked.paths, stop_after=True) as captured:
+        with capture(backbone.denoiser, asked.paths, stop_after=True) as captured:
             predict(torch.cat(given), _timesteps(some, given[0]))
         for name in asked.paths:
             parts = torch.split(captured[name], len(given[0]))

@@ -158,7 +158,7 @@ def weights_of(backbone: Backbone) -> str:
     if told.keys() - set(NETWORKS):  # files
         return sha256(line(told)).hexdigest()
     digest = sha256(line(told) if told else b"")
-    for network in (backbone.unet, backbone.vae):
+    for network in (backbone.denoiser, backbone.vae):
         for name, tensor in sorted(network.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -33,7 +33,7 @@ def opened(network: nn.Module, addresses: Mapping[str, object], *, of: str) -> N
     if not isinstance(network, nn.Module):
         raise CaptureError(
             f"a network must be a torch module, got {type(network).__name__}; give that of a "
-            f"backbone, as in capture(backbone.unet, backbone.addresses('up1', 'cross_q'))"
+            f"backbone, as in capture(backbone.denoiser, backbone.addresses('up1', 'cross_q'))"
         )
     if not isinstance(addresses, Mapping):
         raise ConfigError(

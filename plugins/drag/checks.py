@@ -75,7 +75,7 @@ def _check_sizes(
     work = work_on(subject, config.side_px)
     check_lengths(work, rule, stride)
     if work.part.request.mask is not None:
-        strides = [tap.stride for tap in known if tap.network == "unet" and tap.stride]
+        strides = [tap.stride for tap in known if tap.network == "denoiser" and tap.stride]
         latent_mask(work.part.request.mask, stride=min(strides), multiple=max(strides))
 
 

@@ -74,7 +74,7 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
         latent = backbone.encode(image)
     predict, t = backbone.predictor(backbone.embed("")), len(backbone.noise.alpha_bars) // 2
     kept: dict[int, int] = {}
-    own = {one.untyped_storage().data_ptr() for one in backbone.unet.parameters()}
+    own = {one.untyped_storage().data_ptr() for one in backbone.denoiser.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -34,7 +34,7 @@ WORDS = 77
 def test_every_listed_tap_is_in_the_network_with_its_channels_and_stride(name):
     model, listed = MODELS[name](), describe_backbone(name)
     assert len({tap.name for tap in listed}) == len(listed)
-    forward = {"unet": model.unet, "vae": model.vae}
+    forward = {"denoiser": model.denoiser, "vae": model.vae}
     paths = {network: dict(forward[network].named_modules()) for network in forward}
     assert [tap.name for tap in listed if tap.path not in paths[tap.network]] == []
     states = torch.zeros(1, WORDS, model.unet.config.cross_attention_dim, device="meta")
@@ -44,14 +44,14 @@ def test_every_listed_tap_is_in_the_network_with_its_channels_and_stride(name):
         network: {t.name: t.address for t in listed if t.network == network and t.form != "heads"}
         for network in forward
     }
-    with capture(model.unet, read["unet"]) as in_unet:
+    with capture(model.unet, read["denoiser"]) as in_unet:
         model.predictor(Conditioning(states, "", {"pooled": pooled}))(latent.to("meta"), 261)
     with capture(model.vae, read["vae"]) as in_vae:
         model.encode(torch.zeros(1, 3, *SIZE))
         model.decode(latent.to("meta"))
     for tap in listed:
         if tap.form == "heads":
-            assert paths["unet"][tap.path].heads == tap.channels
+            assert paths["denoiser"][tap.path].heads == tap.channels
             continue
         shape = tuple((in_vae if tap.network == "vae" else in_unet)[tap.name].shape)
         cells = [size // tap.stride for size in SIZE] if tap.stride else [WORDS]
@@ -67,7 +67,7 @@ def test_every_listed_tap_is_in_the_network_with_its_channels_and_stride(name):
     [("sd15", 22, 16, 16, 6, 12), ("sd21", 22, 16, 16, 6, 12), ("sdxl", 17, 11, 70, 4, 9)],
 )
 def test_there_are_as_many_as_the_config_makes(name, resnets, attentions, blocks, samplers, skips):
-    found = Counter(tap.role for tap in describe_backbone(name) if tap.network == "unet")
+    found = Counter(tap.role for tap in describe_backbone(name) if tap.network == "denoiser")
     assert found["resnet"] == found["resnet_in"] == found["conv2"] == resnets
     assert found["attention"] == attentions
     assert found["transformer_block"] == found["ff_inner"] == blocks
@@ -97,12 +97,12 @@ def test_every_module_of_each_kind_is_listed_with_all_that_can_be_read_of_it(nam
     }
     for path, part in model.unet.named_modules():
         for end in next((ends for kind, ends in kinds.items() if isinstance(part, kind)), ()):
-            assert ("unet", f"{path}{end}") in listed
+            assert ("denoiser", f"{path}{end}") in listed
             sides[type(part)] += 1
     assert set(sides) == set(kinds)
     for block in range(len(model.unet.up_blocks)):
         for number in range(len(model.unet.up_blocks[block].resnets)):
-            assert ("unet", f"up_blocks.{block}:skip{number}") in listed
+            assert ("denoiser", f"up_blocks.{block}:skip{number}") in listed
     for path, part in model.vae.named_modules():
         if isinstance(part, (ResnetBlock2D, Attention)):
             assert ("vae", path) in listed

@@ -55,7 +55,7 @@ def test_the_blocks_have_their_common_names(backbone):
 
 
 def test_every_activation_is_captured_once_with_its_published_form(backbone, latent):
-    listed = [tap for tap in backbone.activations.values() if tap.network == "unet"]
+    listed = [tap for tap in backbone.activations.values() if tap.network == "denoiser"]
     assert list(backbone.taps.items()) == list(backbone.activations.items())[: len(backbone.taps)]
     read = {tap.name: tap.address for tap in listed if tap.form != "heads"}
     maps = {tap.name: tap.address for tap in listed if tap.form == "heads"}

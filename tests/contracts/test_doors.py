@@ -55,7 +55,7 @@ def written(network, addresses, call):
 
 def test_what_is_written_at_any_address_of_the_denoiser_reaches_its_answer(backbone):
     taps = backbone.addresses("**")
-    unet = [tap for tap in backbone.activations.values() if tap.network == "unet"]
+    unet = [tap for tap in backbone.activations.values() if tap.network == "denoiser"]
     assert len(taps) == len([tap for tap in unet if tap.form != "heads"])
     predict, z = backbone.predictor(backbone.embed("a face")), latent(backbone)
     gradients = written(backbone.unet, sorted(set(taps.values())), lambda: predict(z, 261))

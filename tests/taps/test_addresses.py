@@ -117,7 +117,7 @@ def test_a_pair_is_the_branch_of_a_resnet_and_nothing_else():
 # addresses
 
 
-def addresses(*words, network="unet"):
+def addresses(*words, network="denoiser"):
     return addressed(words, LISTED, network=network)
 
 
@@ -132,7 +132,7 @@ def test_words_become_addresses_by_name():
 
 
 def test_a_glob_means_the_network_that_is_asked_and_no_maps_beside_other_things():
-    every = [tap for tap in LISTED if tap.network == "unet"]
+    every = [tap for tap in LISTED if tap.network == "denoiser"]
     assert len(addresses("**")) == len([tap for tap in every if tap.side != "map"])
     assert len(addresses("**", network="vae")) == len(LISTED) - len(every)
     assert len(addresses("**.map")) == len(addresses("cross_map", "self_map")) == 32

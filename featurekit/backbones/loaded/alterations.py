@@ -14,7 +14,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-NETWORKS = ("unet", "vae", "text_encoder", "text_encoder_2")  # what may be changed, by attribute
+NETWORKS = (  # what may be changed, by attribute
+    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
+)  # fmt: skip
 _ODD = -7046029254386353131  # 2**64 divided by the golden ratio, odd, as a signed number
 _SIMPLE = (bool, int, float, str, torch.dtype)
 _NO_ANSWER = {"training", "gradient_checkpointing", "fused_projections"}  # or seen elsewhere
@@ -89,7 +91,7 @@ def state(network: nn.Module) -> str:
         network: any torch module.
 
     Returns:
-        SHA-256, hexadecimal, to be compared within one process.
+        SHA-256, hexadecimal.
     """
     told = [repr(_sums(dict(_tensors(network))))]
     for path, part in _parts(network):

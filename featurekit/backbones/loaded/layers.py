@@ -48,6 +48,21 @@ def running_device(layer: nn.Module, network: nn.Module) -> torch.device:
     return weight.device
 
 
+def is_moved(network: nn.Module) -> bool:
+    """Tell whether an offloading brings the weights of a network to where they compute.
+
+    Args:
+        network: any network.
+
+    Returns:
+        True where accelerate or diffusers has put such a hook on it or on a part of it.
+    """
+    return any(
+        "_hf_hook" in vars(part) or _hook(part, "group_offloading") is not None
+        for part in network.modules()
+    )
+
+
 def _hook(part: nn.Module, name: str) -> Any:  # noqa: ANN401 - diffusers is not typed
     registry = vars(part).get("_diffusers_hook")
     return None if registry is None else registry.get_hook(name)

@@ -11,23 +11,29 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
-from featurekit.backbones.loaded.alterations import NETWORKS, Loaded, altered, as_loaded
+from featurekit.backbones.loaded.alterations import (
+    NETWORKS,
+    Loaded,
+    altered,
+    as_loaded,
+    state,
+)
 from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
 from featurekit.diffusion.noise_schedule import NoiseTable
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LoadedModel:
-    """A model as it was loaded; it knows what was done to it afterwards."""
+    """A model as it was loaded or wrapped; it knows what was done to it since it was loaded."""
 
     name: str
     noise: NoiseTable
-    unet: Any  # UNet2DConditionModel; diffusers and transformers are not typed
-    vae: Any  # AutoencoderKL
-    text_encoder: Any  # CLIPTextModel
-    tokenizer: Any  # CLIPTokenizer
+    vae: Any  # AutoencoderKL; diffusers and transformers are not typed
+    text_encoder: Any = None  # CLIPTextModel, or what else the family reads prompts with
+    tokenizer: Any = None  # of that text encoder
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
     origin: Made | None = None  # what made it, for pickling
+    pipeline: Any = None  # somebody else's, whose networks these are; None: they are our own
 
     def __reduce__(self) -> tuple[Callable[..., Any], Made]:
         """Pickle how it was loaded, never its weights: the other side loads them again.
@@ -46,13 +52,21 @@ class LoadedModel:
         return copied(self, memo)
 
     def __post_init__(self) -> None:
-        """Remember what the networks are, so that ``weights`` can tell what changed them."""
-        _ = self._loaded
+        """Remember what our own networks are, so that ``weights`` can tell what changed them.
+
+        Nobody knows what those of a wrapped pipeline were when they were loaded, so nothing is
+        read of them until ``weights`` is asked for.
+        """
+        if self.pipeline is None:
+            _ = self._loaded
 
     @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, and by its name of what changed a network since."""
-        changed = {name: self.altered(name) for name in self._loaded}
+        """SHA-256 (hex) of each weight file, and by its name of what changed a network since.
+
+        Of a wrapped pipeline that is a hash of all that each network answers with.
+        """
+        changed = {name: self.altered(name) for name in self.networks}
         return MappingProxyType(
             {**self._hashes, **{name: found for name, found in changed.items() if found}}
         )
@@ -64,14 +78,22 @@ class LoadedModel:
             network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
 
         Returns:
-            SHA-256, hexadecimal; "" where nothing has changed it.
+            SHA-256, hexadecimal; "" where nothing has changed it. Of a network of a wrapped
+            pipeline never "", since it may have been changed before.
         """
-        return altered(getattr(self, network), self._loaded[network])
+        if self.pipeline is not None:
+            return state(self.networks[network])
+        return altered(self.networks[network], self._loaded[network])
+
+    @property
+    def networks(self) -> Mapping[str, Any]:
+        """The networks that it has, by attribute."""
+        found = {name: getattr(self, name, None) for name in NETWORKS}
+        return {name: one for name, one in found.items() if one is not None}
 
     @cached_property
     def _loaded(self) -> Mapping[str, Loaded]:
-        networks = {name: getattr(self, name, None) for name in NETWORKS}
-        return {name: as_loaded(one) for name, one in networks.items() if one is not None}
+        return {name: as_loaded(one) for name, one in self.networks.items()}
 
     @cached_property
     def _hashes(self) -> Mapping[str, str]:

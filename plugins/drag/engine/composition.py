@@ -155,7 +155,7 @@ def _bottleneck(
     parts: Composition, level: int, latent: Tensor, mask: LatentMask | None
 ) -> Bottleneck:
     schedule, _ = level_of(parts.backbone, parts.settings)
-    unet = parts.backbone.unet
+    unet = parts.backbone.denoiser
     path = encoder_path(unet, lambda: parts.predict(latent, schedule.timestep(level)))
     reader, cleaner = parts.reader(level, mask), parts.cleaner(level)
     return Bottleneck(latent, path.middle.detach(), path, unet, reader, cleaner)

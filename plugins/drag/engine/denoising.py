@@ -44,7 +44,7 @@ class Denoising:
         references = [unmoved.at(dragged.level)] if beside else []
         batch = torch.cat([*references, dragged.latent])
         levels = range(dragged.level, 0, -1)
-        replaced = put_into(self.backbone.unet, dragged.bottleneck, rows=rows)
+        replaced = put_into(self.backbone.denoiser, dragged.bottleneck, rows=rows)
         with stage("denoising") as progress, self._identity(rows, levels), replaced:
             latents = sample(
                 self.predict,
@@ -87,7 +87,7 @@ class Denoising:
     @contextmanager
     def _identity(self, rows: int, levels: Sequence[int]) -> Iterator[None]:
         """Let a batch read the picture's keys and values, as the settings say."""
-        unet, words = self.backbone.unet, self.settings.identity
+        unet, words = self.backbone.denoiser, self.settings.identity
         with ExitStack() as contexts:
             for word, context in self._sources(rows, levels).items():
                 if word in words:
@@ -98,7 +98,7 @@ class Denoising:
     def _sources(
         self, rows: int, levels: Sequence[int]
     ) -> dict[str, Callable[[Sequence[str]], AbstractContextManager[None]]]:
-        unet = self.backbone.unet
+        unet = self.backbone.denoiser
 
         def stored(paths: Sequence[str]) -> AbstractContextManager[None]:
             with record_attention(unet, paths) as record:

@@ -101,7 +101,7 @@ class Drag:
         conditioning = self.backbone.embed(request.prompt)
         places = self.prepare.places(request)
         lora = self.prepare.fitted(request, conditioning, places.lora, stage)
-        with nullcontext() if lora is None else applied(self.backbone.unet, lora):
+        with nullcontext() if lora is None else applied(self.backbone.denoiser, lora):
             predict = self.backbone.predictor(conditioning, guidance=self.settings.guidance)
             if path is None:
                 path = self.prepare.inverted(request, predict, places.inversion, stage)

@@ -73,7 +73,7 @@ class Preparation:
             with torch.no_grad():
                 moments = self.backbone.moments(request.image)
             return fit_lora(
-                self.backbone.unet,
+                self.backbone.denoiser,
                 denoising_objective(self.backbone, moments, conditioning, self.lora.batch),
                 recipe=self.lora,
                 generator=torch.Generator().manual_seed(request.seed),

@@ -35,7 +35,7 @@ def feature_reader(
     taps = {"field": backbone.taps[settings.tap].path}
 
     def read(z: Tensor) -> Readout:
-        with capture(backbone.unet, taps, stop_after=True) as captured:
+        with capture(backbone.denoiser, taps, stop_after=True) as captured:
             predict(z, schedule.timestep(level))
         return Readout(fused(captured["field"].float(), settings.guidance), None)
 
@@ -57,7 +57,7 @@ def feature_and_step_reader(
     taps = {"field": backbone.taps[settings.tap].path}
 
     def read(z: Tensor) -> Readout:
-        with capture(backbone.unet, taps) as captured:
+        with capture(backbone.denoiser, taps) as captured:
             eps = predict(z, schedule.timestep(level))
         next_latent = ddim_step(
             z,

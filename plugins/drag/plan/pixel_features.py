@@ -76,7 +76,7 @@ def pixel_features(
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(z.shape, generator=generator).to(z)
         progress(2 * number + 1, calls)
-        with capture(backbone.unet, paths, stop_after=True) as captured:
+        with capture(backbone.denoiser, paths, stop_after=True) as captured:
             predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
         maps = [captured[name].float().cpu() for name in settings.taps]
         rows.append(_joined(maps, z.shape[-2:]))

@@ -78,8 +78,8 @@ class Redrawing:
         if self.source is None:
             return self.predict(z, timestep)
         own = noised(self.source, noise, alpha_bar=self.schedule.alpha_bars[level])
-        paths = self_attention_paths(self.backbone.unet, self.attention)
-        with share_attention(self.backbone.unet, paths, rows=len(z) + 1):
+        paths = self_attention_paths(self.backbone.denoiser, self.attention)
+        with share_attention(self.backbone.denoiser, paths, rows=len(z) + 1):
             return self.predict(torch.cat([own, z]), timestep)[1:]
 
 

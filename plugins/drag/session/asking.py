@@ -40,7 +40,7 @@ class Asking:
             if tap not in self.backbone.taps:
                 raise UnknownNameError("tap", tap, self.backbone.taps)
         known_mode(self.warp.plan.mode)
-        self_attention_paths(self.backbone.unet, self.warp.redraw.attention)
+        self_attention_paths(self.backbone.denoiser, self.warp.redraw.attention)
         self.editor(None, None)
 
     @classmethod

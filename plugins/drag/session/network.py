@@ -55,4 +55,4 @@ class Turn:
 def turn_at(backbone: Backbone) -> Turn:
     """Find the turn of a backbone's network, the same for all who have that backbone."""
     with _NAMING:
-        return _TURNS.setdefault(backbone.unet, Turn())
+        return _TURNS.setdefault(backbone.denoiser, Turn())

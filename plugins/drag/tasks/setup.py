@@ -33,7 +33,7 @@ def drag_of(job: Job) -> Editor:
         raise ConfigError(
             f"plugin.judge_timestep must lie in 0 to {last}, got {config.judge_timestep}"
         )
-    self_attention_paths(job.backbone.unet, config.attention)
+    self_attention_paths(job.backbone.denoiser, config.attention)
     if warps:
         return WarpDrag(job.backbone, warp_settings_of(config))
     recipe = LoraRecipe(

@@ -66,7 +66,7 @@ def unet_maps(
     for first in range(0, count * steps, CHUNK):
         rows = slice(first, first + CHUNK)
         predict = backbone.predictor(Conditioning(states=states[rows], prompt=""))
-        with capture(backbone.unet, paths, stop_after=True) as captured:
+        with capture(backbone.denoiser, paths, stop_after=True) as captured:
             predict(latents[rows], timesteps[rows])
         for name in paths:
             parts[name].append(captured[name])

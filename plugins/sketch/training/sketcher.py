@@ -31,7 +31,7 @@ class Reader:
     @property
     def feature_taps(self) -> FeatureTaps:
         """The maps that are read."""
-        return FeatureTaps.of(self.backbone.unet.config, self.backbone.vae.config)
+        return FeatureTaps.of(self.backbone.denoiser.config, self.backbone.vae.config)
 
     @property
     def schedule(self) -> Schedule:

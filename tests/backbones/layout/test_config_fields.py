@@ -119,7 +119,7 @@ def test_every_stock_setting_is_tried():
 def test_a_setting_leaves_prediction_and_listed_activations_true(settings):
     model, z = built(**settings), normal(1, 4, 8, 12)
     words = model.embed("a face")
-    taps = {name: tap for name, tap in model.activations.items() if tap.network == "unet"}
+    taps = {name: tap for name, tap in model.activations.items() if tap.network == "denoiser"}
     read = {name: tap.address for name, tap in taps.items() if tap.form != "heads"}
     with capture(model.unet, read) as found:
         seen = model.predictor(words)(z, 261)
