@@ -15,8 +15,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 import featurekit as fk
-from featurekit.backbones import sd
 from featurekit.backbones.lora import Lora, LoraRecipe, fit_lora
+from featurekit.backbones.unet import sd
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit_drag.config import settings_of

@@ -15,7 +15,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from featurekit.backbones import load, sd
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd
 from featurekit.diffusion.steps import noised
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.recipes import Recipe

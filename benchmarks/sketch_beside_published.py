@@ -21,7 +21,7 @@ from side_by_side import flops, module_of
 from torch import Tensor, nn
 
 import featurekit as fk
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork

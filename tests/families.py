@@ -2,7 +2,8 @@
 
 from reduced import reduced_configs
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd, sdxl
 
 EVERY = {
     "embedded": lambda: load("embedded", "cpu"),

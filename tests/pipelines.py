@@ -7,7 +7,7 @@ from diffusers import (
 )
 from reduced import reduced_configs
 
-from featurekit.backbones import sd, sdxl
+from featurekit.backbones.unet import sd, sdxl
 
 
 def of_one_encoder(name="sd15", seed=0):

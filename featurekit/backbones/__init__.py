@@ -1,7 +1,7 @@
 """Model families: stock modules of each, spoken to through one protocol; LoRA on them.
 
 One family a file; none knows a method, and no method knows a family. Importing this package imports
-neither torch nor diffusers. Read ``sd.py`` first; docs/adding-a-backbone.md is the guide.
+neither torch nor diffusers. Read ``unet/sd.py`` first; docs/adding-a-backbone.md is the guide.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def load(
         return _shipped(name, device, dtype, source)
     folder = _folder(name, str(source) if source is not None else HUB_IDS.get(name, name))
     # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
-    from featurekit.backbones import sd, sdxl
+    from featurekit.backbones.unet import sd, sdxl
 
     large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
     family = sdxl.load_folder if large else sd.load_folder

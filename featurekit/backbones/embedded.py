@@ -3,7 +3,7 @@
 import torch
 
 from featurekit.backbones.folder import embedded_folder
-from featurekit.backbones.sd import StableDiffusion, load_folder
+from featurekit.backbones.unet.sd import StableDiffusion, load_folder
 
 
 def load(device: str | torch.device = "auto", dtype: str | torch.dtype = "auto") -> StableDiffusion:

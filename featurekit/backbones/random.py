@@ -3,7 +3,7 @@
 import torch
 
 from featurekit.backbones.folder import embedded_folder, read_configs
-from featurekit.backbones.sd import StableDiffusion, build
+from featurekit.backbones.unet.sd import StableDiffusion, build
 
 
 def load(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featurekit.core.errors import BackboneError
 from featurekit.core.types import Tap
 
 _ENCODER, _DECODER = "vae_encoder", "vae_decoder"
@@ -19,6 +20,21 @@ def vae_taps(vae: Mapping[str, Any]) -> tuple[Tap, ...]:
         pixels of the image that is encoded or decoded.
     """
     return (*_encoder(vae), *_decoder(vae))
+
+
+def vae_stride(vae: Mapping[str, Any]) -> int:
+    """Count the pixels of the input image per latent cell.
+
+    Args:
+        vae: config of an ``AutoencoderKL``.
+
+    Returns:
+        Pixels, a power of two: each block but the last halves the size.
+
+    Raises:
+        BackboneError: the config names no blocks.
+    """
+    return int(2 ** (len(listed(vae, "block_out_channels")) - 1))
 
 
 def _encoder(vae: Mapping[str, Any]) -> Iterator[Tap]:
@@ -72,3 +88,22 @@ def _map(path: str, role: str, channels: int, stride: int) -> Tap:
     ):  # fmt: skip
         name = name.replace(long, short)
     return Tap(name, path, role, channels, stride, network="vae")
+
+
+def listed(config: Mapping[str, Any], key: str) -> list[Any]:
+    """Read a setting that must be a list.
+
+    Args:
+        config: of a network.
+        key: the setting.
+
+    Returns:
+        Its entries, one at least.
+
+    Raises:
+        BackboneError: it is missing, empty or no list.
+    """
+    value = config.get(key)
+    if not isinstance(value, (list, tuple)) or not value:
+        raise BackboneError(f"the model's config must list {key}, got {value!r}")
+    return list(value)

@@ -8,10 +8,10 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from featurekit.backbones import sd, sdxl
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.layers import is_moved, running_device
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError
 
 FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the denoiser

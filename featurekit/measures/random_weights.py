@@ -6,8 +6,8 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from featurekit.backbones.sd import StableDiffusion
-from featurekit.backbones.sdxl import StableDiffusionXL
+from featurekit.backbones.unet.sd import StableDiffusion
+from featurekit.backbones.unet.sdxl import StableDiffusionXL
 
 Family: TypeAlias = StableDiffusion | StableDiffusionXL
 """Families whose UNet can be made anew from its config."""

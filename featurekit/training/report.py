@@ -12,7 +12,7 @@ from safetensors import safe_open
 from featurekit.backbones.folder import embedded_folder
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.backbones.open_clip import shipped_folder
-from featurekit.backbones.sd import load_folder
+from featurekit.backbones.unet.sd import load_folder
 from featurekit.core.errors import TrainingError
 from featurekit.measures import (
     Measured,

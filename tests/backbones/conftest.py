@@ -6,7 +6,7 @@ import pytest
 from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline
 from reduced import reduced_configs
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 
 SCHEDULERS = {"sd15": PNDMScheduler, "sd21": DDIMScheduler}
 

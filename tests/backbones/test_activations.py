@@ -11,10 +11,12 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import Upsample2D
 
-from featurekit.backbones import load, sd, sdxl
-from featurekit.backbones.describe import activations, describe_backbone
+from featurekit.backbones import load
+from featurekit.backbones.describe import describe_backbone
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_configs
-from featurekit.backbones.unet_taps import inner_taps
+from featurekit.backbones.unet import sd, sdxl
+from featurekit.backbones.unet.blocks import activations
+from featurekit.backbones.unet.unet_taps import inner_taps
 from featurekit.backbones.vae_taps import vae_taps
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning, Tap

@@ -8,9 +8,11 @@ import sys
 import pytest
 import torch
 
-from featurekit.backbones import sd
-from featurekit.backbones.describe import describe_backbone, taps, vae_stride
+from featurekit.backbones.describe import describe_backbone
 from featurekit.backbones.folder import bundled_configs, embedded_folder
+from featurekit.backbones.unet import sd
+from featurekit.backbones.unet.blocks import taps
+from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.errors import BackboneError, UnknownNameError
 from featurekit.core.types import Tap
 from featurekit.taps.capture import capture

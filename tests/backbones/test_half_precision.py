@@ -11,7 +11,7 @@ READ = """
 import sys
 import torch
 from reduced import reduced_configs
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.features.extract import extract, extract_latents
 
 image = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import sd
 from featurekit.backbones.lora import Lora, LoraRecipe, applied, fit_lora
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,

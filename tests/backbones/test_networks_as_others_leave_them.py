@@ -8,7 +8,7 @@ from peft import LoraConfig
 from reduced import reduced_configs
 
 import featurekit as fk
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError
 
 TAP = "up_blocks.1"

@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
 from featurekit.backbones import load
-from featurekit.backbones.stock import noise_table
+from featurekit.backbones.unet.configs import noise_table
 from featurekit.core.errors import ScheduleError
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample

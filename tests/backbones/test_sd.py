@@ -9,8 +9,8 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from featurekit.backbones import sd
 from featurekit.backbones.folder import embedded_folder
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import BackboneError, NoiseLevelError, ScheduleError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.noise_schedule import Schedule

@@ -8,7 +8,8 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, StableDiffusionXLPi
 from reduced import reduced_configs
 from safetensors.torch import load_file, save_file
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.pipeline.config import compose

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from featurekit.backbones import sd, sdxl
 from featurekit.backbones.folder import embedded_folder, read_configs
 from featurekit.backbones.loaded.alterations import NETWORKS
+from featurekit.backbones.unet import sd, sdxl
 
 PAGE = Path(__file__).parents[2] / "docs" / "library.md"
 ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)

@@ -13,7 +13,8 @@ from diffusers import (
 )
 from reduced import reduced_configs
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd, sdxl
 
 MEAN, STD = [-1.6, 1.2, 0.4, -2.1], [8.4, 5.9, 3.7, 5.3]
 

@@ -52,7 +52,8 @@ def test_it_shares_the_networks_and_answers_as_the_same_model_loaded(both):
     assert words.fingerprint == ours.fingerprint
     for guidance in (1.0, 7.5):
         answer = wrapped.predictor(words, guidance)(z, 261)
-        assert torch.equal(answer, model.predictor(ours, guidance)(z, 261))
+        expected = model.predictor(ours, guidance)(z, 261)  # kernels round by alignment of memory
+        torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
     assert wrapped.taps == model.taps
 
 

@@ -12,8 +12,8 @@ from featurekit import backbones
 from featurekit.analysis.artefacts import high_norms, massive_channels, position_probe
 from featurekit.analysis.gram import gram_of
 from featurekit.analysis.representative_timesteps import feature_gram
-from featurekit.backbones import sd
 from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.backbones.unet import sd
 from featurekit.diffusion.backbone import guided
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.diffusion.trajectory import METHODS

@@ -4,8 +4,8 @@ import pytest
 import torch
 from reduced import reduced_configs
 
-from featurekit.backbones import sd
 from featurekit.backbones.lora import LoraRecipe, fit_lora
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective

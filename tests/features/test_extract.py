@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import load, sd
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from reduced import reduced_configs
 
-from featurekit.backbones import load, sdxl
+from featurekit.backbones import load
+from featurekit.backbones.unet import sdxl
 from featurekit.core.errors import ConfigError, NoiseLevelError, NotFiniteError, ShapeError
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import noised

@@ -10,7 +10,8 @@ import pytest
 import torch
 from reduced import reduced_configs
 
-from featurekit.backbones import describe_backbone, sd, sdxl
+from featurekit.backbones import describe_backbone
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.cli.options import ExtractOptions
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.features.extract import extract

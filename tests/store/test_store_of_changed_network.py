@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from reduced import reduced_configs
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import ConfigError
 from featurekit.features.recipes import Recipe
 from featurekit.store.export import store_pictures

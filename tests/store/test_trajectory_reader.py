@@ -11,7 +11,7 @@ from reduced import reduced_configs
 from spoken import sentence
 
 from featurekit import backbones
-from featurekit.backbones import sdxl
+from featurekit.backbones.unet import sdxl
 from featurekit.cli.router import main
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.diffusion.invert import invert

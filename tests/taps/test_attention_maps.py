@@ -8,7 +8,7 @@ from reduced import reduced_configs
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.attention_maps import attention_maps, head_mean, reduced_map, to_tokens
 from featurekit.taps.capture import capture

@@ -5,9 +5,10 @@ import torch
 from diffusers.models.attention_processor import FusedAttnProcessor2_0
 from torch.nn.functional import scaled_dot_product_attention
 
-from featurekit.backbones import embedded, random, sd
+from featurekit.backbones import embedded, random
 from featurekit.backbones.folder import embedded_folder, read_config
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, ShapeError, UnknownNameError
 from featurekit.taps.attention_sharing import (
     record_attention,

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import random, sd
+from featurekit.backbones import random
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.capture import capture
 

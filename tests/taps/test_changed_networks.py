@@ -13,7 +13,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from reduced import reduced_configs
 from torch import nn
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, UnknownNameError
 from featurekit.taps.capture import capture
 

@@ -9,7 +9,7 @@ from diffusers.hooks import HookRegistry, ModelHook
 from reduced import reduced_configs
 from torch import nn
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, UnknownNameError
 from featurekit.taps.capture import capture
 from featurekit.taps.hooks import attach, refuse_stale

@@ -5,7 +5,7 @@ import torch
 from reduced import reduced_configs
 from torch import nn
 
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, ConfigError, ShapeError, UnknownNameError
 from featurekit.taps.capture import capture
 from featurekit.taps.inject import inject

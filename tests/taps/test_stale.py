@@ -18,8 +18,8 @@ from diffusers.hooks import (
 from peft import LoraConfig, inject_adapter_in_model
 from reduced import reduced_configs
 
-from featurekit.backbones import sd
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError
 from featurekit.taps.attention_maps import attention_maps
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention

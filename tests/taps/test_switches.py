@@ -12,8 +12,8 @@ from switches import ELSEWHERE, HOOKS, TEXT, UNET, VAE, offered
 from transformers import CLIPTextModel
 
 import featurekit as fk
-from featurekit.backbones import sd
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import FeatureKitError
 from featurekit.taps.attention_sharing import (
     record_attention,

@@ -8,7 +8,7 @@ from reduced import reduced_configs
 from switches import TEXT, VAE
 
 import featurekit as fk
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import FeatureKitError
 
 MAPPED = "decoder.mid_block.attentions.0"

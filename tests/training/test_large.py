@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.backbones.open_clip import load as load_clip
-from featurekit.backbones.sd import load_folder
+from featurekit.backbones.unet.sd import load_folder
 from featurekit.cli.router import main
 from featurekit.measures import (
     measure_correspondence,

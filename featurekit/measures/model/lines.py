@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from featurekit.backbones.sd import StableDiffusion
+from featurekit.backbones.unet.sd import StableDiffusion
 from featurekit.core import fields
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.metrics import line_f1

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from featurekit.backbones.sd import StableDiffusion
+from featurekit.backbones.unet.sd import StableDiffusion
 from featurekit.core import fields
 from featurekit.core.types import Progress, silent
 from featurekit.features.extract import extract

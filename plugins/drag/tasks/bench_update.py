@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from featurekit.backbones.sd import from_config
+from featurekit.backbones.unet.sd import from_config
 from featurekit.diffusion.backbone import Backbone
 from featurekit_drag.engine.latent_optimisation import drag_latent
 from featurekit_drag.engine.outside.choice import LatentMask

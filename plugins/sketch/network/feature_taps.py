@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from featurekit.backbones import describe
+from featurekit.backbones.unet import blocks as unet_blocks
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Tap
 
@@ -85,7 +85,7 @@ class FeatureTaps:
 
 
 def _unet_blocks(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[tuple[Tap, ...], ...]:
-    resnets = [tap for tap in describe.taps(unet, vae) if tap.role == "resnet"]
+    resnets = [tap for tap in unet_blocks.taps(unet, vae) if tap.role == "resnet"]
     blocks = []
     for i in range(_resolutions("UNet", unet)):
         inside = [tap for tap in resnets if tap.path.startswith(f"up_blocks.{i}.")]

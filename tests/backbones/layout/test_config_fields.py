@@ -8,7 +8,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from reduced import reduced_configs
 from transformers import CLIPTextConfig
 
-from featurekit.backbones import sd, sdxl
 from featurekit.backbones.layout.config_fields import (
     SECOND_TEXT,
     TEXT,
@@ -17,6 +16,7 @@ from featurekit.backbones.layout.config_fields import (
     filled,
     words_width,
 )
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError
 from featurekit.taps.capture import capture
 

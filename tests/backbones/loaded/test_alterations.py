@@ -10,9 +10,9 @@ from peft import LoraConfig
 from reduced import reduced_configs
 from torch import nn
 
-from featurekit.backbones import sd
 from featurekit.backbones.loaded.alterations import altered, as_loaded, state
 from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.backbones.unet import sd
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.recipes import Recipe

@@ -10,8 +10,9 @@ import pytest
 import torch
 from reduced import reduced_configs
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
 from featurekit.backbones.random import load as load_random
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError
 
 Z = torch.linspace(-1, 1, 4 * 64).reshape(1, 4, 8, 8)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from featurekit.backbones import load
-from featurekit.backbones.sd import from_config
+from featurekit.backbones.unet.sd import from_config
 from featurekit.core.errors import (
     ConfigError,
     FeatureKitWarning,

@@ -9,8 +9,9 @@ import torch
 from omegaconf import OmegaConf
 from reduced import reduced_configs
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import ConfigError, ScheduleError, ShapeError
 from featurekit.core.types import Stop
 from featurekit.pipeline.config import compose

@@ -5,7 +5,8 @@ import torch
 from drag_calls import rows_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import load, sd
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit.taps.capture import capture
 

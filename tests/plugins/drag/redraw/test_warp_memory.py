@@ -7,7 +7,8 @@ from live_bytes import peak_bytes
 from omegaconf import OmegaConf
 
 import featurekit as fk
-from featurekit.backbones import load, sd
+from featurekit.backbones import load
+from featurekit.backbones.unet import sd
 from featurekit.core.types import Conditioning
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 from featurekit.taps.capture import capture

@@ -3,7 +3,7 @@
 import pytest
 from reduced import reduced_configs
 
-from featurekit.backbones.sd import build
+from featurekit.backbones.unet.sd import build
 from featurekit.pipeline.registry import load_plugin, resolve
 from featurekit_drag.tasks import bench_update
 

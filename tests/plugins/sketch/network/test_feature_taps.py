@@ -5,7 +5,7 @@ import torch
 from invented import configs, feature_taps
 
 from featurekit import load_backbone
-from featurekit.backbones import sd
+from featurekit.backbones.unet import sd
 from featurekit.core.errors import BackboneError
 from featurekit.taps.capture import capture
 from featurekit_sketch.network.feature_taps import FeatureTaps

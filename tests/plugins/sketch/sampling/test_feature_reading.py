@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import featurekit as fk
-from featurekit.backbones.sd import from_config
+from featurekit.backbones.unet.sd import from_config
 from featurekit.core.errors import ShapeError, UnknownNameError
 from featurekit.core.types import Tap
 from featurekit.taps.capture import capture

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from featurekit.backbones import load, sd
+from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
+from featurekit.backbones.unet import sd
 from featurekit.core.types import Stop
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.sample import sample

@@ -1,8 +1,8 @@
 """Read or build the stock networks of a Stable-Diffusion-shaped model."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from featurekit.backbones.layout.config_fields import filled, words_width
 from featurekit.backbones.layout.weight_files import SECOND_WEIGHTS, WEIGHTS, weight_files
+from featurekit.backbones.unet.configs import Configs
 from featurekit.core.errors import BackboneError
-from featurekit.diffusion.diffusers_schedulers import clips
-from featurekit.diffusion.noise_schedule import NoiseTable
 
 _MISFITS = (  # what the stock classes raise for settings and weights that do not go together
     ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
-Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,52 +37,6 @@ class Networks:
     text_encoder: Any  # CLIPTextModel
     text_encoder_2: Any = None  # CLIPTextModelWithProjection, of a model with two encoders
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
-
-
-def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
-    """Refuse a UNet that does not fit the other parts of its model.
-
-    Args:
-        configs: config by part, ``filled``.
-        of: what the model is, for the message.
-        needed: settings of the UNet besides its channels, as the other parts need them;
-            ``cross_attention_dim`` is the width of the states, wherever the UNet says it.
-
-    Raises:
-        BackboneError: a setting is another one.
-    """
-    unet, channels = configs["unet"], configs["vae"]["latent_channels"]
-    settings = {"in_channels": channels, "out_channels": channels, **needed}
-    stated = {**unet, "cross_attention_dim": words_width(unet)}
-    for key, value in settings.items():
-        if stated[key] != value:
-            raise BackboneError(
-                f"unet {key} of {of} must be {value}, as its other parts are, "
-                f"got {stated[key]}; inpainting, upscaling and refining "
-                f"models are not supported"
-            )
-
-
-def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
-    """Read the noise levels that a latent diffusion model was trained with.
-
-    How its sampler would step does not matter to runs of DDIM: where they cannot be spaced as the
-    sampler's, they have DDIM's own spacing. ``clip_sample`` is left out: it is for pictures in
-    [-1, 1], latents are not confined to them, and ``StableDiffusionPipeline`` switches it off, too.
-
-    Args:
-        scheduler: config of any diffusers scheduler.
-
-    Returns:
-        The table; what was left out stands in its ``remark``.
-
-    Raises:
-        ScheduleError: as for ``NoiseTable.from_scheduler``.
-    """
-    name = str(scheduler.get("_class_name", "DDIMScheduler"))
-    remark = "its clip_sample is left out, it is not for latents" if clips(scheduler, name) else ""
-    table = NoiseTable.from_scheduler({**scheduler, "clip_sample": False})
-    return replace(table, sampler=name, remark=remark)
 
 
 def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Networks:
@@ -265,27 +216,6 @@ def _frozen(networks: Networks) -> Networks:
         if isinstance(network, nn.Module):
             network.requires_grad_(False).eval()
     return networks
-
-
-def configs_of(pipeline: Any, parts: Iterable[str]) -> dict[str, dict[str, Any]]:  # noqa: ANN401
-    """Read the configs of a loaded pipeline as ``folder.read_configs`` reads those of its folder.
-
-    Args:
-        pipeline: a diffusers pipeline.
-        parts: its components; one that is None has no config here.
-
-    Returns:
-        Config by part, with the class's defaults; ``pipeline`` is the pipeline's own.
-    """
-    found: dict[str, dict[str, Any]] = {"pipeline": dict(pipeline.config)}
-    for part in parts:
-        component = getattr(pipeline, part, None)
-        if component is not None:
-            config = component.config
-            stated = config.to_dict() if hasattr(config, "to_dict") else dict(config)
-            kind = type(getattr(component, "_orig_mod", component)).__name__
-            found[part] = filled({**stated, "_class_name": kind}, part)
-    return found
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
     CONFIGS,
@@ -21,26 +20,25 @@ from featurekit.backbones.folder import (
     read_configs,
     read_pipeline,
 )
-from featurekit.backbones.latent_diffusion import LatentDiffusion
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
-from featurekit.backbones.stock import (
-    Configs,
-    build_networks,
-    check_fit,
-    configs_of,
-    noise_table,
-    read_networks,
-    read_tokenizer,
+from featurekit.backbones.unet import blocks
+from featurekit.backbones.unet.configs import Configs, check_fit, configs_of, noise_table
+from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
+from featurekit.backbones.unet.picture_sizes import (
+    SIZE_COUNT,
+    SIZES,
+    told_sizes,
+    with_sizes,
 )
+from featurekit.backbones.unet.stock import build_networks, read_networks, read_tokenizer
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
-_POOLED, _SIZES = "pooled", "time_ids"  # what they are called in ``Conditioning.extra``
+_POOLED = "pooled"  # what it is called in ``Conditioning.extra``
 _NEEDS = "a Stable Diffusion XL must need text states, a pooled text and sizes"
-_SIZE_COUNT = 6  # original height, width; top, left of the crop; target height, width
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -71,7 +69,7 @@ class StableDiffusionXL(LatentDiffusion):
 
     def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
         """Say that the picture is whole and of that size, unless sizes are said already."""
-        if _SIZES in conditioning.extra:
+        if SIZES in conditioning.extra:
             return conditioning
         return with_sizes(conditioning, original_px=picture_px, target_px=picture_px)
 
@@ -93,10 +91,10 @@ class StableDiffusionXL(LatentDiffusion):
 
         def given(z: Tensor) -> dict[str, Any]:
             rows = z.shape[0]
-            sizes = conditioning.extra.get(_SIZES)
+            sizes = conditioning.extra.get(SIZES)
             if sizes is None:
                 height, width = (size * self.stride for size in z.shape[2:])
-                sizes = _sizes((height, width), (0, 0), (height, width))
+                sizes = told_sizes((height, width), (0, 0), (height, width))
             sizes = repeated(sizes.to(z.device), rows)
             return {
                 "encoder_hidden_states": torch.cat([repeated(s.states, rows) for s in sides]),
@@ -107,38 +105,6 @@ class StableDiffusionXL(LatentDiffusion):
             }
 
         return self.denoising(given, conditioning, guidance)
-
-
-def with_sizes(
-    conditioning: Conditioning,
-    *,
-    original_px: tuple[int, int],
-    target_px: tuple[int, int],
-    crop_px: tuple[int, int] = (0, 0),
-) -> Conditioning:
-    """Say how large the picture is and what part of what it shows.
-
-    Args:
-        conditioning: what ``StableDiffusionXL.embed`` returned.
-        original_px: height and width before any resizing.
-        target_px: height and width that the result stands for.
-        crop_px: top and left of the crop.
-
-    Returns:
-        The conditioning with these sizes; without them a predictor takes the latent's.
-
-    Raises:
-        ShapeError: a size is below 1, or a crop below 0.
-
-    Source: Podell et al. 2023, arXiv:2307.01952, section 2.2.
-    """
-    if min(*original_px, *target_px) < 1 or min(crop_px) < 0:
-        raise ShapeError(
-            f"sizes must be at least 1 px and crops at least 0 px, got original {original_px}, "
-            f"target {target_px}, crop {crop_px}"
-        )
-    sizes = _sizes(original_px, crop_px, target_px)
-    return replace(conditioning, extra={**conditioning.extra, _SIZES: sizes})
 
 
 def load_folder(
@@ -315,20 +281,15 @@ def _check_shape(configs: Configs, of: str) -> None:
     unet, text, text_2 = (configs.get(p) for p in ("unet", "text_encoder", "text_encoder_2"))
     needed = {}
     if unet is not None and text is not None and text_2 is not None:  # else loaded without
-        sizes = _SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
+        sizes = SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
         needed = {
             "cross_attention_dim": text["hidden_size"] + text_2["hidden_size"],
             "projection_class_embeddings_input_dim": (text_2["projection_dim"] or 0) + sizes,
         }
     check_fit(configs, of, needed)
-    describe.taps(configs["unet"], configs["vae"])
+    blocks.taps(configs["unet"], configs["vae"])
 
 
 def _empty_is_zero(configs: Configs) -> bool:
     """What the pipeline says; diffusers takes zeros where it says nothing."""
     return bool(configs.get("pipeline", {}).get("force_zeros_for_empty_prompt", True))
-
-
-def _sizes(original: tuple[int, int], crop: tuple[int, int], target: tuple[int, int]) -> Tensor:
-    """Sizes in the order in which the UNet was trained to get them, (1 6)."""
-    return torch.tensor([[*original, *crop, *target]], dtype=torch.float32)

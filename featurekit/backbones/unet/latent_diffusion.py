@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from featurekit.backbones import describe
 from featurekit.backbones.latent_model import LatentModel, with_guidance
+from featurekit.backbones.unet import blocks
+from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.types import Conditioning, Predict, Tap
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.guidance_embedding import guidance_embedding
@@ -30,19 +31,19 @@ class LatentDiffusion(LatentModel):
     @cached_property
     def taps(self) -> Mapping[str, Tap]:
         """Blocks, resnets and attentions of the UNet by name."""
-        found = describe.taps(self.unet.config, self.vae.config)
+        found = blocks.taps(self.unet.config, self.vae.config)
         return MappingProxyType({tap.name: tap for tap in found})
 
     @cached_property
     def activations(self) -> Mapping[str, Tap]:
         """Every readable activation by name, those of ``taps`` first."""
-        found = describe.activations(self.unet.config, self.vae.config)
+        found = blocks.activations(self.unet.config, self.vae.config)
         return MappingProxyType({tap.name: tap for tap in found})
 
     @property
     def stride(self) -> int:
         """Pixels of the input image per latent cell."""
-        return describe.vae_stride(self.vae.config)
+        return vae_stride(self.vae.config)
 
     @property
     def multiple(self) -> int:
@@ -75,7 +76,7 @@ class LatentDiffusion(LatentModel):
         Raises:
             BackboneError: its config does not say.
         """
-        return describe.sample_size(self.unet.config, of=self.name)
+        return blocks.sample_size(self.unet.config, of=self.name)
 
     def denoising(
         self,

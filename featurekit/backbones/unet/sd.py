@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbones import describe
 from featurekit.backbones.device import place
 from featurekit.backbones.folder import (
     CONFIGS,
@@ -17,18 +16,12 @@ from featurekit.backbones.folder import (
     embedded_folder,
     read_configs,
 )
-from featurekit.backbones.latent_diffusion import LatentDiffusion
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
-from featurekit.backbones.stock import (
-    Configs,
-    build_networks,
-    check_fit,
-    configs_of,
-    noise_table,
-    read_networks,
-    read_tokenizer,
-)
+from featurekit.backbones.unet import blocks
+from featurekit.backbones.unet.configs import Configs, check_fit, configs_of, noise_table
+from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
+from featurekit.backbones.unet.stock import build_networks, read_networks, read_tokenizer
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
@@ -223,4 +216,4 @@ def _check_shape(configs: Configs, of: str) -> None:
         )
     text = configs.get("text_encoder")  # None in a pipeline that was loaded without
     check_fit(configs, of, {} if text is None else {"cross_attention_dim": text["hidden_size"]})
-    describe.taps(configs["unet"], configs["vae"])  # refuses other blocks
+    blocks.taps(configs["unet"], configs["vae"])  # refuses other blocks

@@ -15,7 +15,7 @@ def inner_taps(unet: Mapping[str, Any], blocks: Sequence[Tap]) -> tuple[Tap, ...
 
     Args:
         unet: config of a ``UNet2DConditionModel``.
-        blocks: its blocks, resnets and attentions, as ``describe.taps`` lists them.
+        blocks: its blocks, resnets and attentions, as ``blocks.taps`` lists them.
 
     Returns:
         ``conv_in``; inputs and ``conv2`` of resnets; transformer blocks with queries, keys, values,
