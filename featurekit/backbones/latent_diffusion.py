@@ -154,7 +154,7 @@ class LatentDiffusion(LoadedModel):
         copies, width = self.copies(guidance), self.unet.config.get("time_cond_proj_dim")
         told_scale = {} if width is None else {"timestep_cond": guidance_embedding(guidance, width)}
 
-        def predict(z: Tensor, t: int | Tensor) -> Tensor:
+        def predict(z: Tensor, t: float | Tensor) -> Tensor:
             expect(z, "b c h w", of="latent", c=self.latent_channels)
             check_floating(z)
             alpha_bar = self.noise.level(t)

@@ -152,7 +152,7 @@ def _counting(predict: Predictor) -> tuple[Predictor, Callable[[], int]]:
     """The same predictor, and what tells how often it was called."""
     calls = 0
 
-    def counting(z: Tensor, t: int | Tensor) -> Tensor:
+    def counting(z: Tensor, t: float | Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         return predict(z, t)

@@ -10,10 +10,10 @@ from torch import Tensor
 from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameError
 from featurekit.core.finite import at_level, check_finite, check_latent
 from featurekit.core.types import Predict, Progress, silent
-from featurekit.diffusion.anderson import Settled, extrapolated, repeated
 from featurekit.diffusion.backbone import fingerprint_of
-from featurekit.diffusion.edict import edict_latents
-from featurekit.diffusion.edit_friendly import edit_friendly_latents
+from featurekit.diffusion.methods.anderson import Settled, extrapolated, repeated
+from featurekit.diffusion.methods.edict import edict_latents
+from featurekit.diffusion.methods.edit_friendly import edit_friendly_latents
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step, ddpm_mean
 from featurekit.diffusion.trajectory import ANCHORED, METHODS, PAIRED, Trajectory
@@ -188,7 +188,7 @@ class _Counted:
         self._predict, self._total, self._progress = predict, total, progress
         self._done = 0
 
-    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def __call__(self, z: Tensor, t: float | Tensor) -> Tensor:
         eps = self._predict(z, t)
         self._done += 1
         self._progress(self._done, self._total)

@@ -10,7 +10,7 @@ from featurekit.core.errors import ConfigError, NoiseLevelError, ScheduleError, 
 from featurekit.core.finite import at_level, check_finite, check_latent
 from featurekit.core.types import Predict, Progress, silent
 from featurekit.diffusion.backbone import fingerprint_of
-from featurekit.diffusion.edict import edict_down
+from featurekit.diffusion.methods.edict import edict_down
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import ddim_step, ddpm_mean
 from featurekit.diffusion.trajectory import BOUND, PAIRED, Trajectory

@@ -124,11 +124,11 @@ def extract_latents(  # noqa: PLR0913 - a public name of architecture.md, sectio
     stored = _by_timestep(latents)
     wanted = tuple(stored) if timesteps is None else timesteps
     asked = reading(backbone, Recipe(taps, wanted))  # type: ignore[arg-type]  # as in extract
-    height, width = _checked(backbone, stored, tuple(asked.levels))
+    height, width = _checked(backbone, stored, asked.timesteps)
     if rows < 1:
         raise ConfigError(f"rows must be at least 1, got {rows}")
     states = _conditioning(backbone, prompt, conditioning)
-    together = max(rows // len(stored[next(iter(asked.levels))]), 1)
+    together = max(rows // len(stored[asked.timesteps[0]]), 1)
     told = backbone.sized(states, picture_px or (height, width))
     given = Latents(lambda t, draw: stored[t])
     maps = read_latents(backbone, asked, given, conditioning=told, together=together)
