@@ -137,6 +137,16 @@ class FlowSchedule:
         """Name the train timestep of a level, 1 to n; ``timestep_of`` says the rest."""
         return timestep_of(self.timesteps, level)
 
+    def time(self, level: int) -> float:
+        """Name the timestep of a level, 0 to n: that of the clean level is 0."""
+        return 0.0 if level == 0 else self.timestep(level)
+
+    def halfway(self, from_level: int, to_level: int) -> tuple[float, Tensor]:
+        """Name timestep and sigma halfway between two levels, for steps of second order."""
+        check_steps((from_level, to_level), self.steps)
+        t = (self.time(from_level) + self.time(to_level)) / 2
+        return t, (self.sigmas[from_level] + self.sigmas[to_level]) / 2
+
     def level_for(self, strength: float) -> int:
         """Turn a share of the run into the nearest level; ``level_of_strength`` says the rest."""
         return level_of_strength(strength, self.steps)

@@ -166,17 +166,27 @@ def _conditioning(backbone: Backbone, prompt: str, given: Conditioning | None) -
 
 
 def _by_timestep(latents: Mapping[int, Tensor] | Trajectory) -> dict[int, Tensor]:
-    """Latents of one state each, by what the network is told."""
+    """Latents of one state each, by what the network is told; whole timesteps, or none of them."""
     if isinstance(latents, Trajectory):
         levels = range(1, latents.until + 1)
         one = len(latents.latents[0]) // latents.states
-        return {latents.schedule.timestep(level): latents.at(level)[:one] for level in levels}
+        told = [_whole(latents.schedule.timestep(level)) for level in levels]
+        return {t: latents.at(level)[:one] for t, level in zip(told, levels, strict=True)}
     if not isinstance(latents, Mapping):
         raise ConfigError(
             f"latents must be tensors by timestep, such as {{261: z}}, or a Trajectory, got a "
             f"{type(latents).__name__}"
         )
     return dict(latents)
+
+
+def _whole(t: float) -> int:
+    if t != int(t):
+        raise ConfigError(
+            f"features must be of whole timesteps, got {t:g} of a flow's run; noise the picture to "
+            f"a whole one with extract, or give latents by timestep"
+        )
+    return int(t)
 
 
 def _checked(
