@@ -60,7 +60,7 @@ def counted(predict: Predict) -> tuple[Predict, Callable[[], int]]:
     """Pair a predictor that counts its calls with what tells the count."""
     calls = []
 
-    def counting(z: Tensor, t: int | Tensor) -> Tensor:
+    def counting(z: Tensor, t: float | Tensor) -> Tensor:
         calls.append(t)
         return predict(z, t)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from featurekit.backbones.describe import describe_backbone
     from featurekit.backbones.wrap import wrap
     from featurekit.core import errors
+    from featurekit.diffusion.flow_schedule import FlowSchedule
+    from featurekit.diffusion.flow_table import FlowTable
     from featurekit.diffusion.invert import invert
     from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
     from featurekit.diffusion.optimise import Limits, optimise
@@ -37,6 +39,8 @@ __version__ = "0.2.0"  # the one place; pyproject.toml reads it from here
 __all__ = [
     "Ensemble",
     "Extractor",
+    "FlowSchedule",
+    "FlowTable",
     "Limits",
     "NoiseTable",
     "Recipe",
@@ -74,6 +78,8 @@ __all__ = [
 _HOMES = {  # public name -> module:name
     "Ensemble": "featurekit.features.recipes:Ensemble",
     "Extractor": "featurekit.features.extractor:Extractor",
+    "FlowSchedule": "featurekit.diffusion.flow_schedule:FlowSchedule",
+    "FlowTable": "featurekit.diffusion.flow_table:FlowTable",
     "Limits": "featurekit.diffusion.optimise:Limits",
     "NoiseTable": "featurekit.diffusion.noise_schedule:NoiseTable",
     "Recipe": "featurekit.features.recipes:Recipe",

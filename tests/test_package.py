@@ -12,6 +12,8 @@ import pytest
 import featurekit as fk
 
 PROMISED = {
+    "FlowSchedule",
+    "FlowTable",
     "load_backbone", "describe_backbone", "load_features", "load_image",
     "capture", "extract", "extract_latents",
     "NoiseTable",

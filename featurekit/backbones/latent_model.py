@@ -138,7 +138,7 @@ class LatentModel(LoadedModel):
 
     def predicting(
         self,
-        ask: Callable[[Tensor, int | Tensor], Tensor],
+        ask: Callable[[Tensor, float | Tensor], Tensor],
         conditioning: Conditioning,
         guidance: float,
     ) -> Predictor:
@@ -156,7 +156,7 @@ class LatentModel(LoadedModel):
             loaded, such as a LoRA.
         """
 
-        def predict(z: Tensor, t: int | Tensor) -> Tensor:
+        def predict(z: Tensor, t: float | Tensor) -> Tensor:
             expect(z, "b c h w", of="latent", c=self.latent_channels)
             check_floating(z)
             with self.untouched(self.denoiser):
@@ -253,7 +253,7 @@ def with_guidance(predict: Predict, guidance: float, copies: int) -> Predict:
     if copies == 1:
         return predict
 
-    def combined(z: Tensor, t: int | Tensor) -> Tensor:
+    def combined(z: Tensor, t: float | Tensor) -> Tensor:
         without, with_prompt = predict(z, t).chunk(2)
         return without + guidance * (with_prompt - without)
 

@@ -26,7 +26,7 @@ def say_cost(backbone: Backbone, size_px: Sequence[int], calls: int, *, of: str 
         return
     height, width = size_px
     latent = backbone.encode(torch.zeros(1, 3, height, width))
-    predict, t = backbone.predictor(backbone.embed("")), len(backbone.noise.alpha_bars) // 2
+    predict, t = backbone.predictor(backbone.embed("")), backbone.noise.train_timesteps // 2
     float(predict(latent, t).sum())  # the first touch of memory is slow
     began = time.perf_counter()
     float(predict(latent, t).sum())  # waits for whatever device it is

@@ -21,9 +21,10 @@ from featurekit.core.json_files import write_json
 from featurekit.core.metrics import psnr
 from featurekit.diffusion.backbone import Backbone, Predictor
 from featurekit.diffusion.invert import REFINED, invert
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
-from featurekit.diffusion.trajectory import METHODS, Trajectory
+from featurekit.diffusion.trajectory import Trajectory
 from featurekit.diffusion.trajectory_file import save_trajectory
 from featurekit.images.coordinates import crop
 from featurekit.images.io import load_image, write_image
@@ -152,7 +153,7 @@ def _counting(predict: Predictor) -> tuple[Predictor, Callable[[], int]]:
     """The same predictor, and what tells how often it was called."""
     calls = 0
 
-    def counting(z: Tensor, t: int | Tensor) -> Tensor:
+    def counting(z: Tensor, t: float | Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         return predict(z, t)

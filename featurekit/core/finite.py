@@ -59,11 +59,11 @@ def check_finite(z: Tensor, *, of: str = "latent", where: str) -> None:
         )
 
 
-def at_level(level: int, t: int | None) -> str:
+def at_level(level: int, t: float | None) -> str:
     """Say where in a run a latent is.
 
     Args:
         level: noise level.
         t: train timestep of the level, None of the clean end.
     """
-    return f"at level {level} ({'the clean end' if t is None else f'timestep {t}'})"
+    return f"at level {level} ({'the clean end' if t is None else f'timestep {t:g}'})"

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Predict: TypeAlias = Callable[["Tensor", "int | Tensor"], "Tensor"]
-"""``(z, t) -> eps``: latent (b c h w) and train timestep (one int, or (b,)) to predicted noise."""
+Predict: TypeAlias = Callable[["Tensor", "float | Tensor"], "Tensor"]
+"""``(z, t) -> eps``: latent (b c h w) and train timestep (one number, or (b,)) to predicted noise.
+
+A flow's answers ``v = eps - x0`` and is told real timesteps, those of diffusion models whole ones.
+"""
 
 Shape: TypeAlias = tuple[int, ...]
 """Sizes of a tensor's axes."""

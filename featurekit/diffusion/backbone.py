@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from featurekit.core.types import Conditioning, Predict, Tap
-from featurekit.diffusion.noise_schedule import NoiseTable
+from featurekit.diffusion.levels import ForwardProcess
 
 
 class Predictor:
@@ -25,12 +25,12 @@ class Predictor:
         """
         self._predict, self._told = predict, told
 
-    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
-        """Predict the noise in a latent.
+    def __call__(self, z: Tensor, t: float | Tensor) -> Tensor:
+        """Predict the noise in a latent, or a flow's velocity.
 
         Args:
             z: latent, (b c h w).
-            t: train timestep, one int or (b,).
+            t: train timestep, one number or (b,).
 
         Returns:
             eps, (b c h w).
@@ -68,8 +68,11 @@ class Backbone(Protocol):
         ...
 
     @property
-    def noise(self) -> NoiseTable:
-        """Noise levels that the network was trained with, and what it answers."""
+    def noise(self) -> ForwardProcess:
+        """Noise levels that the network was trained with, and what it answers.
+
+        A ``NoiseTable`` of diffusion, or a ``FlowTable`` of flow matching.
+        """
         ...
 
     @property
@@ -224,7 +227,7 @@ class Backbone(Protocol):
         ...
 
     def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
-        """Make a plain ``(z, t) -> eps`` that knows its ``fingerprint``.
+        """Make a plain ``(z, t) -> eps``, of a flow ``-> v``, that knows its ``fingerprint``.
 
         Args:
             conditioning: what to predict for.
@@ -252,7 +255,7 @@ def guided(conditional: Predict, unconditional: Predict, scale: float) -> Predic
     Source: Ho and Salimans 2022, arXiv:2207.12598, eq. 6 with scale = 1 + w.
     """
 
-    def predict(z: Tensor, t: int | Tensor) -> Tensor:
+    def predict(z: Tensor, t: float | Tensor) -> Tensor:
         without = unconditional(z, t)
         return without + scale * (conditional(z, t) - without)
 

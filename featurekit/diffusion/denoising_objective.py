@@ -46,7 +46,7 @@ def denoising_objective(
     if batch < 1:
         raise ConfigError(f"batch must be at least 1, got {batch}")
     predict = backbone.predictor(conditioning)
-    train_timesteps = len(backbone.noise.alpha_bars)
+    train_timesteps = backbone.noise.train_timesteps
 
     def objective(generator: torch.Generator) -> Tensor:
         def drawn(high: int) -> Tensor:

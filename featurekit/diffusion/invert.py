@@ -7,27 +7,38 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, NoiseLevelError, UnknownNameError
+from featurekit.core.errors import ConfigError, NoiseLevelError
 from featurekit.core.finite import at_level, check_finite, check_latent
 from featurekit.core.types import Predict, Progress, silent
-from featurekit.diffusion.anderson import Settled, extrapolated, repeated
 from featurekit.diffusion.backbone import fingerprint_of
-from featurekit.diffusion.edict import edict_latents
-from featurekit.diffusion.edit_friendly import edit_friendly_latents
-from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.diffusion.steps import ddim_step, ddpm_mean
-from featurekit.diffusion.trajectory import ANCHORED, METHODS, PAIRED, Trajectory
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.diffusion.methods.anderson import Settled, extrapolated, repeated
+from featurekit.diffusion.methods.descent import descent
+from featurekit.diffusion.methods.edict import edict_latents
+from featurekit.diffusion.methods.edit_friendly import edit_friendly_latents
+from featurekit.diffusion.methods.fireflow import fireflow_latents
+from featurekit.diffusion.methods.kinds import (
+    ANCHORED,
+    PAIRED,
+    check_method,
+    of_diffusion,
+    of_flow,
+)
+from featurekit.diffusion.methods.midpoint import midpoint_latents
+from featurekit.diffusion.trajectory import Trajectory
 
 # iterations a step of the methods that have any, unless the caller says
 REFINED: Mapping[str, int] = {"ddim": 0, "residual": 0, "anderson": 3}
 # calls of the network a level on the way up, of the methods without iterations
-_CALLS: Mapping[str, int] = {"edict": 2, "edit_friendly": 0}
+_CALLS: Mapping[str, int] = {"edict": 2, "edit_friendly": 0, "midpoint": 2, "fireflow": 1}
+_CALLS_BACK: Mapping[str, int] = {"midpoint": 2}  # where more than 1 a level
+_FIRST_CALLS: Mapping[str, int] = {"fireflow": 1}  # before the first level, each way
 
 
 def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     predict: Predict,
     z0: Tensor,
-    schedule: Schedule,
+    schedule: NoiseSchedule,
     *,
     method: str = "ddim",
     refine: int | None = None,
@@ -41,13 +52,16 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
 
     ``ddim`` asks for the noise of a latent at the timestep of the level above, as sampling will;
     ``refine`` repeats the step where it led, ``anderson`` extrapolates that, ``residual`` must keep
-    residuals, ``edict`` climbs with two states, ``edit_friendly`` draws each level. Gradients flow.
+    residuals, ``edict`` climbs with two states, ``edit_friendly`` draws each level. On a flow,
+    ``midpoint`` and ``fireflow`` climb by steps of second order from timestep 0 on, and back by the
+    same rule. Gradients flow.
 
     Args:
-        predict: ``(z, t) -> eps``; 1 + ``refine`` calls a level, 1 more for residuals; edict 2.
+        predict: ``(z, t) -> eps``, of a flow ``-> v``; 1 + ``refine`` calls a level, 1 more for
+            residuals; edict 2, midpoint 2 and 2, fireflow 1 and 1 and one more each way.
         z0: clean latent, (b c h w), finite, scaled by the VAE factor; ``edict`` wants float64.
-        schedule: levels of the run; sampling must use the same.
-        method: one of ``METHODS``.
+        schedule: levels of the run, of diffusion or of a flow; sampling must use the same.
+        method: one of ``METHODS``, on a flow of ``FLOW_METHODS``.
         refine: iterations a step, 0 or more; None is 3 for ``anderson``, else 0.
         tol: iterate no more once one moves the latent by this rms or less; None does all of them.
         keep_residuals: record what steps back miss; None does, but for ``edict``, which has none.
@@ -67,28 +81,27 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     Source: Song et al. 2021, arXiv:2010.02502, section 4.3, eps at the target time as in Hertz et
     al. 2022, arXiv:2208.01626; Pan et al. 2023, arXiv:2309.04907; Ju et al. 2023, arXiv:2310.01506.
     """
+    check_method(method, schedule)
     repeats = _repeats(method, refine, tol)
     keep = _keeps(method, keep_residuals)
     _check_draws(method, generator)
     until = _top(schedule, until)
     check_latent(z0)
     calls = _CALLS.get(method, 1 + repeats)
-    counted = _Counted(predict, until * (calls + keep), progress)
+    back = _CALLS_BACK.get(method, 1) if keep else 0
+    first = _FIRST_CALLS.get(method, 0) * (1 + keep) * (until > 0)
+    counted = _Counted(predict, until * (calls + back) + first, progress)
     if method in REFINED:
         settle = partial(extrapolated if method == "anderson" else repeated, times=calls, tol=tol)
         latents, left = _ascend(counted, (z0, schedule, until), settle, kept=repeats > 0)
-    elif generator is None:
-        latents, left = edict_latents(counted, z0, schedule, until), ()
     else:
-        latents, left = edit_friendly_latents(z0, schedule, until, generator), ()
+        latents, left = _climbed(counted, (z0, schedule, until), method, generator), ()
     arrivals = _arrivals(counted, latents, schedule, method) if keep else None
     counted.finish()
     return Trajectory(latents, schedule, arrivals, fingerprint_of(predict), method, left or None)
 
 
 def _repeats(method: str, refine: int | None, tol: float | None) -> int:
-    if method not in METHODS:
-        raise UnknownNameError("inversion method", method, METHODS)
     if method not in REFINED and refine:
         raise ConfigError(
             f"refine must be left out for {method}, which repeats no step, got {refine}"
@@ -117,7 +130,7 @@ def _keeps(method: str, keep_residuals: bool | None) -> bool:
     return method not in PAIRED if keep_residuals is None else keep_residuals
 
 
-def _top(schedule: Schedule, until: int | None) -> int:
+def _top(schedule: NoiseSchedule, until: int | None) -> int:
     top = schedule.steps if until is None else until
     if not 0 <= top <= schedule.steps:
         raise NoiseLevelError(f"until must be a level from 0 to {schedule.steps}, got {top}")
@@ -132,9 +145,26 @@ def _check_draws(method: str, generator: torch.Generator | None) -> None:
         )
 
 
+def _climbed(
+    predict: Predict,
+    way: tuple[Tensor, NoiseSchedule, int],
+    method: str,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, ...]:
+    """Latents of levels 0 to the last, of the methods without iterations."""
+    z0, schedule, until = way
+    if method == "edict":
+        return edict_latents(predict, z0, schedule, until)
+    if method == "midpoint":
+        return midpoint_latents(predict, z0, of_flow(schedule, method), until)
+    if generator is None:
+        return fireflow_latents(predict, z0, of_flow(schedule, method), until)
+    return edit_friendly_latents(z0, of_diffusion(schedule, method), until, generator)
+
+
 def _ascend(
     predict: Predict,
-    way: tuple[Tensor, Schedule, int],
+    way: tuple[Tensor, NoiseSchedule, int],
     settle: Callable[..., Settled],
     *,
     kept: bool,
@@ -147,13 +177,8 @@ def _ascend(
         below = latents[-1]
         t = schedule.timestep(level)
 
-        def move(z: Tensor, below: Tensor = below, level: int = level, t: int = t) -> Tensor:
-            return ddim_step(
-                below,
-                predict(z, t),
-                alpha_bar_from=schedule.alpha_bars[level - 1],
-                alpha_bar_to=schedule.alpha_bars[level],
-            )
+        def move(z: Tensor, below: Tensor = below, level: int = level, t: float = t) -> Tensor:
+            return schedule.step(below, predict(z, t), level - 1, level)
 
         settled = settle(move, below)
         check_finite(settled.z, where=at_level(level, t))
@@ -163,20 +188,15 @@ def _ascend(
 
 
 def _arrivals(
-    predict: Predict, latents: tuple[Tensor, ...], schedule: Schedule, method: str
+    predict: Predict, latents: tuple[Tensor, ...], schedule: NoiseSchedule, method: str
 ) -> tuple[Tensor, ...]:
     """Entry i: where the method's step back from the latent of level i + 1 arrives."""
-    step = ddpm_mean if method == "edit_friendly" else ddim_step
+    step = descent(predict, schedule, method)
     found = []
     for level in range(len(latents) - 1, 0, -1):
-        t = schedule.timestep(level)
-        arrival = step(
-            latents[level],
-            predict(latents[level], t),
-            alpha_bar_from=schedule.alpha_bars[level],
-            alpha_bar_to=schedule.alpha_bars[level - 1],
-        )
-        check_finite(arrival, of="the step back", where=at_level(level, t))
+        arrival = step(latents[level], level)
+        where = at_level(level, schedule.timestep(level))
+        check_finite(arrival, of="the step back", where=where)
         found.append(arrival)
     return tuple(reversed(found))
 
@@ -188,7 +208,7 @@ class _Counted:
         self._predict, self._total, self._progress = predict, total, progress
         self._done = 0
 
-    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def __call__(self, z: Tensor, t: float | Tensor) -> Tensor:
         eps = self._predict(z, t)
         self._done += 1
         self._progress(self._done, self._total)

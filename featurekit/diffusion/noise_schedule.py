@@ -13,7 +13,15 @@ from featurekit.core.errors import NoiseLevelError, ScheduleError
 from featurekit.core.precision import double_device
 from featurekit.core.shapes import expect
 from featurekit.diffusion.diffusers_schedulers import described, spaced
-from featurekit.diffusion.levels import check_levels, snr
+from featurekit.diffusion.levels import (
+    ForwardProcess,
+    check_levels,
+    check_steps,
+    level_of_strength,
+    snr,
+    timestep_of,
+)
+from featurekit.diffusion.steps import ddim_step, noised
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]  # by diffusers' names; the last is x0
 
@@ -126,6 +134,11 @@ class NoiseTable:
         return cls(*described(scheduler))  # type: ignore[arg-type]  # prediction: __post_init__
 
     @property
+    def train_timesteps(self) -> int:
+        """Length T of the table."""
+        return len(self.alpha_bars)
+
+    @property
     def terminal_snr(self) -> float:
         """Signal to noise, as powers, of the last timestep; training would have it 0."""
         return snr(self.alpha_bars[-1])
@@ -136,7 +149,7 @@ class NoiseTable:
         ends = f"{self.final_alpha_bar:.5g}..{float(self.alpha_bars[-1]):.3g}"
         return f"NoiseTable({of}+{self.steps_offset}, alpha_bar {ends})"
 
-    def level(self, t: int | Tensor) -> Tensor:
+    def level(self, t: float | Tensor) -> Tensor:
         """Look up the signal level at a train timestep.
 
         Args:
@@ -163,6 +176,10 @@ class NoiseTable:
         if not found.all():
             raise NoiseLevelError(f"t must have some signal left, got {last}, which has none")
         return found.reshape(-1, 1, 1, 1).to(where) if index.ndim else found
+
+    def noised(self, x0: Tensor, eps: Tensor, t: float | Tensor) -> Tensor:
+        """Carry a clean latent to a whole train timestep; as ``ForwardProcess.noised``."""
+        return noised(x0, eps, alpha_bar=self.level(t))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +215,7 @@ class Schedule:
     @classmethod
     def ddim(
         cls,
-        noise: NoiseTable,
+        noise: ForwardProcess,
         steps: int = 50,
         spacing: str | None = None,
         steps_offset: int | None = None,
@@ -217,9 +234,14 @@ class Schedule:
 
         Raises:
             UnknownNameError: there is no such spacing.
-            ScheduleError: the table has an obstacle, a timestep would lie outside it, or
-                diffusers' step would not follow the list (``ddim_timesteps``).
+            ScheduleError: it is no table of diffusion or has an obstacle, a timestep would lie
+                outside it, or diffusers' step would not follow the list (``ddim_timesteps``).
         """
+        if not isinstance(noise, NoiseTable):
+            raise ScheduleError(
+                f"a run of DDIM must be of a diffusion model, got {noise!r}; "
+                f"take FlowSchedule.euler for a flow"
+            )
         if noise.obstacle:
             raise ScheduleError(noise.obstacle)
         timesteps, told = spaced(
@@ -258,39 +280,15 @@ class Schedule:
         return digest.hexdigest()[:16]
 
     def timestep(self, level: int) -> int:
-        """Name the train timestep of a level.
-
-        Args:
-            level: 1 (least noisy) to n (noisiest); level 0 is clean and has no timestep.
-
-        Returns:
-            Train timestep that the network is told.
-
-        Raises:
-            NoiseLevelError: there is no such level.
-        """
-        if not 1 <= level <= self.steps:
-            raise NoiseLevelError(f"level must lie in [1, {self.steps}], got {level}")
-        return self.timesteps[self.steps - level]
+        """Name the train timestep of a level, 1 to n; ``timestep_of`` says the rest."""
+        return timestep_of(self.timesteps, level)
 
     def level_for(self, strength: float) -> int:
-        """Turn a strength into the level nearest to that share of the run.
+        """Turn a share of the run into the nearest level; ``level_of_strength`` says the rest."""
+        return level_of_strength(strength, self.steps)
 
-        Args:
-            strength: share of the steps, in (0, 1]; .7 of 50 steps is level 35.
-
-        Returns:
-            Level, 1 to n.
-
-        Raises:
-            NoiseLevelError: the strength is outside (0, 1], or rounds to no step at all.
-        """
-        if not 0 < strength <= 1:
-            raise NoiseLevelError(f"strength must lie in (0, 1], got {strength:.6g}")
-        level = round(strength * self.steps)
-        if level == 0:
-            raise NoiseLevelError(
-                f"strength must reach the first of {self.steps} steps, got {strength:.6g}; "
-                f"raise it above {0.5 / self.steps:.6g}"
-            )
-        return level
+    def step(self, z: Tensor, answer: Tensor, from_level: int, to_level: int) -> Tensor:
+        """Carry a latent between levels along the DDIM path, by eps; as ``NoiseSchedule.step``."""
+        check_steps((from_level, to_level), self.steps)
+        before, after = self.alpha_bars[from_level], self.alpha_bars[to_level]
+        return ddim_step(z, answer, alpha_bar_from=before, alpha_bar_to=after)

@@ -10,29 +10,31 @@ from featurekit.core.errors import ConfigError, NoiseLevelError, ScheduleError, 
 from featurekit.core.finite import at_level, check_finite, check_latent
 from featurekit.core.types import Predict, Progress, silent
 from featurekit.diffusion.backbone import fingerprint_of
-from featurekit.diffusion.edict import edict_down
-from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.diffusion.steps import ddim_step, ddpm_mean
-from featurekit.diffusion.trajectory import BOUND, PAIRED, Trajectory
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.diffusion.methods.descent import Descent, descent
+from featurekit.diffusion.methods.kinds import BOUND, SECOND_ORDER, check_method
+from featurekit.diffusion.trajectory import Trajectory
 
 OnStep: TypeAlias = Callable[[int, Tensor], Tensor | None]
 """``(level, z)`` with the latent that has just arrived at ``level``; a tensor replaces it."""
 
-_Walk: TypeAlias = Callable[[Tensor, int], Tensor]
-"""``(z, level)``: from the latent of a level to that of the level below."""
+_ALONE = ("ddim", *SECOND_ORDER)  # methods whose steps need no trajectory
 
 
 def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
     predict: Predict,
     z: Tensor,
-    schedule: Schedule,
+    schedule: NoiseSchedule,
     *,
     start: int | None = None,
     trajectory: Trajectory | None = None,
+    method: str | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
 ) -> Tensor:
-    """Carry a latent from a noise level to level 0, by plain DDIM or back along an inversion.
+    """Carry a latent from a noise level to level 0, plainly or back along an inversion.
+
+    Plain steps are DDIM's, of a flow Euler's; ``method`` takes others, of second order.
 
     With ``trajectory`` each step is that of its method, and what the inversion's own step missed
     at that level is added back on every row: the inverted latent then returns to its origin,
@@ -41,14 +43,17 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
     Gradients flow if torch's mode lets them.
 
     Args:
-        predict: ``(z, t) -> eps``; called once a level with the timestep of that level, twice
-            for a pair.
+        predict: ``(z, t) -> eps``, of a flow ``-> v``; called once a level with the timestep of
+            that level, twice for a pair and for ``midpoint``, once more in all for ``fireflow``.
         z: latent at level ``start``, (b c h w), scaled by the VAE factor; for a pair (2b c h w).
         schedule: levels of the run.
         start: level of ``z``, 0 to ``schedule.steps``; the default is ``schedule.steps``.
-        trajectory: an inversion under the same schedule, with residuals (but ``edict``, which has
-            none) up to ``start``; its batch is 1 or that of ``z``. Residuals of ``BOUND`` methods
-            belong to what predicted them; the others stand another prompt or guidance.
+        trajectory: an inversion under the same schedule up to ``start``, with residuals (but
+            ``edict``, and if wished the steps of second order); its batch is 1 or that of ``z``.
+            Residuals of ``BOUND`` methods belong to what predicted them; the others stand another
+            prompt or guidance.
+        method: steps without a trajectory, which has its own: ddim, or of a flow midpoint or
+            fireflow; None is ddim.
         on_step: called after each step with the new level and latent; may return another
             latent to go on with, e.g. a blend.
         progress: called after each step.
@@ -61,19 +66,21 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
         ScheduleError: the trajectory has another schedule, or no residuals.
         ShapeError: ``z`` is not (b c h w) or not floating, or the trajectory does not fit it.
         NotFiniteError: ``z`` holds NaN or infinity, or a step arrives at some; it is named.
-        ConfigError: residuals come from another predictor, by both fingerprints.
+        ConfigError: residuals come from another predictor, by both fingerprints, or the method
+            is another one, or cannot walk the schedule.
 
     Source: Song et al. 2021, arXiv:2010.02502, eq. 12 with sigma = 0; the residuals follow
     Ju et al. 2023, arXiv:2310.01506, who add them to the source row only.
     """
     check_latent(z)
+    method = _method(method, trajectory, schedule)
     start = schedule.steps if start is None else start
     if not 0 <= start <= schedule.steps:
         raise NoiseLevelError(f"start must be a level from 0 to {schedule.steps}, got {start}")
     if trajectory is not None:
         _check_trajectory(trajectory, schedule, start, z)
         _check_fingerprint(trajectory, predict)
-    walk = _walk(predict, schedule, trajectory)
+    walk = _walk(descent(predict, schedule, method, above=_above(trajectory, start)), trajectory)
     for level in range(start, 0, -1):
         z = walk(z, level)
         if on_step is not None:
@@ -84,10 +91,35 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
     return z if trajectory is None or trajectory.states == 1 else torch.chunk(z, 2)[0]
 
 
-def _place(schedule: Schedule, level: int) -> str:
+def _method(method: str | None, trajectory: Trajectory | None, schedule: NoiseSchedule) -> str:
+    """The steps to take: those of the trajectory, or those asked for."""
+    if trajectory is not None:
+        if method not in (None, trajectory.method):
+            raise ConfigError(
+                f"method must be left out beside a trajectory, which has its own steps "
+                f"({trajectory.method}), got {method!r}"
+            )
+        return trajectory.method
+    method = "ddim" if method is None else method
+    check_method(method, schedule)
+    if method not in _ALONE:
+        raise ConfigError(
+            f"method must be one of {', '.join(_ALONE)} without a trajectory, got {method!r}"
+        )
+    return method
+
+
+def _above(trajectory: Trajectory | None, start: int) -> tuple[Tensor, Tensor, int] | None:
+    """The stored step that leads to where a walk begins."""
+    if trajectory is None or trajectory.arrivals is None or start >= trajectory.until:
+        return None
+    return trajectory.latents[start + 1], trajectory.arrivals[start], start + 1
+
+
+def _place(schedule: NoiseSchedule, level: int) -> str:
     """Where the step from a level has led."""
     below = None if level == 1 else schedule.timestep(level - 1)
-    return f"{at_level(level - 1, below)} after the step from timestep {schedule.timestep(level)}"
+    return f"{at_level(level - 1, below)} after the step from timestep {schedule.timestep(level):g}"
 
 
 def _check_fingerprint(trajectory: Trajectory, predict: Predict) -> None:
@@ -103,38 +135,26 @@ def _check_fingerprint(trajectory: Trajectory, predict: Predict) -> None:
         )
 
 
-def _walk(predict: Predict, schedule: Schedule, trajectory: Trajectory | None) -> _Walk:
-    """The step down that belongs to a trajectory, or the plain one."""
-    method = None if trajectory is None else trajectory.method
-    if method in PAIRED:
-        return lambda z, level: edict_down(predict, z, schedule, level)
-    step = ddpm_mean if method == "edit_friendly" else ddim_step
-
-    def plain(z: Tensor, level: int) -> Tensor:
-        return step(
-            z,
-            predict(z, schedule.timestep(level)),
-            alpha_bar_from=schedule.alpha_bars[level],
-            alpha_bar_to=schedule.alpha_bars[level - 1],
-        )
-
+def _walk(step: Descent, trajectory: Trajectory | None) -> Descent:
+    """Steps told relative to those that a trajectory has stored, if it has."""
     if trajectory is None or trajectory.arrivals is None:
-        return plain
+        return step
     latents, arrivals = trajectory.latents, trajectory.arrivals
     # the difference first: on the stored path it is 0 to the last bit
-    return lambda z, level: latents[level - 1] + (plain(z, level) - arrivals[level - 1])
+    return lambda z, level: latents[level - 1] + (step(z, level) - arrivals[level - 1])
 
 
-def _check_trajectory(trajectory: Trajectory, schedule: Schedule, start: int, z: Tensor) -> None:
+def _check_trajectory(
+    trajectory: Trajectory, schedule: NoiseSchedule, start: int, z: Tensor
+) -> None:
     """Refuse a trajectory that does not belong to this run."""
-    if trajectory.arrivals is None and trajectory.states == 1:
+    alone = trajectory.states > 1 or trajectory.method in SECOND_ORDER
+    if trajectory.arrivals is None and not alone:
         raise ScheduleError(
             "trajectory must hold residuals to be sampled with, this one has none; "
             "invert with keep_residuals=True"
         )
-    if trajectory.schedule.timesteps != schedule.timesteps or not torch.equal(
-        trajectory.schedule.alpha_bars, schedule.alpha_bars
-    ):
+    if trajectory.schedule.fingerprint != schedule.fingerprint:
         raise ScheduleError(
             f"trajectory must come from the schedule of this run ({schedule.steps} steps), it has "
             f"another one ({trajectory.schedule.steps} steps); pass schedule=trajectory.schedule"

@@ -27,7 +27,7 @@ def denoised(z: Tensor, eps: Tensor, *, alpha_bar: Tensor) -> Tensor:
 
     Source: Song et al. 2021, arXiv:2010.02502, eq. 9.
     """
-    _check_pair(eps, z, "eps")
+    check_pair(eps, z, "eps")
     signal, noise = _amplitudes(alpha_bar, z, "alpha_bar")
     return (z - noise * eps) / signal
 
@@ -53,7 +53,7 @@ def ddim_step(z: Tensor, eps: Tensor, *, alpha_bar_from: Tensor, alpha_bar_to: T
 
     Source: Song et al. 2021, arXiv:2010.02502, eq. 12 with sigma = 0.
     """
-    _check_pair(eps, z, "eps")
+    check_pair(eps, z, "eps")
     signal_from, noise_from = _amplitudes(alpha_bar_from, z, "alpha_bar_from")
     signal_to, noise_to = _amplitudes(alpha_bar_to, z, "alpha_bar_to")
     x0 = (z - noise_from * eps) / signal_from
@@ -86,7 +86,7 @@ def ddpm_mean(z: Tensor, eps: Tensor, *, alpha_bar_from: Tensor, alpha_bar_to: T
     # what sigma leaves of the noise: 1 - to - sigma^2 is the square of this
     left = (1 - alpha_bar_to) * (alpha_bar_from / (alpha_bar_to * (1 - alpha_bar_from))).sqrt()
     signal, _ = _amplitudes(alpha_bar_to, z, "alpha_bar_to")
-    return signal * x0 + _fitted(left, z) * eps
+    return signal * x0 + fitted(left, z) * eps
 
 
 def noised(x0: Tensor, eps: Tensor, *, alpha_bar: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def noised(x0: Tensor, eps: Tensor, *, alpha_bar: Tensor) -> Tensor:
 
     Source: Ho et al. 2020, arXiv:2006.11239, eq. 4.
     """
-    _check_pair(eps, x0, "eps")
+    check_pair(eps, x0, "eps")
     signal, noise = _amplitudes(alpha_bar, x0, "alpha_bar")
     return signal * x0 + noise * eps
 
@@ -129,7 +129,7 @@ def eps_from_v(v: Tensor, z: Tensor, *, alpha_bar: Tensor) -> Tensor:
 
     Source: Salimans and Ho 2022, arXiv:2202.00512, appendix D.
     """
-    _check_pair(v, z, "v")
+    check_pair(v, z, "v")
     signal, noise = _amplitudes(alpha_bar, z, "alpha_bar")
     return signal * v + noise * z
 
@@ -151,7 +151,7 @@ def v_from_eps(eps: Tensor, z: Tensor, *, alpha_bar: Tensor) -> Tensor:
 
     Source: Salimans and Ho 2022, arXiv:2202.00512, appendix D.
     """
-    _check_pair(eps, z, "eps")
+    check_pair(eps, z, "eps")
     signal, noise = _amplitudes(alpha_bar, z, "alpha_bar")
     return (eps - noise * z) / signal
 
@@ -174,59 +174,24 @@ def eps_from_x0(x0: Tensor, z: Tensor, *, alpha_bar: Tensor) -> Tensor:
 
     Source: Song et al. 2021, arXiv:2010.02502, eq. 9 solved for eps.
     """
-    _check_pair(x0, z, "x0")
+    check_pair(x0, z, "x0")
     signal, noise = _amplitudes(alpha_bar, z, "alpha_bar")
     if bool((alpha_bar == 1).any()):
         raise NoiseLevelError("alpha_bar must lie in (0, 1) to leave a noise, got 1")
     return (z - signal * x0) / noise
 
 
-def eps_from_flow(v: Tensor, z: Tensor, *, sigma: Tensor) -> Tensor:
-    """Convert the velocity of a rectified flow to the noise at its end.
-
-    Here ``z = (1 - sigma) x0 + sigma eps`` and ``v = eps - x0``, which is not the v of
-    ``eps_from_v``.
+def check_pair(other: Tensor, z: Tensor, name: str) -> None:
+    """Refuse two tensors that broadcasting or promotion would make fit.
 
     Args:
-        v: velocity the model predicts for ``z``, (b c h w), same dtype.
-        z: latent, (b c h w).
-        sigma: share of noise in ``z``, 0-dim or (b 1 1 1), in [0, 1].
-
-    Returns:
-        eps, (b c h w), dtype and device of ``z``.
+        other: what goes with a latent.
+        z: the latent.
+        name: what ``other`` is, for the message.
 
     Raises:
-        NoiseLevelError: sigma is outside [0, 1].
         ShapeError: shape or dtype differ.
-
-    Source: Liu et al. 2023, arXiv:2209.03003, eq. 1, with the noise at sigma = 1.
     """
-    _check_pair(v, z, "v")
-    return z + _fitted(1 - _checked_sigma(sigma), z) * v
-
-
-def x0_from_flow(v: Tensor, z: Tensor, *, sigma: Tensor) -> Tensor:
-    """Convert the velocity of a rectified flow to the clean latent at its start.
-
-    Args:
-        v: velocity ``eps - x0`` the model predicts for ``z``, (b c h w), same dtype.
-        z: latent ``(1 - sigma) x0 + sigma eps``, (b c h w).
-        sigma: share of noise in ``z``, 0-dim or (b 1 1 1), in [0, 1].
-
-    Returns:
-        x0, (b c h w), dtype and device of ``z``.
-
-    Raises:
-        NoiseLevelError: sigma is outside [0, 1].
-        ShapeError: shape or dtype differ.
-
-    Source: Liu et al. 2023, arXiv:2209.03003, eq. 1, with the noise at sigma = 1.
-    """
-    _check_pair(v, z, "v")
-    return z - _fitted(_checked_sigma(sigma), z) * v
-
-
-def _check_pair(other: Tensor, z: Tensor, name: str) -> None:
     # broadcasting or promotion here would hide a batch or a cast that went wrong
     if other.shape != z.shape or other.dtype != z.dtype:
         raise ShapeError(
@@ -239,21 +204,19 @@ def _amplitudes(alpha_bar: Tensor, z: Tensor, name: str) -> tuple[Tensor, Tensor
     """Amplitudes of signal and noise, ready to multiply ``z``."""
     inside = (alpha_bar > 0) & (alpha_bar <= 1)
     if not bool(inside.all()):
-        raise NoiseLevelError(f"{name} must lie in (0, 1], got {_first_bad(alpha_bar, inside):.6g}")
-    return _fitted(alpha_bar.sqrt(), z), _fitted((1 - alpha_bar).sqrt(), z)
+        bad = float(alpha_bar[~inside].flatten()[0])
+        raise NoiseLevelError(f"{name} must lie in (0, 1], got {bad:.6g}")
+    return fitted(alpha_bar.sqrt(), z), fitted((1 - alpha_bar).sqrt(), z)
 
 
-def _checked_sigma(sigma: Tensor) -> Tensor:
-    inside = (sigma >= 0) & (sigma <= 1)
-    if not bool(inside.all()):
-        raise NoiseLevelError(f"sigma must lie in [0, 1], got {_first_bad(sigma, inside):.6g}")
-    return sigma
+def fitted(factor: Tensor, z: Tensor) -> Tensor:
+    """Make a factor ready to multiply a latent without changing its dtype.
 
+    Args:
+        factor: 0-dim or (b 1 1 1), float64.
+        z: the latent.
 
-def _first_bad(level: Tensor, inside: Tensor) -> float:
-    return float(level[~inside].flatten()[0])
-
-
-def _fitted(factor: Tensor, z: Tensor) -> Tensor:
-    # a 0-dim factor takes part in full precision and does not promote; one with axes would
+    Returns:
+        As it is if 0-dim, which takes part in full precision and does not promote; else rounded.
+    """
     return factor if factor.ndim == 0 else rounded(factor, z)

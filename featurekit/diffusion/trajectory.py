@@ -4,15 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
+from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError
 from featurekit.core.finite import check_finite, check_floating
 from featurekit.core.shapes import expect
-from featurekit.diffusion.noise_schedule import Schedule
-
-METHODS = ("ddim", "anderson", "residual", "edict", "edit_friendly")
-PAIRED = ("edict",)  # methods whose latent is two states, walked together
-ANCHORED = ("residual", "edit_friendly")  # methods that are nothing without their arrivals
-BOUND = ("ddim", "anderson", "residual")  # methods whose residuals belong to one predictor
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.diffusion.methods.kinds import ANCHORED, PAIRED, check_method
 
 _NEAREST = 3  # stored timesteps that a refusal names
 
@@ -36,10 +32,10 @@ class Trajectory:
     """
 
     latents: tuple[Tensor, ...]  # by level, 0 (clean) to ``until``, each (b c h w) or (2b c h w)
-    schedule: Schedule  # the levels that were climbed
+    schedule: NoiseSchedule  # the levels that were climbed
     arrivals: tuple[Tensor, ...] | None = None  # by the level arrived at, 0 to ``until - 1``
     fingerprint: str = ""  # ``Predictor.fingerprint`` of the inversion; "" where it had none
-    method: str = "ddim"  # one of ``METHODS``: which steps lead back
+    method: str = "ddim"  # one of ``EVERY``: which steps lead back
     fixed_point_rms: tuple[float, ...] | None = None  # by step up: the last iteration's move
 
     def __post_init__(self) -> None:
@@ -48,12 +44,12 @@ class Trajectory:
         Raises:
             UnknownNameError: no such method.
             NoiseLevelError: there is no latent, or more than the schedule has levels.
-            ConfigError: the method needs arrivals and has none, or is a pair and has some.
+            ConfigError: the method needs arrivals and has none, is a pair and has some, or cannot
+                walk the schedule.
             ShapeError: latents or arrivals differ in shape, arrivals or what iterations left in
                 number, or the rows of a pair are odd.
         """
-        if self.method not in METHODS:
-            raise UnknownNameError("inversion method", self.method, METHODS)
+        check_method(self.method, self.schedule)
         if not 1 <= len(self.latents) <= self.schedule.steps + 1:
             raise NoiseLevelError(
                 f"a trajectory must hold 1 to {self.schedule.steps + 1} latents (one per level "
@@ -114,7 +110,7 @@ class Trajectory:
     def __repr__(self) -> str:
         """One line: method, levels, shapes, and what an edit must reach."""
         dtype = str(self.latents[0].dtype).removeprefix("torch.")
-        top = f" t={self.schedule.timestep(self.until)}" if self.until else ""
+        top = f" t={self.schedule.timestep(self.until):g}" if self.until else ""
         edit = "both states of a pair" if self.states == 2 else "one state"
         kept = "without residuals" if self.arrivals is None else "with residuals"
         return (
@@ -142,7 +138,7 @@ class Trajectory:
             )
         return self.latents[level]
 
-    def at_timestep(self, t: int) -> Tensor:
+    def at_timestep(self, t: float) -> Tensor:
         """Take the latent that the network was, or would be, shown at a train timestep.
 
         Args:
@@ -157,7 +153,7 @@ class Trajectory:
         stored = {self.schedule.timestep(level): level for level in range(1, self.until + 1)}
         if t not in stored:
             near = sorted(stored, key=lambda known: (abs(known - t), known))[:_NEAREST]
-            listed = ", ".join(f"{known} (level {stored[known]})" for known in near)
+            listed = ", ".join(f"{known:g} (level {stored[known]})" for known in near)
             raise NoiseLevelError(
                 f"timestep must be one that this inversion stored, got {t}; "
                 f"nearest: {listed or 'none, only the clean level 0'}"

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError, FeatureKitError
 from featurekit.core.file_bytes import read_metadata
+from featurekit.diffusion.flow_schedule import FlowSchedule
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.images.io import read_tensors, write_tensors
@@ -15,7 +17,8 @@ from featurekit.images.io import read_tensors, write_tensors
 FORMAT = "featurekit.trajectory"
 VERSION = "2"  # of the file and of what its methods' steps compute
 
-_NEEDED = frozenset({"latents", "alpha_bars", "timesteps"})
+_NEEDED = frozenset({"latents", "timesteps"})
+_LEVELS = ("alpha_bars", "sigmas")  # of diffusion, of a flow: a file has one of them
 
 
 def save_trajectory(trajectory: Trajectory, path: Path | str) -> Path:
@@ -32,11 +35,7 @@ def save_trajectory(trajectory: Trajectory, path: Path | str) -> Path:
         OutputError: the file cannot be written.
     """
     schedule = trajectory.schedule
-    tensors = {
-        "latents": torch.stack(trajectory.latents),
-        "alpha_bars": schedule.alpha_bars,
-        "timesteps": torch.tensor(schedule.timesteps),
-    }
+    tensors = {"latents": torch.stack(trajectory.latents), **_levels_of(schedule)}
     if trajectory.arrivals:
         tensors["arrivals"] = torch.stack(trajectory.arrivals)
     if trajectory.fixed_point_rms:
@@ -70,6 +69,8 @@ def load_trajectory(path: Path | str, *, device: torch.device | str = "cpu") -> 
     _check_kind(metadata, path)
     tensors = read_tensors(path)
     missing = _NEEDED - set(tensors)
+    if not tensors.keys() & set(_LEVELS):
+        missing |= {_LEVELS[0]}
     if missing:
         raise ConfigError(f"{_opening(path)}, but it has no {', '.join(sorted(missing))}")
     try:
@@ -93,8 +94,7 @@ def _check_kind(metadata: Mapping[str, str], path: Path | str) -> None:
 def _assembled(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], device: torch.device | str
 ) -> Trajectory:
-    timesteps = tuple(int(t) for t in tensors["timesteps"].flatten())
-    schedule = Schedule(timesteps, tensors["alpha_bars"])
+    schedule = _schedule(tensors)
     if schedule.fingerprint != metadata.get("schedule"):
         raise ConfigError("its schedule is not the one that its hash was taken of")
     kept = _levels(tensors["arrivals"], device) if "arrivals" in tensors else ()
@@ -106,6 +106,23 @@ def _assembled(
         metadata.get("method", ""),
         tuple(tensors["fixed_point_rms"].tolist()) if "fixed_point_rms" in tensors else None,
     )
+
+
+def _levels_of(schedule: NoiseSchedule) -> dict[str, Tensor]:
+    """Levels and timesteps: whole ones of diffusion, real ones of a flow."""
+    if isinstance(schedule, FlowSchedule):
+        timesteps = torch.tensor(schedule.timesteps, dtype=torch.float64)
+        return {"sigmas": schedule.sigmas, "timesteps": timesteps}
+    if isinstance(schedule, Schedule):
+        return {"alpha_bars": schedule.alpha_bars, "timesteps": torch.tensor(schedule.timesteps)}
+    raise ConfigError(f"a trajectory must be of a Schedule or a FlowSchedule, got {schedule!r}")
+
+
+def _schedule(tensors: Mapping[str, Tensor]) -> NoiseSchedule:
+    timesteps = tensors["timesteps"].flatten().tolist()
+    if "sigmas" in tensors:
+        return FlowSchedule(tuple(map(float, timesteps)), tensors["sigmas"])
+    return Schedule(tuple(map(int, timesteps)), tensors["alpha_bars"])
 
 
 def _levels(stacked: Tensor, device: torch.device | str) -> tuple[Tensor, ...]:

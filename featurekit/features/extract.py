@@ -124,11 +124,11 @@ def extract_latents(  # noqa: PLR0913 - a public name of architecture.md, sectio
     stored = _by_timestep(latents)
     wanted = tuple(stored) if timesteps is None else timesteps
     asked = reading(backbone, Recipe(taps, wanted))  # type: ignore[arg-type]  # as in extract
-    height, width = _checked(backbone, stored, tuple(asked.levels))
+    height, width = _checked(backbone, stored, asked.timesteps)
     if rows < 1:
         raise ConfigError(f"rows must be at least 1, got {rows}")
     states = _conditioning(backbone, prompt, conditioning)
-    together = max(rows // len(stored[next(iter(asked.levels))]), 1)
+    together = max(rows // len(stored[asked.timesteps[0]]), 1)
     told = backbone.sized(states, picture_px or (height, width))
     given = Latents(lambda t, draw: stored[t])
     maps = read_latents(backbone, asked, given, conditioning=told, together=together)
@@ -166,17 +166,27 @@ def _conditioning(backbone: Backbone, prompt: str, given: Conditioning | None) -
 
 
 def _by_timestep(latents: Mapping[int, Tensor] | Trajectory) -> dict[int, Tensor]:
-    """Latents of one state each, by what the network is told."""
+    """Latents of one state each, by what the network is told; whole timesteps, or none of them."""
     if isinstance(latents, Trajectory):
         levels = range(1, latents.until + 1)
         one = len(latents.latents[0]) // latents.states
-        return {latents.schedule.timestep(level): latents.at(level)[:one] for level in levels}
+        told = [_whole(latents.schedule.timestep(level)) for level in levels]
+        return {t: latents.at(level)[:one] for t, level in zip(told, levels, strict=True)}
     if not isinstance(latents, Mapping):
         raise ConfigError(
             f"latents must be tensors by timestep, such as {{261: z}}, or a Trajectory, got a "
             f"{type(latents).__name__}"
         )
     return dict(latents)
+
+
+def _whole(t: float) -> int:
+    if t != int(t):
+        raise ConfigError(
+            f"features must be of whole timesteps, got {t:g} of a flow's run; noise the picture to "
+            f"a whole one with extract, or give latents by timestep"
+        )
+    return int(t)
 
 
 def _checked(

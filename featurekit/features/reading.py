@@ -10,7 +10,6 @@ from torch import Tensor
 from featurekit.core.errors import BackboneError, CaptureError, ConfigError, FeatureKitWarning
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.steps import noised
 from featurekit.features.feature_maps import FeatureMaps, Features
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images.inputs import Picture, as_image
@@ -27,7 +26,7 @@ class Reading:
 
     taps: Mapping[str, Tap]  # by the word asked for; by its name where a word means several
     words: Mapping[str, str]  # name of a tap by each word that means one alone
-    levels: Mapping[int, Tensor]  # alpha_bar of the latent, by what the network is told
+    timesteps: tuple[int, ...]  # what the network is told, all of them known to its noise levels
     ensemble: Ensemble
 
     @property
@@ -50,8 +49,8 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
     Args:
         backbone: a loaded model.
         recipe: taps are words that ``resolve`` finds among ``backbone.activations``, or
-            addresses of other modules inside its network; timesteps lie from 0 to below the
-            length of the noise table.
+            addresses of other modules inside its network; timesteps are those of its noise
+            levels.
 
     Returns:
         What to read.
@@ -59,7 +58,7 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
     Raises:
         UnknownNameError: a word means no tap and no submodule.
         CaptureError: a word means a tap that is no map of the picture, or of another network.
-        NoiseLevelError: a timestep is outside the noise table.
+        NoiseLevelError: the network was trained at no such timestep.
         ConfigError: nothing is asked for, or something twice.
         BackboneError: a loaded pipeline or something else was given in place of a backbone.
     """
@@ -74,10 +73,9 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
         if len(set(asked)) != len(asked):
             raise ConfigError(f"{kind} must differ from each other, got {asked}; ask for each once")
     taps, words = _found(backbone, recipe.taps)
-    levels = {t: backbone.noise.level(t) for t in recipe.timesteps}
-    if recipe.ensemble.policy == "clean":
-        levels = dict.fromkeys(levels, torch.ones((), dtype=torch.float64))
-    return Reading(taps, words, levels, recipe.ensemble)
+    for t in recipe.timesteps:
+        backbone.noise.level(t)
+    return Reading(taps, words, recipe.timesteps, recipe.ensemble)
 
 
 def _found(backbone: Backbone, words: Sequence[str]) -> tuple[dict[str, Tap], dict[str, str]]:
@@ -186,9 +184,10 @@ def read(
 
     Source: Tang et al. 2023 (DIFT), arXiv:2306.03881.
     """
+    clean = asked.ensemble.policy == "clean"
 
     def at(t: int, draw: int) -> Tensor:
-        return noised(z0, noise[draw].to(z0), alpha_bar=asked.levels[t])
+        return z0 if clean else backbone.noise.noised(z0, noise[draw].to(z0), t)
 
     given = Latents(at, len(noise))
     return read_latents(backbone, asked, given, conditioning=conditioning, together=together)
@@ -221,7 +220,7 @@ def read_latents(
         CaptureError: an unlisted module gives nothing that covers the picture.
         ShapeError: a tap gives another size than it says.
     """
-    pairs = [(t, draw) for t in asked.levels for draw in range(latents.draws)]
+    pairs = [(t, draw) for t in asked.timesteps for draw in range(latents.draws)]
     sums: dict[tuple[int, str], Tensor] = {}
     for some in _chunks(pairs, together):
         given = [latents.at(t, draw) for t, draw in some]
@@ -234,7 +233,7 @@ def read_latents(
                 sums[t, name] = sums[t, name] + part if (t, name) in sums else part
     size_px = (given[0].shape[2] * backbone.stride, given[0].shape[3] * backbone.stride)
     maps = []
-    for t in asked.levels:
+    for t in asked.timesteps:
         for name, tap in asked.taps.items():
             mean = sums[t, name] / latents.draws
             maps.append(_laid(mean, tap, t, size_px))
@@ -254,7 +253,7 @@ def _chunks(pairs: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tu
         yield pairs[start : start + size]
 
 
-def _timesteps(pairs: Sequence[tuple[int, int]], z: Tensor) -> int | Tensor:
+def _timesteps(pairs: Sequence[tuple[int, int]], z: Tensor) -> float | Tensor:
     """One number where all rows share it, as the network is called elsewhere; else one a row."""
     timesteps = [t for t, _ in pairs]
     if len(set(timesteps)) == 1:

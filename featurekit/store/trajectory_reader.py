@@ -235,13 +235,13 @@ def recomputed(
     names = None  # of a store of features, which ``Recomputed`` refuses
     if header.kind == TRAJECTORIES:
         _refuse_other(header, backbone, conditioning)
-        names = [f"latent/{t}" for t in asked.levels]
+        names = [f"latent/{t}" for t in asked.timesteps]
     latents = StoredFeatures(folder, names=names, ids=ids)
     sizes = {row.id: (row.size[0], row.size[1]) for row in latents.rows}
 
     @torch.no_grad()
     def features(name: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        z = {t: stored[f"latent/{t}"][None].float().to(backbone.device) for t in asked.levels}
+        z = {t: stored[f"latent/{t}"][None].float().to(backbone.device) for t in asked.timesteps}
         told = backbone.sized(conditioning, sizes[name])
         maps = extract_latents(backbone, z, taps=recipe.taps, conditioning=told)
         return {f"{one.tap}/{one.timestep}": one.tensor[0] for one in maps}
@@ -268,7 +268,7 @@ def _calls(method: str, schedule: Schedule) -> int:
     """Calls of the network for an inversion, counted with a network that says nothing."""
     calls = []
 
-    def count(z: Tensor, t: int | Tensor) -> Tensor:
+    def count(z: Tensor, t: float | Tensor) -> Tensor:
         calls.append(t)
         return torch.zeros_like(z)
 

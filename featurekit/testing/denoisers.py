@@ -46,7 +46,7 @@ class MixtureDenoiser:
         if not self.sigma > 0:
             raise ConfigError(f"sigma must be positive, got {self.sigma}")
 
-    def __call__(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def __call__(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Expected noise in ``z``.
 
         Args:
@@ -58,7 +58,7 @@ class MixtureDenoiser:
         """
         return rounded(self._eps(z, t), z)
 
-    def v(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def v(self, z: Tensor, t: float | Tensor) -> Tensor:
         """The same answer as a v-prediction, ``sqrt(abar) eps - sqrt(1 - abar) x0``.
 
         Args:
@@ -73,7 +73,7 @@ class MixtureDenoiser:
         eps = self._eps(z, t)
         return rounded(v_from_eps(eps, double(z), alpha_bar=self._level(z, t)), z)
 
-    def denoised(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def denoised(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Expected clean latent of ``z``, the posterior mean.
 
         Args:
@@ -89,7 +89,7 @@ class MixtureDenoiser:
         mean = pull * double(z) + (1 - alpha_bar) / spread * self._mean_template(z, t)
         return rounded(mean, z)
 
-    def responsibilities(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def responsibilities(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Probability of each component given ``z``.
 
         Args:
@@ -110,21 +110,21 @@ class MixtureDenoiser:
         )
         return torch.softmax(-distances / (2 * spread), dim=1)
 
-    def _eps(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def _eps(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Expected noise, float64; written so that nothing is divided by sqrt(1 - abar)."""
         alpha_bar = self._level(z, t)
         spread = alpha_bar * self.sigma**2 + 1 - alpha_bar
         centred = double(z) - alpha_bar.sqrt() * self._mean_template(z, t)
         return (1 - alpha_bar).sqrt() / spread * centred
 
-    def _mean_template(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def _mean_template(self, z: Tensor, t: float | Tensor) -> Tensor:
         """Templates averaged by responsibility, (b c h w) float64."""
         return torch.einsum("bk,kchw->bchw", self.responsibilities(z, t), self._templates(z))
 
     def _templates(self, z: Tensor) -> Tensor:
         return double(self.templates).to(double_device(z.device))
 
-    def _level(self, z: Tensor, t: int | Tensor) -> Tensor:
+    def _level(self, z: Tensor, t: float | Tensor) -> Tensor:
         """alpha_bar at ``t``, 0-dim or (b 1 1 1), where float64 of ``z`` lies."""
         return self.noise.level(t).to(double_device(z.device))
 

@@ -72,7 +72,7 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
     """Call the network on the latent of an image (1 3 h w) twice, the second time with a clock."""
     with torch.no_grad():
         latent = backbone.encode(image)
-    predict, t = backbone.predictor(backbone.embed("")), len(backbone.noise.alpha_bars) // 2
+    predict, t = backbone.predictor(backbone.embed("")), backbone.noise.train_timesteps // 2
     kept: dict[int, int] = {}
     own = {one.untyped_storage().data_ptr() for one in backbone.denoiser.parameters()}
 

@@ -16,7 +16,7 @@ from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
 from featurekit.backbones.unet import sd
 from featurekit.diffusion.backbone import guided
 from featurekit.diffusion.denoising_objective import denoising_objective
-from featurekit.diffusion.trajectory import METHODS
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.features.aggregate import averaged, concatenated
 from featurekit.features.matching import match_patch
 from featurekit.features.streaming import pooled, principal, projected

@@ -5,7 +5,8 @@ import torch
 
 from featurekit.core.errors import NotFiniteError, ShapeError
 from featurekit.core.finite import at_level, check_finite, check_floating, check_latent
-from featurekit.diffusion.invert import METHODS, invert
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 

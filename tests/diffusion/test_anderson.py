@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.diffusion.anderson import extrapolated, repeated
+from featurekit.diffusion.methods.anderson import extrapolated, repeated
 
 
 def normal(*shape, seed=0):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from featurekit.diffusion.edict import MIX, edict_down, edict_latents, edict_up, mixing
+from featurekit.diffusion.methods.edict import MIX, edict_down, edict_latents, edict_up, mixing
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 
 SCHEDULE = Schedule.ddim(NoiseTable.scaled_linear(), steps=50)

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from featurekit.core.errors import NoiseLevelError
-from featurekit.diffusion.edit_friendly import edit_friendly_latents
+from featurekit.diffusion.methods.edit_friendly import edit_friendly_latents
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import ddpm_mean, denoised
 

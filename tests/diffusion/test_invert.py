@@ -8,7 +8,8 @@ import torch
 
 from featurekit.core.errors import ConfigError, NoiseLevelError, ShapeError, UnknownNameError
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.invert import METHODS, invert
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import ddim_step, eps_from_v

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from featurekit.core.errors import ConfigError, ScheduleError, ShapeError
 from featurekit.diffusion.backbone import guided
-from featurekit.diffusion.invert import METHODS, invert
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.steps import eps_from_v

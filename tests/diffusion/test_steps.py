@@ -7,16 +7,15 @@ import torch
 from diffusers import DDIMScheduler
 
 from featurekit.core.errors import NoiseLevelError, ShapeError
+from featurekit.diffusion.flow_steps import eps_from_flow, x0_from_flow
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.steps import (
     ddim_step,
     denoised,
-    eps_from_flow,
     eps_from_v,
     eps_from_x0,
     noised,
     v_from_eps,
-    x0_from_flow,
 )
 
 LEVELS = [0.9, 0.5, 0.0946, 0.0047]

@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.file_bytes import read_metadata
 from featurekit.diffusion.backbone import Predictor
-from featurekit.diffusion.invert import METHODS, invert
+from featurekit.diffusion.invert import invert
+from featurekit.diffusion.methods.kinds import METHODS
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory

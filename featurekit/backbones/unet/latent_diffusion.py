@@ -99,7 +99,7 @@ class LatentDiffusion(LatentModel):
         copies, width = self.copies(guidance), self.unet.config.get("time_cond_proj_dim")
         told_scale = {} if width is None else {"timestep_cond": guidance_embedding(guidance, width)}
 
-        def answer(z: Tensor, t: int | Tensor) -> Tensor:
+        def answer(z: Tensor, t: float | Tensor) -> Tensor:
             what = self.dtype
             named = dict(given(z))
             named[_STATES] = named[_STATES].to(what)  # the text encoder may compute in another
@@ -121,7 +121,7 @@ class LatentDiffusion(LatentModel):
             return self._refusing(answer)
         convert = eps_from_v if self.noise.prediction == "v_prediction" else eps_from_x0
 
-        def eps(z: Tensor, t: int | Tensor) -> Tensor:
+        def eps(z: Tensor, t: float | Tensor) -> Tensor:
             return convert(answer(z, t), z, alpha_bar=self.noise.level(t))
 
         return self._refusing(eps)
@@ -129,7 +129,7 @@ class LatentDiffusion(LatentModel):
     def _refusing(self, predict: Predict) -> Predict:
         """Look a timestep up before the network is called, which would take any."""
 
-        def checked(z: Tensor, t: int | Tensor) -> Tensor:
+        def checked(z: Tensor, t: float | Tensor) -> Tensor:
             self.noise.level(t)
             return predict(z, t)
 

@@ -181,7 +181,7 @@ def _sub_drags(parts: Composition, place: Place, displacement: Tensor | None) ->
     first, last = settings.guidance, settings.sub_drags.last_guidance
     levels = {schedule.timestep(one): one for one in range(1, level + 1)}
 
-    def rising(z: Tensor, t: int | Tensor) -> Tensor:
+    def rising(z: Tensor, t: float | Tensor) -> Tensor:
         share = 1 - levels[int(t)] / level if level > 1 else 0.0
         guidance = first + (last - first) * share
         predict = parts.backbone.predictor(parts.conditioning, guidance=guidance)

@@ -59,7 +59,6 @@ def pixel_features(
     stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
     _check_shifts(shifts, stride)
     predict, timestep = backbone.predictor(backbone.embed(prompt)), settings.timestep
-    alpha_bar = backbone.noise.alpha_bars[timestep]
     paths = {name: backbone.taps[name].path for name in settings.taps}
     room = min(stride, height - 1, width - 1)
     wide = F.pad(image, (room,) * 4, mode="reflect")
@@ -77,7 +76,7 @@ def pixel_features(
             noise = torch.randn(z.shape, generator=generator).to(z)
         progress(2 * number + 1, calls)
         with capture(backbone.denoiser, paths, stop_after=True) as captured:
-            predict(alpha_bar**0.5 * z + (1 - alpha_bar) ** 0.5 * noise, timestep)
+            predict(backbone.noise.noised(z, noise, timestep), timestep)
         maps = [captured[name].float().cpu() for name in settings.taps]
         rows.append(_joined(maps, z.shape[-2:]))
     progress(calls, calls)

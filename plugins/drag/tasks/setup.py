@@ -28,7 +28,7 @@ def drag_of(job: Job) -> Editor:
     for tap in (*(config.plan_taps if warps else [config.tap]), config.judge_tap):
         if tap not in job.backbone.taps:
             raise UnknownNameError("tap", tap, job.backbone.taps)
-    last = len(job.backbone.noise.alpha_bars) - 1
+    last = job.backbone.noise.train_timesteps - 1
     if not 0 <= config.judge_timestep <= last:
         raise ConfigError(
             f"plugin.judge_timestep must lie in 0 to {last}, got {config.judge_timestep}"

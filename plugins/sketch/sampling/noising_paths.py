@@ -12,7 +12,6 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
-from featurekit.diffusion.steps import noised
 from featurekit_sketch.sampling.representative_timesteps import levels_of, timesteps_of
 
 
@@ -63,8 +62,7 @@ def noised_path(
     """
     expect(clean, "1 c h w", of="clean latent")
     eps = _noise(clean.shape[1:], (seed,)).to(clean)
-    levels = [backbone.noise.level(t) for t in timesteps]
-    latents = torch.cat([noised(clean, eps, alpha_bar=level) for level in levels])
+    latents = torch.cat([backbone.noise.noised(clean, eps, t) for t in timesteps])
     return NoisingPath(latents, tuple(timesteps), clean)
 
 

@@ -5,8 +5,7 @@ from torch import Tensor
 
 from featurekit.core.finite import at_level, check_finite
 from featurekit.core.types import Predict
-from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.diffusion.steps import ddim_step
+from featurekit.diffusion.levels import NoiseSchedule
 
 MIX = 0.93  # share of its own that a state keeps in a mixing; the paper's p
 MIX_STEPS = 50  # the paper's run; a longer one mixes less a step, as much in all
@@ -29,7 +28,7 @@ def mixing(steps: int) -> float:
     return float(MIX ** min(1.0, MIX_STEPS / steps))
 
 
-def edict_down(predict: Predict, pair: Tensor, schedule: Schedule, level: int) -> Tensor:
+def edict_down(predict: Predict, pair: Tensor, schedule: NoiseSchedule, level: int) -> Tensor:
     """Denoise a pair by one level: each state steps by the other's noise, then they mix.
 
     Args:
@@ -49,16 +48,15 @@ def edict_down(predict: Predict, pair: Tensor, schedule: Schedule, level: int) -
     """
     x, y = torch.chunk(pair, 2)
     t = schedule.timestep(level)
-    before, after = schedule.alpha_bars[level], schedule.alpha_bars[level - 1]
-    x = ddim_step(x, predict(y, t), alpha_bar_from=before, alpha_bar_to=after)
-    y = ddim_step(y, predict(x, t), alpha_bar_from=before, alpha_bar_to=after)
+    x = schedule.step(x, predict(y, t), level, level - 1)
+    y = schedule.step(y, predict(x, t), level, level - 1)
     share = mixing(schedule.steps)
     x = share * x + (1 - share) * y
     y = share * y + (1 - share) * x
     return torch.cat([x, y])
 
 
-def edict_up(predict: Predict, pair: Tensor, schedule: Schedule, level: int) -> Tensor:
+def edict_up(predict: Predict, pair: Tensor, schedule: NoiseSchedule, level: int) -> Tensor:
     """Undo ``edict_down``: the same lines solved backwards, last one first.
 
     Unmixing magnifies the difference of the states, rounding included; the way down shrinks it
@@ -81,17 +79,16 @@ def edict_up(predict: Predict, pair: Tensor, schedule: Schedule, level: int) -> 
     """
     x, y = torch.chunk(pair, 2)
     t = schedule.timestep(level)
-    before, after = schedule.alpha_bars[level - 1], schedule.alpha_bars[level]
     share = mixing(schedule.steps)
     y = (y - (1 - share) * x) / share
     x = (x - (1 - share) * y) / share
-    y = ddim_step(y, predict(x, t), alpha_bar_from=before, alpha_bar_to=after)
-    x = ddim_step(x, predict(y, t), alpha_bar_from=before, alpha_bar_to=after)
+    y = schedule.step(y, predict(x, t), level - 1, level)
+    x = schedule.step(x, predict(y, t), level - 1, level)
     return torch.cat([x, y])
 
 
 def edict_latents(
-    predict: Predict, z0: Tensor, schedule: Schedule, until: int
+    predict: Predict, z0: Tensor, schedule: NoiseSchedule, until: int
 ) -> tuple[Tensor, ...]:
     """Climb with a pair whose states both start as the clean latent.
 
