@@ -8,9 +8,10 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
+from featurekit.backbones.dit import flux
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
-from featurekit.backbones.loaded.layers import is_moved, running_device
+from featurekit.backbones.loaded.layers import is_moved, layers_of, running_device
 from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError
 
@@ -20,6 +21,7 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
         if pipeline.unet.config.get("addition_embed_type") == "text_time"
         else sd.wrapped(pipeline, name)
     ),
+    "FluxTransformer2DModel": flux.wrapped,
 }
 _DENOISERS = ("unet", "transformer", "prior", "decoder")  # what pipelines call theirs
 _STEERED = {  # components by which a pipeline gives its denoiser more than a latent and words
@@ -121,7 +123,7 @@ def _check_states(pipeline: Any, called: str) -> None:  # noqa: ANN401
         network = getattr(pipeline, part, None)
         if not isinstance(network, nn.Module):
             continue
-        place = running_device(next(_leaves(network), network), network)
+        place = running_device(next(layers_of(network), network), network)
         bare = any(weight.is_meta for weight in network.parameters())
         if bare and (place.type == "meta" or not is_moved(network)):
             raise BackboneError(
@@ -140,13 +142,6 @@ def _check_states(pipeline: Any, called: str) -> None:  # noqa: ANN401
             f"the networks of a wrapped pipeline must compute on one device, those of {called} "
             f"are on several: {told}; call pipeline.to('{next(iter(places.values()))}')"
         )
-
-
-def _leaves(network: nn.Module) -> Any:  # noqa: ANN401 - an iterator of modules
-    """Layers with weights of their own."""
-    return (
-        part for part in network.modules() if next(part.parameters(recurse=False), None) is not None
-    )
 
 
 def _drops(network: nn.Module) -> bool:

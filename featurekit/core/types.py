@@ -62,8 +62,9 @@ class Tap:
     role: str  # "block", "mid", ...: what the activation is in the architecture
     channels: int  # of a "heads" activation the number of heads
     stride: int  # pixels of the input image per cell; of "words" 0, since they have no place
-    side: str = "out"  # of the module: "out", "in", "skip0", ..., or "map" (attention, computed)
+    side: str = "out"  # of the module: "out", "out0", "in", "skip0", or "map" (an attention's)
     form: str = "map"  # (b c h w); "tokens" (b h*w c); "words" (b n c); "heads" (b heads q k)
+    place: str = "all"  # of the picture's "tokens" beside those of a text: "first" or "last"
     network: str = "denoiser"  # which of the backbone's networks the path lies in, or "vae"
 
     @property

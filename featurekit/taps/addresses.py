@@ -81,7 +81,8 @@ def split_address(address: str) -> tuple[str, str]:
     """Read an address: a module path, and which side of the module is meant.
 
     Args:
-        address: ``path`` for the output of a submodule, ``path:in`` for its first input,
+        address: ``path`` for the output of a submodule, ``path:out0``, ``path:out1``, ... for one
+            of the tensors of an output that is a tuple, ``path:in`` for its first input,
             ``path:skip0``, ``path:skip1``, ... for what its resnets get from the way down, in the
             order in which they take it.
 

@@ -123,8 +123,8 @@ def capture(
         module: any network; it runs as it would without this block, bit for bit.
         taps: address of an activation by the name it is to be read under, as
             ``backbone.addresses`` finds them: the path of a submodule, as in ``named_modules``, for
-            its output; ``path:in`` for its first input; ``path:skip0`` for a skip that an up block
-            is given.
+            its output, ``path:out0`` for the first of several; ``path:in`` for its first input;
+            ``path:skip0`` for a skip that an up block is given.
         stop_after: leave the forward once every tap has fired.
         reduce: what to keep of an activation, asked as its tap fires, so that the network's own
             is never held longer than the network needs it; None keeps all of it.

@@ -15,6 +15,7 @@ Visit: TypeAlias = Callable[[Tensor], "Tensor | None"]
 
 _Given: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]  # what a module is called with
 _SKIPS = "res_hidden_states_tuple"  # what diffusers' up blocks call them
+_SIDES = ("in", "out", "out0", "out1", "map", "skip0", "skip1")
 _HIDDEN = "hidden_states"  # what diffusers' blocks call their first input
 
 
@@ -71,12 +72,14 @@ def attach(network: nn.Module, address: str, visit: Visit) -> RemovableHandle:
     refuse_fused(around, path)
     if side == "out":
         return module.register_forward_hook(_after(links, path, visit))
+    if side.startswith("out") and side[3:].isdecimal():
+        return module.register_forward_hook(_after_one(links, path, int(side[3:]), visit))
     if side == "map":
         raise CaptureError(
             f"an attention map must be computed to be read, got {address!r}; use attention_maps"
         )
     if side != "in" and not (side.startswith("skip") and side[4:].isdecimal()):
-        raise UnknownNameError("side of a submodule", side, ("in", "out", "map", "skip0", "skip1"))
+        raise UnknownNameError("side of a submodule", side, _SIDES)
     return module.register_forward_pre_hook(_before(links, path, side, visit), with_kwargs=True)
 
 
@@ -104,6 +107,34 @@ def _after(
         return (changed,) if isinstance(output, tuple) else changed
 
     return hook
+
+
+def _after_one(
+    links: Sequence[Link], path: str, number: int, visit: Visit
+) -> Callable[[nn.Module, object, object], object]:
+    """Make a forward hook for one tensor of an output that is a tuple."""
+
+    def hook(module: nn.Module, inputs: object, output: object) -> object:
+        _check_staying(links, path)
+        if not isinstance(output, tuple) or number >= len(output):
+            found = f"a tuple of {len(output)}" if isinstance(output, tuple) else _kind(output)
+            raise CaptureError(
+                f"submodule {path!r} must return a tuple with a tensor at {number} to be read as "
+                f"out{number}, got {found}"
+            )
+        if not isinstance(output[number], Tensor):
+            raise CaptureError(
+                f"submodule {path!r} must return a tensor at {number} of its tuple, "
+                f"got {_kind(output[number])}"
+            )
+        changed = visit(output[number])
+        return None if changed is None else (*output[:number], changed, *output[number + 1 :])
+
+    return hook
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _before(

@@ -14,7 +14,8 @@ def as_map(activation: Tensor, tap: Tap, *, size_px: tuple[int, int]) -> Tensor:
 
     Args:
         activation: what was captured at the tap: (b c h w), or (b h*w c) of a tap of the form
-            ``tokens``, rows of the picture one after another.
+            ``tokens``, rows of the picture one after another; where its ``place`` says so, first or
+            last among the tokens of a text.
         tap: where it was captured.
         size_px: height and width of the padded picture, whole cells of the tap.
 
@@ -31,12 +32,15 @@ def as_map(activation: Tensor, tap: Tap, *, size_px: tuple[int, int]) -> Tensor:
         expect(activation, "b c h w", of=tap.name, c=tap.channels, h=height, w=width)
         return activation
     expect(activation, "b n c", of=tap.name, c=tap.channels)
-    if activation.shape[1] != height * width:
+    count, found = height * width, activation.shape[1]
+    if found != count if tap.place == "all" else found < count:
+        least = "" if tap.place == "all" else "at least "
         raise ShapeError(
-            f"{tap.name} must have {height} * {width} tokens for a picture of {size_px} px, "
-            f"got {activation.shape[1]}"
+            f"{tap.name} must have {least}{height} * {width} tokens for a picture of {size_px} px, "
+            f"got {found}"
         )
-    return _cells(activation, height, width)
+    start = found - count if tap.place == "last" else 0
+    return _cells(activation[:, start : start + count], height, width)
 
 
 def refuse_formless(tap: Tap) -> None:

@@ -70,7 +70,8 @@ def copied(backbone: AnyBackbone, memo: dict[int, Any]) -> AnyBackbone:
     Returns:
         One that shares nothing which can be changed.
     """
-    parts = (*_networks(backbone), *(one for one in vars(backbone) if one.startswith("tokenizer")))
+    rest = ("tokenizer", "prompts", "pipeline")  # a pipeline takes the copied networks
+    parts = (*_networks(backbone), *(one for one in vars(backbone) if one.startswith(rest)))
     fresh = {name: deepcopy(getattr(backbone, name), memo) for name in parts}
     memo[id(backbone)] = found = replace(backbone, **fresh)  # type: ignore[type-var]
     return found

@@ -1,5 +1,6 @@
 """What a layer computes in, and where: casts and offloading store its weights otherwise."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -46,6 +47,20 @@ def running_device(layer: nn.Module, network: nn.Module) -> torch.device:
             return torch.device(moved)
     weight: Tensor = next(layer.parameters())
     return weight.device
+
+
+def layers_of(network: nn.Module) -> Iterator[nn.Module]:
+    """Walk the layers of a network.
+
+    Args:
+        network: any network.
+
+    Yields:
+        Parts with a weight of their own, in the order in which the network lists them.
+    """
+    return (
+        part for part in network.modules() if next(part.parameters(recurse=False), None) is not None
+    )
 
 
 def is_moved(network: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from featurekit.backbones.loaded.alterations import (
     state,
 )
 from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
-from featurekit.diffusion.noise_schedule import NoiseTable
+from featurekit.diffusion.levels import ForwardProcess
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -27,7 +27,7 @@ class LoadedModel:
     """A model as it was loaded or wrapped; it knows what was done to it since it was loaded."""
 
     name: str
-    noise: NoiseTable
+    noise: ForwardProcess
     vae: Any  # AutoencoderKL; diffusers and transformers are not typed
     text_encoder: Any = None  # CLIPTextModel, or what else the family reads prompts with
     tokenizer: Any = None  # of that text encoder

@@ -16,6 +16,7 @@ from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.types import Conditioning, Predict, Tap
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.guidance_embedding import guidance_embedding
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.diffusion.steps import eps_from_v, eps_from_x0
 
 _STATES = "encoder_hidden_states"  # what a UNet is given of the words
@@ -26,6 +27,7 @@ class LatentDiffusion(LatentModel):
     """A backbone with a UNet, without conditioning; see ``featurekit.diffusion.backbone``."""
 
     DENOISER: ClassVar[str] = "unet"
+    noise: NoiseTable
     unet: Any  # UNet2DConditionModel
 
     @cached_property

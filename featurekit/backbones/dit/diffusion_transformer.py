@@ -1,0 +1,224 @@
+"""What latent models with a transformer have in common, whatever its tokens and its words are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
+from featurekit.backbones.latent_model import LatentModel, repeated
+from featurekit.backbones.loaded.layers import layers_of
+from featurekit.backbones.vae_taps import vae_stride, vae_taps
+from featurekit.core.errors import ShapeError
+from featurekit.core.types import Conditioning, Tap
+from featurekit.diffusion.backbone import Predictor
+
+_CELLS = 128  # latents of 1024 px at 8 px a cell, for which models are made that do not say
+
+
+class Words(NamedTuple):
+    """What a transformer is told beside a latent, a row for each of its rows."""
+
+    states: Tensor  # (b n d) in the dtype of the network
+    extra: Mapping[str, Tensor]  # as in ``Conditioning``, in their own dtypes
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class DiffusionTransformer(LatentModel):
+    """A backbone with a transformer; a family says how it is called and what it answers."""
+
+    DENOISER: ClassVar[str] = "transformer"
+    EXTRA: ClassVar[tuple[str, ...]] = ()  # what conditionings must hold beside their states
+    transformer: Any
+    text_encoder_2: Any = None
+    tokenizer_2: Any = None
+    text_encoder_3: Any = None
+    tokenizer_3: Any = None
+    prompts: Any = None  # pipeline of the family, whose ``encode_prompt`` reads them
+
+    @classmethod
+    @abstractmethod
+    def stacks(cls, config: Mapping[str, Any]) -> tuple[Stack, ...]:
+        """List the blocks of a transformer and their parts, from its config alone."""
+
+    @property
+    @abstractmethod
+    def patch(self) -> int:
+        """Cells of the latent along the side of a token."""
+
+    @abstractmethod
+    def velocity(self, z: Tensor, t: Tensor, words: Words, guidance: float) -> Tensor:
+        """Call the transformer.
+
+        Args:
+            z: latents, (b c h w) of whole tokens, in the dtype of the network.
+            t: train timesteps, (b,), float32.
+            words: of each row.
+            guidance: scale, for a network that is told it.
+
+        Returns:
+            What the predictor answers, (b c h w).
+        """
+
+    @cached_property
+    def taps(self) -> Mapping[str, Tap]:
+        """Outputs of the blocks by name."""
+        stacks = self.stacks(self.transformer.config)
+        return MappingProxyType({t.name: t for t in block_taps(stacks, self.multiple)})
+
+    @cached_property
+    def activations(self) -> Mapping[str, Tap]:
+        """Every readable activation by name, those of ``taps`` first."""
+        found = (
+            *self.taps.values(),
+            *inner_taps(self.stacks(self.transformer.config), self.multiple),
+            *self.vae_activations,
+        )
+        return MappingProxyType({tap.name: tap for tap in found})
+
+    @property
+    def vae_activations(self) -> tuple[Tap, ...]:
+        """Maps of the autoencoder."""
+        return vae_taps(self.vae.config)
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input image per latent cell."""
+        return vae_stride(self.vae.config)
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of the input image per token, whole ones of which are read."""
+        return self.stride * self.patch
+
+    @property
+    def first_layer(self) -> nn.Module:
+        """The first layer of the transformer with a weight."""
+        return next(layers_of(self.transformer))
+
+    @property
+    def sample_size(self) -> tuple[int, int]:
+        """Rows and columns of the latents that the transformer was made for, whole tokens."""
+        side = self.transformer.config.get("sample_size") or _CELLS
+        side = -(-int(side) // self.patch) * self.patch
+        return side, side
+
+    def copies(self, guidance: float) -> int:
+        """Count the rows that are asked for each row of a latent.
+
+        Args:
+            guidance: scale of classifier-free guidance.
+
+        Returns:
+            2 with guidance: unconditional rows and the others; 1 without, and for a network that
+            is told the scale (``guidance_embeds``), as in the stock pipelines.
+        """
+        return 1 if self.transformer.config.get("guidance_embeds") or guidance == 1 else 2
+
+    def combined(self, without: Tensor, with_prompt: Tensor, guidance: float) -> Tensor:
+        """Combine the answers without and with the prompt.
+
+        Args:
+            without: unconditional answer, (b c h w).
+            with_prompt: the other one.
+            guidance: scale.
+
+        Returns:
+            Guided answer.
+
+        Source: Ho and Salimans 2022, arXiv:2207.12598, eq. 6 with scale = 1 + w.
+        """
+        return without + guidance * (with_prompt - without)
+
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
+        """Make ``(z, t) -> v``, of a diffusion ``-> eps``, for a conditioning.
+
+        With guidance, both rows are computed in one call where their words are as many, else in
+        two. The unconditional rows are those of the empty prompt.
+        """
+        copies = self.copies(guidance)
+        sides = (conditioning,) if copies == 1 else (self.embed(""), conditioning)
+        for side in sides:
+            self._check(side)
+
+        def ask(z: Tensor, t: float | Tensor) -> Tensor:
+            self.noise.level(t)
+            latent = z.to(self.dtype)
+            answers = [
+                self.velocity(
+                    latent.repeat(len(group), 1, 1, 1),
+                    _times(t, len(z), z.device).repeat(len(group)),
+                    self._words(group, len(z)),
+                    guidance,
+                ).to(z.dtype)
+                for group in _together(sides)
+            ]
+            if copies == 1:
+                return answers[0]
+            without, with_prompt = torch.cat(answers).chunk(2)
+            return self.combined(without, with_prompt, guidance)
+
+        return self.predicting(ask, conditioning, guidance)
+
+    def embed(self, prompt: str) -> Conditioning:
+        """Turn a prompt into conditioning, as the stock pipeline does."""
+        self.needs_text("text_encoder", "tokenizer")
+        with self.untouched(self.text_encoder):
+            return self.embedded(prompt)
+
+    @abstractmethod
+    def embedded(self, prompt: str) -> Conditioning:
+        """Turn a prompt into conditioning, its text encoders known to be there."""
+
+    def grid(self, z: Tensor) -> tuple[int, int]:
+        """Rows and columns of tokens of a latent.
+
+        Raises:
+            ShapeError: it is not whole tokens.
+        """
+        rows, columns = z.shape[2:]
+        if rows % self.patch or columns % self.patch:
+            raise ShapeError(
+                f"a latent of {self.name} must be whole tokens of {self.patch} x {self.patch} "
+                f"cells, got {rows} x {columns}"
+            )
+        return rows // self.patch, columns // self.patch
+
+    def _check(self, conditioning: Conditioning) -> None:
+        missing = [name for name in self.EXTRA if name not in conditioning.extra]
+        if missing:
+            raise ShapeError(
+                f"conditioning for {self.name} must hold extra[{missing[0]!r}] beside its states, "
+                f"got {sorted(conditioning.extra)}; make it with its embed"
+            )
+
+    def _words(self, sides: Sequence[Conditioning], rows: int) -> Words:
+        states = torch.cat([repeated(side.states, rows) for side in sides])
+        extra = {
+            name: torch.cat([repeated(side.extra[name], rows) for side in sides])
+            for name in sides[0].extra
+        }
+        where = self.device
+        return Words(
+            states.to(where, self.dtype), {name: one.to(where) for name, one in extra.items()}
+        )
+
+
+def _together(sides: Sequence[Conditioning]) -> list[Sequence[Conditioning]]:
+    """Conditionings that one call of the network can take, those with as many words."""
+    alike = len({tuple(side.states.shape[1:]) for side in sides}) == 1
+    return [sides] if alike else [[side] for side in sides]
+
+
+def _times(t: float | Tensor, rows: int, device: torch.device) -> Tensor:
+    """The timestep of each row."""
+    if isinstance(t, Tensor) and t.ndim:
+        return t.to(device, torch.float32)
+    return torch.full((rows,), float(t), device=device, dtype=torch.float32)

@@ -1,0 +1,34 @@
+"""Latents as tokens and back: squares of cells, row after row, their channels in some order."""
+
+from einops import rearrange
+from torch import Tensor
+
+from featurekit.core.shapes import expect
+
+
+def packed(z: Tensor, patch: int) -> Tensor:
+    """Turn a latent into tokens, channel slowest: the order of FLUX and Qwen-Image.
+
+    Args:
+        z: latent, (b c h w), whole patches.
+        patch: cells along the side of a token.
+
+    Returns:
+        Tokens, (b n c*patch*patch), row after row.
+    """
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+
+
+def unpacked(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
+    """Turn tokens into a latent again; undoes ``packed``.
+
+    Args:
+        tokens: (b n c*patch*patch).
+        patch: cells along the side of a token.
+        grid: rows and columns of tokens.
+
+    Returns:
+        Latent, (b c h w).
+    """
+    expect(tokens, "b n c", of="tokens", n=grid[0] * grid[1])
+    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=grid[0], p=patch, q=patch)
