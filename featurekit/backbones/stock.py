@@ -4,30 +4,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
-    CLIPTokenizer,
 )
 from transformers.utils import logging as transformers_logging
 
 from featurekit.backbones.layout.config_fields import words_width
-from featurekit.backbones.layout.weight_files import SECOND_WEIGHTS, WEIGHTS, weight_files
 from featurekit.core.errors import BackboneError
 from featurekit.diffusion.diffusers_schedulers import clips
 from featurekit.diffusion.noise_schedule import NoiseTable
 
-_MISFITS = (  # what the stock classes raise for settings and weights that do not go together
+MISFITS = (  # what the stock classes raise for settings and weights that do not go together
     ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
+CLASSES: Mapping[str, Any] = MappingProxyType(
+    {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "text_encoder_2": CLIPTextModelWithProjection,
+    }
+)
 Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
 
 
@@ -66,7 +72,7 @@ def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
             )
 
 
-def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
+def noise_table(scheduler: Mapping[str, Any], remark: str = "") -> NoiseTable:
     """Read the noise levels that a latent diffusion model was trained with.
 
     How its sampler would step does not matter to runs of DDIM: where they cannot be spaced as the
@@ -75,6 +81,7 @@ def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
 
     Args:
         scheduler: config of any diffusers scheduler.
+        remark: what else is to stand in the table's ``remark``.
 
     Returns:
         The table; what was left out stands in its ``remark``.
@@ -83,45 +90,11 @@ def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
         ScheduleError: as for ``NoiseTable.from_scheduler``.
     """
     name = str(scheduler.get("_class_name", "DDIMScheduler"))
-    remark = "its clip_sample is left out, it is not for latents" if clips(scheduler, name) else ""
+    left_out = "its clip_sample is left out, it is not for latents"
+    told = [left_out] if clips(scheduler, name) else []
+    told += [remark] if remark else []
     table = NoiseTable.from_scheduler({**scheduler, "clip_sample": False})
-    return replace(table, sampler=name, remark=remark)
-
-
-def read_networks(folder: Path, configs: Configs, dtype: torch.dtype) -> Networks:
-    """Read the networks of a diffusers folder: safetensors only, no code from it, no network.
-
-    Args:
-        folder: diffusers folder.
-        configs: its configs by part.
-        dtype: what the networks are to compute in.
-
-    Returns:
-        Networks on the CPU.
-
-    Raises:
-        BackboneError: a weight file is missing, damaged, a pickle, or lacks weights.
-    """
-    two = "text_encoder_2" in configs
-    files: dict[str, Path] = {}
-    for part in (*WEIGHTS, *(SECOND_WEIGHTS if two else ())):
-        for path in weight_files(folder, part).paths:
-            check_intact(path)
-            files[path.relative_to(folder).as_posix()] = path
-    vae_dtype = _vae_dtype(configs["vae"], dtype)
-    with quietly():
-        second = (
-            _read(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype) if two else None
-        )
-        return _frozen(
-            Networks(
-                unet=_read(UNet2DConditionModel, folder, "unet", dtype),
-                vae=_read(AutoencoderKL, folder, "vae", vae_dtype),
-                text_encoder=_read(CLIPTextModel, folder, "text_encoder", dtype),
-                text_encoder_2=second,
-                files=files,
-            )
-        )
+    return replace(table, sampler=name, remark="; ".join(told))
 
 
 def build_networks(
@@ -149,11 +122,11 @@ def build_networks(
         )
     # the plain method: diffusers' own prints advice that is about reading weights
     nn.Module.to(networks.unet, device, dtype)
-    nn.Module.to(networks.vae, device, _vae_dtype(configs["vae"], dtype))
+    nn.Module.to(networks.vae, device, vae_dtype(configs["vae"], dtype))
     nn.Module.to(networks.text_encoder, device, dtype)
     if networks.text_encoder_2 is not None:
         nn.Module.to(networks.text_encoder_2, device, dtype)
-    return _frozen(networks)
+    return frozen(networks)
 
 
 def _second(configs: Configs) -> Any:  # noqa: ANN401
@@ -162,105 +135,30 @@ def _second(configs: Configs) -> Any:  # noqa: ANN401
     return None if config is None else CLIPTextModelWithProjection(CLIPTextConfig(**config))
 
 
-def read_tokenizer(
-    folder: Path,
-    *,
-    length: int | None = None,
-    part: str = "tokenizer",
-    encoder: Mapping[str, Any] | None = None,
-) -> Any:  # noqa: ANN401 - untyped
-    """Read a tokenizer of a diffusers folder.
+def vae_dtype(config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:
+    """Choose what an autoencoder computes in.
 
     Args:
-        folder: diffusers folder.
-        part: ``tokenizer``, or ``tokenizer_2`` of a model with two encoders.
-        length: tokens that a prompt is padded to; None takes the tokenizer's own.
-        encoder: config of the encoder that is to read its words; None checks nothing.
+        config: its config.
+        dtype: what the model is to compute in.
 
     Returns:
-        A ``CLIPTokenizer``.
-
-    Raises:
-        BackboneError: there is none, its files cannot be read, or it has words that the encoder
-            does not know.
+        float32 for float16, in which some autoencoders overflow and say so; a missing word means
+        they might.
     """
-    path = folder / part
-    if not any((path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise BackboneError(
-            f"{folder} must hold {part}/tokenizer.json or {part}/vocab.json, found neither; "
-            f"download or copy the folder again"
-        )
-    chosen = {} if length is None else {"model_max_length": length}
-    try:
-        found = CLIPTokenizer.from_pretrained(path, local_files_only=True, **chosen)
-    except Exception as error:  # the reader's Rust part raises bare Exception
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackboneError(f"the tokenizer in {path} cannot be read: {reason}") from error
-    most = None if encoder is None else encoder["vocab_size"]
-    if most is not None and len(found) > most:
-        raise BackboneError(
-            f"the tokenizer in {path} must number its words below {most}, the vocabulary of its "
-            f"encoder, it has {len(found)}; words that were added to it need an encoder that was "
-            f"resized for them"
-        )
-    return found
-
-
-def _read(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    """Read one network and refuse to go on if a weight was left random or left over."""
-    paths, variant = weight_files(folder, part)
-    path = paths[0]
-    try:
-        network, info = cls.from_pretrained(
-            folder / part,
-            use_safetensors=True,
-            local_files_only=True,
-            variant=variant or None,
-            output_loading_info=True,
-            dtype=dtype,
-        )
-    except _MISFITS as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BackboneError(
-            f"{path} and its config must fit each other, got: {reason or type(error).__name__}"
-        ) from error
-    missing, extra = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
-    if missing or extra:
-        raise BackboneError(
-            f"{path} must hold exactly the weights of its config, missing {len(missing)} "
-            f"{missing[:2]}, left over {len(extra)} {extra[:2]}; download or convert it again"
-        )
-    return network
-
-
-def check_intact(path: Path) -> None:
-    """Refuse a file that is no whole safetensors file.
-
-    Opening reads the header and compares it with the length of the file, nothing more.
-
-    Args:
-        path: the file.
-
-    Raises:
-        BackboneError: it is damaged or cut short.
-    """
-    try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise BackboneError(
-            f"{path} must be a whole safetensors file, it is damaged or cut short ({error}); "
-            f"download or copy it again"
-        ) from error
-
-
-def _vae_dtype(config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:
-    """Some autoencoders overflow in float16 and say so; a missing word means they might."""
     upcast = dtype == torch.float16 and config.get("force_upcast", True)
     return torch.float32 if upcast else dtype
 
 
-def _frozen(networks: Networks) -> Networks:
+def frozen(networks: Networks) -> Networks:
+    """Freeze the networks of a model and put them into evaluation mode.
+
+    Args:
+        networks: of one model.
+
+    Returns:
+        The same.
+    """
     for network in vars(networks).values():
         if isinstance(network, nn.Module):
             network.requires_grad_(False).eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -28,6 +28,7 @@ class LoadedModel:
     tokenizer: Any  # CLIPTokenizer
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
     origin: Made | None = None  # what made it, for pickling
+    updates: Mapping[str, str] = field(default_factory=dict)  # on loading, in words, by network
 
     def __reduce__(self) -> tuple[Callable[..., Any], Made]:
         """Pickle how it was loaded, never its weights: the other side loads them again.
@@ -51,17 +52,29 @@ class LoadedModel:
 
     @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, and by its name of what changed a network since."""
+        """SHA-256 (hex) of each weight file, and by its name of what else changed a network."""
         changed = {name: self.altered(name) for name in self._loaded}
         return MappingProxyType(
             {**self._hashes, **{name: found for name, found in changed.items() if found}}
         )
 
     def altered(self, network: str) -> str:
-        """Hash what makes a network answer otherwise than it did when it was loaded.
+        """Hash what makes a network answer otherwise than its files say.
 
         Args:
             network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
+
+        Returns:
+            SHA-256, hexadecimal; "" where nothing has changed it.
+        """
+        words, since = self.updates.get(network, ""), self.changed(network)
+        return sha256(f"{words}\n{since}".encode()).hexdigest() if words else since
+
+    def changed(self, network: str) -> str:
+        """Hash what has changed a network since it was loaded, with what it was updated by.
+
+        Args:
+            network: as for ``altered``.
 
         Returns:
             SHA-256, hexadecimal; "" where nothing has changed it.
