@@ -6,17 +6,21 @@ neither torch nor diffusers. Read ``unet/sd.py`` first; docs/adding-a-backbone.m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
 from featurekit.backbones.folder import has_two_encoders, is_hub_id
-from featurekit.backbones.layout.other_folders import single_file
+from featurekit.backbones.single_file.kinds import identify
 from featurekit.core.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
 
+    from featurekit.backbones.sources.parts import Instead
+    from featurekit.backbones.unet.sd import StableDiffusion
+    from featurekit.backbones.unet.sdxl import StableDiffusionXL
     from featurekit.diffusion.backbone import Backbone
 
 __all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
@@ -35,61 +39,80 @@ HUB_IDS = {  # the first publishers' copies are gone; these are the maintained o
 }
 
 
-def load(
+def load(  # noqa: PLR0913
     name: str | Path,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     source: str | Path | None = None,
+    *,
+    vae: str | Path | None = None,
+    prediction: str | None = None,
+    lora_file: str | Path | None = None,
+    lora_scale: float = 1.0,
 ) -> Backbone:
     """Load a backbone.
 
     Args:
         name: ``embedded`` (ships with the package), ``random`` (its shape, random weights),
-            ``sd15``, ``sd21``, ``sdxl``, the path of a local diffusers folder, or a hub id
-            ``owner/name``.
+            ``sd15``, ``sd21``, ``sdxl``, the path of a local diffusers folder or of a
+            ``.safetensors`` file with a whole model, or a hub id ``owner/name``.
         device: ``auto`` (CUDA if there is one, else the CPU) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), ``float32``, ``float16``,
             ``bfloat16`` or a torch dtype. A CPU without instructions for half precision computes it
             all the same, several times slower than ``float32``.
-        source: folder or hub id that the weights of ``sd15``, ``sd21`` or ``sdxl`` are taken from;
-            None takes the hub's copy. A folder is read without any network.
+        source: folder, file or hub id that the weights of ``sd15``, ``sd21`` or ``sdxl`` are taken
+            from; None takes the hub's copy. A folder or a file is read without any network.
+        vae: another autoencoder: its folder, a whole diffusers folder, or a file; None is the
+            model's own.
+        prediction: ``epsilon`` or ``v_prediction``, where the model does not say or says it wrong;
+            a Stable Diffusion 2.x in one file may be either.
+        lora_file: safetensors file of an update, in the names of kohya, diffusers or peft; the
+            layers hold the sum.
+        lora_scale: factor of that update, 1 as trained.
 
     Returns:
         Frozen backbone in evaluation mode.
 
     Raises:
-        UnknownNameError: the name is no backbone, no folder and no hub id; or no such dtype.
-        BackboneError: the folder or the hub id cannot be used, for the reason it says; or what is
-            given is neither a name nor a path.
+        UnknownNameError: the name is no backbone, no folder and no hub id; or no such dtype or
+            prediction.
+        BackboneError: the folder, the file, the hub id or the LoRA cannot be used, for the reason
+            it says; or what is given is neither a name nor a path.
+        ConfigError: ``lora_scale`` is not finite.
         ScheduleError: the noise levels of the model cannot be inverted.
     """
     _check_given(name, "the name of a backbone")
+    for of, value in (("source", source), ("vae", vae), ("lora_file", lora_file)):
+        if value is not None:
+            _check_given(value, of)
     name = str(name)
-    if source is not None:
-        _check_given(source, "source")
-    if name in ("embedded", "random"):
-        return _shipped(name, device, dtype, source)
-    folder = _folder(name, str(source) if source is not None else HUB_IDS.get(name, name))
     # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
-    from featurekit.backbones.unet import sd, sdxl
+    from featurekit.backbones.adapters.merging import with_lora
+    from featurekit.backbones.sources.parts import Instead
 
-    large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
-    family = sdxl.load_folder if large else sd.load_folder
-    return family(folder, name=name, device=device, dtype=dtype)
+    instead = Instead(vae=None if vae is None else Path(vae), prediction=prediction)
+    if name in ("embedded", "random"):
+        given = {"source": source, "vae": vae, "prediction": prediction}
+        found: StableDiffusion | StableDiffusionXL = _shipped(name, device, dtype, given)
+    else:
+        found = _given(name, str(source) if source is not None else None, (device, dtype), instead)
+    return found if lora_file is None else with_lora(found, Path(lora_file), lora_scale)
 
 
 def is_large(source: str) -> bool:
     """Tell a Stable Diffusion XL by the config of its UNet, before anything else is read of it.
 
     Args:
-        source: folder in the diffusers layout, or a hub id, whose config comes from the hub or its
-            local cache.
+        source: folder in the diffusers layout, safetensors file, or a hub id, whose config comes
+            from the hub or its local cache.
 
     Returns:
         False also where no config can be read; loading then says why.
     """
     folder = Path(source).expanduser()
     try:
+        if folder.is_file():
+            return identify(folder).family == "sdxl"
         if not folder.is_dir():
             if not is_hub_id(source):
                 return False
@@ -114,15 +137,49 @@ def _check_given(value: object, of: str) -> None:
     )
 
 
-def _shipped(
-    name: str, device: str | torch.device, dtype: str | torch.dtype, source: str | Path | None
-) -> Backbone:
-    """Load a backbone that needs nothing but the package."""
-    if source is not None:
+def _given(
+    name: str,
+    source: str | None,
+    at: tuple[str | torch.device, str | torch.dtype],
+    instead: Instead,
+) -> StableDiffusion | StableDiffusionXL:
+    """Load what a user has: a file, a folder, or what the hub sends."""
+    from featurekit.backbones.unet import sd, sdxl  # deferred, as above
+
+    sought = source if source is not None else HUB_IDS.get(name, name)
+    path = Path(sought).expanduser()
+    given: Any = {"name": name, "device": at[0], "dtype": at[1], "instead": instead}
+    if path.is_file():
+        kind = identify(path, instead.prediction).family
+        _check_family(path, name, kind)
+        return sdxl.load_folder(path, **given) if kind == "sdxl" else sd.load_folder(path, **given)
+    folder = _folder(name, sought)
+    large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
+    return sdxl.load_folder(folder, **given) if large else sd.load_folder(folder, **given)
+
+
+def _check_family(path: Path, name: str, kind: str) -> None:
+    """Refuse an XL under the name of a smaller family, and the other way round."""
+    if name in NAMES and (name == "sdxl") != (kind == "sdxl"):
         raise BackboneError(
-            f"source must be left out for {name}, which ships with the package, got "
-            f"{str(source)!r}; give the folder itself as the name of the backbone"
+            f"source of {name} must be a model of its family, {path} holds one of {kind}; "
+            f"name the file itself as the backbone, or {kind} with this source"
         )
+
+
+def _shipped(
+    name: str,
+    device: str | torch.device,
+    dtype: str | torch.dtype,
+    given: Mapping[str, object],
+) -> StableDiffusion:
+    """Load a backbone that needs nothing but the package."""
+    for of, value in given.items():
+        if value is not None:
+            raise BackboneError(
+                f"{of} must be left out for {name}, which ships with the package, got "
+                f"{str(value)!r}; give the folder itself as the name of the backbone"
+            )
     from featurekit.backbones import embedded, random  # deferred, as above
 
     return embedded.load(device, dtype) if name == "embedded" else random.load(device, dtype)
@@ -133,8 +190,8 @@ def _folder(name: str, source: str) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
         return path
-    if path.is_file():
-        raise BackboneError(single_file(path))
+    if path.suffix.lower() in (".safetensors", ".ckpt"):
+        raise BackboneError(f"a model in one file must be an existing file, got {source!r}")
     if is_hub_id(source):
         from featurekit.backbones.hub import fetch  # deferred: the hub's client takes a second
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
+from featurekit.backbones.single_file.kinds import identify
 from featurekit.backbones.unet.blocks import activations
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.types import Tap
@@ -14,21 +15,26 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
     """List the taps of a backbone without building it.
 
     Args:
-        name: ``embedded``, ``random``, ``sd15``, ``sd21``, ``sdxl``, or a local diffusers folder.
+        name: ``embedded``, ``random``, ``sd15``, ``sd21``, ``sdxl``, a local diffusers folder, or a
+            ``.safetensors`` file with a whole model, of which only the header is read.
 
     Returns:
         First the taps of ``taps``, in the order in which a forward reaches the blocks, each block
         before its parts; then what lies inside them, and the maps of the autoencoder.
 
     Raises:
-        UnknownNameError: it is neither a known name nor a folder.
-        BackboneError: the folder is no diffusers folder, or another architecture.
+        UnknownNameError: it is neither a known name nor a folder nor a file.
+        BackboneError: the folder is no diffusers folder, the file none with a whole model, or the
+            architecture is another one.
     """
     if name in ("embedded", "random"):
         return folder_taps(embedded_folder())
     if name in NAMES:
         configs = bundled_configs(name)
         return activations(configs["unet"], configs["vae"])
+    if Path(name).expanduser().is_file():
+        of = identify(Path(name).expanduser()).configs
+        return activations(of["unet"], of["vae"])
     if Path(name).expanduser().is_dir():
         return folder_taps(Path(name).expanduser())
     raise unknown_backbone(name)

@@ -53,7 +53,11 @@ class BackboneConfig:
     """A model, and what has been measured to work on it."""
 
     name: str = MISSING
-    source: str | None = None  # folder in the diffusers layout or hub id; none: the family's own
+    source: str | None = None  # folder, .safetensors file or hub id; none: the family's own
+    vae: str | None = None  # folder or .safetensors file; none: the model's own
+    prediction: str | None = None  # epsilon or v_prediction; none: what the model says
+    lora_file: str | None = None  # .safetensors file of an update that the layers are to hold
+    lora_scale: float = 1.0  # factor of that update
     lora: LoraConfig = field(default_factory=LoraConfig)
 
 

@@ -57,7 +57,7 @@ def named_plugins(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
-    """Rewrite ``backbone=FOLDER_OR_HUB_ID`` into a family's settings and a source.
+    """Rewrite ``backbone=`` a folder, a file or a hub id into a family's settings and a source.
 
     Args:
         overrides: as on the command line.
@@ -65,8 +65,9 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
 
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
-        folder, or holds a slash, as ``backbone.source`` of the settings of sd15, or of sdxl if it
-        is one. Of a hub id the config of its UNet is fetched, unless it is in the local cache.
+        folder or file, or holds a slash, as ``backbone.source`` of the settings of sd15, or of
+        sdxl if it is one. Of a hub id the config of its UNet is fetched, unless it is in the local
+        cache.
     """
     routed: list[str] = []
     for override in overrides:
@@ -199,7 +200,8 @@ def _first_line(error: Exception) -> str:
 
 def _is_source(value: str) -> bool:
     choices = {entry.name for entry in files(CONFIG_MODULE).joinpath("backbone").iterdir()}
-    return f"{value}.yaml" not in choices and ("/" in value or Path(value).is_dir())
+    given = "/" in value or value.endswith(".safetensors") or Path(value).exists()
+    return given and f"{value}.yaml" not in choices
 
 
 def _shown(entry: Field[Any]) -> str:

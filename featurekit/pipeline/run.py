@@ -220,7 +220,14 @@ def _perform(
         resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, _source(cfg))
     with stages("load the backbone"):
         backbone = backbones.load(
-            cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
+            cfg.backbone.name,
+            cfg.device,
+            cfg.dtype,
+            source=cfg.backbone.source,
+            vae=cfg.backbone.vae,
+            prediction=cfg.backbone.prediction,
+            lora_file=cfg.backbone.lora_file,
+            lora_scale=cfg.backbone.lora_scale,
         )
     record["weights"] = dict(backbone.weights)
     pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
@@ -242,7 +249,7 @@ def _perform(
 def _source(cfg: DictConfig) -> str:
     """What ``describe_backbone`` describes the backbone by, without its weights."""
     source = cfg.backbone.source
-    return str(source) if source and Path(source).expanduser().is_dir() else str(cfg.backbone.name)
+    return str(source) if source and Path(source).expanduser().exists() else str(cfg.backbone.name)
 
 
 def _inside(path: Path, out: Path) -> str:

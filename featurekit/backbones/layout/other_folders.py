@@ -80,13 +80,17 @@ def _other_files(folder: Path) -> str | None:
                 f"name the model that it was trained on"
             )
     files = sorted(path for path in folder.iterdir() if path.suffix in _CHECKPOINTS)
-    if files:
-        return single_file(files[0])
-    return None
+    whole = [path for path in files if path.suffix == ".safetensors"]
+    if whole:
+        return (
+            f"a diffusers folder must hold a network in each of its folders, {folder} holds the "
+            f"file {whole[0].name}; if that is a whole model, name the file itself: {whole[0]}"
+        )
+    return single_file(files[0]) if files else None
 
 
 def single_file(path: Path) -> str:
-    """Say that a checkpoint of one file is no diffusers folder, and how it becomes one.
+    """Say that a pickle is not opened, and how it becomes a diffusers folder.
 
     Args:
         path: the file.
@@ -95,8 +99,8 @@ def single_file(path: Path) -> str:
         The rule, what was found, what to do.
     """
     return (
-        f"a backbone must be a diffusers folder, got the file {path}; convert it once with "
-        f"diffusers: StableDiffusionPipeline.from_single_file({path.name!r})"
+        f"a backbone must be a diffusers folder or a .safetensors file, got the file {path}; "
+        f"convert it once with diffusers: StableDiffusionPipeline.from_single_file({path.name!r})"
         f".save_pretrained('model'), for an XL StableDiffusionXLPipeline"
     )
 

@@ -57,7 +57,21 @@ def weight_files(folder: Path, part: str) -> WeightFiles:
         BackboneError: there is none, a shard is missing, or there are several variants to choose
             from; what lies there instead (pickles, Flax, ONNX) is named.
     """
-    stem = folder / {**WEIGHTS, **SECOND_WEIGHTS}[part]
+    return files_at(folder / {**WEIGHTS, **SECOND_WEIGHTS}[part])
+
+
+def files_at(stem: Path) -> WeightFiles:
+    """Find the safetensors files of a network by what their names begin with.
+
+    Args:
+        stem: their path without variant, shard and ending.
+
+    Returns:
+        As ``weight_files``.
+
+    Raises:
+        BackboneError: as ``weight_files``.
+    """
     for variant in chain(VARIANTS, _other_variant(stem)):
         whole, indices = stem.parent / _whole(stem.name, variant), _indices(stem, variant)
         if stem.name == "model" and whole.is_file():
@@ -66,7 +80,7 @@ def weight_files(folder: Path, part: str) -> WeightFiles:
             return WeightFiles(tuple(_shards(indices[0])), variant)
         if whole.is_file():
             return WeightFiles((whole,), variant)
-    raise _no_weights(folder, part, stem)
+    raise _no_weights(stem)
 
 
 def patterns(variants: bool) -> list[str]:
@@ -144,8 +158,9 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def _no_weights(folder: Path, part: str, stem: Path) -> BackboneError:
+def _no_weights(stem: Path) -> BackboneError:
     """Word what lies in the place of the weights."""
+    part, folder = stem.parent.name, stem.parent.parent
     within = sorted(stem.parent.iterdir()) if stem.parent.is_dir() else []
     for path in within:
         if path.suffix in _PICKLES:

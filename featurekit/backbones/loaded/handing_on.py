@@ -38,7 +38,7 @@ def recipe_of(backbone: Any, origin: Made | None) -> Made:  # noqa: ANN401 - a f
                 f"a backbone that is pickled must be as it was loaded, but {hooked} of the {name} "
                 f"has a hook, which would stay behind; put it on where the backbone is unpickled"
             )
-        if backbone.altered(name):
+        if backbone.changed(name):
             raise BackboneError(
                 f"a backbone that is pickled must be as it was loaded, but the {name} of "
                 f"{backbone.name!r} has been changed since; make the change where it is "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -34,6 +34,7 @@ class LoadedModel:
     files: Mapping[str, Path] = field(default_factory=dict)  # weight files by name in the folder
     origin: Made | None = None  # what made it, for pickling
     pipeline: Any = None  # somebody else's, whose networks these are; None: they are our own
+    updates: Mapping[str, str] = field(default_factory=dict)  # on loading, in words, by network
 
     def __reduce__(self) -> tuple[Callable[..., Any], Made]:
         """Pickle how it was loaded, never its weights: the other side loads them again.
@@ -62,7 +63,7 @@ class LoadedModel:
 
     @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 (hex) of each weight file, and by its name of what changed a network since.
+        """SHA-256 (hex) of each weight file, and by its name of what else changed a network.
 
         Of a wrapped pipeline that is a hash of all that each network answers with.
         """
@@ -72,7 +73,7 @@ class LoadedModel:
         )
 
     def altered(self, network: str) -> str:
-        """Hash what makes a network answer otherwise than it did when it was loaded.
+        """Hash what makes a network answer otherwise than its files say.
 
         Args:
             network: ``unet``, ``vae`` or another of ``alterations.NETWORKS``.
@@ -80,6 +81,18 @@ class LoadedModel:
         Returns:
             SHA-256, hexadecimal; "" where nothing has changed it. Of a network of a wrapped
             pipeline never "", since it may have been changed before.
+        """
+        words, since = self.updates.get(network, ""), self.changed(network)
+        return sha256(f"{words}\n{since}".encode()).hexdigest() if words else since
+
+    def changed(self, network: str) -> str:
+        """Hash what has changed a network since it was loaded, with what it was updated by.
+
+        Args:
+            network: as for ``altered``.
+
+        Returns:
+            SHA-256, hexadecimal; "" where nothing has changed it.
         """
         if self.pipeline is not None:
             return state(self.networks[network])

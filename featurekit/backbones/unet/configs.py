@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from featurekit.backbones.layout.config_fields import filled, words_width
+from featurekit.backbones.sources.stock import Configs
 from featurekit.core.errors import BackboneError
 from featurekit.diffusion.diffusers_schedulers import clips
 from featurekit.diffusion.noise_schedule import NoiseTable
-
-Configs = Mapping[str, Mapping[str, Any]]  # by part, as ``folder.read_configs`` returns them
 
 
 def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
@@ -36,7 +35,7 @@ def check_fit(configs: Configs, of: str, needed: Mapping[str, Any]) -> None:
             )
 
 
-def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
+def noise_table(scheduler: Mapping[str, Any], remark: str = "") -> NoiseTable:
     """Read the noise levels that a latent diffusion model was trained with.
 
     How its sampler would step does not matter to runs of DDIM: where they cannot be spaced as the
@@ -45,6 +44,7 @@ def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
 
     Args:
         scheduler: config of any diffusers scheduler.
+        remark: what else is to stand in the table's ``remark``.
 
     Returns:
         The table; what was left out stands in its ``remark``.
@@ -53,9 +53,11 @@ def noise_table(scheduler: Mapping[str, Any]) -> NoiseTable:
         ScheduleError: as for ``NoiseTable.from_scheduler``.
     """
     name = str(scheduler.get("_class_name", "DDIMScheduler"))
-    remark = "its clip_sample is left out, it is not for latents" if clips(scheduler, name) else ""
+    left_out = "its clip_sample is left out, it is not for latents"
+    told = [left_out] if clips(scheduler, name) else []
+    told += [remark] if remark else []
     table = NoiseTable.from_scheduler({**scheduler, "clip_sample": False})
-    return replace(table, sampler=name, remark=remark)
+    return replace(table, sampler=name, remark="; ".join(told))
 
 
 def configs_of(pipeline: Any, parts: Iterable[str]) -> dict[str, dict[str, Any]]:  # noqa: ANN401

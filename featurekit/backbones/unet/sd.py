@@ -10,18 +10,16 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.device import place
-from featurekit.backbones.folder import (
-    CONFIGS,
-    bundled_configs,
-    embedded_folder,
-    read_configs,
-)
+from featurekit.backbones.folder import CONFIGS, bundled_configs, embedded_folder
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
+from featurekit.backbones.loaded.handing_on import Made
+from featurekit.backbones.sources.folder_parts import parts_of, read_tokenizer
+from featurekit.backbones.sources.parts import OWN, Instead, Parts
+from featurekit.backbones.sources.stock import Configs, build_networks
 from featurekit.backbones.unet import blocks
-from featurekit.backbones.unet.configs import Configs, check_fit, configs_of, noise_table
+from featurekit.backbones.unet.configs import check_fit, configs_of, noise_table
 from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
-from featurekit.backbones.unet.stock import build_networks, read_networks, read_tokenizer
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
@@ -58,14 +56,17 @@ def load_folder(
     name: str,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    instead: Instead = OWN,
 ) -> StableDiffusion:
-    """Load a diffusers folder: safetensors only, no code from the folder, no network.
+    """Load a diffusers folder or one file: safetensors only, no code from it, no network.
 
     Args:
-        folder: diffusers folder with unet, vae, text_encoder, tokenizer and scheduler.
+        folder: diffusers folder with unet, vae, text_encoder, tokenizer and scheduler,
+            or one file with a whole model.
         name: what the backbone will be called.
         device: ``auto`` (CUDA if there is one) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), a name or a torch dtype.
+        instead: what takes the place of its own parts.
 
     Returns:
         Frozen backbone in evaluation mode.
@@ -76,24 +77,32 @@ def load_folder(
         ScheduleError: the noise levels of the scheduler cannot be inverted.
         UnknownNameError: there is no such dtype.
     """
-    where, what = place(device, dtype)
-    configs = read_configs(folder)
-    _check_shape(configs, str(folder))
-    noise = noise_table(configs["scheduler"])
-    tokenizer = read_tokenizer(folder, encoder=configs["text_encoder"])
-    networks = read_networks(folder, configs, what)
+    given = {"name": name, "device": device, "dtype": dtype, "instead": instead.absolute()}
+    origin = (load_folder, {"folder": folder.absolute(), **given})
+    return _assembled(parts_of(folder, instead), name, (device, dtype), origin)
+
+
+def _assembled(
+    parts: Parts,
+    name: str,
+    at: tuple[str | torch.device, str | torch.dtype],
+    origin: Made,
+) -> StableDiffusion:
+    where, what = place(*at)
+    _check_shape(parts.configs, parts.of)
+    noise = noise_table(parts.configs["scheduler"], parts.remark)
+    tokenizers = parts.tokenizers()
+    networks = parts.networks(what)
     return StableDiffusion(
         name=name,
         noise=noise,
         unet=networks.unet.to(where),
         vae=networks.vae.to(where),
         text_encoder=networks.text_encoder.to(where),
-        tokenizer=tokenizer,
+        tokenizer=tokenizers[0],
         files=networks.files,
-        origin=(
-            load_folder,
-            {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype},
-        ),
+        origin=origin,
+        updates=parts.updates,
     )
 
 

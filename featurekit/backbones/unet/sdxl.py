@@ -16,14 +16,15 @@ from featurekit.backbones.folder import (
     SECOND_CONFIG,
     bundled_configs,
     embedded_folder,
-    read_config,
-    read_configs,
-    read_pipeline,
 )
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
+from featurekit.backbones.loaded.handing_on import Made
+from featurekit.backbones.sources.folder_parts import parts_of, read_tokenizer
+from featurekit.backbones.sources.parts import OWN, Instead, Parts
+from featurekit.backbones.sources.stock import Configs, build_networks
 from featurekit.backbones.unet import blocks
-from featurekit.backbones.unet.configs import Configs, check_fit, configs_of, noise_table
+from featurekit.backbones.unet.configs import check_fit, configs_of, noise_table
 from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
 from featurekit.backbones.unet.picture_sizes import (
     SIZE_COUNT,
@@ -31,7 +32,6 @@ from featurekit.backbones.unet.picture_sizes import (
     told_sizes,
     with_sizes,
 )
-from featurekit.backbones.unet.stock import build_networks, read_networks, read_tokenizer
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
@@ -113,15 +113,18 @@ def load_folder(
     name: str,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    instead: Instead = OWN,
 ) -> StableDiffusionXL:
-    """Load a diffusers folder: safetensors only, no code from the folder, no network.
+    """Load a diffusers folder or one file: safetensors only, no code from it, no network.
 
     Args:
-        folder: diffusers folder with unet, vae, two text encoders, two tokenizers and scheduler.
+        folder: diffusers folder with unet, vae, two text encoders, two tokenizers and scheduler,
+            or one file with a whole model.
         name: what the backbone will be called.
         device: ``auto`` (CUDA if there is one) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), a name or a torch dtype. An
             autoencoder that overflows in float16 is kept in float32.
+        instead: what takes the place of its own parts.
 
     Returns:
         Frozen backbone in evaluation mode.
@@ -132,21 +135,23 @@ def load_folder(
         ScheduleError: the noise levels of the scheduler cannot be inverted.
         UnknownNameError: there is no such dtype.
     """
-    given = {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype}
-    where, what = place(device, dtype)
-    configs = read_configs(folder)
-    _check_kind(configs["unet"], str(folder))
-    configs |= {part: read_config(folder, part) for part in SECOND_CONFIG}
-    configs["pipeline"] = read_pipeline(folder)
-    _check_shape(configs, str(folder))
-    noise = noise_table(configs["scheduler"])
-    tokenizers = [
-        read_tokenizer(
-            folder, part=part, encoder=configs[part.replace("tokenizer", "text_encoder")]
-        )
-        for part in ("tokenizer", "tokenizer_2")
-    ]
-    networks = read_networks(folder, configs, what)
+    given = {"name": name, "device": device, "dtype": dtype, "instead": instead.absolute()}
+    origin = (load_folder, {"folder": folder.absolute(), **given})
+    return _assembled(parts_of(folder, instead), name, (device, dtype), origin)
+
+
+def _assembled(
+    parts: Parts,
+    name: str,
+    at: tuple[str | torch.device, str | torch.dtype],
+    origin: Made,
+) -> StableDiffusionXL:
+    where, what = place(*at)
+    _check_kind(parts.configs["unet"], parts.of)
+    _check_shape(parts.configs, parts.of)
+    noise = noise_table(parts.configs["scheduler"], parts.remark)
+    tokenizers = parts.tokenizers()
+    networks = parts.networks(what)
     return StableDiffusionXL(
         name=name,
         noise=noise,
@@ -155,10 +160,11 @@ def load_folder(
         text_encoder=networks.text_encoder.to(where),
         tokenizer=tokenizers[0],
         files=networks.files,
-        origin=(load_folder, given),
+        origin=origin,
+        updates=parts.updates,
         text_encoder_2=networks.text_encoder_2.to(where),
         tokenizer_2=tokenizers[1],
-        empty_is_zero=_empty_is_zero(configs),
+        empty_is_zero=_empty_is_zero(parts.configs),
     )
 
 

@@ -71,9 +71,9 @@ def test_a_folder_of_another_kind_is_named_in_one_sentence(name, tmp_path):
         assert "\n" not in str(refusal.value)
 
 
-def test_a_file_of_weights_is_no_folder(tmp_path):
+def test_an_empty_file_of_weights_is_named(tmp_path):
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(BackboneError, match=r"must be a diffusers folder, got the file .*convert"):
+    with pytest.raises(BackboneError, match=r"must be safetensors, .* is an empty file"):
         load(tmp_path / "model.safetensors")
 
 
