@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from featurekit import scenes, testing
+    from featurekit.backbones import describe_backbone
     from featurekit.backbones import load as load_backbone
-    from featurekit.backbones.describe import describe_backbone
     from featurekit.backbones.wrap import wrap
     from featurekit.core import errors
     from featurekit.diffusion.flow_schedule import FlowSchedule
@@ -90,7 +90,7 @@ _HOMES = {  # public name -> module:name
     "capture": "featurekit.taps.capture:capture",
     "compose": "featurekit.pipeline.config:compose",
     "ddim_step": "featurekit.diffusion.steps:ddim_step",
-    "describe_backbone": "featurekit.backbones.describe:describe_backbone",
+    "describe_backbone": "featurekit.backbones:describe_backbone",
     "extract": "featurekit.features.extract:extract",
     "extract_latents": "featurekit.features.extract:extract_latents",
     "inject": "featurekit.taps.inject:inject",

@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurekit.backbones.describe import NAMES, describe_backbone, unknown_backbone
-from featurekit.backbones.folder import has_two_encoders, is_hub_id
+from featurekit.backbones import describe
+from featurekit.backbones.describe import NAMES, unknown_backbone
+from featurekit.backbones.folder import has_transformer, has_two_encoders, is_hub_id
 from featurekit.backbones.single_file.kinds import identify
 from featurekit.core.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
 
+    from featurekit.backbones.latent_model import LatentModel
     from featurekit.backbones.sources.parts import Instead
     from featurekit.backbones.unet.sd import StableDiffusion
-    from featurekit.backbones.unet.sdxl import StableDiffusionXL
+    from featurekit.core.types import Tap
     from featurekit.diffusion.backbone import Backbone
 
 __all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
@@ -93,10 +95,34 @@ def load(  # noqa: PLR0913
     instead = Instead(vae=None if vae is None else Path(vae), prediction=prediction)
     if name in ("embedded", "random"):
         given = {"source": source, "vae": vae, "prediction": prediction}
-        found: StableDiffusion | StableDiffusionXL = _shipped(name, device, dtype, given)
+        found: LatentModel = _shipped(name, device, dtype, given)
     else:
         found = _given(name, str(source) if source is not None else None, (device, dtype), instead)
     return found if lora_file is None else with_lora(found, Path(lora_file), lora_scale)
+
+
+def describe_backbone(name: str) -> tuple[Tap, ...]:
+    """List the activations of a backbone without its weights.
+
+    Args:
+        name: as for ``describe.describe_backbone``; or a local diffusers folder of a model with a
+            transformer, of which a network without numbers is built.
+
+    Returns:
+        First the taps of ``taps``, in the order in which a forward reaches the blocks; then what
+        lies inside them, and the maps of the autoencoder.
+
+    Raises:
+        UnknownNameError: it is neither a known name nor a folder nor a file.
+        BackboneError: the folder is no diffusers folder, the file none with a whole model, or the
+            architecture is another one.
+    """
+    folder = Path(name).expanduser()
+    if name not in NAMES and folder.is_dir() and has_transformer(folder):
+        from featurekit.backbones.dit.folder import without_weights  # deferred, as above
+
+        return tuple(without_weights(folder, name=name).activations.values())
+    return describe.describe_backbone(name)
 
 
 def is_large(source: str) -> bool:
@@ -128,12 +154,11 @@ def _check_given(value: object, of: str) -> None:
     """Refuse whatever is no text and no path, a loaded pipeline above all."""
     if isinstance(value, (str, Path)):
         return
-    save = ""
-    if hasattr(value, "save_pretrained"):
-        save = ": write it with its save_pretrained('model') and load 'model'"
+    whole = hasattr(value, "components")
+    advice = "make a backbone of it with fk.wrap(pipeline)" if whole else "give a text or a path"
     raise BackboneError(
         f"{of} must be one of {', '.join(NAMES)}, the path of a diffusers folder or a hub id, "
-        f"got a {type(value).__name__}{save or '; give a text or a path'}"
+        f"got a {type(value).__name__}; {advice}"
     )
 
 
@@ -142,7 +167,7 @@ def _given(
     source: str | None,
     at: tuple[str | torch.device, str | torch.dtype],
     instead: Instead,
-) -> StableDiffusion | StableDiffusionXL:
+) -> LatentModel:
     """Load what a user has: a file, a folder, or what the hub sends."""
     from featurekit.backbones.unet import sd, sdxl  # deferred, as above
 
@@ -154,6 +179,11 @@ def _given(
         _check_family(path, name, kind)
         return sdxl.load_folder(path, **given) if kind == "sdxl" else sd.load_folder(path, **given)
     folder = _folder(name, sought)
+    if name not in NAMES and has_transformer(folder):
+        from featurekit.backbones.dit import folder as transformers  # deferred, as above
+
+        instead.refuse(folder)
+        return transformers.load_folder(folder, name=name, device=at[0], dtype=at[1])
     large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
     return sdxl.load_folder(folder, **given) if large else sd.load_folder(folder, **given)
 

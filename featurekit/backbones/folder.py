@@ -110,6 +110,22 @@ def _mapping(path: Path) -> dict[str, Any]:
     return config
 
 
+def has_transformer(folder: Path) -> bool:
+    """Tell a model with a transformer in the place of a UNet.
+
+    Args:
+        folder: a diffusers folder.
+
+    Returns:
+        True if its index names a transformer and no UNet.
+
+    Raises:
+        BackboneError: the index is no JSON, or is no mapping.
+    """
+    index = read_pipeline(folder)
+    return "transformer" in index and "unet" not in index
+
+
 def has_two_encoders(folder: Path) -> bool:
     """Tell Stable Diffusion XL and what is shaped like it from the smaller ones.
 

@@ -47,6 +47,11 @@ class LatentModel(LoadedModel):
 
     @property
     @abstractmethod
+    def taps(self) -> Mapping[str, Tap]:
+        """Maps of the denoiser that procedures read by name."""
+
+    @property
+    @abstractmethod
     def activations(self) -> Mapping[str, Tap]:
         """Every readable activation by name."""
 
@@ -64,6 +69,11 @@ class LatentModel(LoadedModel):
     def latent_channels(self) -> int:
         """Channels of a latent."""
         return int(self.vae.config.latent_channels)
+
+    @property
+    @abstractmethod
+    def sample_size(self) -> tuple[int, int]:
+        """Rows and columns of latents as large as those that the denoiser was made for."""
 
     @property
     @abstractmethod
@@ -127,6 +137,14 @@ class LatentModel(LoadedModel):
             for key in ("latents_mean", "latents_std")
         )
         return mean, config.scaling_factor / std
+
+    @abstractmethod
+    def embed(self, prompt: str) -> Conditioning:
+        """Turn a prompt into conditioning."""
+
+    @abstractmethod
+    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
+        """Make what the denoiser predicts for a conditioning."""
 
     def sized(self, conditioning: Conditioning, picture_px: tuple[int, int]) -> Conditioning:
         """Return the conditioning as it is: most networks are not told how large a picture is."""

@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from featurekit.backbones.dit import flux
+from featurekit.backbones.dit.families import FAMILIES as TRANSFORMERS
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.layers import is_moved, layers_of, running_device
@@ -21,7 +21,7 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
         if pipeline.unet.config.get("addition_embed_type") == "text_time"
         else sd.wrapped(pipeline, name)
     ),
-    "FluxTransformer2DModel": flux.wrapped,
+    **TRANSFORMERS,
 }
 _DENOISERS = ("unet", "transformer", "prior", "decoder")  # what pipelines call theirs
 _STEERED = {  # components by which a pipeline gives its denoiser more than a latent and words

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from featurekit.backbones.describe import describe_backbone
+from featurekit.backbones import describe_backbone
 from featurekit.cli.options import TapsOptions
 from featurekit.cli.tables import show
 from featurekit.pipeline.overrides import fill

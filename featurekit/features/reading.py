@@ -64,8 +64,8 @@ def reading(backbone: Backbone, recipe: Recipe) -> Reading:
     """
     if not hasattr(backbone, "activations"):
         raise BackboneError(
-            f"features are read from what fk.load_backbone gives, got a {type(backbone).__name__}; "
-            f"a pipeline is written with its save_pretrained('model') and loaded from there"
+            f"features are read from a backbone, got a {type(backbone).__name__}; "
+            f"fk.load_backbone gives one, and fk.wrap(pipeline) makes one of a loaded pipeline"
         )
     for kind, asked in (("taps", list(recipe.taps)), ("timesteps", list(recipe.timesteps))):
         if not asked:

@@ -160,6 +160,22 @@ def test_encoding_and_decoding_undo_each_other_s_scaling(backbone, latent):
     assert torch.equal(backbone.encode(picture), mean)
 
 
+def test_its_folder_loads_as_the_same_backbone(small, backbone, latent, predict, tmp_path):
+    small.pipeline.save_pretrained(tmp_path / "model")
+    assert fk.describe_backbone(str(tmp_path / "model")) == tuple(backbone.activations.values())
+    loaded = fk.load_backbone(tmp_path / "model", device="cpu")
+    assert loaded.taps == backbone.taps
+    assert len(loaded.weights) == 2  # files
+    with torch.no_grad():
+        again = loaded.predictor(small.words)
+        torch.testing.assert_close(again(latent, 261), predict(latent, 261), rtol=0, atol=1e-6)
+        torch.testing.assert_close(loaded.decode(latent), backbone.decode(latent))
+    assert (
+        again.fingerprint == f"{loaded.name}, conditioning {small.words.fingerprint}, guidance 1.0"
+    )
+    assert not any(weight.requires_grad for weight in loaded.denoiser.parameters())
+
+
 def test_what_cannot_be_asked_is_refused(small, backbone, latent, predict):
     with pytest.raises(NoiseLevelError, match="t must "):
         predict(latent, 1001)

@@ -35,6 +35,7 @@ class Loaded:
 
     sums: Mapping[str, Sum]  # by path of a parameter or buffer
     modules: Mapping[str, str]  # by path
+    unusual: Mapping[str, tuple[str, ...]]  # by path: a family's own processors
 
 
 def as_loaded(network: nn.Module) -> Loaded:
@@ -46,8 +47,11 @@ def as_loaded(network: nn.Module) -> Loaded:
     Returns:
         What ``altered`` compares with.
     """
+    parts = dict(_parts(network))
     return Loaded(
-        _sums(dict(_tensors(network))), {at: _plain(part) for at, part in _parts(network)}
+        _sums(dict(_tensors(network))),
+        {at: _plain(part) for at, part in parts.items()},
+        {at: found for at, part in parts.items() if (found := tuple(_unusual(part)))},
     )
 
 
@@ -80,7 +84,8 @@ def altered(network: nn.Module, loaded: Loaded) -> str:
     for at, part in sorted(parts.items()):
         plain = _plain(part)
         told = [plain] if loaded.modules.get(at) != plain else []
-        lines += [f"{at} {line}" for line in (*told, *_unusual(part))]
+        told += [line for line in _unusual(part) if line not in loaded.unusual.get(at, ())]
+        lines += [f"{at} {line}" for line in told]
     return sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 

@@ -19,7 +19,7 @@ from featurekit.backbones.sources.file_parts import file_parts
 from featurekit.backbones.sources.networks import check_intact, read_network
 from featurekit.backbones.sources.other_vae import other_vae
 from featurekit.backbones.sources.parts import Instead, Parts, Read, predicting
-from featurekit.backbones.sources.stock import Configs, Networks, frozen, vae_dtype
+from featurekit.backbones.sources.stock import CLASSES, Configs, Networks, frozen, vae_dtype
 from featurekit.core.errors import BackboneError
 
 
@@ -108,7 +108,8 @@ def read_networks(
     read: dict[str, Any] = {}
     for part in own:
         what = vae_dtype(configs["vae"], dtype) if part == "vae" else dtype
-        read[part] = read_network(folder / part, part, weight_files(folder, part), what)
+        found = weight_files(folder, part)
+        read[part] = read_network(CLASSES[part], folder / part, found, what)
     if vae is not None:
         read["vae"], more = vae(dtype)
         files |= more

@@ -7,16 +7,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from featurekit.backbones.layout.weight_files import WeightFiles
-from featurekit.backbones.sources.stock import CLASSES, MISFITS, quietly
+from featurekit.backbones.sources.stock import MISFITS, quietly
 from featurekit.core.errors import BackboneError
 
 
-def read_network(at: Path, part: str, found: WeightFiles, dtype: torch.dtype) -> Any:  # noqa: ANN401
+def read_network(kind: Any, at: Path, found: WeightFiles, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """Read one network and refuse to go on if a weight was left random or left over.
 
     Args:
+        kind: its class, of diffusers or transformers.
         at: the folder with its config and its weights.
-        part: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
         found: its weight files.
         dtype: what the network is to compute in.
 
@@ -29,7 +29,7 @@ def read_network(at: Path, part: str, found: WeightFiles, dtype: torch.dtype) ->
     path = found.paths[0]
     try:
         with quietly():
-            network, info = CLASSES[part].from_pretrained(
+            network, info = kind.from_pretrained(
                 at,
                 use_safetensors=True,
                 local_files_only=True,

@@ -14,7 +14,7 @@ from featurekit.backbones.single_file.networks import read_vae, vae_place
 from featurekit.backbones.single_file.other_kinds import other_kind
 from featurekit.backbones.sources.networks import check_intact, read_network
 from featurekit.backbones.sources.parts import Read
-from featurekit.backbones.sources.stock import vae_dtype
+from featurekit.backbones.sources.stock import CLASSES, vae_dtype
 from featurekit.core.errors import BackboneError
 
 _STEM, _CONFIG = "diffusion_pytorch_model", "config.json"
@@ -54,7 +54,7 @@ def _of_folder(place: Path) -> tuple[Mapping[str, Any], Read]:
         found = files_at(place / _STEM)
         for path in found.paths:
             check_intact(path)
-        network = read_network(place, "vae", found, vae_dtype(config, dtype))
+        network = read_network(CLASSES["vae"], place, found, vae_dtype(config, dtype))
         return network, {f"vae/{path.name}": path for path in found.paths}
 
     return config, read

@@ -9,6 +9,7 @@ import torch
 
 from featurekit.backbones.single_file.predictions import check_prediction
 from featurekit.backbones.sources.stock import Configs, Networks
+from featurekit.core.errors import BackboneError
 
 Read: TypeAlias = Callable[[torch.dtype], tuple[Any, Mapping[str, Path]]]
 """By what a model computes in, one network on the CPU, and its weight files by name."""
@@ -28,6 +29,22 @@ class Instead:
             UnknownNameError: there is no such prediction.
         """
         check_prediction(self.prediction)
+
+    def refuse(self, model: Path) -> None:
+        """Refuse what cannot take the place of a part of a model.
+
+        Args:
+            model: one whose parts are always its own.
+
+        Raises:
+            BackboneError: something is given.
+        """
+        for name, value in (("vae", self.vae), ("prediction", self.prediction)):
+            if value is not None:
+                raise BackboneError(
+                    f"{name} must be left out for a model with a transformer, got {value} for "
+                    f"{model}; put it into the model's folder in the place of its own"
+                )
 
     def absolute(self) -> "Instead":
         """The same, from whatever folder it is read."""
