@@ -111,7 +111,7 @@ def test_the_double_shift_of_a_pipeline_that_passes_nothing_shows_at_the_low_end
 
 def test_a_schedule_says_its_levels_and_how_they_were_chosen():
     found = euler(FlowTable(shift=3.0), 4)
-    assert found.timesteps == pytest.approx([1000, 900, 750, 500])
+    assert found.timesteps == (1000, 900, 750, 500)
     assert found.sigmas.tolist() == pytest.approx([0, 0.5, 0.75, 0.9, 1])
     assert found.steps == 4
     assert [found.timestep(level) for level in (1, 4)] == pytest.approx([500, 1000])
