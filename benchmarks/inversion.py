@@ -1,9 +1,9 @@
 """What comes back of an inversion, by method: errors, calls of the network, answers to edits.
 
-    python benchmarks/inversion.py                    # a denoiser in closed form, float64, 50 steps
+    python benchmarks/inversion.py                    # a denoiser and a flow in closed form
     python benchmarks/inversion.py --embedded 3       # and three held-out landscapes, real weights
 
-Prints the tables of docs/inversion.md, the second with the weights that it was measured on; half a
+Prints the tables of docs/inversion.md, the last with the weights that it was measured on; half a
 minute a scene on one core.
 """
 
@@ -19,11 +19,14 @@ import featurekit as fk
 from featurekit.core.metrics import psnr
 from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import guided
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.diffusion.methods.kinds import SECOND_ORDER
 from featurekit.images.coordinates import crop
 from featurekit.scenes import scene
-from featurekit.testing import MixtureDenoiser
+from featurekit.testing import MixtureDenoiser, MixtureFlow
 
 STEPS = 50
+FLOW_STEPS = 28
 WAYS = (  # name, method, refine, whether residuals are kept
     ("DDIM", "ddim", 0, False),
     ("fixed point, 3 calls a step", "ddim", 2, False),
@@ -34,12 +37,24 @@ WAYS = (  # name, method, refine, whether residuals are kept
     ("EDICT", "edict", None, None),
     ("edit-friendly DDPM", "edit_friendly", None, None),
 )
+FLOW_WAYS = (
+    ("Euler", "ddim", 0, False),
+    ("fixed point, 4 calls a step", "ddim", 3, False),
+    ("Anderson, 4 calls a step", "anderson", 3, False),
+    ("Anderson, 5 calls a step", "anderson", 4, False),
+    ("midpoint (RF-Solver), no residuals", "midpoint", None, False),
+    ("FireFlow, no residuals", "fireflow", None, False),
+    ("residuals", "residual", None, None),
+    ("midpoint with residuals", "midpoint", None, None),
+    ("FireFlow with residuals", "fireflow", None, None),
+    ("EDICT", "edict", None, None),
+)
 
 
 def climb(
     predict: Predict,
     z0: Tensor,
-    schedule: fk.Schedule,
+    schedule: NoiseSchedule,
     way: tuple[str, str, int | None, bool | None],
 ) -> fk.Trajectory:
     """Invert as a row of ``WAYS`` says."""
@@ -52,8 +67,8 @@ def climb(
 
 def descend(predict: Predict, z: Tensor, way: fk.Trajectory) -> Tensor:
     """Sample along the trajectory if it can lead, plainly if it kept no residuals."""
-    exact = way.states == 2 or way.residuals is not None
-    return fk.sample(predict, z, way.schedule, trajectory=way if exact else None)
+    leads = way.states == 2 or way.residuals is not None or way.method in SECOND_ORDER
+    return fk.sample(predict, z, way.schedule, trajectory=way if leads else None)
 
 
 def counted(predict: Predict) -> tuple[Predict, Callable[[], int]]:
@@ -67,33 +82,49 @@ def counted(predict: Predict) -> tuple[Predict, Callable[[], int]]:
     return counting, lambda: len(calls)
 
 
-def closed_form() -> None:
-    """Print the table of the mixture, whose denoiser is exact."""
+def closed_forms() -> None:
+    """Print the tables of the mixture, whose denoiser and velocity are exact."""
     draw = torch.Generator().manual_seed(0)
     templates = torch.randn(24, 4, 8, 8, generator=draw, dtype=torch.float64)
-    every = MixtureDenoiser(templates, 0.3)
-    some = MixtureDenoiser(templates[:3], 0.3)
+    denoisers = MixtureDenoiser(templates, 0.3), MixtureDenoiser(templates[:3], 0.3)
     z0 = templates[:8] + 0.3 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
     edit = 1e-4 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
-    schedule = fk.Schedule.ddim(every.noise, STEPS)
+    schedule = fk.Schedule.ddim(denoisers[0].noise, STEPS)
+    closed_form(denoisers, (z0, edit), schedule, WAYS)
+    print()
+    flows = MixtureFlow(templates, 0.3), MixtureFlow(templates[:3], 0.3)
+    levels = fk.FlowSchedule.euler(fk.FlowTable(shift=3.0), FLOW_STEPS)
+    closed_form(flows, (z0, edit), levels, FLOW_WAYS)
+
+
+def closed_form(
+    predictors: tuple[Predict, Predict],
+    drawn: tuple[Tensor, Tensor],
+    schedule: NoiseSchedule,
+    ways: tuple[tuple[str, str, int | None, bool | None], ...],
+) -> None:
+    """Print a table of latents and edits: the first predictor alone, then the second beyond it."""
+    (every, some), steps = predictors, schedule.steps
+    z0, edit = drawn
     print("| method | calls | rms at guidance 1 | rms at 7.5 | edit at the top: gain, cos |")
     print("|---|---|---|---|---|")
-    for way in WAYS:
+    for way in ways:
         predict, calls = counted(every)
         path = climb(predict, z0, schedule, way)
-        back = descend(predict, path.at(STEPS), path)
-        ratio = calls() / (2 * STEPS)
+        back = descend(predict, path.at(steps), path)
+        ratio = calls() / (2 * steps)
         strong = guided(some, every, 7.5)
         pushed = climb(strong, z0, schedule, way)
-        far = median_rms(descend(strong, pushed.at(STEPS), pushed), z0)
-        changed = (descend(every, path.edited(STEPS, edit), path) - z0).flatten(1)
-        latent = path.at(STEPS)[: len(z0)]
-        plain = [fk.sample(every, z, schedule) for z in (latent, latent + edit)]
+        far = median_rms(descend(strong, pushed.at(steps), pushed), z0)
+        changed = (descend(every, path.edited(steps, edit), path) - z0).flatten(1)
+        latent = path.at(steps)[: len(z0)]
+        alike = way[1] if way[1] in SECOND_ORDER else "ddim"
+        plain = [fk.sample(every, z, schedule, method=alike) for z in (latent, latent + edit)]
         truth = (plain[1] - plain[0]).flatten(1)
         gain = float((changed.norm(dim=1) / truth.norm(dim=1)).median())
         cosine = float(functional.cosine_similarity(changed, truth).median())
         near = median_rms(back, z0)
-        print(f"| {way[0]} | {ratio:g} | {near:.1e} | {far:.1e} | {gain:.2f}, {cosine:.3f} |")
+        print(f"| {way[0]} | {ratio:.3g} | {near:.1e} | {far:.1e} | {gain:.2f}, {cosine:.3f} |")
 
 
 @torch.no_grad()
@@ -135,6 +166,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--embedded", type=int, default=0, metavar="SCENES")
     arguments = parser.parse_args()
-    closed_form()
+    closed_forms()
     if arguments.embedded:
         embedded(arguments.embedded)

@@ -20,8 +20,10 @@ from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.json_files import write_json
 from featurekit.core.metrics import psnr
 from featurekit.diffusion.backbone import Backbone, Predictor
+from featurekit.diffusion.flow_schedule import schedule_of
 from featurekit.diffusion.invert import REFINED, invert
-from featurekit.diffusion.methods.kinds import METHODS
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.diffusion.methods.kinds import EVERY
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
 from featurekit.diffusion.trajectory import Trajectory
@@ -99,8 +101,8 @@ def main(words: Sequence[str]) -> int:
 def _checked(options: InvertOptions) -> InvertOptions:
     """The options, refused before a model is loaded where they are wrong by themselves."""
     check_seed(options.seed)
-    if options.method not in METHODS:
-        raise UnknownNameError("inversion method", options.method, METHODS)
+    if options.method not in EVERY:
+        raise UnknownNameError("inversion method", options.method, EVERY)
     if not math.isfinite(options.guidance):
         raise ConfigError(f"guidance must be a finite number, got {options.guidance}")
     return options
@@ -110,9 +112,9 @@ def _checked(options: InvertOptions) -> InvertOptions:
 def _round_trip(
     backbone: Backbone, picture: Tensor, options: InvertOptions, stage: Stages
 ) -> RoundTrip:
-    schedule = Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
     predict, calls = _counting(backbone.predictor(backbone.embed(options.prompt), options.guidance))
     latent = backbone.encode(picture)
+    schedule = _schedule(backbone, options, (latent.shape[2], latent.shape[3]))
     height, width = picture.shape[2:]
     say_cost(backbone, (height, width), _calls(options), of="at most ")
     draws = torch.Generator().manual_seed(options.seed)
@@ -139,11 +141,25 @@ def _round_trip(
     return RoundTrip(picture, decoded, came, way, rms, calls())
 
 
+def _schedule(backbone: Backbone, options: InvertOptions, cells: tuple[int, int]) -> NoiseSchedule:
+    """DDIM's levels with the spacing that was asked for, or a flow's, which has its own."""
+    if backbone.noise.prediction != "flow":
+        return Schedule.ddim(backbone.noise, options.steps, options.spacing or None)
+    if options.spacing:
+        raise ConfigError(
+            f"spacing must be left out for a flow, whose model says how its runs are spaced, "
+            f"got {options.spacing!r}"
+        )
+    return schedule_of(backbone.noise, options.steps, cells=cells)
+
+
 def _calls(options: InvertOptions) -> int:
     """Rows through the network there and back, at most: a tolerance may end iterations earlier."""
     rows = options.steps * (2 if options.guidance != 1 else 1)
     if options.method == "edict":
         return 4 * rows
+    if options.method == "midpoint":
+        return 6 * rows
     repeats = REFINED.get(options.method, 0) if options.refine is None else options.refine
     kept = options.method not in ALONE
     return rows * (1 + max(repeats, 0) + kept + 1)

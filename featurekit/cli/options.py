@@ -78,7 +78,8 @@ class InvertOptions:
     prompt: str = field(default="", metadata={"help": "what the picture shows"})
     guidance: float = field(default=1.0, metadata={"help": "of both ways; 1 is without"})
     method: str = field(
-        default="anderson", metadata={"help": "ddim, anderson, residual, edict, edit_friendly"}
+        default="anderson",
+        metadata={"help": "ddim, anderson, residual, edict, edit_friendly, midpoint, fireflow"},
     )
     refine: int | None = field(
         default=None, metadata={"help": "iterations a step, at most; 3 for anderson, else none"}

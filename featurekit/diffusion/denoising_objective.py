@@ -23,7 +23,8 @@ def denoising_objective(
 
     Every call draws latents from the cached posterior, timesteps uniformly, and noise. A network
     is held to the squared error of what it predicts: of v that of eps divided by alpha_bar, of x0
-    that of eps times (1 - alpha_bar) / alpha_bar.
+    that of eps times (1 - alpha_bar) / alpha_bar. That of a flow is refused, whose published
+    trainings do not draw timesteps uniformly.
 
     Args:
         backbone: the model whose ``unet`` is fitted.
@@ -36,13 +37,18 @@ def denoising_objective(
         Function of a generator that returns the 0-dim loss.
 
     Raises:
-        ConfigError: ``batch`` is below 1.
+        ConfigError: ``batch`` is below 1, or the network is a flow's.
         ShapeError: the moments are not two (n c h w) of one size.
 
     Source: Ho et al. 2020, arXiv:2006.11239, eq. 14.
     """
     mean, std = moments
     expect(std, "n c h w", of="standard deviation", **expect(mean, "n c h w", of="mean"))
+    if backbone.noise.prediction == "flow":
+        raise ConfigError(
+            f"a network must be fitted as one of diffusion, got the flow {backbone.noise!r}: flows "
+            f"are trained on other timesteps than uniform ones; fit it with diffusers' own script"
+        )
     if batch < 1:
         raise ConfigError(f"batch must be at least 1, got {batch}")
     predict = backbone.predictor(conditioning)

@@ -32,6 +32,8 @@ from featurekit.diffusion.levels import (
 )
 from featurekit.diffusion.noise_schedule import Schedule
 
+TIMESTEP_DECIMALS = 9  # of what a network is told, so that 600.0000000000001 is called 600
+
 
 @dataclass(frozen=True, eq=False)
 class FlowSchedule:
@@ -108,7 +110,8 @@ class FlowSchedule:
         elif table.spacing.sigmas == "whole":
             timesteps = asked * table.train_timesteps
         levels = torch.from_numpy(np.append(sigmas, 0.0)[::-1].copy())
-        return cls(tuple(map(float, timesteps)), levels, _told(table, steps, mu))
+        named = tuple(round(float(t), TIMESTEP_DECIMALS) for t in timesteps)
+        return cls(named, levels, _told(table, steps, mu))
 
     @property
     def steps(self) -> int:

@@ -52,15 +52,14 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
 
     ``ddim`` asks for the noise of a latent at the timestep of the level above, as sampling will;
     ``refine`` repeats the step where it led, ``anderson`` extrapolates that, ``residual`` must keep
-    residuals, ``edict`` climbs with two states, ``edit_friendly`` draws each level. On a flow,
-    ``midpoint`` and ``fireflow`` climb by steps of second order from timestep 0 on, and back by the
-    same rule. Gradients flow.
+    residuals, ``edict`` has two states, ``edit_friendly`` draws each level. On a flow, ``midpoint``
+    and ``fireflow`` climb and come back by steps of second order. Gradients flow.
 
     Args:
         predict: ``(z, t) -> eps``, of a flow ``-> v``; 1 + ``refine`` calls a level, 1 more for
-            residuals; edict 2, midpoint 2 and 2, fireflow 1 and 1 and one more each way.
+            residuals; edict 2, midpoint 2 each way, fireflow 1 and one more each way.
         z0: clean latent, (b c h w), finite, scaled by the VAE factor; ``edict`` wants float64.
-        schedule: levels of the run, of diffusion or of a flow; sampling must use the same.
+        schedule: levels of the run; sampling must use the same.
         method: one of ``METHODS``, on a flow of ``FLOW_METHODS``.
         refine: iterations a step, 0 or more; None is 3 for ``anderson``, else 0.
         tol: iterate no more once one moves the latent by this rms or less; None does all of them.
@@ -85,12 +84,9 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     repeats = _repeats(method, refine, tol)
     keep = _keeps(method, keep_residuals)
     _check_draws(method, generator)
-    until = _top(schedule, until)
     check_latent(z0)
-    calls = _CALLS.get(method, 1 + repeats)
-    back = _CALLS_BACK.get(method, 1) if keep else 0
-    first = _FIRST_CALLS.get(method, 0) * (1 + keep) * (until > 0)
-    counted = _Counted(predict, until * (calls + back) + first, progress)
+    until, calls = _top(schedule, until), _CALLS.get(method, 1 + repeats)
+    counted = _Counted(predict, _calls(method, until, calls, keep=keep), progress)
     if method in REFINED:
         settle = partial(extrapolated if method == "anderson" else repeated, times=calls, tol=tol)
         latents, left = _ascend(counted, (z0, schedule, until), settle, kept=repeats > 0)
@@ -99,6 +95,13 @@ def invert(  # noqa: PLR0913 - a public name of architecture.md, section 4
     arrivals = _arrivals(counted, latents, schedule, method) if keep else None
     counted.finish()
     return Trajectory(latents, schedule, arrivals, fingerprint_of(predict), method, left or None)
+
+
+def _calls(method: str, until: int, calls: int, *, keep: bool) -> int:
+    """Calls of the network in all, residuals included."""
+    back = _CALLS_BACK.get(method, 1) if keep else 0
+    first = _FIRST_CALLS.get(method, 0) * (1 + keep) if until else 0
+    return until * (calls + back) + first
 
 
 def _repeats(method: str, refine: int | None, tol: float | None) -> int:

@@ -34,13 +34,10 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
 ) -> Tensor:
     """Carry a latent from a noise level to level 0, plainly or back along an inversion.
 
-    Plain steps are DDIM's, of a flow Euler's; ``method`` takes others, of second order.
-
     With ``trajectory`` each step is that of its method, and what the inversion's own step missed
     at that level is added back on every row: the inverted latent then returns to its origin,
     and an edited one answers as the plain step would, without that error. A latent of ``edict``
-    is a pair: start from ``trajectory.at`` or ``trajectory.edited``; ``on_step`` meets pairs too.
-    Gradients flow if torch's mode lets them.
+    is a pair: start from ``trajectory.at`` or ``.edited``; ``on_step`` meets pairs. Gradients flow.
 
     Args:
         predict: ``(z, t) -> eps``, of a flow ``-> v``; called once a level with the timestep of
@@ -49,13 +46,10 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
         schedule: levels of the run.
         start: level of ``z``, 0 to ``schedule.steps``; the default is ``schedule.steps``.
         trajectory: an inversion under the same schedule up to ``start``, with residuals (but
-            ``edict``, and if wished the steps of second order); its batch is 1 or that of ``z``.
-            Residuals of ``BOUND`` methods belong to what predicted them; the others stand another
-            prompt or guidance.
-        method: steps without a trajectory, which has its own: ddim, or of a flow midpoint or
-            fireflow; None is ddim.
-        on_step: called after each step with the new level and latent; may return another
-            latent to go on with, e.g. a blend.
+            ``edict``; steps of second order need none); its batch is 1 or that of ``z``. Residuals
+            of ``BOUND`` methods belong to what predicted them; others stand another prompt.
+        method: steps without a trajectory: ddim (of a flow Euler's), midpoint or fireflow.
+        on_step: called after each step with level and latent; may return another to go on with.
         progress: called after each step.
 
     Returns:
@@ -74,9 +68,7 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
     """
     check_latent(z)
     method = _method(method, trajectory, schedule)
-    start = schedule.steps if start is None else start
-    if not 0 <= start <= schedule.steps:
-        raise NoiseLevelError(f"start must be a level from 0 to {schedule.steps}, got {start}")
+    start = _start(start, schedule)
     if trajectory is not None:
         _check_trajectory(trajectory, schedule, start, z)
         _check_fingerprint(trajectory, predict)
@@ -89,6 +81,13 @@ def sample(  # noqa: PLR0913 - a public name of architecture.md, section 4
         check_finite(z, where=_place(schedule, level))
         progress(start - level + 1, start)
     return z if trajectory is None or trajectory.states == 1 else torch.chunk(z, 2)[0]
+
+
+def _start(start: int | None, schedule: NoiseSchedule) -> int:
+    start = schedule.steps if start is None else start
+    if not 0 <= start <= schedule.steps:
+        raise NoiseLevelError(f"start must be a level from 0 to {schedule.steps}, got {start}")
+    return start
 
 
 def _method(method: str | None, trajectory: Trajectory | None, schedule: NoiseSchedule) -> str:

@@ -49,7 +49,7 @@ class Provenance:
     backbone: str
     weights: str  # hash or revision
     taps: Mapping[str, str]  # module path by name
-    timesteps: tuple[int, ...]  # train timesteps
+    timesteps: tuple[float, ...]  # train timesteps, whole ones but of a flow
     levels: tuple[int, ...] = ()  # of the schedule, one per timestep, where there is one
     schedule: str = ""  # fingerprint
     conditioning: str = ""  # ``Conditioning.fingerprint``

@@ -12,8 +12,9 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.flow_schedule import schedule_of
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.features.extract import extract_latents
 from featurekit.features.reading import encoded, reading
 from featurekit.features.recipes import Ensemble, Recipe
@@ -92,14 +93,14 @@ class TrajectoryReader:
         self.batch = batch
         self._backbone, self._inversion = backbone, inversion
         self._conditioning = backbone.embed(prompt)
-        self._schedule = Schedule.ddim(backbone.noise, inversion.steps)
+        self._schedule = schedule_of(backbone.noise, inversion.steps)
         self.cost = Cost(_calls(inversion.method, self._schedule), batch=batch)
 
     def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Say what is stored of a picture of a size."""
         model = self._backbone
         cells = [coordinates.padded(side, model.multiple) // model.stride for side in size]
-        names = (f"latent/{t}" for t in self._schedule.timesteps)
+        names = map(_name, self._schedule.timesteps)
         return dict.fromkeys(names, (model.latent_channels, *cells))
 
     @torch.no_grad()
@@ -119,7 +120,7 @@ class TrajectoryReader:
             some = refs[start : start + self.batch]
             latents = self._inverted(some)
             for row, ref in enumerate(some):
-                yield ref.id, {f"latent/{t}": z[row].clone() for t, z in latents.items()}
+                yield ref.id, {_name(t): z[row].clone() for t, z in latents.items()}
 
     def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
         """Say what a picture is for a store.
@@ -184,7 +185,7 @@ class TrajectoryReader:
             raise ConfigError(f"a picture must have a file to be read, got none for {ref.id!r}")
         return encoded(self._backbone, ref.path, of=f"image {ref.id!r}")
 
-    def _inverted(self, refs: Sequence[SampleRef]) -> dict[int, Tensor]:
+    def _inverted(self, refs: Sequence[SampleRef]) -> dict[float, Tensor]:
         """Latents by timestep, of a batch that is filled up with the last picture."""
         found = [self._encoded(ref) for ref in refs]
         z0 = torch.cat(found + found[-1:] * (self.batch - len(found)))
@@ -235,18 +236,23 @@ def recomputed(
     names = None  # of a store of features, which ``Recomputed`` refuses
     if header.kind == TRAJECTORIES:
         _refuse_other(header, backbone, conditioning)
-        names = [f"latent/{t}" for t in asked.timesteps]
+        names = [_name(t) for t in asked.timesteps]
     latents = StoredFeatures(folder, names=names, ids=ids)
     sizes = {row.id: (row.size[0], row.size[1]) for row in latents.rows}
 
     @torch.no_grad()
     def features(name: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        z = {t: stored[f"latent/{t}"][None].float().to(backbone.device) for t in asked.timesteps}
+        z = {t: stored[_name(t)][None].float().to(backbone.device) for t in asked.timesteps}
         told = backbone.sized(conditioning, sizes[name])
         maps = extract_latents(backbone, z, taps=recipe.taps, conditioning=told)
         return {f"{one.tap}/{one.timestep}": one.tensor[0] for one in maps}
 
     return Recomputed(latents, features)
+
+
+def _name(t: float) -> str:
+    """Name of a latent; only a flow's timesteps may be other than whole."""
+    return f"latent/{int(t) if t == int(t) else t}"
 
 
 def _refuse_other(header: Header, backbone: Backbone, conditioning: Conditioning) -> None:
@@ -264,7 +270,7 @@ def _refuse_other(header: Header, backbone: Backbone, conditioning: Conditioning
             )
 
 
-def _calls(method: str, schedule: Schedule) -> int:
+def _calls(method: str, schedule: NoiseSchedule) -> int:
     """Calls of the network for an inversion, counted with a network that says nothing."""
     calls = []
 

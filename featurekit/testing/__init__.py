@@ -12,10 +12,12 @@ from featurekit.testing.denoisers import (
     line_centres,
     square_centres,
 )
+from featurekit.testing.flows import MixtureFlow
 
 __all__ = [
     "LATENT_CELLS",
     "MixtureDenoiser",
+    "MixtureFlow",
     "blob_templates",
     "check_plugin",
     "line_centres",

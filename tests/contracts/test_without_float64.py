@@ -16,7 +16,7 @@ from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
 from featurekit.backbones.unet import sd
 from featurekit.diffusion.backbone import guided
 from featurekit.diffusion.denoising_objective import denoising_objective
-from featurekit.diffusion.methods.kinds import METHODS
+from featurekit.diffusion.methods.kinds import FLOW_METHODS, METHODS
 from featurekit.features.aggregate import averaged, concatenated
 from featurekit.features.matching import match_patch
 from featurekit.features.streaming import pooled, principal, projected
@@ -97,6 +97,27 @@ def test_every_inversion_and_the_way_back(model, z, method, tmp_path):
     way = fk.invert(predict, z, schedule, method=method, **words)
     back = fk.sample(predict, way.latents[-1], schedule, trajectory=way)
     assert isinstance(back, OnMps)
+    fk.save_trajectory(way, tmp_path / "way.safetensors")
+    read = fk.load_trajectory(tmp_path / "way.safetensors")
+    torch.testing.assert_close(read.latents[-1], way.latents[-1].cpu())
+
+
+def test_levels_of_a_batch_of_a_flow(z):
+    t, table = torch.tensor([261.5, 301.0]).to("mps"), fk.FlowTable()
+    torch.testing.assert_close(table.level(t), table.level(t.cpu()))
+    for at in (261.5, t):
+        assert isinstance(table.noised(torch.cat([z, z]), torch.cat([z, z]), at), OnMps)
+
+
+@pytest.mark.parametrize("method", FLOW_METHODS)
+def test_every_inversion_of_a_flow_and_the_way_back(z, method, tmp_path):
+    flow = fk.testing.MixtureFlow(torch.zeros(2, 4, 8, 8))
+    schedule = fk.FlowSchedule.euler(fk.FlowTable(shift=3.0), 3)
+    way = fk.invert(flow, z, schedule, method=method)
+    assert all(isinstance(latent, OnMps) for latent in way.latents)
+    for start in (3, 2):
+        back = fk.sample(flow, way.at(start), schedule, start=start, trajectory=way)
+        assert isinstance(back, OnMps)
     fk.save_trajectory(way, tmp_path / "way.safetensors")
     read = fk.load_trajectory(tmp_path / "way.safetensors")
     torch.testing.assert_close(read.latents[-1], way.latents[-1].cpu())

@@ -13,7 +13,11 @@ from spoken import sentence
 from featurekit import backbones
 from featurekit.backbones.unet import sdxl
 from featurekit.cli.router import main
-from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError, ScheduleError, UnknownNameError
+from featurekit.diffusion.backbone import Predictor
+from featurekit.diffusion.flow_schedule import FlowSchedule
+from featurekit.diffusion.flow_table import FlowTable
+from featurekit.diffusion.flows.sigmas import DynamicShift
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.features.extract import extract_latents
@@ -55,6 +59,41 @@ def album(folder, count=3):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     return album(tmp_path_factory.mktemp("photos") / "album")
+
+
+class FlowOf:
+    """A model that says it is a flow's, and answers as it is."""
+
+    def __init__(self, model, noise):
+        self._model, self.noise = model, noise
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def predictor(self, conditioning, guidance=1.0):
+        predict = self._model.predictor(conditioning, guidance)
+        return Predictor(lambda z, t: predict(z, min(int(t), 999)), lambda: "")
+
+
+def test_a_flow_is_inverted_for_a_store_at_its_own_levels(backbone, photos, tmp_path):
+    flow = FlowOf(backbone, FlowTable(shift=3.0))
+    reader = reader_of(flow)
+    store_pictures(tmp_path / "store", photos[:1], reader=reader)
+    schedule = FlowSchedule.euler(flow.noise, STEPS)
+    ((_, kept),) = StoredFeatures(tmp_path / "store")
+    assert set(kept) == {"latent/1000", "latent/857.142857143", "latent/600"}
+    z0 = backbone.encode(load_image(photos[0]))
+    with torch.no_grad():
+        way = invert(flow.predictor(backbone.embed("")), z0, schedule, keep_residuals=False)
+    torch.testing.assert_close(kept["latent/600"], way.at(1)[0])
+    made = recomputed(tmp_path / "store", flow, Recipe(("mid",), (600,)))
+    ((_, features),) = made
+    assert set(features) == {"mid/600"}
+
+
+def test_a_flow_whose_levels_follow_the_picture_is_refused(backbone):
+    with pytest.raises(ScheduleError, match="number of tokens, or mu, got neither"):
+        reader_of(FlowOf(backbone, FlowTable(dynamic=DynamicShift())))
 
 
 def reader_of(backbone, **others):
