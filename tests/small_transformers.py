@@ -7,9 +7,14 @@ import torch
 from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
+    FluxImg2ImgPipeline,
     FluxPipeline,
     FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Img2ImgPipeline,
+    StableDiffusion3Pipeline,
 )
+from einops import rearrange
 
 import featurekit as fk
 from featurekit.core.types import Conditioning
@@ -27,6 +32,9 @@ class Small:
     told: Any = None  # what the network is told for a timestep t
     packed: bool = False  # the stock pipeline takes and gives latents as tokens
     options: dict[str, Any] = field(default_factory=dict)
+    away: Conditioning | None = None  # what guidance leads away from
+    guided: Any = None  # how the stock pipeline is asked for guidance of scale 3
+    started: Any = None  # latent that the stock pipeline starts from a picture with
 
     def wrapped(self):
         """The backbone of the pipeline."""
@@ -36,6 +44,16 @@ class Small:
 def drawn(*shape, seed=0):
     """Normal numbers."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def as_tokens(z):
+    """Latents as FLUX's pipeline has them."""
+    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+
+
+def as_latent(tokens, shape):
+    """And back."""
+    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=shape[2] // 2, p=2, q=2)
 
 
 def of_seed(make, *given, **named):
@@ -58,6 +76,26 @@ def autoencoder(channels=16, **named):
         "shift_factor": 0.1159,
     }
     return of_seed(AutoencoderKL, **(settings | named))
+
+
+def pooled(seed):
+    """Words of a prompt and the whole of it in one vector."""
+    return Conditioning(drawn(1, TEXT, 12, seed=seed), "", {"pooled": drawn(1, 10, seed=seed + 1)})
+
+
+def positive(words):
+    """How stock pipelines name what a prompt became."""
+    states = {"prompt_embeds": words.states}
+    if "pooled" in words.extra:
+        states["pooled_prompt_embeds"] = words.extra["pooled"]
+    if "mask" in words.extra:
+        states["prompt_attention_mask"] = words.extra["mask"]
+    return states
+
+
+def negative(words):
+    """How they name what they lead away from."""
+    return {f"negative_{name}": one for name, one in positive(words).items()}
 
 
 def flux(guidance_embeds=True):
@@ -83,17 +121,81 @@ def flux(guidance_embeds=True):
         tokenizer_2=None,
         transformer=transformer,
     )
-    states, pooled = drawn(1, TEXT, 12), drawn(1, 10, seed=1)
+    words, away = pooled(0), pooled(2)
+    true = {"true_cfg_scale": 3.0} | negative(away)
     return Small(
         pipeline,
-        Conditioning(states, "", {"pooled": pooled}),
-        {"prompt_embeds": states, "pooled_prompt_embeds": pooled, "guidance_scale": 1.0},
+        words,
+        positive(words) | {"guidance_scale": 1.0},
         told=lambda t: t / 1000,
         packed=True,
+        away=None if guidance_embeds else away,
+        guided={"guidance_scale": 3.0} if guidance_embeds else true,
+        started=started_flux,
+    )
+
+
+def started_flux(pipeline, picture, t, generator):
+    """What FLUX's pipeline for pictures starts from."""
+    stock = FluxImg2ImgPipeline(**pipeline.components)
+    size = picture.shape[2:]
+    return stock.prepare_latents(
+        picture, t[None], 1, 16, *size, picture.dtype, picture.device, generator
+    )[0]
+
+
+def sd3(dual=(0,), qk_norm="rms_norm"):
+    """Stable Diffusion 3.5 has a second attention in some blocks, 3 has none."""
+    transformer = of_seed(
+        SD3Transformer2DModel,
+        sample_size=16,
+        patch_size=2,
+        in_channels=16,
+        num_layers=3,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        caption_projection_dim=16,
+        pooled_projection_dim=10,
+        out_channels=16,
+        pos_embed_max_size=16,
+        dual_attention_layers=dual,
+        qk_norm=qk_norm,
+    )
+    pipeline = StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=autoencoder(),
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=None,
+        tokenizer_2=None,
+        text_encoder_3=None,
+        tokenizer_3=None,
+        transformer=transformer,
+    )
+    words, away = pooled(0), pooled(2)
+    return Small(
+        pipeline,
+        words,
+        positive(words) | {"guidance_scale": 1.0},
+        told=lambda t: t,
+        away=away,
+        guided={"guidance_scale": 3.0} | negative(away),
+        started=started_sd3,
+    )
+
+
+def started_sd3(pipeline, picture, t, generator):
+    """What Stable Diffusion 3's pipeline for pictures starts from."""
+    stock = StableDiffusion3Img2ImgPipeline(**pipeline.components)
+    return stock.prepare_latents(
+        picture, t[None], 1, 1, picture.dtype, picture.device, generator=generator
     )
 
 
 SMALL = {
     "flux_dev": flux,
     "flux_schnell": lambda: flux(guidance_embeds=False),
+    "sd3": lambda: sd3(dual=(), qk_norm=None),
+    "sd35": sd3,
 }
