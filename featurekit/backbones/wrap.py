@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from featurekit.backbones.dit import flux, sd3
+from featurekit.backbones.dit import flux, lumina2, pixart, sana, sd3
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.layers import is_moved, layers_of, running_device
@@ -23,6 +23,9 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
     ),
     "FluxTransformer2DModel": flux.wrapped,
     "SD3Transformer2DModel": sd3.wrapped,
+    "PixArtTransformer2DModel": pixart.wrapped,
+    "SanaTransformer2DModel": sana.wrapped,
+    "Lumina2Transformer2DModel": lumina2.wrapped,
 }
 _DENOISERS = ("unet", "transformer", "prior", "decoder")  # what pipelines call theirs
 _STEERED = {  # components by which a pipeline gives its denoiser more than a latent and words
