@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from featurekit.backbones.dit import flux
+from featurekit.backbones.dit import flux, flux2, qwen_image, z_image
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.layers import is_moved, layers_of, running_device
@@ -22,6 +22,9 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
         else sd.wrapped(pipeline, name)
     ),
     "FluxTransformer2DModel": flux.wrapped,
+    "Flux2Transformer2DModel": flux2.wrapped,
+    "QwenImageTransformer2DModel": qwen_image.wrapped,
+    "ZImageTransformer2DModel": z_image.wrapped,
 }
 _DENOISERS = ("unet", "transformer", "prior", "decoder")  # what pipelines call theirs
 _STEERED = {  # components by which a pipeline gives its denoiser more than a latent and words
