@@ -141,6 +141,8 @@ class LatentModel(LoadedModel):
         ask: Callable[[Tensor, float | Tensor], Tensor],
         conditioning: Conditioning,
         guidance: float,
+        *,
+        unconditional: Conditioning | None = None,
     ) -> Predictor:
         """Make a predictor that knows its fingerprint.
 
@@ -149,6 +151,7 @@ class LatentModel(LoadedModel):
                 what the predictor answers.
             conditioning: what ``ask`` is conditioned on, for the fingerprint.
             guidance: scale of classifier-free guidance, for the fingerprint.
+            unconditional: what guidance leads away from, if it is not the empty prompt.
 
         Returns:
             Predictor that answers in the dtype of the latent. Its fingerprint names backbone,
@@ -162,13 +165,15 @@ class LatentModel(LoadedModel):
             with self.untouched(self.denoiser):
                 return ask(z, t).to(z.dtype)
 
-        given_hash: list[str] = []  # of the conditioning, once it was asked for
+        given_hash: list[str] = []  # of the conditionings, once they were asked for
 
         def told() -> str:
-            given_hash[:] = given_hash or [conditioning.fingerprint]
+            sides = [side for side in (conditioning, unconditional) if side is not None]
+            given_hash[:] = given_hash or [side.fingerprint for side in sides]
             changed = self.altered(self.DENOISER)
             of = f"{self.name} changed to {changed[:16]}" if changed else self.name
-            return f"{of}, conditioning {given_hash[0]}, guidance {float(guidance)!r}"
+            to = " led from ".join(given_hash)
+            return f"{of}, conditioning {to}, guidance {float(guidance)!r}"
 
         return Predictor(predict, told)
 

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from einops import rearrange
-from small_transformers import SMALL, TEXT, drawn
+from small_transformers import SMALL, TEXT, as_tokens, drawn
 
 import featurekit as fk
 from featurekit.core.errors import BackboneError, NoiseLevelError, ShapeError
@@ -143,10 +142,7 @@ def test_sampling_is_that_of_the_stock_pipeline(small, backbone, latent, steps):
         num_inference_steps=steps,
         output_type="latent",
     ).images
-    if small.packed:
-        stock = as_latent(stock, latent.shape)
-    if small.answered:
-        stock = small.answered(stock)
+    stock = small.ours(stock, latent.shape)
     schedule = schedule_of(backbone.noise, steps, cells=tuple(latent.shape[2:]))
     with torch.no_grad():
         ours = fk.sample(backbone.predictor(small.words), z, schedule)
@@ -175,11 +171,3 @@ def test_what_cannot_be_asked_is_refused(small, backbone, latent, predict):
         bare = fk.backbones.latent_model.Conditioning(small.words.states, "")
         with pytest.raises(ShapeError, match=rf"must hold extra\['{name}'\]"):
             backbone.predictor(bare)
-
-
-def as_tokens(z):
-    return rearrange(z, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
-
-
-def as_latent(tokens, shape):
-    return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=shape[2] // 2, p=2, q=2)

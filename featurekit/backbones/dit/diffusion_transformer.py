@@ -137,14 +137,31 @@ class DiffusionTransformer(LatentModel):
         """
         return without + guidance * (with_prompt - without)
 
-    def predictor(self, conditioning: Conditioning, guidance: float = 1.0) -> Predictor:
+    def predictor(
+        self,
+        conditioning: Conditioning,
+        guidance: float = 1.0,
+        *,
+        unconditional: Conditioning | None = None,
+    ) -> Predictor:
         """Make ``(z, t) -> v``, of a diffusion ``-> eps``, for a conditioning.
 
-        With guidance, both rows are computed in one call where their words are as many, else in
-        two. The unconditional rows are those of the empty prompt.
+        Args:
+            conditioning: what to predict for.
+            guidance: scale of classifier-free guidance; 1 asks for one row per row of ``z``, any
+                other value for two, in one call where one can take them, else in two.
+            unconditional: what guidance leads away from; None is the empty prompt.
+
+        Returns:
+            Predictor that answers in the dtype of ``z``.
+
+        Raises:
+            ShapeError: a conditioning lacks what the network is told beside states.
+            BackboneError: there is no text encoder for the empty prompt.
         """
         copies = self.copies(guidance)
-        sides = (conditioning,) if copies == 1 else (self.embed(""), conditioning)
+        without = () if copies == 1 else (unconditional or self.embed(""),)
+        sides = (*without, conditioning)
         for side in sides:
             self._check(side)
 
@@ -158,14 +175,20 @@ class DiffusionTransformer(LatentModel):
                     self._words(group, len(z)),
                     guidance,
                 ).to(z.dtype)
-                for group in _together(sides)
+                for group in self.together(sides)
             ]
             if copies == 1:
                 return answers[0]
-            without, with_prompt = torch.cat(answers).chunk(2)
-            return self.combined(without, with_prompt, guidance)
+            negative, positive = torch.cat(answers).chunk(2)
+            return self.combined(negative, positive, guidance)
 
-        return self.predicting(ask, conditioning, guidance)
+        led_from = unconditional if copies == 2 else None
+        return self.predicting(ask, conditioning, guidance, unconditional=led_from)
+
+    def together(self, sides: Sequence[Conditioning]) -> list[Sequence[Conditioning]]:
+        """Group conditionings by calls of the network: here those with as many words."""
+        alike = len({tuple(side.states.shape[1:]) for side in sides}) == 1
+        return [sides] if alike else [[side] for side in sides]
 
     def embed(self, prompt: str) -> Conditioning:
         """Turn a prompt into conditioning, as the stock pipeline does."""
@@ -209,12 +232,6 @@ class DiffusionTransformer(LatentModel):
         return Words(
             states.to(where, self.dtype), {name: one.to(where) for name, one in extra.items()}
         )
-
-
-def _together(sides: Sequence[Conditioning]) -> list[Sequence[Conditioning]]:
-    """Conditionings that one call of the network can take, those with as many words."""
-    alike = len({tuple(side.states.shape[1:]) for side in sides}) == 1
-    return [sides] if alike else [[side] for side in sides]
 
 
 def _times(t: float | Tensor, rows: int, device: torch.device) -> Tensor:
