@@ -22,6 +22,8 @@ class Small:
     named: dict[str, Any]  # the prompt, as the stock pipeline takes it
     told: Any = None  # what the network is told for a timestep t
     packed: bool = False  # the stock pipeline takes and gives latents as tokens
+    answered: Any = None  # what the stock pipeline gives as latents, to ours, if nothing else
+    encoded: Any = None  # mean of a picture, where no pipeline starts from one
     options: dict[str, Any] = field(default_factory=dict)
     away: Conditioning | None = None  # what guidance leads away from
     guided: Any = None  # how the stock pipeline is asked for guidance of scale 3
@@ -30,6 +32,12 @@ class Small:
     def wrapped(self):
         """The backbone of the pipeline."""
         return fk.wrap(self.pipeline, "small")
+
+    def ours(self, latents, shape):
+        """Latents of the stock pipeline as the backbone has them."""
+        if self.answered:
+            return self.answered(latents)
+        return as_latent(latents, shape) if self.packed else latents
 
 
 def drawn(*shape, seed=0):

@@ -18,7 +18,7 @@ PROMISED = {
     "capture", "extract", "extract_latents",
     "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
-    "run", "compose", "inject", "attention_maps", "to_tokens",
+    "run", "compose", "inject", "attention_maps", "to_tokens", "among_words", "among_cells",
     "Trajectory", "save_trajectory", "load_trajectory",
     "Extractor", "Sample", "Ensemble", "Recipe", "recipe", "recipes",
 }  # fmt: skip

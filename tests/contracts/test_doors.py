@@ -9,7 +9,8 @@ from featurekit.core.errors import CaptureError, UnknownNameError
 from featurekit.features.extract import extract
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.recipes import Recipe
-from featurekit.taps.attention_maps import attention_maps, to_tokens
+from featurekit.taps.attention_maps import attention_maps
+from featurekit.taps.attention_probabilities import to_tokens
 from featurekit.taps.capture import capture
 from featurekit.taps.inject import inject
 

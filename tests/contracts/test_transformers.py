@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_parts import TEXT, as_latent, as_tokens, drawn
+from small_parts import TEXT, as_tokens, drawn
 from small_transformers import SMALL
 
 import featurekit as fk
@@ -99,7 +99,8 @@ def test_a_block_that_is_left_early_gives_the_same(backbone, latent, predict):
 def test_the_timestep_given_is_the_one_the_network_saw(small, backbone, latent, predict):
     seen = []
     hook = backbone.denoiser.register_forward_pre_hook(
-        lambda module, given, named: seen.append(named["timestep"]), with_kwargs=True
+        lambda module, given, named: seen.append(named.get("timestep", named.get("t"))),
+        with_kwargs=True,
     )
     with torch.no_grad():
         predict(latent, 261)
@@ -150,8 +151,7 @@ def test_sampling_is_that_of_the_stock_pipeline(small, backbone, latent, steps):
         num_inference_steps=steps,
         output_type="latent",
     ).images
-    if small.packed:
-        stock = as_latent(stock, latent.shape)
+    stock = small.ours(stock, latent.shape)
     schedule = schedule_of(backbone.noise, steps, cells=tuple(latent.shape[2:]))
     with torch.no_grad():
         ours = fk.sample(backbone.predictor(small.words), z, schedule)

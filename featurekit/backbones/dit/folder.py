@@ -86,18 +86,23 @@ def without_weights(folder: Path, *, name: str) -> LatentModel:
         BackboneError: as for ``load_folder``, but for weights.
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
-    parts = _classes(folder, read_pipeline(folder))
+    index = read_pipeline(folder)
+    parts = _classes(folder, index)
     family = _family(folder, parts)
-    bare = _Bare()
-    with quietly(), torch.device("meta"):
-        for part in ("transformer", "vae", "scheduler"):
+    bare = _Bare(index)
+    with quietly():
+        for part, where in (("transformer", "meta"), ("vae", "meta"), ("scheduler", "cpu")):
             config = parts[part].load_config(folder / part, local_files_only=True)
-            setattr(bare, part, parts[part].from_config(config))
+            with torch.device(where):
+                setattr(bare, part, parts[part].from_config(config))
     return FAMILIES[family](bare, name)
 
 
 class _Bare:
     """A pipeline of which the text encoders and tokenizers are None."""
+
+    def __init__(self, index: Mapping[str, Any]) -> None:
+        self.config = index
 
     def __getattr__(self, name: str) -> None:
         """What was not set."""

@@ -32,3 +32,29 @@ def unpacked(tokens: Tensor, patch: int, grid: tuple[int, int]) -> Tensor:
     """
     expect(tokens, "b n c", of="tokens", n=grid[0] * grid[1])
     return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=grid[0], p=patch, q=patch)
+
+
+def gathered(z: Tensor, patch: int) -> Tensor:
+    """Turn squares of cells into the channels of one, channel slowest: the order of FLUX.2.
+
+    Args:
+        z: latent, (b c h*patch w*patch).
+        patch: cells along the side of a square.
+
+    Returns:
+        Latent, (b c*patch*patch h w).
+    """
+    return rearrange(z, "b c (h p) (w q) -> b (c p q) h w", p=patch, q=patch)
+
+
+def scattered(z: Tensor, patch: int) -> Tensor:
+    """Turn channels of a cell into a square of cells again; undoes ``gathered``.
+
+    Args:
+        z: latent, (b c*patch*patch h w).
+        patch: cells along the side of a square.
+
+    Returns:
+        Latent, (b c h*patch w*patch).
+    """
+    return rearrange(z, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
