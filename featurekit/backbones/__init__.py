@@ -88,16 +88,17 @@ def load(  # noqa: PLR0913
         if value is not None:
             _check_given(value, of)
     name = str(name)
+    path = None if name in ("embedded", "random") else _path(name, source)
     # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
     from featurekit.backbones.adapters.merging import with_lora
     from featurekit.backbones.sources.parts import Instead
 
     instead = Instead(vae=None if vae is None else Path(vae), prediction=prediction)
-    if name in ("embedded", "random"):
+    if path is None:
         given = {"source": source, "vae": vae, "prediction": prediction}
         found: LatentModel = _shipped(name, device, dtype, given)
     else:
-        found = _given(name, str(source) if source is not None else None, (device, dtype), instead)
+        found = _given(name, path, (device, dtype), instead)
     return found if lora_file is None else with_lora(found, Path(lora_file), lora_scale)
 
 
@@ -162,30 +163,34 @@ def _check_given(value: object, of: str) -> None:
     )
 
 
+def _path(name: str, source: str | Path | None) -> Path:
+    """Find what is to be loaded, a file or a folder, without importing what loads it."""
+    sought = str(source) if source is not None else HUB_IDS.get(name, name)
+    path = Path(sought).expanduser()
+    return path if path.is_file() else _folder(name, sought)
+
+
 def _given(
     name: str,
-    source: str | None,
+    path: Path,
     at: tuple[str | torch.device, str | torch.dtype],
     instead: Instead,
 ) -> LatentModel:
     """Load what a user has: a file, a folder, or what the hub sends."""
     from featurekit.backbones.unet import sd, sdxl  # deferred, as above
 
-    sought = source if source is not None else HUB_IDS.get(name, name)
-    path = Path(sought).expanduser()
     given: Any = {"name": name, "device": at[0], "dtype": at[1], "instead": instead}
     if path.is_file():
         kind = identify(path, instead.prediction).family
         _check_family(path, name, kind)
         return sdxl.load_folder(path, **given) if kind == "sdxl" else sd.load_folder(path, **given)
-    folder = _folder(name, sought)
-    if name not in NAMES and has_transformer(folder):
+    if name not in NAMES and has_transformer(path):
         from featurekit.backbones.dit import folder as transformers  # deferred, as above
 
-        instead.refuse(folder)
-        return transformers.load_folder(folder, name=name, device=at[0], dtype=at[1])
-    large = name == "sdxl" or (name not in NAMES and has_two_encoders(folder))
-    return sdxl.load_folder(folder, **given) if large else sd.load_folder(folder, **given)
+        instead.refuse(path)
+        return transformers.load_folder(path, name=name, device=at[0], dtype=at[1])
+    large = name == "sdxl" or (name not in NAMES and has_two_encoders(path))
+    return sdxl.load_folder(path, **given) if large else sd.load_folder(path, **given)
 
 
 def _check_family(path: Path, name: str, kind: str) -> None:

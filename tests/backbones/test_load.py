@@ -160,10 +160,10 @@ def test_a_source_that_does_not_exist_is_refused():
         load("sd15", source="nothing")
 
 
-def test_a_checkpoint_of_one_file_is_refused_with_what_to_do(tmp_path):
-    (tmp_path / "v1-5.safetensors").touch()
-    with pytest.raises(BackboneError, match=r"must be a diffusers folder, got the file .*convert"):
-        load(str(tmp_path / "v1-5.safetensors"))
+def test_a_pickled_checkpoint_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "v1-5.ckpt").touch()
+    with pytest.raises(BackboneError, match=r"or a \.safetensors file, got the file .*convert"):
+        load(str(tmp_path / "v1-5.ckpt"))
 
 
 @pytest.mark.parametrize("name", ["embedded", "random"])

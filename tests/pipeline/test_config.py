@@ -43,7 +43,8 @@ def test_every_backbone_file_is_complete_and_carries_its_own_name(name):
         compose([f"backbone={name}"]).backbone, throw_on_missing=True, resolve=True
     )
     assert config["name"] == name
-    assert set(config) == {"name", "source", "lora"}
+    beside = {"vae", "prediction", "lora_file", "lora_scale"}
+    assert set(config) == {"name", "source", "lora", *beside}
 
 
 @pytest.mark.parametrize("name", sorted({info.name for info in plugins()}))

@@ -3,10 +3,12 @@
 import json
 import shlex
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from featurekit import backbones
 from featurekit.backbones import hub
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.overrides import NEEDED, fill, named_plugins, route_backbone, split, usage
@@ -191,3 +193,26 @@ def test_a_hub_id_whose_config_cannot_be_read_is_left_to_loading(config, offline
 def test_a_home_folder_is_spelt_out(monkeypatch):
     monkeypatch.setenv("HOME", "/somebody")
     assert route_backbone(["backbone=~/model"])[1] == "backbone.source='/somebody/model'"
+
+
+def test_one_file_gets_the_settings_of_its_family(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for family in ("sdxl", "sd15"):
+        (tmp_path / f"{family}.safetensors").touch()
+        monkeypatch.setattr(backbones, "identify", lambda path: kind_of(path.stem))
+        assert route_backbone([f"backbone={family}.safetensors"]) == [
+            f"backbone={family}", f"backbone.source='{family}.safetensors'",
+        ]  # fmt: skip
+
+
+def kind_of(family):
+    return SimpleNamespace(family=family)
+
+
+def test_a_file_that_is_none_or_not_there_is_left_to_loading(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.safetensors").write_text("words")
+    for name in ("words.safetensors", "nowhere.safetensors"):
+        assert route_backbone([f"backbone={name}"]) == [
+            "backbone=sd15", f"backbone.source='{name}'",
+        ]  # fmt: skip

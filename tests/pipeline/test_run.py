@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import specimen
+import torch
 from omegaconf import open_dict
+from safetensors.torch import save_file
 
+from featurekit.backbones import load
 from featurekit.core.errors import (
     BackboneError,
     ConfigError,
+    FeatureKitError,
     OutputError,
     PluginError,
     PointsError,
@@ -256,3 +260,41 @@ def test_a_configuration_may_be_changed_by_hand_before_the_run(blur):
 def test_nothing_is_shown_where_nobody_looks(blur, capfd):
     run(blur())
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_lora_of_a_run_is_on_its_backbone_and_in_its_record(blur, tmp_path):
+    path = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    width = load("random", "cpu").unet.get_submodule(path).in_features
+    halves = {"A": torch.ones(2, width), "B": torch.ones(width, 2)}
+    tensors = {f"unet.{path}.lora_{half}.weight": one for half, one in halves.items()}
+    save_file(tensors, tmp_path / "lora.safetensors")
+    words = [f"backbone.lora_file={tmp_path}/lora.safetensors", "backbone.lora_scale=0.5"]
+    weights = run(blur(*words))["weights"]
+    assert set(weights) == {"lora/lora.safetensors", "unet"}
+    assert run(blur(*words))["weights"] == weights
+    assert run(blur(words[0]))["weights"]["unet"] != weights["unet"]
+
+
+def test_what_is_given_beside_a_backbone_reaches_its_loading(blur, tmp_path):
+    for words, match in (
+        ([f"backbone.vae={tmp_path}"], "vae must be left out for random"),
+        (["backbone.prediction=epsilon"], "prediction must be left out for random"),
+        (["backbone.prediction=x"], "no prediction named 'x'"),
+        ([f"backbone.lora_file={tmp_path}/none"], "lora_file must be an existing"),
+    ):
+        with pytest.raises(FeatureKitError, match=match):
+            run(blur(*words))
+
+
+def test_a_plugin_is_checked_on_the_file_of_a_backbone(third_party, tmp_path):
+    spec = specimen.SPEC.replace("presets=", 'check="{package}.pipeline:check", presets=')
+    package = third_party(spec=spec)
+    (package / "pipeline.py").write_text(
+        "from featurekit.plugin import PointsError\n"
+        "def check(job, source):\n"
+        "    raise PointsError(source)\n"
+    )
+    path = tmp_path / "model.safetensors"
+    path.write_text("words")
+    with pytest.raises(PointsError, match=f"^{path}$"):
+        run(compose(["plugin=blur", f"backbone={path}", f"out={tmp_path}/out"]))

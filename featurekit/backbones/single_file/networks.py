@@ -47,7 +47,7 @@ def read_unet(file: SingleFile, dtype: torch.dtype) -> Any:  # noqa: ANN401 - di
     Raises:
         BackboneError: its weights are not those of the family.
     """
-    weights = _read(file.header, UNET)
+    weights = _read(file.header, dtype, UNET)
 
     def convert(given: Weights, config: Mapping[str, Any]) -> Weights:
         found: Weights = convert_ldm_unet_checkpoint(given, dict(config))
@@ -91,7 +91,8 @@ def read_vae(header: Header, configs: Configs, dtype: torch.dtype) -> Any:  # no
     if place is None:
         raise BackboneError(f"{header.path} must hold an autoencoder, it has none; give another")
     begins = tuple(place + begin for begin in _VAE_BEGINS)
-    read = _read(header, *begins)
+    what = vae_dtype(configs["vae"], dtype)
+    read = _read(header, what, *begins)
     weights = {name.removeprefix(place): weight for name, weight in read.items()}
     ours = any(name.startswith("encoder.down_blocks.") for name in weights)
 
@@ -99,7 +100,6 @@ def read_vae(header: Header, configs: Configs, dtype: torch.dtype) -> Any:  # no
         found: Weights = given if ours else convert_ldm_vae_checkpoint(given, dict(config))
         return found
 
-    what = vae_dtype(configs["vae"], dtype)
     return _converted("vae", weights, configs, what, (convert, header.path))
 
 
@@ -119,7 +119,7 @@ def read_text_encoder(file: SingleFile, part: str, dtype: torch.dtype) -> Any:  
     """
     place = WORDS[file.family][part]
     weights = {}
-    for name, weight in _read(file.header, place).items():
+    for name, weight in _read(file.header, dtype, place).items():
         inner = name.removeprefix(place)
         weights[f"{place}text_model.{inner}" if inner.startswith(_FLAT) else name] = weight
     with _refusing(part, file.path), quietly(), _written(part, file.configs[part]) as folder:
@@ -174,13 +174,18 @@ def _converted(
         )
 
 
-def _read(header: Header, *places: str) -> Weights:
-    """The weights whose names begin with one of some words, copied.
+def _read(header: Header, dtype: torch.dtype, *places: str) -> Weights:
+    """The weights whose names begin with one of some words, copied and cast.
 
     Kernels may round by where a tensor lies in memory, and a file lays them anywhere.
     """
+    found: Weights = {}
     with safe_open(header.path, "pt") as file:
-        return {name: file.get_tensor(name).clone() for name in header.under(*places)}
+        for name in header.under(*places):
+            weight = file.get_tensor(name)
+            cast = dtype if weight.is_floating_point() else weight.dtype
+            found[name] = weight.to(cast, copy=True)
+    return found
 
 
 @contextmanager

@@ -79,9 +79,9 @@ def _tell(file: SingleFile) -> None:
         )
     if file.unread:
         warnings.warn(
-            f"{file.path} holds {len(file.unread)} tensors that are not used "
-            f"({', '.join(file.unread[:2])}); those of {file.path.name} under model., "
-            f"first_stage_model. and the text encoders are",
+            f"{file.path} holds {len(file.unread)} tensors that are left out "
+            f"({', '.join(file.unread[:2])}): the model is what lies under model.diffusion_model., "
+            f"first_stage_model. and its text encoders, and averages (EMA) are not taken",
             FeatureKitWarning,
             stacklevel=2,
         )

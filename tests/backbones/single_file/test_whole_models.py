@@ -81,7 +81,7 @@ def test_averaged_weights_are_told_and_left_out(weights, models, tmp_path):
     own = [name for name in weights["sd15"] if name.startswith("model.diffusion_model.")]
     more = {f"model_ema.{''.join(name.split('.')[1:])}": torch.zeros(1) for name in own}
     path = write_single_file(tmp_path / "ema.safetensors", {**weights["sd15"], **more})
-    with pytest.warns(fk.errors.FeatureKitWarning, match=rf"{len(own)} tensors that are not used"):
+    with pytest.warns(fk.errors.FeatureKitWarning, match=rf"{len(own)} tensors that are left out"):
         found = load(path, "cpu")
     assert_equal(found, models["sd15"])
 
