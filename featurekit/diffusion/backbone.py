@@ -68,6 +68,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def settings_of(self) -> str:
+        """Backbone that plugins take settings of: its own name, or one that is shaped like it."""
+        ...
+
+    @property
     def noise(self) -> ForwardProcess:
         """Noise levels that the network was trained with, and what it answers.
 

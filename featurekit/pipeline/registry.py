@@ -28,6 +28,7 @@ class Plugin:
     # "module:callable", called before the weights are loaded with a Job whose backbone is None, and
     # the name or folder that ``describe_backbone`` takes; raises what can be refused by then
     check: str | None = None
+    denoisers: tuple[str, ...] = ()  # kinds that it works with: "unet", "transformer"; none: any
 
 
 @dataclass(frozen=True)

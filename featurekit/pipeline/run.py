@@ -1,17 +1,21 @@
 """One run: a backbone, a plugin and a configuration become a folder of results with its record."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from featurekit import backbones
+from featurekit.backbones.denoisers import check_denoiser, refused_denoiser
+from featurekit.backbones.folder import has_transformer
 from featurekit.core.atomic import make_folder
 from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
@@ -23,11 +27,20 @@ from featurekit.pipeline.overrides import check_seed, explain
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve
 from featurekit.pipeline.stages import Stages, timed_stages
 
+if TYPE_CHECKING:
+    from featurekit.diffusion.backbone import Backbone
+
 RECORD = "run.json"
 PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
 
 
-def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> dict[str, Any]:
+def run(
+    cfg: DictConfig,
+    *,
+    backbone: Backbone | None = None,
+    progress: Progress = silent,
+    say: Say = unsaid,
+) -> dict[str, Any]:
     """Run the task of one plugin and write its results into ``cfg.out``.
 
     The folder gets a ``run.json`` at once, with the status ``running`` and the stage that runs; it
@@ -36,6 +49,8 @@ def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> d
 
     Args:
         cfg: from ``compose`` or from ``featurekit run``.
+        backbone: takes the place of the one that ``cfg.backbone`` names, whose settings still
+            hold; such as what ``fk.wrap`` made of a loaded pipeline.
         progress: told ``(0, 1)`` as each stage begins, and whatever a stage reports; what it raises
             ends the run as an error of the run would.
         say: where there is no terminal with bars, told a line as each stage begins and ends, and
@@ -52,6 +67,7 @@ def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> d
         ConfigError: a setting is missing or has the wrong type, the seed is out of range, no
             plugin is chosen, or the results would lie among the pictures that they are made of.
         UnknownNameError: the plugin, its task or the backbone does not exist.
+        BackboneError: the backbone cannot be used, or the plugin does not work with its kind.
         PluginError: the plugin is broken or answers with something else than a ``Result``.
         FeatureKitError: whatever the plugin refuses.
         KeyboardInterrupt: after Ctrl-C; its text says in which stage, and how to go on.
@@ -71,7 +87,7 @@ def run(cfg: DictConfig, *, progress: Progress = silent, say: Say = unsaid) -> d
         recorded(record, out),
         timed_stages(record, heard=progress, say=say, keep=keep) as stages,
     ):
-        _perform(record, plugin, cfg, out, stages)
+        _perform(record, plugin, cfg, (out, stages, backbone))
     return record
 
 
@@ -190,9 +206,13 @@ def _version(package: str) -> str | None:
 
 
 def _perform(
-    record: dict[str, Any], plugin: Plugin, cfg: DictConfig, out: Path, stages: Stages
+    record: dict[str, Any],
+    plugin: Plugin,
+    cfg: DictConfig,
+    within: tuple[Path, Stages, Backbone | None],
 ) -> None:
     """Do the work between the first record and the last, and enter its results."""
+    out, stages, given = within
     try:
         settings = OmegaConf.to_object(cfg.plugin)
     except OmegaConfBaseException as error:
@@ -216,19 +236,11 @@ def _perform(
         cache=cache_at(cfg.cache),
         say=say,
     )
+    _check_kind(plugin, cfg, given)
     if plugin.check is not None:
         resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, _source(cfg))
     with stages("load the backbone"):
-        backbone = backbones.load(
-            cfg.backbone.name,
-            cfg.device,
-            cfg.dtype,
-            source=cfg.backbone.source,
-            vae=cfg.backbone.vae,
-            prediction=cfg.backbone.prediction,
-            lora_file=cfg.backbone.lora_file,
-            lora_scale=cfg.backbone.lora_scale,
-        )
+        backbone = _loaded(cfg) if given is None else given
     record["weights"] = dict(backbone.weights)
     pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
     result = pipeline(replace(job, backbone=backbone))
@@ -244,6 +256,31 @@ def _perform(
         "skipped": list(result.skipped),
         "schedule": result.schedule,
     }
+
+
+def _loaded(cfg: DictConfig) -> Backbone:
+    return backbones.load(
+        cfg.backbone.name,
+        cfg.device,
+        cfg.dtype,
+        source=cfg.backbone.source,
+        vae=cfg.backbone.vae,
+        prediction=cfg.backbone.prediction,
+        lora_file=cfg.backbone.lora_file,
+        lora_scale=cfg.backbone.lora_scale,
+    )
+
+
+def _check_kind(plugin: Plugin, cfg: DictConfig, given: Backbone | None) -> None:
+    """Refuse a model whose denoiser the plugin does not work with, before it is loaded."""
+    by = f"plugin {plugin.name}"
+    if given is not None:
+        check_denoiser(given, plugin.denoisers, by=by)
+        return
+    folder = Path(_source(cfg)).expanduser()
+    for_it = not plugin.denoisers or "transformer" in plugin.denoisers
+    if not for_it and folder.is_dir() and has_transformer(folder):
+        raise refused_denoiser("transformer", str(folder), plugin.denoisers, by=by)
 
 
 def _source(cfg: DictConfig) -> str:

@@ -11,6 +11,7 @@ PLUGIN = Plugin(
     tasks=("train", "init", "extract", "distil", "evaluate"),
     target="featurekit_sketch.tasks.train:run",
     check="featurekit_sketch.checks:check",
+    denoisers=("unet",),
     presets="pkg://featurekit_sketch.conf",
     commands={"fit-prior": "featurekit_sketch.tasks.fit_prior:main"},
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},

@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from featurekit.backbones.layout.weight_files import FIRST_WRITTEN
 from featurekit.backbones.loaded.alterations import (
@@ -26,6 +26,7 @@ from featurekit.diffusion.levels import ForwardProcess
 class LoadedModel:
     """A model as it was loaded or wrapped; it knows what was done to it since it was loaded."""
 
+    SETTINGS_OF: ClassVar[str] = ""  # a known backbone that is shaped like a wrapped one, if any
     name: str
     noise: ForwardProcess
     vae: Any  # AutoencoderKL; diffusers and transformers are not typed
@@ -60,6 +61,11 @@ class LoadedModel:
         """
         if self.pipeline is None:
             _ = self._loaded
+
+    @property
+    def settings_of(self) -> str:
+        """Backbone that plugins take settings of: its own name, or one that is shaped like it."""
+        return self.name if self.pipeline is None else self.SETTINGS_OF
 
     @property
     def weights(self) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ from featurekit.diffusion.backbone import Predictor
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StableDiffusion(LatentDiffusion):
     """A frozen model conditioned on text alone; see ``featurekit.diffusion.backbone.Backbone``."""
+
+    SETTINGS_OF: ClassVar[str] = "sd15"
 
     def embed(self, prompt: str) -> Conditioning:
         """Turn a prompt into conditioning; words beyond the encoder's length warn and go."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ _NEEDS = "a Stable Diffusion XL must need text states, a pooled text and sizes"
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StableDiffusionXL(LatentDiffusion):
     """A frozen model of two text encoders; see ``featurekit.diffusion.backbone.Backbone``."""
+
+    SETTINGS_OF: ClassVar[str] = "sdxl"
 
     text_encoder_2: Any = None  # CLIPTextModelWithProjection
     tokenizer_2: Any = None  # CLIPTokenizer

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import torch
 
+from featurekit.backbones.denoisers import check_denoiser
 from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.diffusion.backbone import Backbone
@@ -36,6 +37,7 @@ class Asking:
         Raises:
             ConfigError, NoiseLevelError, UnknownNameError: the settings, on this backbone.
         """
+        check_denoiser(self.backbone, ("unet",), by="a drag")
         for tap in self.warp.plan.taps:
             if tap not in self.backbone.taps:
                 raise UnknownNameError("tap", tap, self.backbone.taps)
@@ -46,7 +48,8 @@ class Asking:
     @classmethod
     def settings_of(cls, backbone: Backbone) -> WarpSettings:
         """Find what ``featurekit run plugin=drag`` takes on a backbone, without an animation."""
-        config = own_settings(backbone.name)
+        check_denoiser(backbone, ("unet",), by="a drag")
+        config = own_settings(backbone.settings_of)
         settings_of(config)  # checks it
         return replace(warp_settings_of(config), animation_frames=0)
 
