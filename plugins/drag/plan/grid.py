@@ -74,3 +74,33 @@ def grown(mask: Tensor, radius: int) -> Tensor:
     for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
         wide = F.max_pool2d(wide, side, stride=1, padding=pad)
     return wide
+
+
+def reached(mask: Tensor, radius: int) -> Tensor:
+    """Grow a mask (1 1 h w) of 0 and 1 as ``grown`` does, whatever the radius, in the same time."""
+    wide = mask.to(torch.float32)
+    for axis in (2, 3):
+        wide = (summed(wide, radius, axis) > 0).to(wide)
+    return wide
+
+
+def summed(field: Tensor, radius: int, axis: int) -> Tensor:
+    """Sum a field (b c h w) over that many cells on both sides along an axis, within the frame.
+
+    By running sums, which are exact for whole numbers as far as their sum is below 2**24.
+    """
+    size = field.shape[axis]
+    total = F.pad(field.cumsum(axis), (0, 0, 1, 0) if axis == 2 else (1, 0))
+    at = torch.arange(size, device=field.device)
+    after = total.index_select(axis, (at + radius + 1).clamp_max_(size))
+    return after.sub_(total.index_select(axis, (at - radius).clamp_min_(0)))
+
+
+def share_around(mask: Tensor, radius: int) -> Tensor:
+    """Share of a mask (1 1 h w) of 0 and 1 in a square of that radius, as far as in the frame."""
+    for axis in (2, 3):
+        size = mask.shape[axis]
+        at = torch.arange(size, device=mask.device)
+        cells = (at + radius + 1).clamp_max(size) - (at - radius).clamp_min(0)
+        mask = summed(mask, radius, axis).div_(cells.view((-1, 1) if axis == 2 else (-1,)))
+    return mask

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from math import log
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.steps import noised
 from featurekit.measures.denoising_error import DRAWS, SEED, TIMESTEP
+from featurekit_drag.plan.grid import reached
 from featurekit_drag.redraw.hole import touched_cells
 
 QUANTILES = 9  # of each colour channel that are compared
@@ -45,14 +45,7 @@ def ring_around(hole: Tensor, unknown: Tensor, unit_px: float) -> Tensor:
         unit_px: of the plan.
     """
     width = max(LEAST_RING, round(RING * unit_px))
-    return (_grown_far(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
-
-
-def _grown_far(mask: Tensor, radius: int) -> Tensor:
-    """Grow by a square one axis at a time, which costs a radius in place of its square."""
-    wide, pad = 2 * radius + 1, radius
-    across = F.max_pool2d(mask.float(), (1, wide), stride=1, padding=(0, pad))
-    return F.max_pool2d(across, (wide, 1), stride=1, padding=(pad, 0))
+    return (reached(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
 
 
 @torch.no_grad()

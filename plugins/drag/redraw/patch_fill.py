@@ -1,11 +1,10 @@
 """A hole continued by pieces of the picture around it: no model, every pixel at full resolution."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from featurekit.core.shapes import expect
+from featurekit.images.parts import Box
 from featurekit.scenes.harmonic import fill as harmonic
 from featurekit_drag.plan.grid import grown
 from featurekit_drag.plan.laying import Laid
@@ -24,22 +23,10 @@ SEEN = 2  # px beyond a hole that are continued as well, under the layer's soft 
 FADE = 3.0  # slope of the cross-fade between pieces; 1 fades over a whole cell
 
 
-@dataclass(frozen=True)
-class Box:
-    """A part of a picture, px."""
-
-    rows: slice
-    columns: slice
-
-    def of(self, picture: Tensor) -> Tensor:
-        """Cut it out of (b c h w)."""
-        return picture[..., self.rows, self.columns]
-
-
 def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Tensor:
     """Lay the layers of a plan over ground that is continued by patches.
 
-    Nothing is copied from a layer, moved or not.
+    Nothing is copied from a layer, moved or not. The part of the picture that was laid comes back.
 
     Args:
         image: (1 3 H W) in [-1, 1], before the drag.
@@ -49,9 +36,13 @@ def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Ten
     """
     left = laid.left > 0
     seen = (grown(laid.hole, SEEN) > 0) & left
-    ground = continued(
-        image, seen, left | (plan.covered((image.shape[-2], image.shape[-1])) > 0), seed=seed
-    )
+    place = Box.around(seen)
+    if place is None:
+        return laid.picture
+    wide = _surroundings(place.placed_in(laid.box), plan.size)
+    hole, taken = (laid.box.carried(one, wide) for one in (seen, left))
+    ground = continued(wide.of(image), hole, taken | (plan.covered(wide) > 0), seed=seed)
+    ground = wide.carried(ground, laid.box)
     return torch.where(seen, laid.over(torch.where(seen, ground, laid.ground)), laid.picture)
 
 
@@ -82,32 +73,25 @@ def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Te
     size = expect(image, "1 3 h w", of="image")
     expect(hole, "1 1 h w", of="hole", h=size["h"], w=size["w"])
     inside = hole > 0
-    if not bool(inside.any()) or bool(inside.all()):
+    place = Box.around(inside)
+    if place is None or bool(inside.all()):
         return image
-    box = _surroundings(inside)
+    box = _surroundings(place, (size["h"], size["w"]))
     part, inner, shut = box.of(image), box.of(inside), box.of((unusable > 0) | inside)
     levels = _pyramid(part, inner, shut)
     usable = _with_sources(levels)
-    result = image.clone()
     if not usable:
-        result[inside.expand_as(image)] = harmonic(image, hole)[inside.expand_as(image)]
-        return result
+        return torch.where(inside, harmonic(image, hole), image)
     generator = torch.Generator().manual_seed(seed)
     matches, drawn = _coarse_to_fine(usable, generator)
     filled = _copied(part, inner, shut, matches, relit(matches, drawn))
-    box.of(result).copy_(torch.where(inner, filled.clamp(-1, 1), part))
-    return result
+    return box.laid(torch.where(inner, filled.clamp(-1, 1), part), image)
 
 
-def _surroundings(inside: Tensor) -> Box:
+def _surroundings(place: Box, size: tuple[int, int]) -> Box:
     """The box of a hole and what is looked at beside it, cut by the frame."""
-    _, _, y, x = inside.nonzero(as_tuple=True)
-    sides = []
-    for at, length in ((y, inside.shape[2]), (x, inside.shape[3])):
-        low, high = int(at.min()), int(at.max()) + 1
-        more = max(LEAST_AROUND, round(AROUND * (high - low)))
-        sides.append(slice(max(0, low - more), min(length, high + more)))
-    return Box(*sides)
+    rows, columns = (max(LEAST_AROUND, round(AROUND * side)) for side in place.size)
+    return place.grown(rows, columns, size)
 
 
 def _pyramid(image: Tensor, hole: Tensor, shut: Tensor) -> list[Level]:

@@ -24,7 +24,7 @@ from featurekit_drag.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_drag.tasks.setup import drag_of, judge_of
 from featurekit_drag.tasks.summary import ended, summary
 from featurekit_drag.tasks.working_edit import edited
-from featurekit_drag.working_size import Work, work_on
+from featurekit_drag.working_size import Work, screen_of, work_on
 
 FRAME_MS = 250
 LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins again
@@ -141,11 +141,13 @@ def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) ->
         name = f"candidate_{number}"
         outputs[name] = write_image(candidate, job.out / f"{name}.png")
     if done.frames:
+        screen = screen_of(request.image)
         frames = animation(
-            [request.image, *(frame.image for frame in done.frames)],
+            [screen.take(request.image), *(frame.image for frame in done.frames)],
             moves,
             [request.points.handles.tolist(), *(s.handles.tolist() for s in done.frames)],
             points,
+            screen,
         )
         frames += frames[-1:] * LAST_FRAME_TIMES
         outputs["animation"] = write_gif(frames, job.out / "animation.gif", FRAME_MS)
