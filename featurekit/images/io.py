@@ -51,7 +51,7 @@ def image_to_pil(image: Tensor) -> Image.Image:
     levels = torch.empty(*single.shape[1:], 3, dtype=torch.uint8)
     for channel, seen in enumerate(single.detach()):  # one at a time: a picture may be large
         pixels = seen.to("cpu", torch.float32)
-        if not pixels.isfinite().all():
+        if pixels.numel() and not torch.stack(pixels.aminmax()).isfinite().all():
             raise ImageError("a picture must hold finite numbers, got NaN or infinity")
         levels[..., channel] = pixels.add(1).mul_(127.5).round_().clamp_(0, 255)
     return Image.fromarray(levels.numpy())

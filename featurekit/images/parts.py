@@ -116,7 +116,8 @@ def enlarged(field: Tensor, size: tuple[int, int], box: Box, mode: str = "biline
     """
     if field.shape[-2:] == size:
         return box.of(field)
-    for axis, part in ((2, slice(box.top, box.bottom)), (3, slice(box.left, box.right))):
+    # rows last: whole rows are copied far faster than columns are gathered
+    for axis, part in ((3, slice(box.left, box.right)), (2, slice(box.top, box.bottom))):
         shares, cells = _taps(field.shape[axis], size[axis - 2], part, mode)
         shares = shares.to(field)[..., None] if axis == 2 else shares.to(field)
         terms = (

@@ -61,7 +61,7 @@ def read_at(field: Tensor, at: Tensor, *, mode: str = "bilinear") -> Tensor:
         (1 c H W).
     """
     size = at.new_tensor([field.shape[-1], field.shape[-2]])
-    where = (at / size * 2 - 1)[None]
+    where = (at / size).mul_(2).sub_(1)[None]
     read: Tensor = F.grid_sample(
         field, where.to(field), mode=mode, padding_mode="border", align_corners=False
     )
@@ -89,11 +89,10 @@ def summed(field: Tensor, radius: int, axis: int) -> Tensor:
 
     By running sums, which are exact for whole numbers as far as their sum is below 2**24.
     """
-    size = field.shape[axis]
-    total = F.pad(field.cumsum(axis), (0, 0, 1, 0) if axis == 2 else (1, 0))
-    at = torch.arange(size, device=field.device)
-    after = total.index_select(axis, (at + radius + 1).clamp_max_(size))
-    return after.sub_(total.index_select(axis, (at - radius).clamp_min_(0)))
+    around = (radius + 1, radius)
+    total = F.pad(field, (0, 0, *around) if axis == 2 else around).cumsum(axis)
+    width, size = 2 * radius + 1, field.shape[axis]
+    return total.narrow(axis, width, size) - total.narrow(axis, 0, size)
 
 
 def share_around(mask: Tensor, radius: int) -> Tensor:

@@ -38,9 +38,21 @@ class Laid:
     left: Tensor  # (1 1 H W): 1 where layers were that have moved, uncovered or not
     ground: Tensor  # (1 3 H W) what the layers lie over, filled smoothly where they were
 
-    def over(self, ground: Tensor) -> Tensor:
-        """Lay the layers over another ground (1 3 H W), which may differ where they were."""
-        return self.picture + (1 - self.moved) * (ground - self.ground) * self.left
+    def over(self, places: tuple[Tensor, Tensor], ground: Tensor) -> Tensor:
+        """Lay the layers over another ground where they were.
+
+        Args:
+            places: rows and columns of some pixels of the part, (n,) each.
+            ground: their colours, (3 n).
+
+        Returns:
+            (1 3 H W).
+        """
+        y, x = places
+        share = ((1 - self.moved) * self.left)[0, 0, y, x]
+        picture = self.picture.clone()
+        picture[0][:, y, x] += share * (ground - self.ground[0][:, y, x])
+        return picture
 
 
 def lay(
@@ -76,7 +88,7 @@ def lay(
     left = box.of(left).clone()
     for alpha, back in zip(moved, backs, strict=True):
         content = read_at(image, back, mode="bicubic").clamp_(-1, 1)
-        picture = picture * (1 - alpha) + content.mul_(alpha)
+        picture = torch.lerp(picture, content, alpha)
     hole = left * (covered < OPAQUE)
     picture = torch.where(box.of(inside) > 0, picture, box.of(image))
     return Laid(box, picture, covered, hole, left, ground)

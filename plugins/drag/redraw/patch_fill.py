@@ -20,6 +20,7 @@ ROUNDS = 10  # of matching and voting on the coarsest level; one fewer on each f
 LEAST_ROUNDS = 2
 ENOUGH = 0.15  # share of a level's cells that are centres of patches to copy
 SEEN = 2  # px beyond a hole that are continued as well, under the layer's soft rim
+PART = 2**18  # pixels that are copied at once
 FADE = 3.0  # slope of the cross-fade between pieces; 1 fades over a whole cell
 
 
@@ -41,9 +42,10 @@ def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Ten
         return laid.picture
     wide = _surroundings(place.placed_in(laid.box), plan.size)
     hole, taken = (laid.box.carried(one, wide) for one in (seen, left))
-    ground = continued(wide.of(image), hole, taken | (plan.covered(wide) > 0), seed=seed)
-    ground = wide.carried(ground, laid.box)
-    return torch.where(seen, laid.over(torch.where(seen, ground, laid.ground)), laid.picture)
+    shut = taken | hole | (plan.covered(wide) > 0)
+    y, x, ground = _continuation(wide.of(image), hole, shut, seed)
+    corner = wide.relative_to(laid.box)
+    return laid.over((y + corner.top, x + corner.left), ground)
 
 
 def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Tensor:
@@ -77,15 +79,31 @@ def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Te
     if place is None or bool(inside.all()):
         return image
     box = _surroundings(place, (size["h"], size["w"]))
-    part, inner, shut = box.of(image), box.of(inside), box.of((unusable > 0) | inside)
-    levels = _pyramid(part, inner, shut)
-    usable = _with_sources(levels)
-    if not usable:
-        return torch.where(inside, harmonic(image, hole), image)
-    generator = torch.Generator().manual_seed(seed)
-    matches, drawn = _coarse_to_fine(usable, generator)
-    filled = _copied(part, inner, shut, matches, relit(matches, drawn))
-    return box.laid(torch.where(inner, filled.clamp(-1, 1), part), image)
+    shut = box.of((unusable > 0) | inside)
+    y, x, colours = _continuation(box.of(image), box.of(inside), shut, seed)
+    result = image.clone()
+    box.of(result)[0][:, y, x] = colours
+    return result
+
+
+def _continuation(
+    image: Tensor, hole: Tensor, shut: Tensor, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Continue a picture (1 3 h w) into a hole, of which it shows the surroundings.
+
+    Returns:
+        Rows and columns of the pixels of the hole, (n,) each, and their colours, (3 n).
+    """
+    y, x = hole[0, 0].nonzero(as_tuple=True)
+    levels = _with_sources(_pyramid(image, hole, shut))
+    if not levels:
+        known = ~hole.all()
+        return y, x, (harmonic(image, hole) if known else image)[0][:, y, x]
+    matches, drawn = _coarse_to_fine(levels, torch.Generator().manual_seed(seed))
+    light = relit(matches, drawn)
+    parts = zip(y.split(PART), x.split(PART), strict=True)
+    colours = torch.cat([_copied(image, shut, matches, light, part) for part in parts], dim=1)
+    return y, x, colours.clamp_(-1, 1)
 
 
 def _surroundings(place: Box, size: tuple[int, int]) -> Box:
@@ -135,31 +153,33 @@ def _coarse_to_fine(levels: list[Level], generator: torch.Generator) -> tuple[Ma
     return matches.gathered(drawn), drawn
 
 
-def _copied(image: Tensor, hole: Tensor, shut: Tensor, matches: Matches, light: Tensor) -> Tensor:
-    """Copy every pixel of a hole by the offsets of the cells around it, cross-faded.
+def _copied(
+    image: Tensor, shut: Tensor, matches: Matches, light: Tensor, places: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Copy pixels of a hole by the offsets of the cells around them, cross-faded, (3 n).
 
-    ``light`` (3 h w) is what is added to each cell.
+    Args:
+        image: (1 3 h w).
+        shut: (1 1 h w) bool, where nothing is copied from.
+        matches: of the hole's cells.
+        light: (3 h w) what is added to each cell.
+        places: rows and columns of the pixels, (n,) each.
     """
-    height, width = image.shape[-2:]
+    (height, width), (y, x) = image.shape[-2:], places
     cells_high, cells_wide = light.shape[-2:]
-    y, x = hole[0, 0].nonzero(as_tuple=True)
     at_y, at_x = ((y + 0.5) * cells_high / height - 0.5, (x + 0.5) * cells_wide / width - 0.5)
-    total = image.new_zeros(3, len(y))
-    weights = image.new_zeros(len(y))
-    for right in (0, 1):
-        for down in (0, 1):
-            row, share_y = _neighbour(at_y, down, cells_high)
-            column, share_x = _neighbour(at_x, right, cells_wide)
+    rows = [_neighbour(at_y, after, cells_high) for after in (0, 1)]
+    columns = [_neighbour(at_x, after, cells_wide) for after in (0, 1)]
+    total, weights = image.new_zeros(3, len(y)), image.new_zeros(len(y))
+    for column, share_x in columns:
+        for row, share_y in rows:
             dy, dx = matches.offset[row, column].unbind(dim=-1)
-            from_y = (y + (dy * height / cells_high).round().long()).clamp(0, height - 1)
-            from_x = (x + (dx * width / cells_wide).round().long()).clamp(0, width - 1)
-            open_ = ~shut[0, 0, from_y, from_x]
-            weight = share_y * share_x * (open_ + 1e-9)
+            from_y = (y + (dy * height / cells_high).round().long()).clamp_(0, height - 1)
+            from_x = (x + (dx * width / cells_wide).round().long()).clamp_(0, width - 1)
+            weight = share_y * share_x * (~shut[0, 0, from_y, from_x] + 1e-9)
             total += weight * (image[0][:, from_y, from_x] + light[:, row, column])
             weights += weight
-    copied = image.clone()
-    copied[0][:, y, x] = total / weights
-    return copied
+    return total.div_(weights)
 
 
 def _neighbour(at: Tensor, after: int, count: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
-from featurekit.images.io import write_gif, write_image
+from featurekit.images.io import image_to_pil, write_gif, write_image
 from featurekit.images.pictures import before_after
 from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
 from featurekit_drag.config import DragConfig, warp_settings_of
@@ -130,16 +130,18 @@ def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) ->
     subject = work.full
     request, moves = subject.request, subject.request.points.rows
     ends = [point["reached_px"] for point in points]
+    shown = image_to_pil(done.image)
     outputs = {
-        "edit": write_image(done.image, job.out / "edit.png"),
+        "edit": write_image(shown, job.out / "edit.png"),
         "before_after": write_image(
-            before_after(request.image, done.image, moves, ends, subject.truth, request.mask),
+            before_after(request.image, shown, moves, ends, subject.truth, request.mask),
             job.out / "before_after.png",
         ),
     }
     for number, candidate in enumerate(done.candidates, start=1):
         name = f"candidate_{number}"
-        outputs[name] = write_image(candidate, job.out / f"{name}.png")
+        picture = shown if candidate is done.image else candidate
+        outputs[name] = write_image(picture, job.out / f"{name}.png")
     if done.frames:
         screen = screen_of(request.image)
         frames = animation(
