@@ -39,6 +39,14 @@ class Box:
         """Height and width, px."""
         return self.bottom - self.top, self.right - self.left
 
+    def bands(self, pixels: int) -> list["Box"]:
+        """Whole rows of it, one below the other, with about that many pixels each."""
+        rows = max(1, pixels // max(1, self.right - self.left))
+        return [
+            Box(top, self.left, min(top + rows, self.bottom), self.right)
+            for top in range(self.top, self.bottom, rows)
+        ]
+
     def of(self, picture: Tensor) -> Tensor:
         """Cut it out of a picture (... H W); a view."""
         return picture[..., self.top : self.bottom, self.left : self.right]

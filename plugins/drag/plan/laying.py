@@ -1,5 +1,6 @@
 """Laying a plan: the moved layer over the ground, and the hole that it leaves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ PRESENT = 0.15  # alpha of a unit that the layer leaves behind
 RIM = 1  # units inside the mask's rim over which a layer fades that would be cut off there
 SPILL = 2  # units around the layer that it colours
 FITTED_PX = 4  # px per unit at most, at which alpha is fitted to the picture
+BAND_PX = 2**22  # px that are laid at once
 STILL = 0.25  # units: what moves less stays
 
 
@@ -36,7 +38,8 @@ class Laid:
     moved: Tensor  # (1 1 H W) in [0, 1]: how much of a pixel the moved layers cover
     hole: Tensor  # (1 1 H W): 1 where the ground was uncovered
     left: Tensor  # (1 1 H W): 1 where layers were that have moved, uncovered or not
-    ground: Tensor  # (1 3 H W) what the layers lie over, filled smoothly where they were
+    smooth: Tensor  # (1 3 h w) what the layers lie over where they were, see ``smooth_under``
+    size: tuple[int, int]  # height and width of the whole picture
 
     def over(self, places: tuple[Tensor, Tensor], ground: Tensor) -> Tensor:
         """Lay the layers over another ground where they were.
@@ -49,9 +52,11 @@ class Laid:
             (1 3 H W).
         """
         y, x = places
-        share = ((1 - self.moved) * self.left)[0, 0, y, x]
+        share = (1 - self.moved[0, 0, y, x]) * self.left[0, 0, y, x]
         picture = self.picture.clone()
-        picture[0][:, y, x] += share * (ground - self.ground[0][:, y, x])
+        for number, colours in enumerate(ground):  # of which one at a time is held at full size
+            before = enlarged(self.smooth[:, number, None], self.size, self.box)[0, 0, y, x]
+            picture[0, number, y, x] += share * (colours - before)
         return picture
 
 
@@ -76,22 +81,28 @@ def lay(
     """
     size = (image.shape[-2], image.shape[-1])
     box = Box.whole(size) if box is None else box
-    corner, may = torch.tensor([box.left, box.top]), _may(inside, grid, box)
-    backs = [at_full_size(one.back, grid, size, box) for one in layers]
-    moved = [
-        sharpened(read_at(refined(one.alpha, image, grid, box), back - corner)).mul_(may)
-        for one, back in zip(layers, backs, strict=True)
-    ]
-    covered = 1 - torch.stack([1 - one for one in moved]).prod(dim=0)
     left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
-    picture = ground = filled(image, left, grid, box)
-    left = box.of(left).clone()
-    for alpha, back in zip(moved, backs, strict=True):
-        content = read_at(image, back, mode="bicubic").clamp_(-1, 1)
-        picture = torch.lerp(picture, content, alpha)
-    hole = left * (covered < OPAQUE)
-    picture = torch.where(box.of(inside) > 0, picture, box.of(image))
-    return Laid(box, picture, covered, hole, left, ground)
+    smooth = smooth_under(image, left, grid)
+    alphas = [refined(one.alpha, image, grid, box) for one in layers]
+    corner, bands = torch.tensor([box.left, box.top]), []
+    for band in box.bands(BAND_PX):
+        seen, own = band.of(inside), band.of(image)
+        picture = torch.where(band.of(left) > 0, enlarged(smooth, size, band), own)
+        may, clear = _may(inside, grid, band), torch.ones_like(seen)
+        for alpha, one in zip(alphas, layers, strict=True):
+            back = at_full_size(one.back, grid, size, band)
+            moved = sharpened(read_at(alpha, back - corner)).mul_(may)
+            content = read_at(image, back, mode="bicubic").clamp_(-1, 1)
+            picture, clear = torch.lerp(picture, content, moved), clear.mul_(1 - moved)
+        bands.append((torch.where(seen > 0, picture, own).clamp_(-1, 1), clear.neg_().add_(1)))
+    pictures, moves = zip(*bands, strict=True)
+    picture, covered, left = joined(pictures), joined(moves), box.of(left).clone()
+    return Laid(box, picture, covered, left * (covered < OPAQUE), left, smooth, size)
+
+
+def joined(bands: Sequence[Tensor]) -> Tensor:
+    """Lay bands (b c h w) below each other."""
+    return bands[0] if len(bands) == 1 else torch.cat(list(bands), dim=2)
 
 
 def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int], box: Box | None = None) -> Tensor:
@@ -196,23 +207,22 @@ def uncovered(left: Tensor, inside: Tensor) -> Tensor:
     return ((left > 0) & (inside > 0)).to(inside)
 
 
-def filled(image: Tensor, hole: Tensor, grid: Grid, box: Box | None = None) -> Tensor:
-    """Fill a hole as smoothly as its surroundings allow; solved on the grid, which is enough.
-
-    Args:
-        image: (1 3 H W).
-        hole: (1 1 H W), nonzero inside.
-        grid: over the picture.
-        box: the part that is wanted; None: all.
-    """
+def filled(image: Tensor, hole: Tensor, grid: Grid) -> Tensor:
+    """Fill a hole (1 1 H W) of a picture (1 3 H W) as smoothly as its surroundings allow."""
     size = (image.shape[-2], image.shape[-1])
-    box = Box.whole(size) if box is None else box
+    smooth = enlarged(smooth_under(image, hole, grid), size, Box.whole(size))
+    return torch.where(hole > 0, smooth, image)
+
+
+def smooth_under(image: Tensor, hole: Tensor, grid: Grid) -> Tensor:
+    """The smooth fill of a hole, to be enlarged; solved on the grid, which is enough.
+
+    Returns:
+        (1 3 h w), of the grid; where there is nothing to fill, or to fill from, the image itself.
+    """
     if not bool(hole.any()) or bool((hole > 0).all()):
-        return box.of(image)
-    if size == (grid.height, grid.width):
-        return box.of(fill(image, hole))
+        return image
+    if image.shape[-2:] == (grid.height, grid.width):
+        return fill(image, hole)
     coarse = (F.adaptive_max_pool2d(hole, (grid.height, grid.width)) > 0).to(image)
-    if bool((coarse > 0).all()):
-        return box.of(image)
-    smooth = enlarged(fill(grid.shrunk(image), coarse), size, box)
-    return torch.where(box.of(hole) > 0, smooth, box.of(image))
+    return image if bool((coarse > 0).all()) else fill(grid.shrunk(image), coarse)

@@ -101,7 +101,7 @@ def _continuation(
         return y, x, (harmonic(image, hole) if known else image)[0][:, y, x]
     matches, drawn = _coarse_to_fine(levels, torch.Generator().manual_seed(seed))
     light = relit(matches, drawn)
-    parts = zip(y.split(PART), x.split(PART), strict=True)
+    parts = zip(torch.split(y, PART), torch.split(x, PART), strict=True)
     colours = torch.cat([_copied(image, shut, matches, light, part) for part in parts], dim=1)
     return y, x, colours.clamp_(-1, 1)
 

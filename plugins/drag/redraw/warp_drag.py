@@ -111,19 +111,17 @@ class WarpDrag:
     ) -> Edit:
         """Redraw and compose what was planned and laid."""
         filled = self._filled(request, planner, plan, laid, stage)
-        best, count = filled.best, len(filled.pictures)
-
-        def finished(part: Tensor) -> Tensor:
-            return laid.box.laid(part.clamp(-1, 1), request.image)
-
-        image = finished(filled.pictures[best])
-        every = Made(count, lambda number: finished(filled.pictures[number]), {best: image})
+        best, pictures, box = filled.best, filled.pictures, laid.box
+        image = box.laid(pictures[best], request.image)
+        every = Made(
+            len(pictures), lambda number: box.laid(pictures[number], request.image), {best: image}
+        )
         return Edit(
             image=image,
             stop=Stop.DONE,
             frames=frames_of(request, planner, self.settings, image),
-            candidates=every if count > 1 else (),
-            stages={"warp": finished(laid.picture)},
+            candidates=every if len(every) > 1 else (),
+            stages={"warp": box.laid(laid.picture, request.image)},
             remarks=(*remarks_on(plan, self.settings.plan.mode), *filled.remarks),
             facts={
                 "kind": plan.kind,
@@ -214,11 +212,15 @@ class WarpDrag:
         """Lay pictures of the view (n 3 h w) over a hole, softly and under the moved layers."""
         soft = blurred(hole, round(plan.grid.unit_px)).mul_(1 - laid.moved)
         soft *= laid.box.of(plan.inside)
-        drawn = drawn.to(laid.picture)
+        picture, box = laid.picture, laid.box  # all that is kept of it
+        drawn = drawn.to(picture)
 
         def made(number: int) -> Tensor:
-            found = view.enlarged(drawn[number, None], laid.box)
-            return torch.lerp(laid.picture, found, soft)
+            whole = picture.clone()
+            for channel in range(3):  # one at a time: a picture may be large
+                found = view.enlarged(drawn[number, channel][None, None], box)
+                whole[:, channel, None].lerp_(found, soft)
+            return whole.clamp_(-1, 1)
 
         return Made(len(drawn), made)
 
@@ -254,7 +256,7 @@ class WarpDrag:
         )
         found = view.enlarged(self._decoded(latents, view, progress).to(picture), box)
         soft = feathered(box.of(plan.inside), self._feather_px(plan))
-        return compose(found, box.of(request.image), soft)
+        return compose(found, box.of(request.image), soft).clamp_(-1, 1)
 
     def _decoded(self, latents: Tensor, view: Window, progress: Progress) -> Tensor:
         """Decode latents to pictures of the view, (n 3 h w).
