@@ -1,6 +1,5 @@
 """Laying a plan: the moved layer over the ground, and the hole that it leaves."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,7 @@ PRESENT = 0.15  # alpha of a unit that the layer leaves behind
 RIM = 1  # units inside the mask's rim over which a layer fades that would be cut off there
 SPILL = 2  # units around the layer that it colours
 FITTED_PX = 4  # px per unit at most, at which alpha is fitted to the picture
-BAND_PX = 2**22  # px that are laid at once
+BAND_PX = 9_000_000  # px laid at once: planes so large go back to the system when freed
 STILL = 0.25  # units: what moves less stays
 
 
@@ -84,25 +83,21 @@ def lay(
     left = torch.zeros_like(inside) if copy else left_by(layers, inside, grid)
     smooth = smooth_under(image, left, grid)
     alphas = [refined(one.alpha, image, grid, box) for one in layers]
-    corner, bands = torch.tensor([box.left, box.top]), []
+    corner, left = torch.tensor([box.left, box.top]), box.of(left).clone()
+    laid, covered = image.new_empty(1, 3, *box.size), torch.empty_like(left)
     for band in box.bands(BAND_PX):
         seen, own = band.of(inside), band.of(image)
-        picture = torch.where(band.of(left) > 0, enlarged(smooth, size, band), own)
+        here = band.relative_to(box)
+        picture = torch.where(here.of(left) > 0, enlarged(smooth, size, band), own)
         may, clear = _may(inside, grid, band), torch.ones_like(seen)
         for alpha, one in zip(alphas, layers, strict=True):
             back = at_full_size(one.back, grid, size, band)
             moved = sharpened(read_at(alpha, back - corner)).mul_(may)
             content = read_at(image, back, mode="bicubic").clamp_(-1, 1)
             picture, clear = torch.lerp(picture, content, moved), clear.mul_(1 - moved)
-        bands.append((torch.where(seen > 0, picture, own).clamp_(-1, 1), clear.neg_().add_(1)))
-    pictures, moves = zip(*bands, strict=True)
-    picture, covered, left = joined(pictures), joined(moves), box.of(left).clone()
-    return Laid(box, picture, covered, left * (covered < OPAQUE), left, smooth, size)
-
-
-def joined(bands: Sequence[Tensor]) -> Tensor:
-    """Lay bands (b c h w) below each other."""
-    return bands[0] if len(bands) == 1 else torch.cat(list(bands), dim=2)
+        here.of(laid).copy_(torch.where(seen > 0, picture, own).clamp_(-1, 1))
+        here.of(covered).copy_(clear.neg_().add_(1))
+    return Laid(box, laid, covered, left * (covered < OPAQUE), left, smooth, size)
 
 
 def at_full_size(back: Tensor, grid: Grid, size: tuple[int, int], box: Box | None = None) -> Tensor:

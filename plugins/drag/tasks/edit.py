@@ -12,7 +12,15 @@ from featurekit.images.io import image_to_pil, write_gif, write_image
 from featurekit.images.pictures import before_after
 from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
 from featurekit_drag.config import DragConfig, warp_settings_of
-from featurekit_drag.cost import Cost, cost_of, cost_of_warp, measured_call
+from featurekit_drag.cost import (
+    Cost,
+    Pixels,
+    cost_of,
+    cost_of_warp,
+    measured_call,
+    measured_pass,
+    with_pixels,
+)
 from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.preparation import INVERSION, LORA
@@ -114,6 +122,14 @@ def _tell(job: Job, work: Work, drag: Editor, unknown: str) -> None:
 
 
 def _cost(job: Job, work: Work, drag: Editor) -> Cost:
+    config: DragConfig = job.settings
+    pictures = 1 + config.candidates * (config.candidates > 1 and not isinstance(drag, Drag))
+    size = work.full.request.image[0, 0].numel()
+    pixels = Pixels(size, pictures, config.animation_frames, measured_pass())
+    return with_pixels(_cost_of_network(job, work, drag), pixels)
+
+
+def _cost_of_network(job: Job, work: Work, drag: Editor) -> Cost:
     request = work.part.request
     call = measured_call(job.backbone, request.image)
     if not isinstance(drag, Drag):
@@ -138,10 +154,9 @@ def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) ->
             job.out / "before_after.png",
         ),
     }
-    for number, candidate in enumerate(done.candidates, start=1):
-        name = f"candidate_{number}"
-        picture = shown if candidate is done.image else candidate
-        outputs[name] = write_image(picture, job.out / f"{name}.png")
+    for number in range(len(done.candidates)):  # of which one at a time is held
+        name = f"candidate_{number + 1}"
+        outputs[name] = write_image(done.candidates[number], job.out / f"{name}.png")
     if done.frames:
         screen = screen_of(request.image)
         frames = animation(
