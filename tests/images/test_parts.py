@@ -1,5 +1,7 @@
 """Rectangles of a picture, and parts of an enlargement."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -41,7 +43,7 @@ def test_bands_are_whole_rows_that_make_up_the_box():
     bands = Box(2, 3, 12, 10).bands(21)
     assert [one.size for one in bands] == [(3, 7), (3, 7), (3, 7), (1, 7)]
     assert bands[0].top == 2
-    assert all(one.bottom == other.top for one, other in zip(bands, bands[1:], strict=False))
+    assert all(one.bottom == other.top for one, other in pairwise(bands))
     assert bands[-1].bottom == 12
     assert Box(0, 0, 4, 9).bands(1) == [Box(row, 0, row + 1, 9) for row in range(4)]
 

@@ -170,7 +170,5 @@ def test_what_is_told_of_pixels_follows_what_a_drag_holds_and_goes_over(backbone
     assert 0.5 * held < PIXEL_BYTES * side**2 < 2 * held
     with Passes(side**2 // 4) as counted:
         drag(request)
-    passes = (
-        counted.numbers / 3 / side**2
-    )  # of three channels; some cost as much as five simple ones
+    passes = counted.numbers / 3 / side**2  # of three channels; some cost as much as five others
     assert 0.2 * PASSES / 2 < passes < 0.2 * PASSES * 2
