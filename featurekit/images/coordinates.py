@@ -15,6 +15,7 @@ from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.shapes import expect
+from featurekit.images.parts import Box, enlarged
 
 _ROUNDING = 1e-6  # px: a quotient that is whole but for its last bits is whole
 
@@ -200,14 +201,21 @@ class Window:
         Returns:
             (1 c H W).
         """
-        large = work
-        if self.shrink != 1:
-            large = F.interpolate(work, self._padded_px, mode="bicubic", antialias=True)
-        large = crop(large.clamp(-1, 1), self.height, self.width).to(image)
-        laid, (rows, columns) = image.clone(), self._slices
-        own, soft = image[..., rows, columns], soft_mask[..., rows, columns]
-        laid[..., rows, columns] = torch.where(soft > 0, soft * large + (1 - soft) * own, own)
-        return laid
+        large = self.enlarged(work, Box.whole((self.height, self.width))).to(image)
+        own, soft = self.box.of(image), self.box.of(soft_mask)
+        return self.box.laid(torch.where(soft > 0, soft * large + (1 - soft) * own, own), image)
+
+    def enlarged(self, work: Tensor, box: Box) -> Tensor:
+        """Enlarge what was worked on, where that lies in a box counted from the part's corner.
+
+        Args:
+            work: (b c h w) of the size of the work, in [-1, 1].
+            box: within height and width of the part.
+
+        Returns:
+            (b c H W) of the size of the box.
+        """
+        return enlarged(work, self._padded_px, box, "bicubic").clamp(-1, 1)
 
     def inside(self, height: int, width: int, seam_px: int) -> Tensor:
         """Mask the part but for a seam at those of its sides that lie within the picture.
@@ -228,15 +236,12 @@ class Window:
         return mask
 
     @property
-    def _slices(self) -> tuple[slice, slice]:
-        return (
-            slice(self.top, self.top + self.height),
-            slice(self.left, self.left + self.width),
-        )
+    def box(self) -> Box:
+        """Where the part lies in the picture."""
+        return Box(self.top, self.left, self.top + self.height, self.left + self.width)
 
     def _padded(self, image: Tensor) -> Tensor:
-        rows, columns = self._slices
-        part = image[..., rows, columns]
+        part = image if image.shape[-2:] == self.box.size else self.box.of(image)
         for axis, size in zip((2, 3), self._padded_px, strict=True):
             if part.shape[axis] < size:
                 part = part.index_select(axis, _reflection(part.shape[axis], size, part.device))

@@ -32,8 +32,8 @@ def load_image(source: Source) -> Tensor:
             smaller than 8 px, or an array has another shape or dtype.
     """
     picture = open_photo(source, of="image", background="white")
-    pixels = torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1)[None]
-    return pixels.contiguous() / 127.5 - 1
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].contiguous()
+    return pixels.float().div_(127.5).sub_(1)
 
 
 def image_to_pil(image: Tensor) -> Image.Image:
@@ -48,11 +48,13 @@ def image_to_pil(image: Tensor) -> Image.Image:
     """
     single = image[0] if image.ndim == 4 and len(image) == 1 else image
     expect(single, "c h w", of="image", c=3)
-    pixels = single.detach().to("cpu", torch.float32)
-    if not pixels.isfinite().all():
-        raise ImageError("a picture must hold finite numbers, got NaN or infinity")
-    levels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+    levels = torch.empty(*single.shape[1:], 3, dtype=torch.uint8)
+    for channel, seen in enumerate(single.detach()):  # one at a time: a picture may be large
+        pixels = seen.to("cpu", torch.float32)
+        if pixels.numel() and not torch.stack(pixels.aminmax()).isfinite().all():
+            raise ImageError("a picture must hold finite numbers, got NaN or infinity")
+        levels[..., channel] = pixels.add(1).mul_(127.5).round_().clamp_(0, 255)
+    return Image.fromarray(levels.numpy())
 
 
 def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:

@@ -68,7 +68,8 @@ def before_after(
     Returns:
         One row of panels with captions and, below, what the marks mean.
     """
-    scale = _scale(_pil(source).size)
+    source = _pil(source)
+    scale = _scale(source.size)
     first = _tile(source) if mask is None else _paled(_tile(source), mask)
     panels = {
         "before" if mask is None else "before, the pale part is held": marked(
@@ -97,9 +98,10 @@ def animation_frames(
     """
     frames = []
     for index, image in enumerate(images):
-        scale = _scale(_pil(image).size)
+        picture = _pil(image)
+        scale = _scale(picture.size)
         come = [list(way) for way in zip(*ways[: index + 1], strict=True)]
-        frames.append(marked(_tile(image), scale, targets(moves), trails(come)))
+        frames.append(marked(_tile(picture), scale, targets(moves), trails(come)))
     return frames
 
 

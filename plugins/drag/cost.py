@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import torch
@@ -15,6 +15,7 @@ from featurekit.pipeline.stages import lasting
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.engine.unet_features import level_of
 from featurekit_drag.plan.grid import Grid
+from featurekit_drag.working_size import SCREEN_PX
 
 # Calls of the network that each part costs, measured on the embedded model at 64 to 256 px on one
 # core: a row there and back with LoRA 2.0 to 3.1, an update, which leaves the network early and
@@ -34,6 +35,31 @@ MEASURING = 1.5
 # Of each unit of a plan, its features and what tells layers apart: 4 to 7 kB on the embedded model
 # at 128 and 256 px.
 PLANNED_BYTES = 7_000
+
+
+# Passes over all channels of the picture, on one core: reading, laying, filling and judging a drag
+# (0.2 to 0.8 us a pixel where a pass is 1 ns); making and writing one picture (0.06 us); one frame
+# of an animation, of what a screen shows (0.7 us).
+PASSES, WRITING, FILMING = 500, 65, 700
+# Held of each pixel of a drag by a plan: 65 live bytes of tensors, picture and mask.
+PIXEL_BYTES = 65 + 16
+PASS_PX = 2**20  # pixels by which a pass is measured
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is done to pixels at full size, beside the network."""
+
+    count: int  # of the picture
+    pictures: int = 1  # written at its size
+    frames: int = 0  # of an animation
+    seconds: float = 0.0  # of one pass over one pixel
+
+    @property
+    def passes(self) -> int:
+        """Pixels that are gone over, each time counted."""
+        shown = min(self.count, SCREEN_PX**2)
+        return self.count * (PASSES + WRITING * self.pictures) + shown * FILMING * self.frames
 
 
 @dataclass(frozen=True)
@@ -90,6 +116,26 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
         seconds = time.perf_counter() - began
     grid = Grid.over(image.shape[-2], image.shape[-1], backbone.stride)
     return Call(seconds, sum(kept.values()), grid.height * grid.width)
+
+
+def measured_pass() -> float:
+    """Seconds of one pass over one pixel: three channels are mixed into others."""
+    field, share = torch.zeros(1, 3, 1, PASS_PX), torch.full((1, 1, 1, PASS_PX), 0.5)
+    found = []
+    for _ in range(4):  # the first touch of memory is slow
+        began = time.perf_counter()
+        torch.lerp(field, field, share)
+        found.append(time.perf_counter() - began)
+    return min(found) / PASS_PX
+
+
+def with_pixels(cost: Cost, pixels: Pixels) -> Cost:
+    """Add what the pixels of a picture cost, whatever size the network works at."""
+    return replace(
+        cost,
+        parts={**cost.parts, "pixels": pixels.passes * pixels.seconds},
+        bytes=cost.bytes + PIXEL_BYTES * pixels.count,
+    )
 
 
 def cost_of(

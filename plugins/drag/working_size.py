@@ -18,6 +18,7 @@ from featurekit_drag.inputs import Subject, native_size
 AROUND_BOX = 1.5  # sides of the part in sides of what must lie in it: mask, handles and targets
 AROUND_DRAG = 5.0  # and in lengths of the longest drag, which moves a thing, not only its handle
 FAR = 2  # sides of the model, beyond which a picture that is worked on as it is is told of
+SCREEN_PX = 1024  # of the longer side of a frame of an animation
 SEAM_SHARE = 1 / 16  # of the part, where it fades into the picture
 
 
@@ -47,13 +48,14 @@ class Work:
         if self.is_whole:
             return picture
         image = self.full.request.image
-        return self.window.put(picture, image, self._soft(seam))
+        return self.window.put(picture, image, self.soft(seam))
 
     def seen(self, image: Tensor) -> Tensor:
         """The part of an edited picture (1 3 h w) as the model and the judges see it."""
         return image if self.is_whole else self.window.take(image)
 
-    def _soft(self, seam: Seam) -> Tensor:
+    def soft(self, seam: Seam) -> Tensor:
+        """How much of an edit is seen at every pixel of the picture, (1 1 H W) in [0, 1]."""
         mask, window = self.full.request.mask, self.window
         if mask is not None and seam.composite:
             return feathered(mask, round(seam.feather_px * window.shrink))
@@ -115,6 +117,23 @@ class Work:
             torch.tensor([xy], dtype=torch.float64)
         ).tolist()[0]
         return found
+
+
+def view_of(image: Tensor, side_px: int) -> Window:
+    """The whole of a picture (1 c h w) at the size that the model works at.
+
+    Args:
+        image: of any size.
+        side_px: of the longer side of the view; 0, or more than the picture has: as it is.
+    """
+    height, width = image.shape[-2:]
+    longest = max(height, width)
+    return Window(0, 0, width, height, longest / min(side_px or longest, longest))
+
+
+def screen_of(image: Tensor) -> Window:
+    """The whole of a picture (1 c h w) as a screen shows it in an animation."""
+    return view_of(image, SCREEN_PX)
 
 
 def window_of(request: Request, side_px: int) -> Window:

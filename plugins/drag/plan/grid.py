@@ -61,7 +61,7 @@ def read_at(field: Tensor, at: Tensor, *, mode: str = "bilinear") -> Tensor:
         (1 c H W).
     """
     size = at.new_tensor([field.shape[-1], field.shape[-2]])
-    where = (at / size * 2 - 1)[None]
+    where = (at / size).mul_(2).sub_(1)[None]
     read: Tensor = F.grid_sample(
         field, where.to(field), mode=mode, padding_mode="border", align_corners=False
     )
@@ -74,3 +74,32 @@ def grown(mask: Tensor, radius: int) -> Tensor:
     for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
         wide = F.max_pool2d(wide, side, stride=1, padding=pad)
     return wide
+
+
+def reached(mask: Tensor, radius: int) -> Tensor:
+    """Grow a mask (1 1 h w) of 0 and 1 as ``grown`` does, whatever the radius, in the same time."""
+    wide = mask.to(torch.float32)
+    for axis in (2, 3):
+        wide = (summed(wide, radius, axis) > 0).to(wide)
+    return wide
+
+
+def summed(field: Tensor, radius: int, axis: int) -> Tensor:
+    """Sum a field (b c h w) over that many cells on both sides along an axis, within the frame.
+
+    By running sums, which are exact for whole numbers as far as their sum is below 2**24.
+    """
+    around = (radius + 1, radius)
+    total = F.pad(field, (0, 0, *around) if axis == 2 else around).cumsum(axis)
+    width, size = 2 * radius + 1, field.shape[axis]
+    return total.narrow(axis, width, size) - total.narrow(axis, 0, size)
+
+
+def share_around(mask: Tensor, radius: int) -> Tensor:
+    """Share of a mask (1 1 h w) of 0 and 1 in a square of that radius, as far as in the frame."""
+    for axis in (2, 3):
+        size = mask.shape[axis]
+        at = torch.arange(size, device=mask.device)
+        cells = (at + radius + 1).clamp_max(size) - (at - radius).clamp_min(0)
+        mask = summed(mask, radius, axis).div_(cells.view((-1, 1) if axis == 2 else (-1,)))
+    return mask

@@ -1,6 +1,7 @@
 """From a request to the plan of its drag: grid, features, layer, field."""
 
 from dataclasses import dataclass, replace
+from math import ceil, floor
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -9,6 +10,7 @@ from torch import Tensor
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window
+from featurekit.images.parts import Box, enlarged
 from featurekit.measures.denoising_error import latent_error
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import PlanSettings
@@ -27,6 +29,7 @@ LEAST_LAYER = 0.01  # mean alpha inside the mask, below which nothing stands out
 # to 0.62.
 KNOWN = 0.16
 SEEN = 0.5  # alpha of a unit that shows a layer rather than the ground
+MARGIN = 5  # units around layers: what they colour, what is redrawn there, and its ring
 # Without a mask: units around handles and targets that may change at first, in lengths of the
 # longest drag at least, how often they grow by half, and the mean alpha on their rim that ends it.
 LEAST_RADIUS, LONG, GROWTHS, ENDED = 4 * UNITS_PER_CELL, 1.5, 5, 0.25
@@ -43,16 +46,45 @@ class WarpPlan:
     stands_out: bool  # False: no layer was found, all inside the mask moves
     copy: bool
 
-    def laid(self, image: Tensor) -> Laid:
-        """Move the layers of the picture (1 3 H W) that was planned for."""
-        return lay(image, self.layers, self.inside, self.grid, copy=self.copy)
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture, px."""
+        return self.inside.shape[-2], self.inside.shape[-1]
 
-    def covered(self, size: tuple[int, int]) -> Tensor:
-        """Where the picture shows a layer before anything moves, (1 1 H W) of 0 and 1."""
+    @property
+    def box(self) -> Box:
+        """The part of the picture in which layers lie, before and after, with its surroundings."""
+        grid, (height, width) = self.grid, self.size
+        touched = torch.zeros(1, 1, grid.height, grid.width)
+        for one in self.layers:
+            touched += (one.alpha > 0) + (read_at(one.alpha, one.back) > 0)
+        units = Box.around(touched)
+        if units is None:
+            return Box.whole(self.size)
+        units = units.grown(MARGIN, MARGIN, (grid.height, grid.width))
+        across, along = height / grid.height, width / grid.width
+        return Box(
+            floor(units.top * across),
+            floor(units.left * along),
+            ceil(units.bottom * across),
+            ceil(units.right * along),
+        ).grown(0, 0, self.size)
+
+    def laid(self, image: Tensor, box: Box | None = None) -> Laid:
+        """Move the layers of the picture (1 3 H W) that was planned for.
+
+        Args:
+            image: the picture.
+            box: the part that is laid, which must hold ``self.box``; None: all of it.
+        """
+        return lay(image, self.layers, self.inside, self.grid, copy=self.copy, box=box)
+
+    def covered(self, box: Box) -> Tensor:
+        """Where a part of the picture shows a layer before anything moves, (1 1 h w), 0 and 1."""
         union = torch.zeros(1, 1, self.grid.height, self.grid.width)
         for one in self.layers:
             union = torch.maximum(union, one.alpha)
-        return F.interpolate((union > SEEN).float(), size=size, mode="nearest-exact")
+        return enlarged((union > SEEN).float(), self.size, box, "nearest-exact")
 
 
 @dataclass(frozen=True)
@@ -116,6 +148,12 @@ class Planner:
         wide = replace(grid, unit_px=grid.unit_px * view.shrink)
         missed = latent_error(backbone, read.any_latent, draws=LOOKS)
         return cls(request.image, Appearance.of(wide, read.features, colours), missed, read.latent)
+
+    def at(self, view: Window) -> "Planner":
+        """A planner of the whole picture at another size, with the same features."""
+        unit_px = self.grid.unit_px / view.shrink
+        appearance = replace(self.appearance, grid=replace(self.grid, unit_px=unit_px))
+        return replace(self, image=view.take(self.image), appearance=appearance)
 
     def layer(self, inside: Tensor, handles: Tensor) -> Tensor:
         """Find the layer under handles (n 2) inside a mask (1 1 h w), both in units."""

@@ -1,6 +1,6 @@
 """Which of two fills of a hole goes better with its ring: the model's redraw or the patches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import Window
+from featurekit.images.parts import Box
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import WarpPlan
 from featurekit_drag.redraw.likeness import Likeness, missed_noise, ring_around
@@ -24,7 +25,7 @@ MAY_MISS, BLUR = 0.2, 0.02
 class Filled:
     """Pictures with their hole filled, and the one to take."""
 
-    pictures: tuple[Tensor, ...]
+    pictures: Sequence[Tensor]  # of the part that was laid
     best: int = 0
     remarks: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -87,7 +88,8 @@ def compared(
         view: of the picture, at the size that the model works at.
         plan: whose hole it is.
         laid: by that plan.
-        pictures: (1 3 H W) each: before the drag, with the redraw, with the patches.
+        pictures: (1 3 H W) before the drag; (1 3 h w) of what was laid with the redraw, and with
+            the patches.
     """
     before, redrawn, patched = pictures
     hole = laid.hole > 0
@@ -97,5 +99,6 @@ def compared(
     ring = ring_around(laid.hole, unknown, plan.grid.unit_px)
     if not bool(ring.any()):  # the layer hides all that is known
         ring = ~(laid.left > 0) if bool((laid.left <= 0).any()) else shown
-    missed = missed_noise(backbone, view.take(before), view.take_mask(ring.float()))
+    seen = laid.box.carried(ring.float(), Box.whole(plan.size))
+    missed = missed_noise(backbone, view.take(before), view.take_mask(seen))
     return Comparison(Likeness.of(redrawn, shown, ring), Likeness.of(patched, shown, ring), missed)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from math import log
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.steps import noised
 from featurekit.measures.denoising_error import DRAWS, SEED, TIMESTEP
+from featurekit_drag.plan.grid import reached
 from featurekit_drag.redraw.hole import touched_cells
 
 QUANTILES = 9  # of each colour channel that are compared
@@ -28,7 +28,7 @@ class Likeness:
     @classmethod
     def of(cls, picture: Tensor, hole: Tensor, ring: Tensor) -> "Likeness":
         """Compare hole and ring, (1 1 h w) bool each, of a picture (1 3 h w)."""
-        energies = [_energy(picture, part) + LEVEL**2 for part in (hole, ring)]
+        energies = [energy + LEVEL**2 for energy in _energies(picture, hole, ring)]
         shares = torch.linspace(0, 1, QUANTILES + 2)[1:-1]
         hues = [_quantiles(picture, part, shares) for part in (hole, ring)]
         apart = (hues[0] - hues[1]).abs().mean()
@@ -45,14 +45,7 @@ def ring_around(hole: Tensor, unknown: Tensor, unit_px: float) -> Tensor:
         unit_px: of the plan.
     """
     width = max(LEAST_RING, round(RING * unit_px))
-    return (_grown_far(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
-
-
-def _grown_far(mask: Tensor, radius: int) -> Tensor:
-    """Grow by a square one axis at a time, which costs a radius in place of its square."""
-    wide, pad = 2 * radius + 1, radius
-    across = F.max_pool2d(mask.float(), (1, wide), stride=1, padding=(0, pad))
-    return F.max_pool2d(across, (wide, 1), stride=1, padding=(pad, 0))
+    return (reached(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
 
 
 @torch.no_grad()
@@ -78,16 +71,20 @@ def missed_noise(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
     return float(error[cells].mean() if bool(cells.any()) else error.mean())
 
 
-def _energy(picture: Tensor, part: Tensor) -> float:
-    """Mean squared difference of neighbours that both lie in a part."""
-    sums, counts = 0.0, 0.0
-    for axis in (2, 3):
-        both = part.narrow(axis, 1, part.shape[axis] - 1) & part.narrow(
-            axis, 0, part.shape[axis] - 1
-        )
-        steps = picture.diff(dim=axis).square().mean(dim=1, keepdim=True)
-        sums, counts = sums + float((steps * both).sum()), counts + float(both.sum())
-    return sums / max(counts, 1.0)
+def _energies(picture: Tensor, *parts: Tensor) -> list[float]:
+    """Mean squared difference of neighbours that both lie in a part, for each part."""
+    sums, counts = [0.0] * len(parts), [0.0] * len(parts)
+    for axis in (0, 1):
+        pairs = picture.shape[2 + axis] - 1
+        steps = torch.zeros_like(picture[0, 0]).narrow(axis, 0, pairs)
+        for channel in picture[0]:  # one at a time: a picture may be large
+            steps += channel.diff(dim=axis).square_()
+        for number, part in enumerate(parts):
+            seen = part[0, 0]
+            both = seen.narrow(axis, 1, pairs) & seen.narrow(axis, 0, pairs)
+            sums[number] += float((steps * both).sum()) / len(picture[0])
+            counts[number] += float(both.sum())
+    return [total / max(count, 1.0) for total, count in zip(sums, counts, strict=True)]
 
 
 def _quantiles(picture: Tensor, part: Tensor, shares: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """A hole continued by pieces of the picture around it: no model, every pixel at full resolution."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from featurekit.core.shapes import expect
+from featurekit.images.parts import Box
 from featurekit.scenes.harmonic import fill as harmonic
 from featurekit_drag.plan.grid import grown
 from featurekit_drag.plan.laying import Laid
@@ -21,25 +20,14 @@ ROUNDS = 10  # of matching and voting on the coarsest level; one fewer on each f
 LEAST_ROUNDS = 2
 ENOUGH = 0.15  # share of a level's cells that are centres of patches to copy
 SEEN = 2  # px beyond a hole that are continued as well, under the layer's soft rim
+PART = 2**18  # pixels that are copied at once
 FADE = 3.0  # slope of the cross-fade between pieces; 1 fades over a whole cell
-
-
-@dataclass(frozen=True)
-class Box:
-    """A part of a picture, px."""
-
-    rows: slice
-    columns: slice
-
-    def of(self, picture: Tensor) -> Tensor:
-        """Cut it out of (b c h w)."""
-        return picture[..., self.rows, self.columns]
 
 
 def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Tensor:
     """Lay the layers of a plan over ground that is continued by patches.
 
-    Nothing is copied from a layer, moved or not.
+    Nothing is copied from a layer, moved or not. The part of the picture that was laid comes back.
 
     Args:
         image: (1 3 H W) in [-1, 1], before the drag.
@@ -49,10 +37,15 @@ def over_patches(image: Tensor, plan: WarpPlan, laid: Laid, *, seed: int) -> Ten
     """
     left = laid.left > 0
     seen = (grown(laid.hole, SEEN) > 0) & left
-    ground = continued(
-        image, seen, left | (plan.covered((image.shape[-2], image.shape[-1])) > 0), seed=seed
-    )
-    return torch.where(seen, laid.over(torch.where(seen, ground, laid.ground)), laid.picture)
+    place = Box.around(seen)
+    if place is None:
+        return laid.picture
+    wide = _surroundings(place.placed_in(laid.box), plan.size)
+    hole, taken = (laid.box.carried(one, wide) for one in (seen, left))
+    shut = taken | hole | (plan.covered(wide) > 0)
+    y, x, ground = _continuation(wide.of(image), hole, shut, seed)
+    corner = wide.relative_to(laid.box)
+    return laid.over((y + corner.top, x + corner.left), ground)
 
 
 def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Tensor:
@@ -82,32 +75,41 @@ def continued(image: Tensor, hole: Tensor, unusable: Tensor, *, seed: int) -> Te
     size = expect(image, "1 3 h w", of="image")
     expect(hole, "1 1 h w", of="hole", h=size["h"], w=size["w"])
     inside = hole > 0
-    if not bool(inside.any()) or bool(inside.all()):
+    place = Box.around(inside)
+    if place is None or bool(inside.all()):
         return image
-    box = _surroundings(inside)
-    part, inner, shut = box.of(image), box.of(inside), box.of((unusable > 0) | inside)
-    levels = _pyramid(part, inner, shut)
-    usable = _with_sources(levels)
+    box = _surroundings(place, (size["h"], size["w"]))
+    shut = box.of((unusable > 0) | inside)
+    y, x, colours = _continuation(box.of(image), box.of(inside), shut, seed)
     result = image.clone()
-    if not usable:
-        result[inside.expand_as(image)] = harmonic(image, hole)[inside.expand_as(image)]
-        return result
-    generator = torch.Generator().manual_seed(seed)
-    matches, drawn = _coarse_to_fine(usable, generator)
-    filled = _copied(part, inner, shut, matches, relit(matches, drawn))
-    box.of(result).copy_(torch.where(inner, filled.clamp(-1, 1), part))
+    box.of(result)[0][:, y, x] = colours
     return result
 
 
-def _surroundings(inside: Tensor) -> Box:
+def _continuation(
+    image: Tensor, hole: Tensor, shut: Tensor, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Continue a picture (1 3 h w) into a hole, of which it shows the surroundings.
+
+    Returns:
+        Rows and columns of the pixels of the hole, (n,) each, and their colours, (3 n).
+    """
+    y, x = hole[0, 0].nonzero(as_tuple=True)
+    levels = _with_sources(_pyramid(image, hole, shut))
+    if not levels:
+        known = ~hole.all()
+        return y, x, (harmonic(image, hole) if known else image)[0][:, y, x]
+    matches, drawn = _coarse_to_fine(levels, torch.Generator().manual_seed(seed))
+    light = relit(matches, drawn)
+    parts = zip(torch.split(y, PART), torch.split(x, PART), strict=True)
+    colours = torch.cat([_copied(image, shut, matches, light, part) for part in parts], dim=1)
+    return y, x, colours.clamp_(-1, 1)
+
+
+def _surroundings(place: Box, size: tuple[int, int]) -> Box:
     """The box of a hole and what is looked at beside it, cut by the frame."""
-    _, _, y, x = inside.nonzero(as_tuple=True)
-    sides = []
-    for at, length in ((y, inside.shape[2]), (x, inside.shape[3])):
-        low, high = int(at.min()), int(at.max()) + 1
-        more = max(LEAST_AROUND, round(AROUND * (high - low)))
-        sides.append(slice(max(0, low - more), min(length, high + more)))
-    return Box(*sides)
+    rows, columns = (max(LEAST_AROUND, round(AROUND * side)) for side in place.size)
+    return place.grown(rows, columns, size)
 
 
 def _pyramid(image: Tensor, hole: Tensor, shut: Tensor) -> list[Level]:
@@ -151,31 +153,33 @@ def _coarse_to_fine(levels: list[Level], generator: torch.Generator) -> tuple[Ma
     return matches.gathered(drawn), drawn
 
 
-def _copied(image: Tensor, hole: Tensor, shut: Tensor, matches: Matches, light: Tensor) -> Tensor:
-    """Copy every pixel of a hole by the offsets of the cells around it, cross-faded.
+def _copied(
+    image: Tensor, shut: Tensor, matches: Matches, light: Tensor, places: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Copy pixels of a hole by the offsets of the cells around them, cross-faded, (3 n).
 
-    ``light`` (3 h w) is what is added to each cell.
+    Args:
+        image: (1 3 h w).
+        shut: (1 1 h w) bool, where nothing is copied from.
+        matches: of the hole's cells.
+        light: (3 h w) what is added to each cell.
+        places: rows and columns of the pixels, (n,) each.
     """
-    height, width = image.shape[-2:]
+    (height, width), (y, x) = image.shape[-2:], places
     cells_high, cells_wide = light.shape[-2:]
-    y, x = hole[0, 0].nonzero(as_tuple=True)
     at_y, at_x = ((y + 0.5) * cells_high / height - 0.5, (x + 0.5) * cells_wide / width - 0.5)
-    total = image.new_zeros(3, len(y))
-    weights = image.new_zeros(len(y))
-    for right in (0, 1):
-        for down in (0, 1):
-            row, share_y = _neighbour(at_y, down, cells_high)
-            column, share_x = _neighbour(at_x, right, cells_wide)
+    rows = [_neighbour(at_y, after, cells_high) for after in (0, 1)]
+    columns = [_neighbour(at_x, after, cells_wide) for after in (0, 1)]
+    total, weights = image.new_zeros(3, len(y)), image.new_zeros(len(y))
+    for column, share_x in columns:
+        for row, share_y in rows:
             dy, dx = matches.offset[row, column].unbind(dim=-1)
-            from_y = (y + (dy * height / cells_high).round().long()).clamp(0, height - 1)
-            from_x = (x + (dx * width / cells_wide).round().long()).clamp(0, width - 1)
-            open_ = ~shut[0, 0, from_y, from_x]
-            weight = share_y * share_x * (open_ + 1e-9)
+            from_y = (y + (dy * height / cells_high).round().long()).clamp_(0, height - 1)
+            from_x = (x + (dx * width / cells_wide).round().long()).clamp_(0, width - 1)
+            weight = share_y * share_x * (~shut[0, 0, from_y, from_x] + 1e-9)
             total += weight * (image[0][:, from_y, from_x] + light[:, row, column])
             weights += weight
-    copied = image.clone()
-    copied[0][:, y, x] = total / weights
-    return copied
+    return total.div_(weights)
 
 
 def _neighbour(at: Tensor, after: int, count: int) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,10 @@
 """A drag by a plan: the layer is moved in pixels, and the model redraws what that uncovers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.core.cache import Slot
@@ -14,16 +13,19 @@ from featurekit.core.types import Progress, Stop, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images.coordinates import Window, crop
-from featurekit_drag.engine.edit import Edit, Frame, Seam
+from featurekit.images.parts import Box
+from featurekit_drag.engine.edit import Edit, Made, Seam
 from featurekit_drag.engine.masks import check_mask, compose, feathered
 from featurekit_drag.engine.request import Request, Stage, untimed
 from featurekit_drag.engine.settings import WarpSettings
-from featurekit_drag.plan.grid import grown
+from featurekit_drag.plan.grid import reached, summed
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import Planner, WarpPlan
 from featurekit_drag.redraw.comparison import Filled, compared
+from featurekit_drag.redraw.frames import frames_of
 from featurekit_drag.redraw.hole import Redrawing, most_typical
 from featurekit_drag.redraw.patch_fill import over_patches
+from featurekit_drag.working_size import view_of
 
 KINDS = {
     "move": "the layer under the handle moves as a whole",
@@ -100,7 +102,7 @@ class WarpDrag:
         with stage("plan of the warp") as progress:
             planner = self.planner(request, progress)
             plan = planner.plan(request, self.settings.plan)
-            laid = plan.laid(request.image)
+            laid = plan.laid(request.image, self._box(plan))
             progress(1, 1)
         return self.edit(request, planner, plan, laid, stage=stage)
 
@@ -109,38 +111,55 @@ class WarpDrag:
     ) -> Edit:
         """Redraw and compose what was planned and laid."""
         filled = self._filled(request, planner, plan, laid, stage)
-        best, pictures = filled.best, filled.pictures
-        finished = tuple(self._finished(one, request, plan) for one in pictures)
+        best, pictures, box = filled.best, filled.pictures, laid.box
+        image = box.laid(pictures[best], request.image)
+        every = Made(
+            len(pictures), lambda number: box.laid(pictures[number], request.image), {best: image}
+        )
         return Edit(
-            image=finished[best],
+            image=image,
             stop=Stop.DONE,
-            frames=self._frames(request, planner, finished[best]),
-            candidates=finished if len(finished) > 1 else (),
-            stages={"warp": self._finished(laid.picture, request, plan)},
+            frames=frames_of(request, planner, self.settings, image),
+            candidates=every if len(every) > 1 else (),
+            stages={"warp": box.laid(laid.picture, request.image)},
             remarks=(*remarks_on(plan, self.settings.plan.mode), *filled.remarks),
             facts={
                 "kind": plan.kind,
                 "layer_found": plan.stands_out,
                 "layer_by": "features" if planner.is_known else "colours",
-                "uncovered_share": float(laid.hole.mean()),
+                "uncovered_share": float(laid.hole.sum()) / request.image[0, 0].numel(),
                 "chosen": best,
                 "hole": dict(filled.facts),
             },
         )
+
+    def _box(self, plan: WarpPlan) -> Box:
+        """The part that is worked on at full size: what moves, or all that is settled."""
+        box, inside = plan.box, Box.around(plan.inside)
+        if not self._settles(plan) or inside is None:
+            return box
+        wide = 1 + self._feather_px(plan)
+        return box.with_(inside.grown(wide, wide, plan.size))
+
+    def _settles(self, plan: WarpPlan) -> bool:
+        return bool(self.settings.redraw.settle) and plan.kind == "similarity"
+
+    def _feather_px(self, plan: WarpPlan) -> int:
+        return round(self.settings.feather_px * view_of(plan.inside, self.settings.side_px).shrink)
 
     def _filled(
         self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, stage: Stage
     ) -> Filled:
         """Fill the hole by what the settings ask for, or by what goes better with its ring."""
         asked = self.settings.redraw
-        uncovers, settles = bool(laid.hole.any()), asked.settle and plan.kind == "similarity"
+        uncovers, settles = bool(laid.hole.any()), self._settles(plan)
         if not (uncovers or settles) or (asked.fill != "patches" and not asked.strength):
             return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
         if asked.fill == "patches":
             patched = self._patched(request, plan, laid, stage)
             return Filled((patched,), facts={"filled_by": "patches"})
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
-        redrawn = Filled(tuple(pictures), best, facts={"filled_by": "model"})
+        redrawn = Filled(pictures, best, facts={"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
         if not uncovers or asked.fill == "model" or planner.is_known:
             return redrawn
@@ -158,36 +177,52 @@ class WarpDrag:
 
     def _redrawn(
         self, request: Request, planner: Planner, plan: WarpPlan, laid: Laid, stage: Stage
-    ) -> tuple[list[Tensor], int]:
-        """Pictures with the hole redrawn by the model, and the number of the one to take."""
+    ) -> tuple[Sequence[Tensor], int]:
+        """What was laid with its hole redrawn by the model, and the number of the one to take."""
         asked, view = self.settings.redraw, view_of(request.image, self.settings.side_px)
-        hole = grown(laid.hole, max(1, round(plan.grid.unit_px))) * plan.inside
-        opened, settles = bool(hole.any()), asked.settle and plan.kind == "similarity"
-        pictures, best = [laid.picture], 0
-        if not asked.strength or not (opened or settles):
-            return pictures, best
-        draw = self._redrawing(request, planner, view)
-        if opened:
+        hole = reached(laid.hole, max(1, round(plan.grid.unit_px))) * laid.box.of(plan.inside)
+        pictures: Sequence[Tensor] = (laid.picture,)
+        best, draw = 0, self._redrawing(request, planner, view)
+        if bool(hole.any()):
             with stage("redraw of what was uncovered") as progress:
                 latents = draw(
-                    view.take(laid.picture),
-                    view.take_mask(hole),
+                    view.take(laid.box.laid(laid.picture, request.image)),
+                    view.take_mask(laid.box.carried(hole, Box.whole(plan.size))),
                     strength=asked.strength,
                     candidates=asked.candidates,
                     seed=request.seed,
                     progress=progress,
                 )
-                drawn = self._decoded(latents, view, request, progress)
-            soft = blurred(hole, round(plan.grid.unit_px)) * (1 - laid.moved) * plan.inside
-            pictures = [soft * one + (1 - soft) * laid.picture for one in torch.split(drawn, 1)]
-            best = most_typical(latents)
-        if settles:
+                drawn = self._decoded(latents, view, progress)
+            pictures, best = self._laid_over(laid, plan, hole, view, drawn), most_typical(latents)
+        if self._settles(plan):
             with stage("settling") as progress:
-                pictures = [
-                    self._settled(picture, request, plan, draw, partly(progress, k, len(pictures)))
+                pictures = tuple(
+                    self._settled(
+                        picture, request, plan, laid, draw, partly(progress, k, len(pictures))
+                    )
                     for k, picture in enumerate(pictures)
-                ]
+                )
         return pictures, best
+
+    @staticmethod
+    def _laid_over(
+        laid: Laid, plan: WarpPlan, hole: Tensor, view: Window, drawn: Tensor
+    ) -> Sequence[Tensor]:
+        """Lay pictures of the view (n 3 h w) over a hole, softly and under the moved layers."""
+        soft = blurred(hole, round(plan.grid.unit_px)).mul_(1 - laid.moved)
+        soft *= laid.box.of(plan.inside)
+        picture, box = laid.picture, laid.box  # all that is kept of it
+        drawn = drawn.to(picture)
+
+        def made(number: int) -> Tensor:
+            whole = picture.clone()
+            for channel in range(3):  # one at a time: a picture may be large
+                found = view.enlarged(drawn[number, channel][None, None], box)
+                whole[:, channel, None].lerp_(found, soft)
+            return whole.clamp_(-1, 1)
+
+        return Made(len(drawn), made)
 
     def _redrawing(self, request: Request, planner: Planner, view: Window) -> Redrawing:
         """The model under the picture's prompt, beside the picture's latent."""
@@ -201,63 +236,40 @@ class WarpDrag:
         )
 
     def _settled(
-        self, picture: Tensor, request: Request, plan: WarpPlan, draw: Redrawing, progress: Progress
+        self,
+        picture: Tensor,
+        request: Request,
+        plan: WarpPlan,
+        laid: Laid,
+        draw: Redrawing,
+        progress: Progress,
     ) -> Tensor:
         """Redraw all inside the mask from a low level: edges that were turned or scaled soften."""
-        view = view_of(request.image, self.settings.side_px)
+        view, box = view_of(request.image, self.settings.side_px), laid.box
         latents = draw(
-            view.take(picture),
+            view.take(box.laid(picture, request.image)),
             view.take_mask(plan.inside),
             strength=self.settings.redraw.settle,
             candidates=1,
             seed=request.seed + 1,
             progress=progress,
         )
-        return self._decoded(latents, view, request, progress)
+        found = view.enlarged(self._decoded(latents, view, progress).to(picture), box)
+        soft = feathered(box.of(plan.inside), self._feather_px(plan))
+        return compose(found, box.of(request.image), soft).clamp_(-1, 1)
 
-    def _decoded(
-        self, latents: Tensor, view: Window, request: Request, progress: Progress
-    ) -> Tensor:
-        """Decode latents of the view to pictures (n 3 h w) of the request's size.
+    def _decoded(self, latents: Tensor, view: Window, progress: Progress) -> Tensor:
+        """Decode latents to pictures of the view, (n 3 h w).
 
         One at a time: a decoder holds more of a picture than the network does of its latent.
         """
-        rows, columns = view.work_px
         pictures = []
         for number, latent in enumerate(torch.split(latents, 1)):
             if number:
                 progress(1, 1)
             with torch.no_grad():
                 pictures.append(self.backbone.decode(latent))
-        drawn = crop(torch.cat(pictures), rows, columns).to(request.image)
-        blank = request.image.expand(len(drawn), -1, -1, -1)
-        return view.put(drawn, blank, torch.ones_like(request.image[:, :1]))
-
-    def _finished(self, picture: Tensor, request: Request, plan: WarpPlan) -> Tensor:
-        width = round(self.settings.feather_px * view_of(picture, self.settings.side_px).shrink)
-        return compose(picture.clamp(-1, 1), request.image, feathered(plan.inside, width))
-
-    def _frames(self, request: Request, planner: Planner, image: Tensor) -> tuple[Frame, ...]:
-        """The warp of the first parts of the drag, then the edit."""
-        count, frames = self.settings.animation_frames, []
-        for share in (k / count for k in range(1, count)):
-            part = request.up_to(share)
-            plan = planner.plan(part, self.settings.plan)
-            picture = self._finished(plan.laid(request.image).picture, request, plan)
-            frames.append(Frame(picture, part.points.targets))
-        return (*frames, Frame(image, request.points.targets)) if count else ()
-
-
-def view_of(image: Tensor, side_px: int) -> Window:
-    """The whole of a picture (1 3 h w) at the size that the model works at.
-
-    Args:
-        image: of any size.
-        side_px: of the longer side of the view; 0, or more than the picture has: as it is.
-    """
-    height, width = image.shape[-2:]
-    longest = max(height, width)
-    return Window(0, 0, width, height, longest / min(side_px or longest, longest))
+        return crop(torch.cat(pictures), *view.work_px)
 
 
 def partly(progress: Progress, number: int, count: int) -> Progress:
@@ -268,9 +280,9 @@ def partly(progress: Progress, number: int, count: int) -> Progress:
 def blurred(hole: Tensor, radius: int) -> Tensor:
     """Soften the border of a hole (1 1 h w) by a box of that radius in px, at least 1."""
     radius = max(1, radius)
-    for side, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
-        hole = F.avg_pool2d(hole, side, stride=1, padding=pad)
-    return hole
+    for axis in (2, 3):
+        hole = summed(hole, radius, axis)
+    return hole.div_((2 * radius + 1) ** 2)
 
 
 def remarks_on(plan: WarpPlan, mode: str) -> tuple[str, ...]:

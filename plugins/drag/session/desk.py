@@ -178,7 +178,7 @@ class Desk:
 
 
 def _came_of(now: Moment, asked: Asked, done: Edit) -> Moment:
-    candidates = done.candidates or (done.image,)
+    candidates = tuple(done.candidates) or (done.image,)
     chosen = int(done.facts.get("chosen", 0))
     return replace(now, asked=asked, candidates=candidates, chosen=chosen, remarks=done.remarks)
 

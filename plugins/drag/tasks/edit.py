@@ -8,11 +8,19 @@ from typing import Any
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
-from featurekit.images.io import write_gif, write_image
+from featurekit.images.io import image_to_pil, write_gif, write_image
 from featurekit.images.pictures import before_after
 from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
 from featurekit_drag.config import DragConfig, warp_settings_of
-from featurekit_drag.cost import Cost, cost_of, cost_of_warp, measured_call
+from featurekit_drag.cost import (
+    Cost,
+    Pixels,
+    cost_of,
+    cost_of_warp,
+    measured_call,
+    measured_pass,
+    with_pixels,
+)
 from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.preparation import INVERSION, LORA
@@ -24,7 +32,7 @@ from featurekit_drag.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_drag.tasks.setup import drag_of, judge_of
 from featurekit_drag.tasks.summary import ended, summary
 from featurekit_drag.tasks.working_edit import edited
-from featurekit_drag.working_size import Work, work_on
+from featurekit_drag.working_size import Work, screen_of, work_on
 
 FRAME_MS = 250
 LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins again
@@ -114,6 +122,14 @@ def _tell(job: Job, work: Work, drag: Editor, unknown: str) -> None:
 
 
 def _cost(job: Job, work: Work, drag: Editor) -> Cost:
+    config: DragConfig = job.settings
+    pictures = 1 + config.candidates * (config.candidates > 1 and not isinstance(drag, Drag))
+    size = work.full.request.image[0, 0].numel()
+    pixels = Pixels(size, pictures, config.animation_frames, measured_pass())
+    return with_pixels(_cost_of_network(job, work, drag), pixels)
+
+
+def _cost_of_network(job: Job, work: Work, drag: Editor) -> Cost:
     request = work.part.request
     call = measured_call(job.backbone, request.image)
     if not isinstance(drag, Drag):
@@ -130,22 +146,25 @@ def _pictures(job: Job, work: Work, done: Edit, points: list[dict[str, Any]]) ->
     subject = work.full
     request, moves = subject.request, subject.request.points.rows
     ends = [point["reached_px"] for point in points]
+    shown = image_to_pil(done.image)
     outputs = {
-        "edit": write_image(done.image, job.out / "edit.png"),
+        "edit": write_image(shown, job.out / "edit.png"),
         "before_after": write_image(
-            before_after(request.image, done.image, moves, ends, subject.truth, request.mask),
+            before_after(request.image, shown, moves, ends, subject.truth, request.mask),
             job.out / "before_after.png",
         ),
     }
-    for number, candidate in enumerate(done.candidates, start=1):
-        name = f"candidate_{number}"
-        outputs[name] = write_image(candidate, job.out / f"{name}.png")
+    for number in range(len(done.candidates)):  # of which one at a time is held
+        name = f"candidate_{number + 1}"
+        outputs[name] = write_image(done.candidates[number], job.out / f"{name}.png")
     if done.frames:
+        screen = screen_of(request.image)
         frames = animation(
-            [request.image, *(frame.image for frame in done.frames)],
+            [screen.take(request.image), *(frame.image for frame in done.frames)],
             moves,
             [request.points.handles.tolist(), *(s.handles.tolist() for s in done.frames)],
             points,
+            screen,
         )
         frames += frames[-1:] * LAST_FRAME_TIMES
         outputs["animation"] = write_gif(frames, job.out / "animation.gif", FRAME_MS)

@@ -4,24 +4,36 @@ from dataclasses import replace
 
 import pytest
 import torch
-from live_bytes import peak_bytes
+from live_bytes import LiveBytes, peak_bytes
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from featurekit.backbones import load
 from featurekit.backbones.lora import LoraRecipe
 from featurekit.diffusion.denoising_objective import denoising_objective
+from featurekit.scenes import held_out_moves
 from featurekit_drag.cost import (
+    FILMING,
     FURTHER_ROW,
     HELD_WITHOUT_GRADIENTS,
     LORA_ROW,
     MEASURING,
+    PASSES,
+    PIXEL_BYTES,
     PLANNED_BYTES,
     UPDATE,
+    WRITING,
     Call,
+    Cost,
+    Pixels,
     cost_of,
     cost_of_warp,
     measured_call,
+    with_pixels,
 )
 from featurekit_drag.engine.settings import DragSettings, RedrawSettings, Rule, WarpSettings
+from featurekit_drag.inputs import from_move
+from featurekit_drag.redraw.warp_drag import WarpDrag
 
 SETTINGS = DragSettings(rule=Rule(updates=80), steps=50, strength=0.7, animation_frames=8)
 LORA = LoraRecipe(rank=8, steps=80, batch=4)
@@ -118,3 +130,47 @@ def test_measuring_leaves_no_gradient_and_no_random_state(backbone):
     measured_call(backbone, torch.zeros(1, 3, 32, 32))
     assert all(one.grad is None for one in backbone.unet.parameters())
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_pixels_are_told_by_pictures_and_frames_whatever_the_network_sees():
+    plain = Cost({"plan": 1.0}, 2.0, 100)
+    small = with_pixels(plain, Pixels(10**6, pictures=1, seconds=1e-9))
+    assert small.parts == {"plan": 1.0, "pixels": pytest.approx(1e-3 * (PASSES + WRITING))}
+    assert small.seconds == pytest.approx(3 + small.parts["pixels"])
+    assert small.bytes == 100 + PIXEL_BYTES * 10**6
+    many = with_pixels(plain, Pixels(10**6, pictures=5, frames=2, seconds=1e-9))
+    more = many.parts["pixels"] - small.parts["pixels"]
+    assert more == pytest.approx(1e-3 * (4 * WRITING + 2 * FILMING))
+    filmed, still = (Pixels(10**8, frames=count).passes for count in (3, 0))
+    assert filmed - still == 3 * FILMING * 1024**2  # of what a screen shows
+    assert with_pixels(plain, Pixels(10**8, seconds=1e-9)).seconds > 50
+
+
+class Passes(TorchDispatchMode):
+    """Counts the numbers that large results hold."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least, self.numbers = least, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for one in tree_leaves(result):
+            if torch.is_tensor(one) and one.numel() >= self.least:
+                self.numbers += one.numel()
+        return result
+
+
+@pytest.mark.parametrize("side", [512, 1536])
+def test_what_is_told_of_pixels_follows_what_a_drag_holds_and_goes_over(backbone, side):
+    request = from_move(held_out_moves(1, deforms=False)[0], size=side, seed=0).request
+    redraw = RedrawSettings(steps=2, candidates=1)
+    drag = WarpDrag(backbone, WarpSettings(redraw=redraw, side_px=64))
+    with LiveBytes() as live:
+        drag(request)
+    held = live.peak + 16 * side**2  # picture and mask
+    assert 0.5 * held < PIXEL_BYTES * side**2 < 2 * held
+    with Passes(side**2 // 4) as counted:
+        drag(request)
+    passes = counted.numbers / 3 / side**2  # of three channels; some cost as much as five others
+    assert 0.2 * PASSES / 2 < passes < 0.2 * PASSES * 2

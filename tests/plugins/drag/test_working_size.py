@@ -7,13 +7,14 @@ import torch
 
 from featurekit.backbones import load
 from featurekit.core.types import Stop
-from featurekit_drag.engine.edit import Edit, Seam
+from featurekit_drag import working_size
+from featurekit_drag.engine.edit import Edit, Frame, Seam
 from featurekit_drag.engine.latent_optimisation import DraggedLatent
 from featurekit_drag.engine.points import read_points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.inputs import Subject
 from featurekit_drag.tasks.working_edit import edited
-from featurekit_drag.working_size import window_of, work_on
+from featurekit_drag.working_size import screen_of, window_of, work_on
 
 HEIGHT, WIDTH = 480, 640
 SEAM = Seam(feather_px=2, composite=True)
@@ -184,3 +185,26 @@ def test_an_editor_that_keeps_pixels_gets_the_part_at_the_pictures_own_size():
     )
     assert torch.equal(done.image[..., : window.top, :], image[..., : window.top, :])
     assert torch.equal(done.candidates[0], done.image)
+
+
+@pytest.mark.parametrize("keeps_resolution", [True, False])
+def test_frames_of_a_part_lie_in_the_picture_as_a_screen_shows_it(keeps_resolution, monkeypatch):
+    monkeypatch.setattr(working_size, "SCREEN_PX", 160)
+    work = work_on(subject([300, 200, 312, 200], box=(250, 150, 350, 260)), 64)
+    window = work.own_size
+    part = torch.full((1, 3, 40, 40), 0.5)
+    xy = torch.tensor([[0.0, 0.0]])
+    done = Edit(torch.zeros(1, 3, 165, 165), Stop.DONE, frames=(Frame(part, xy),))
+    if not keeps_resolution:
+        window, done = work.window, replace(done, image=torch.zeros_like(work.part.request.image))
+    edit = edited(Editing(done, SEAM, keeps_resolution=keeps_resolution), work)
+    (frame,) = edit.frames
+    assert edit.image.shape[-2:] == (HEIGHT, WIDTH)
+    assert frame.image.shape[-2:] == (120, 160)
+    assert frame.handles.tolist() == [[window.left, window.top]]
+    left, top = 250 // 4, 150 // 4  # of the mask
+    inner = frame.image[..., top + 2 : top + 26, left + 2 : left + 23]
+    torch.testing.assert_close(inner, torch.full_like(inner, 0.5))
+    whole = screen_of(work.full.request.image).take(work.full.request.image)
+    far = round((window.left - 4) / 4)
+    assert torch.equal(frame.image[..., :far], whole[..., :far])

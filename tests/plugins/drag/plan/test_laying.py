@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from featurekit_drag.plan import laying
 from featurekit_drag.plan.fields import Drags, rigid, similarity
 from featurekit_drag.plan.grid import Grid
 from featurekit_drag.plan.laying import Moved, at_full_size, filled, guided, lay, refined
+from featurekit_drag.plan.warp_plan import WarpPlan
 
 GRID = Grid(64, 64, 1.0)
 
@@ -219,3 +221,21 @@ def test_soft_layers_mix_with_the_ground_and_stay_in_range():
     assert 0 <= laid.moved.min() <= laid.moved.max() <= 1
     assert laid.picture.isfinite().all()
     assert laid.picture.abs().max() <= 1
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.5, 7.3])
+def test_a_part_and_its_bands_are_laid_as_the_whole_is(unit, monkeypatch):
+    side = round(64 * unit)
+    grid, image = Grid(64, 64, unit), levels(side, side)
+    layers = (moved(square(grid, 20, 22, 30, 34), 9.3, 4.1, grid),)
+    inside = torch.zeros(1, 1, side, side)
+    inside[..., round(8 * unit) : round(50 * unit), round(6 * unit) : round(58 * unit)] = 1
+    whole = lay(image, layers, inside, grid, copy=False)
+    plan = WarpPlan(grid, layers, inside, "move", True, False)
+    assert max(plan.box.size) < 0.7 * side
+    monkeypatch.setattr(laying, "BAND_PX", 500)
+    part = lay(image, layers, inside, grid, copy=False, box=plan.box)
+    for name in ("picture", "moved", "left", "hole"):
+        expected = part.box.of(getattr(whole, name))
+        torch.testing.assert_close(getattr(part, name), expected, rtol=0, atol=2e-5)
+    assert torch.equal(part.box.laid(part.box.of(image), whole.picture), image)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
 
-from featurekit_drag.plan.grid import Grid, grown, read_at
+from featurekit_drag.plan.grid import Grid, grown, reached, read_at, share_around
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])
@@ -82,3 +83,13 @@ def test_grown_by_a_square_that_the_frame_cuts():
     assert wide[..., :3, :3].all()
     assert wide.sum() == 9
     assert torch.equal(grown(mask, 0), mask.float())
+
+
+@pytest.mark.parametrize("radius", [0, 1, 3, 40])
+def test_sums_over_a_square_grow_a_mask_and_share_it_out_as_windows_do(radius):
+    generator = torch.Generator().manual_seed(radius)
+    mask = (torch.rand(1, 1, 30, 21, generator=generator) > 0.9).float()
+    assert torch.equal(reached(mask, radius), grown(mask, radius))
+    wide = 2 * radius + 1
+    share = F.avg_pool2d(mask, wide, stride=1, padding=radius, count_include_pad=False)
+    torch.testing.assert_close(share_around(mask, radius), share)

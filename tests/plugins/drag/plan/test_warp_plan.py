@@ -12,7 +12,7 @@ from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid
 from featurekit_drag.plan.layer import Appearance
 from featurekit_drag.plan.warp_plan import Planner
-from featurekit_drag.redraw.warp_drag import view_of
+from featurekit_drag.working_size import view_of
 
 SETTINGS = PlanSettings()
 

@@ -11,6 +11,8 @@ from featurekit.backbones import load
 from featurekit.core.errors import MaskError, NoiseLevelError, ShapeError
 from featurekit.core.types import Stop
 from featurekit.scenes import held_out_moves
+from featurekit_drag import working_size
+from featurekit_drag.engine.edit import Made
 from featurekit_drag.engine.points import Points, read_points
 from featurekit_drag.engine.request import Region, Request
 from featurekit_drag.engine.settings import PlanSettings, RedrawSettings, WarpSettings
@@ -166,6 +168,27 @@ def test_frames_go_the_way_and_the_last_is_the_edit(backbone):
         torch.testing.assert_close(frame.handles, start + (end - start) * number / 3)
     moved = as_bytes(edit.frames[0].image)[..., 11:17, 14:20]  # by 4 and 1 px
     assert torch.equal(moved, as_bytes(picture())[..., 10:16, 10:16])
+
+
+def test_frames_of_a_large_picture_are_shrunk_and_its_edit_is_not(backbone, monkeypatch):
+    monkeypatch.setattr(working_size, "SCREEN_PX", 24)
+    edit = WarpDrag(backbone, changed(animation_frames=3))(brushed())
+    assert [frame.image.shape[-2:] for frame in edit.frames] == [(20, 24)] * 3
+    assert edit.image.shape == picture().shape
+    assert torch.equal(edit.frames[-1].handles, brushed().points.targets)
+    last = F.interpolate(edit.image, (20, 24), mode="bicubic", antialias=True).clamp(-1, 1)
+    torch.testing.assert_close(edit.frames[-1].image, last)
+
+
+def test_pictures_that_are_not_looked_at_are_not_made(backbone):
+    made = []
+    pictures = Made(3, lambda number: made.append(number) or torch.full((1,), number), {1: "held"})
+    assert (len(pictures), pictures[1], made) == (3, "held", [])
+    assert pictures[-1] == 2
+    assert pictures[1:] == ("held", torch.full((1,), 2))
+    assert made == [2, 2]
+    with pytest.raises(IndexError):
+        pictures[3]
 
 
 SMALLER, LARGER = ([[14, 18, 18, 20], [30, 18, 26, 16]], [[14, 18, 10, 22], [30, 18, 34, 14]])

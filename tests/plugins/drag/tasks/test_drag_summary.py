@@ -86,6 +86,8 @@ def test_a_drag_that_leads_out_of_its_mask_is_named(subject):
     assert "; drags 1, 2 end outside, where nothing changes: paint the mask over" in told(free)
     free[..., 30, 30] = 1
     assert "; drag 2 ends outside, where nothing changes: paint the mask over" in told(free)
+    free[..., 22, 40] = 1
+    assert "outside" not in told(free)
 
 
 def test_a_control_that_came_nearer_is_named_with_both_figures(subject):
