@@ -5,16 +5,19 @@ better on other backbones lies in ``conf/backbone_defaults/``.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import PluginConfig
 from featurekit_sketch.settings import (
+    ANALYSED,
     ENOUGH,
     FEATURES,
     INKS,
     LINES,
     NETWORKS,
+    OWN,
     PAIRS_OF,
     PUBLISHED,
     SAMPLED,
@@ -50,6 +53,7 @@ class SketchConfig(PluginConfig):
     side_px: int = 512  # of a square picture at the size that two_scales works at
     features: str = Reading.kind  # noise | inversion
     steps: int = Reading.steps
+    timesteps: Any = PUBLISHED  # published | analysed | a list of train timesteps that rise
     samples: int = 1200
     guidance: float = Sampling.guidance
     fade: float = Sampling.fade
@@ -135,7 +139,21 @@ def check(config: SketchConfig) -> None:
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
             f"got {config.overlap_px}"
         )
+    _check_timesteps(config.timesteps)
     _check_together(config)
+
+
+def _check_timesteps(asked: object) -> None:
+    if asked in (PUBLISHED, ANALYSED):
+        return
+    listed = asked if isinstance(asked, list) else []
+    whole = [one for one in listed if isinstance(one, int) and not isinstance(one, bool)]
+    rises = all(a < b for a, b in pairwise(whole))
+    if not whole or len(whole) < len(listed) or whole[0] < 0 or not rises:
+        raise ConfigError(
+            f"plugin.timesteps must be {PUBLISHED}, {ANALYSED} or train timesteps that rise, as "
+            f"[51,301], got {asked!r}"
+        )
 
 
 def _check_together(config: SketchConfig) -> None:
@@ -160,7 +178,9 @@ def _check_mix(mix: object) -> None:
 
 
 def reading_of(config: SketchConfig, seed: int) -> Reading:
-    """How pictures become features."""
+    """How pictures become features, but for timesteps that an analysis has yet to choose."""
+    if isinstance(config.timesteps, list):
+        return Reading(config.features, config.steps, seed, tuple(config.timesteps), OWN)
     return Reading(config.features, config.steps, seed)
 
 

@@ -22,7 +22,8 @@ from featurekit_sketch.working_size import size_of, working_size
 
 SCENE_KIND = "face"
 STYLE = "style"  # what a style is called where there is one
-PARTS = ("pair", "curve", "targets", "sheet", "overlay", "run")  # names of other results
+# names of other results
+PARTS = ("pair", "curve", "targets", "sheet", "overlay", "timesteps", "run")
 LARGEST = 4  # sides of the model that a picture to learn from may have
 FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
 

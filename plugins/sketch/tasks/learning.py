@@ -9,6 +9,7 @@ from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.network.mixing_weights import shares
+from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
@@ -46,7 +47,8 @@ def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 
 
 def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
-    training = two_scale_training_of(job, pictures_of(job))
+    reading = reading_for(job)
+    training = two_scale_training_of(job, pictures_of(job, reading), reading)
     subjects = [subject for pairs in lessons.values() for subject in pairs]
     images = list({id(one.image): one.image for one in subjects}.values())
     samples = training.pictures(subjects[0].prompt, job.out / "samples", job.stage)
@@ -59,14 +61,16 @@ def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
         drawn = [(subject, read[id(subject.image)]) for subject in pairs]
         drawer, trace = training.learn(drawn, undrawn, path, stage=job.stage)
         style = drawer.style(size_of(pairs[0].image), prompt=pairs[0].prompt)
-        found[name] = LearntStyle(drawer, style, trace, {"samples": len(samples)})
+        metrics = {"samples": len(samples), "timesteps": list(style.timesteps)}
+        found[name] = LearntStyle(drawer, style, trace, metrics)
     return found
 
 
 def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     config: SketchConfig = job.settings
     ((name, (subject,)),) = lessons.items()
-    training = style_training_of(job, pictures_of(job))
+    reading = reading_for(job)
+    training = style_training_of(job, pictures_of(job, reading), reading)
     samples = training.sampled(subject, job.out / "samples", job.stage)
     examples = training.examples(subject, samples, job.stage)
     sketcher, trace = training.learn(
@@ -77,6 +81,7 @@ def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     metrics = {
         "perceptual": perceptual,
         "samples": len(samples),
+        "timesteps": list(training.reader.timesteps),
         "mixing": shares(sketcher.network.mixing()),
     }
     drawer = TiledSketcher(sketcher, tiling_of(config))

@@ -11,7 +11,7 @@ from featurekit_sketch.training.style_file import Style
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
     *("drawing", "drawings", "examples", "ink", "fit", "targets", "scene", "drawing_style"),
-    "tests",
+    *("tests", "timesteps"),
     *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 OF_PUBLISHED = (  # what the network at two scales has no use for

@@ -1,7 +1,7 @@
 """From a picture to its features, and to its sketch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import NoisingPath, inverted_path, noised_path
-from featurekit_sketch.sampling.representative_timesteps import timesteps_of
-from featurekit_sketch.settings import Reading
+from featurekit_sketch.sampling.representative_timesteps import check_timesteps, timesteps_of
+from featurekit_sketch.settings import PUBLISHED, Reading
 from featurekit_sketch.training.style_file import Style, digest, take_weights
 
 
@@ -27,6 +27,19 @@ class Reader:
     backbone: Backbone
     reading: Reading
     states: Tensor  # (1 n d), what photographs are read with
+
+    @classmethod
+    def of_style(cls, style: Style, backbone: Backbone) -> "Reader":
+        """Read pictures as a style's were.
+
+        Raises:
+            ConfigError: the backbone has not the timesteps that were chosen for the style.
+        """
+        reading = Reading(style.features, style.steps, style.seed)
+        if style.chosen_by != PUBLISHED:
+            reading = replace(reading, timesteps=style.timesteps, chosen_by=style.chosen_by)
+        check_timesteps(reading, backbone.noise)
+        return cls(backbone, reading, backbone.embed("").states.detach())
 
     @property
     def feature_taps(self) -> FeatureTaps:
@@ -41,12 +54,18 @@ class Reader:
     @property
     def timesteps(self) -> tuple[int, ...]:
         """Train timesteps that are read, rising."""
-        return timesteps_of(self.schedule)
+        return self.reading.timesteps or timesteps_of(self.schedule)
 
     def noising(self, clean: Tensor) -> NoisingPath:
         """Latents of a clean latent (1 c h w) at the timesteps."""
         if self.reading.kind == "inversion":
-            return inverted_path(self.backbone, clean, self.schedule, self.states)
+            return inverted_path(
+                self.backbone,
+                clean,
+                self.schedule,
+                self.states,
+                timesteps=self.reading.timesteps,
+            )
         return noised_path(self.backbone, clean, self.timesteps, seed=self.reading.seed)
 
     @torch.no_grad()
@@ -75,8 +94,7 @@ class Sketcher:
                 learnt with.
             UnknownNameError: it reads maps of an unknown source.
         """
-        reading = Reading(style.features, style.steps, style.seed)
-        reader = Reader(backbone, reading, backbone.embed("").states.detach())
+        reader = Reader.of_style(style, backbone)
         network = SketchNetwork(
             reader.feature_taps, timesteps=len(style.timesteps), sources=style.sources
         )
@@ -97,6 +115,7 @@ class Sketcher:
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=reader.timesteps,
+            chosen_by=reader.reading.chosen_by,
             channels=_channels(reader.feature_taps),
             sources=tuple(sorted(self.network.sources)),
             image_size=size,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
-from featurekit_sketch.settings import FEATURES, LINES, NETWORKS, PUBLISHED, TONES
+from featurekit_sketch.settings import CHOSEN_BY, FEATURES, LINES, NETWORKS, PUBLISHED, TONES
 
 FAMILY, VERSION = "featurekit.style/", "2"
 POLARITY = "dark lines on white paper"
@@ -34,6 +34,7 @@ class Style:
     backbone: str  # name of the model whose features it reads
     weights: str  # ``digest`` of that model's weight files
     timesteps: tuple[int, ...]  # train timesteps that are read, rising
+    chosen_by: str = PUBLISHED  # one of ``CHOSEN_BY``: who chose them
     channels: Mapping[str, int]  # by the tap's name: the maps that it was learnt on
     sources: tuple[str, ...]  # which maps are read: unet, vae
     image_size: tuple[int, int]  # (h, w) px of the drawn picture
@@ -77,6 +78,7 @@ def save_style(style: Style, path: Path | str) -> Path:
         "backbone": style.backbone,
         "weights": style.weights,
         "timesteps": json.dumps(style.timesteps),
+        "chosen_by": style.chosen_by,
         "channels": json.dumps(dict(style.channels)),
         "sources": json.dumps(style.sources),
         "image_size": json.dumps(style.image_size),
@@ -115,6 +117,7 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
     _check_format(words.get("format"), where)
     if words["format"] == FAMILY + "1":
         words = FIRST_VERSION | words
+    words = {"chosen_by": PUBLISHED} | words  # who else was to choose is said since 0.2
     style = _style(words, state, where)
     _check_backbone(style, backbone, weights)
     if style.polarity != POLARITY:
@@ -192,6 +195,7 @@ def _style(words: Mapping[str, str], state: dict[str, Tensor], path: Path) -> St
         return Style(
             state=state,
             timesteps=_whole_numbers(words, "timesteps"),
+            chosen_by=_one_of(words, "chosen_by", CHOSEN_BY),
             channels=_channels(words),
             sources=_names(words, "sources"),
             image_size=(sizes[0], sizes[1]),

@@ -15,7 +15,7 @@ from featurekit.core.types import Job, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
 from featurekit.measures.augmentations import View, views_of
 from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips, Perceptual
-from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
+from featurekit_sketch.config import SketchConfig, learning_of, sampling_of
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
@@ -25,7 +25,7 @@ from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import fit_prior, load_prior, world_captions
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
-from featurekit_sketch.settings import NAMED_BEFORE, Learning
+from featurekit_sketch.settings import NAMED_BEFORE, Learning, Reading
 from featurekit_sketch.training.framing import corners, framed
 from featurekit_sketch.training.published_course import Examples, PublishedCourse, SampleViews
 from featurekit_sketch.training.sketcher import Reader, Sketcher
@@ -142,7 +142,7 @@ class StyleTraining:
 
     def key(self, subject: Subject) -> str:
         """What decides a training on a subject."""
-        facts = [_recorded(self.learning), asdict(self.reader.reading), self.seed]
+        facts = [_recorded(self.learning), _facts_of(self.reader.reading), self.seed]
         facts += [self.perceptual.name, self.clip.name, dict(self.backbone.weights)]
         for picture in (subject.image, subject.ink):
             facts.append(sha256(picture.numpy().tobytes()).hexdigest())
@@ -174,12 +174,13 @@ class StyleTraining:
         return picture.to(self.backbone.device)
 
 
-def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
+def style_training_of(job: Job, pictures: SampledPictures, reading: Reading) -> StyleTraining:
     """Gather what a job's settings name.
 
     Args:
         job: whose settings and backbone are meant.
         pictures: without a drawing.
+        reading: how pictures become features.
 
     Raises:
         ConfigError, BackboneError: a file that is named cannot be used.
@@ -193,7 +194,7 @@ def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
     else:
         perceptual = Lpips.load(config.lpips, backbone.device)
     return StyleTraining(
-        reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
+        reader=Reader(backbone, reading, backbone.embed("").states.detach()),
         pictures=pictures,
         learning=learning_of(config),
         clip=clip,
@@ -204,11 +205,14 @@ def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
     )
 
 
-def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
+def pictures_of(
+    job: Job, reading: Reading | None = None, *, count: int | None = None
+) -> SampledPictures:
     """How a job's pictures without a drawing are sampled.
 
     Args:
         job: whose settings say how.
+        reading: how features are read, where the pictures' own paths may have to serve for it.
         count: of pictures; without it ``plugin.samples``.
 
     Raises:
@@ -222,7 +226,21 @@ def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
     sampling = sampling_of(config)
     if count is not None:
         sampling = replace(sampling, count=count)
-    return SampledPictures(job.backbone, prior, sampling, config.steps, job.seed)
+    own_paths = reading is not None and reading.kind == "inversion"
+    return SampledPictures(
+        backbone=job.backbone,
+        prior=prior,
+        sampling=sampling,
+        steps=config.steps,
+        seed=job.seed,
+        timesteps=reading.timesteps if reading is not None and own_paths else (),
+    )
+
+
+def _facts_of(reading: Reading) -> dict[str, Any]:
+    """What of a reading changes a result; timesteps where they are not those of version 0.1."""
+    facts = {"kind": reading.kind, "steps": reading.steps, "seed": reading.seed}
+    return {**facts, **({"timesteps": reading.timesteps} if reading.timesteps else {})}
 
 
 def _recorded(learning: Learning) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from two_scale_runs import counted, drawn, samples_of
 
 import featurekit as fk
 from featurekit.core.types import Job, silent
-from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.config import SketchConfig, reading_of
 from featurekit_sketch.sampling.prior import fit_prior, save_prior
 from featurekit_sketch.tasks.rivals import HEADLINE, rivals_of
 from featurekit_sketch.training.style_training import pictures_of
@@ -46,7 +46,7 @@ def job(backbone, prior, folder, network="two_scales"):
 
 def rivals(job):
     """Rows by what they read, for pictures that are sampled as the job says."""
-    return rivals_of(job, pictures_of(job))
+    return rivals_of(job, pictures_of(job), reading_of(job.settings, job.seed))
 
 
 @pytest.fixture
