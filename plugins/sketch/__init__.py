@@ -12,6 +12,9 @@ PLUGIN = Plugin(
     target="featurekit_sketch.tasks.train:run",
     check="featurekit_sketch.checks:check",
     presets="pkg://featurekit_sketch.conf",
-    commands={"fit-prior": "featurekit_sketch.tasks.fit_prior:main"},
+    commands={
+        "fit-prior": "featurekit_sketch.tasks.fit_prior:main",
+        "sketch-table": "featurekit_sketch.exam.sweep_table:main",
+    },
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},
 )

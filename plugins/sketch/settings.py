@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
-PUBLISHED, TWO_SCALES = "published", "two_scales"
-NETWORKS = (PUBLISHED, TWO_SCALES)
+PUBLISHED, RELEASED, TWO_SCALES = "published", "released", "two_scales"
+NETWORKS = (PUBLISHED, RELEASED, TWO_SCALES)
+BOTH, UNET, VAE = "both", "unet", "vae"
+SOURCES = {BOTH: (UNET, VAE), UNET: (UNET,), VAE: (VAE,)}  # whose maps are learnt from
 FEATURES = ("noise", "inversion")
-ANALYSED, OWN = "analysed", "own"  # how timesteps were chosen, beside ``PUBLISHED``
-CHOSEN_BY = (PUBLISHED, ANALYSED, OWN)
+# how timesteps were chosen; random: 13 of a run's for each picture, as the released code does
+ANALYSED, OWN, RANDOM = "analysed", "own", "random"
+CHOSEN_BY = (PUBLISHED, ANALYSED, OWN, RANDOM)
 LINES, TONES = "lines", "tones"  # what a drawing is made of: tones are greys and colours
 INKS = (LINES, "grey", "colour")  # in which a drawing is read
 SAMPLED, WORLD = "sampled", "world"  # where pictures for a student come from, without photographs

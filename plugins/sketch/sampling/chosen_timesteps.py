@@ -9,9 +9,9 @@ from featurekit.core.types import Job
 from featurekit.images.io import write_image
 from featurekit.measures.analyses.timesteps import Asked, measure_runs
 from featurekit_sketch.config import SketchConfig, reading_of
-from featurekit_sketch.sampling.representative_timesteps import REPRESENTATIVE, check_timesteps
+from featurekit_sketch.sampling.representative_timesteps import COUNT, check_timesteps
 from featurekit_sketch.sampling.sampled_pictures import condensed
-from featurekit_sketch.settings import ANALYSED, PUBLISHED, Reading
+from featurekit_sketch.settings import ANALYSED, Reading
 
 RUNS = 16  # sampled for an analysis; the paper's rests on 1,000
 FIGURES, PICTURE = "timesteps.json", "timesteps.png"
@@ -31,8 +31,6 @@ def reading_for(job: Job) -> Reading:
     """
     config: SketchConfig = job.settings
     reading = reading_of(config, job.seed)
-    if config.timesteps == PUBLISHED:
-        return reading
     if config.timesteps == ANALYSED:
         reading = replace(reading, timesteps=_analysed(job), chosen_by=ANALYSED)
         listed = ", ".join(map(str, reading.timesteps))
@@ -42,7 +40,7 @@ def reading_for(job: Job) -> Reading:
 
 
 def _analysed(job: Job) -> tuple[int, ...]:
-    asked = Asked(steps=job.settings.steps, count=len(REPRESENTATIVE))
+    asked = Asked(steps=job.settings.steps, count=COUNT)
     facts = [asked.steps, asked.count, RUNS, dict(job.backbone.weights), job.backbone.name]
     key, path = condensed(facts), job.out / FIGURES
     found = _kept(path, key)

@@ -37,6 +37,11 @@ class NoisingPath:
         sizes = {axis: found[axis] for axis in "chw"}
         expect(self.clean, "1 c h w", of="clean latent of a noising path", **sizes)
 
+    def only(self, timesteps: Sequence[int]) -> "NoisingPath":
+        """The same at some of its timesteps."""
+        places = [self.timesteps.index(one) for one in timesteps]
+        return NoisingPath(self.latents[places], tuple(timesteps), self.clean)
+
     def to(self, device: torch.device) -> "NoisingPath":
         """The same on another device."""
         return NoisingPath(self.latents.to(device), self.timesteps, self.clean.to(device))

@@ -1,6 +1,10 @@
 """Which timesteps of a run the sketch network sees, whatever the number of its steps."""
 
 from collections.abc import Sequence
+from hashlib import sha256
+
+import torch
+from torch import Tensor
 
 from featurekit.core.errors import ConfigError
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
@@ -9,6 +13,25 @@ from featurekit_sketch.settings import ENOUGH, Reading
 STEPS = 50  # of the run that the numbers below count
 # steps whose features stand for all others; 0 is the cleanest. Source: arXiv 2401.04362, its code
 REPRESENTATIVE = (0, 3, 8, 12, 16, 21, 25, 28, 32, 35, 39, 43, 47)
+
+
+COUNT = len(REPRESENTATIVE)
+
+
+def drawn(timesteps: Sequence[int], clean: Tensor) -> tuple[int, ...]:
+    """Draw 13 timesteps for a picture, as the released code does in place of choosing them.
+
+    Args:
+        timesteps: to draw from, 13 or more.
+        clean: latent of the picture, which decides the lot: the same picture is drawn the same.
+
+    Returns:
+        Thirteen of them, rising.
+    """
+    digest = sha256(clean.detach().float().cpu().contiguous().numpy().tobytes()).digest()
+    lots = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    places = torch.randperm(len(timesteps), generator=lots)[:COUNT].sort().values
+    return tuple(timesteps[place] for place in places.tolist())
 
 
 def levels_of(steps: int) -> tuple[int, ...]:

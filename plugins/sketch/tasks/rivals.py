@@ -19,7 +19,15 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.noising_paths import NoisingPath
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages
-from featurekit_sketch.settings import TWO_SCALES, Reading, Tiling, Weights
+from featurekit_sketch.settings import (
+    PUBLISHED,
+    RANDOM,
+    RELEASED,
+    TWO_SCALES,
+    Reading,
+    Tiling,
+    Weights,
+)
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_training import CHECKPOINT, StyleTraining, style_training_of
@@ -154,10 +162,12 @@ def rivals_of(
     Args:
         job: whose settings and backbone are meant.
         pictures: without a drawing, which all learn from.
-        reading: how all read.
+        reading: how all read, but for the row of the released code.
     """
     config: SketchConfig = job.settings
     given = Given(job, pictures, reading)
+    plain = replace(config, network=PUBLISHED, tile_px=side_px(job.backbone))
+    plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
     if config.network != TWO_SCALES:
         return {
             "trained": lambda: {
@@ -165,13 +175,13 @@ def rivals_of(
                 "vae alone": _published(given, config, ("vae",)),
             },
             "random": lambda: {"random unet": _published(given.on_random(), config, BOTH)},
+            **_released(given, config),
         }
-    plain = replace(config, network="published", tile_px=side_px(job.backbone))
-    plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
     return {
         "trained": lambda: _at_two_scales(given, {HEADLINE: BOTH, "vae alone": ("vae",)}),
         "random": lambda: _at_two_scales(given.on_random(), {"random unet": BOTH}),
         "published": lambda: {"paper's network and sum": _published(given, plain, BOTH)},
+        **_released(given, plain),
     }
 
 
@@ -186,6 +196,20 @@ class Given:
     def on_random(self) -> "Given":
         """The same on a UNet of random weights."""
         return replace(self, job=replace(self.job, backbone=untrained(self.job.backbone)))
+
+
+def _released(given: Given, config: SketchConfig) -> dict[str, Callable[[], dict[str, Rival]]]:
+    """The paper's network as the released code computes it, at timesteps that each picture draws.
+
+    Sampled pictures that are read along their own paths are kept at the timesteps of other rows.
+    """
+    if config.network != PUBLISHED or config.features != "noise":
+        return {}
+    other = replace(config, network=RELEASED)
+    random = replace(given.reading, timesteps=(), chosen_by=RANDOM)
+    return {
+        "released": lambda: {"as released": _published(replace(given, reading=random), other, BOTH)}
+    }
 
 
 def _at_two_scales(given: Given, rows: dict[str, tuple[str, ...]]) -> dict[str, Rival]:

@@ -18,19 +18,28 @@ from featurekit_sketch.config import SketchConfig, check
 from featurekit_sketch.sampling import chosen_timesteps
 from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.sampling.noising_paths import SampledRun, generated_paths, inverted_path
-from featurekit_sketch.settings import ANALYSED, OWN, PUBLISHED, Reading
-from featurekit_sketch.training.sketcher import Reader
+from featurekit_sketch.settings import ANALYSED, OWN, PUBLISHED, RANDOM, RELEASED, Reading
+from featurekit_sketch.training.sketcher import Reader, Sketcher
 from featurekit_sketch.training.style_file import load_style
 from featurekit_sketch.two_scales.reading import TwoScaleReader
 from featurekit_sketch.two_scales.training import RANKS, two_scale_training_of
 
 STEPS, FEW_RUNS = 20, 2
-FAST = ["plugin.samples=1", "plugin.iterations=2", "plugin.views=2", "plugin.tests=1"]
+FAST = ["plugin.samples=1", "plugin.iterations=2", "plugin.views=2", "plugin.side_px=64"]
 
 
 @pytest.fixture(scope="module")
 def backbone():
     return fk.load_backbone("random")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A user's own picture and drawing, as words of a command."""
+    shown, drawing = tmp_path / "face.png", tmp_path / "drawn.png"
+    scene(5, "face").image(64).save(shown)
+    scene(5, "face").drawing(64).save(drawing)
+    return [f"image={shown}", f"plugin.drawing={drawing}"]
 
 
 @pytest.fixture
@@ -134,13 +143,41 @@ def test_inversion_and_sampling_keep_the_latents_of_the_timesteps_that_are_asked
     assert torch.equal(part.latents, whole.latents[[1, 4]])
 
 
+def test_timesteps_by_lot_are_13_of_the_run_and_other_ones_for_another_picture(backbone):
+    states = backbone.embed("").states.detach()
+    reader = Reader(backbone, Reading("noise", STEPS, 3, chosen_by=RANDOM), states)
+    one, other = (backbone.encode(picture(seed)).detach() for seed in (0, 1))
+    found = reader.noising(one)
+    assert len(found.timesteps) == len(found.latents) == reader.count == 13
+    assert list(found.timesteps) == sorted(set(found.timesteps))
+    assert set(found.timesteps) <= set(reader.timesteps) == set(reader.schedule.timesteps)
+    assert reader.noising(one).timesteps == found.timesteps
+    assert reader.noising(other).timesteps != found.timesteps
+
+
 # from the settings to the style
 
 
+def test_a_style_of_the_released_code_draws_at_timesteps_that_each_picture_draws(tmp_path, pair):
+    words = ["plugin=sketch", "backbone=random", "plugin.network=released", *FAST, *pair]
+    record = fk.run(fk.compose([*words, "plugin.timesteps=random", f"out={tmp_path / 'out'}"]))
+    assert record["metrics"]["mixing"]["top"]["first_level"] == 0
+    assert "as released" in record["metrics"]["perceptual"]
+    backbone = fk.load_backbone("random")
+    style = load_style(tmp_path / "out" / "style.safetensors", "random", "")
+    assert (style.network, style.chosen_by, len(style.timesteps)) == (RELEASED, RANDOM, STEPS)
+    taken = Sketcher.from_style(style, backbone)
+    with counted(backbone) as rows:
+        assert taken(picture()).shape == (1, 1, 64, 64)
+    assert sum(rows) == 13
+    again = Sketcher.from_style(taken.style((64, 64), prompt=style.prompt), backbone)
+    assert torch.equal(again(picture()), taken(picture()))
+
+
 @pytest.mark.parametrize("network", ["two_scales", "published"])
-def test_a_style_draws_at_the_timesteps_that_it_was_learnt_at(network, tmp_path):
+def test_a_style_draws_at_the_timesteps_that_it_was_learnt_at(network, tmp_path, pair):
     out, image = tmp_path / "out", tmp_path / "one.png"
-    words = ["plugin=sketch", "backbone=random", f"plugin.network={network}", *FAST]
+    words = ["plugin=sketch", "backbone=random", f"plugin.network={network}", *FAST, *pair]
     record = fk.run(fk.compose([*words, "plugin.timesteps=[41,333]", f"out={out}"]))
     assert record["metrics"]["timesteps"] == [41, 333]
     backbone = fk.load_backbone("random")
@@ -152,14 +189,15 @@ def test_a_style_draws_at_the_timesteps_that_it_was_learnt_at(network, tmp_path)
     assert Reader.of_style(style, backbone).timesteps == (41, 333)
 
 
-def test_an_analysed_run_says_and_shows_what_was_chosen(tmp_path, few_runs):
-    words = ["plugin=sketch", "backbone=random", *FAST, "plugin.timesteps=analysed"]
-    record = fk.run(fk.compose([*words, f"out={tmp_path}"]))
-    chosen = read_json(tmp_path / "timesteps.json")["timesteps"]
+def test_an_analysed_run_says_and_shows_what_was_chosen(tmp_path, pair, few_runs):
+    out = tmp_path / "out"
+    words = ["plugin=sketch", "backbone=random", *FAST, *pair, "plugin.timesteps=analysed"]
+    record = fk.run(fk.compose([*words, f"out={out}"]))
+    chosen = read_json(out / "timesteps.json")["timesteps"]
     assert record["metrics"]["timesteps"] == [chosen[rank] for rank in RANKS]
     assert record["outputs"]["timesteps"] == "timesteps.png"
     assert any(note.startswith("13 timesteps stand for 2 runs") for note in record["notes"])
-    style = load_style(tmp_path / "style.safetensors", "random", "")
+    style = load_style(out / "style.safetensors", "random", "")
     assert (style.chosen_by, list(style.timesteps)) == (ANALYSED, record["metrics"]["timesteps"])
 
 
@@ -170,7 +208,9 @@ def test_an_analysed_run_says_and_shows_what_was_chosen(tmp_path, few_runs):
     "asked", ["anlysed", [], [301, 51], [51, 51], [1.5], ["late"], [True], [-1, 5], 51, None, {}]
 )
 def test_what_names_no_timesteps_is_refused(asked):
-    with pytest.raises(ConfigError, match=r"^plugin\.timesteps must be published, analysed or tr"):
+    with pytest.raises(
+        ConfigError, match=r"^plugin\.timesteps must be published, analysed, random or"
+    ):
         check(SketchConfig(timesteps=asked))
 
 
@@ -181,3 +221,8 @@ def test_timesteps_that_the_model_or_the_run_does_not_have_are_refused(backbone,
     made, _ = job(backbone, tmp_path, [51, 60], features="inversion")
     with pytest.raises(ConfigError, match=r"the run of 20 steps, 1, 51, .*, got 60; choose of th"):
         reading_for(made)
+
+
+def test_two_scales_reads_no_timesteps_by_lot():
+    with pytest.raises(ConfigError, match=r"random is of plugin\.network=published and released,"):
+        check(SketchConfig(timesteps=RANDOM, network="two_scales"))
