@@ -28,6 +28,9 @@ class Plugin:
     # "module:callable", called before the weights are loaded with a Job whose backbone is None, and
     # the name or folder that ``describe_backbone`` takes; raises what can be refused by then
     check: str | None = None
+    # "module:callable", called after the check with the same Job: whether the weights are loaded;
+    # none: always. Where they are not, the target's Job has no backbone
+    needs_backbone: str | None = None
 
 
 @dataclass(frozen=True)

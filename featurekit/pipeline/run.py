@@ -218,13 +218,15 @@ def _perform(
     )
     if plugin.check is not None:
         resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, _source(cfg))
-    with stages("load the backbone"):
-        backbone = backbones.load(
-            cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
-        )
-    record["weights"] = dict(backbone.weights)
+    if _needs_backbone(plugin, job):
+        with stages("load the backbone"):
+            backbone = backbones.load(
+                cfg.backbone.name, cfg.device, cfg.dtype, source=cfg.backbone.source
+            )
+        record["weights"] = dict(backbone.weights)
+        job = replace(job, backbone=backbone)
     pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
-    result = pipeline(replace(job, backbone=backbone))
+    result = pipeline(job)
     if not isinstance(result, Result):
         raise PluginError(
             f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
@@ -237,6 +239,13 @@ def _perform(
         "skipped": list(result.skipped),
         "schedule": result.schedule,
     }
+
+
+def _needs_backbone(plugin: Plugin, job: Job) -> bool:
+    if plugin.needs_backbone is None:
+        return True
+    of = f"what of plugin {plugin.name!r} says whether a backbone is needed"
+    return bool(resolve(plugin.needs_backbone, of=of)(job))
 
 
 def _source(cfg: DictConfig) -> str:

@@ -11,6 +11,7 @@ PLUGIN = Plugin(
     tasks=("train", "init", "extract", "distil", "evaluate"),
     target="featurekit_sketch.tasks.train:run",
     check="featurekit_sketch.checks:check",
+    needs_backbone="featurekit_sketch.checks:needs_backbone",
     presets="pkg://featurekit_sketch.conf",
     commands={
         "fit-prior": "featurekit_sketch.tasks.fit_prior:main",

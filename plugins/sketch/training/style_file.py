@@ -7,14 +7,20 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
+from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
 from featurekit_sketch.settings import CHOSEN_BY, FEATURES, LINES, NETWORKS, PUBLISHED, TONES
 
 FAMILY, VERSION = "featurekit.style/", "2"
+STYLE = SavedKind(
+    "style",
+    ".safetensors",
+    "style.safetensors that task=train wrote",
+    "learn the style again",
+)
 POLARITY = "dark lines on white paper"
 PLAIN = ("backbone", "weights", "polarity", "prompt")  # fields whose words are what they say
 FIRST_VERSION = {  # what a style of version 1 has, and does not say
@@ -113,7 +119,7 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
             of another polarity, or with numbers that are not finite.
     """
     where = Path(path).expanduser()
-    words, state = _read(where)
+    words, state = read_saved(where, STYLE)
     _check_format(words.get("format"), where)
     if words["format"] == FAMILY + "1":
         words = FIRST_VERSION | words
@@ -125,12 +131,7 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
             f"a style must draw {POLARITY}, but {str(where)!r} draws {style.polarity!r}; "
             f"learn the style from a drawing of that polarity"
         )
-    broken = next((name for name, one in state.items() if not one.isfinite().all()), None)
-    if broken:
-        raise ConfigError(
-            f"a style must hold finite numbers, but {broken!r} of {str(where)!r} has NaN or "
-            f"infinity; learn the style again"
-        )
+    check_finite(state, where, STYLE)
     return style
 
 
@@ -151,24 +152,6 @@ def take_weights(network: nn.Module, style: Style, *, backbone: str) -> None:
         raise ConfigError(
             f"a style must hold the weights of a sketch network for {backbone!r}, but it lacks "
             f"some or has others; learn the style again"
-        ) from error
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "no such file"
-            raise ConfigError(
-                f"a style must be a .safetensors file, but {str(path)!r} is {found}; "
-                f"give the style.safetensors that task=train wrote"
-            )
-        with safe_open(path, framework="pt") as stored:
-            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return dict(stored.metadata() or {}), state
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"a style must be a whole .safetensors file, but {str(path)!r} is damaged or none "
-            f"({error}); copy it again, or learn the style again"
         ) from error
 
 
