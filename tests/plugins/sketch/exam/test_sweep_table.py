@@ -67,7 +67,9 @@ def test_a_row_names_what_its_run_has_otherwise_than_most():
 
 
 def test_rows_are_in_the_order_of_the_runs_and_end_with_the_edge_map(sweep):
-    records = {name: one for name, one in read_runs(sweep).items() if one["status"] == "done"}
+    found = read_runs(sweep)
+    assert list(found) == [f"{i}_sketch" for i in range(11)]
+    records = {name: one for name, one in found.items() if one["status"] == "done"}
     rows = table_of(records)
     assert [row["run"] for row in rows] == [*(f"{i}_sketch" for i in range(10)), ""]
     assert [row["changed"] for row in rows[8:]] == [MOST, "l1=0.0", "tuned edges"]
