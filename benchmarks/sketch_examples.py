@@ -21,6 +21,7 @@ from featurekit.scenes import KINDS, scene
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import FIRST_SEED, SCENE_KIND, from_scene
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, means
+from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.training.style_training import pictures_of
 from featurekit_sketch.two_scales.training import two_scale_training_of
 
@@ -46,7 +47,8 @@ def main(style: str = "brush", *counts: str) -> None:
         subjects = [from_scene(one, style, config.side_px) for one in scenes]
         with TemporaryDirectory() as folder:
             job = Job(backbone, config, "train", None, "", 0, Path(folder), stage=unseen)
-            began, training = time.process_time(), two_scale_training_of(job, pictures_of(job))
+            began, reading = time.process_time(), reading_for(job)
+            training = two_scale_training_of(job, pictures_of(job, reading), reading)
             samples = training.pictures(subjects[0].prompt, Path(folder) / "samples", unseen)
             read = training.read([one.image for one in subjects], unseen)
             undrawn = training.read_samples(samples, unseen)

@@ -21,6 +21,7 @@ from featurekit.images.pictures import contact_sheet
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import bundled, from_scene
 from featurekit_sketch.metrics.held_out import HeldOutDrawings
+from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.tasks.evaluate import DRAWING_STYLES
 from featurekit_sketch.tasks.rivals import HEADLINE, rivals_of
 from featurekit_sketch.tasks.sheets import ink_picture
@@ -46,8 +47,9 @@ def main(folder: str) -> None:
     job = Job(
         fk.load_backbone("embedded", device="cpu"), config, "evaluate", None, "", 0, out, unseen
     )
-    pictures = pictures_of(job)
-    rival = rivals_of(job, pictures)["trained"]()[HEADLINE]
+    reading = reading_for(job)
+    pictures = pictures_of(job, reading)
+    rival = rivals_of(job, pictures, reading)["trained"]()[HEADLINE]
     rows: dict[str, list[Image.Image]] = {}
     for style in DRAWING_STYLES:
         subject = from_scene(bundled(config.scene), style, config.side_px)

@@ -11,6 +11,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
 SAID = {
     "drag.ipynb": ["redraw of what was uncovered: 2 of 2", "4 candidates", "back to 4 candida"],
     "sketch.ipynb": ["2 styles are learnt in 60 iterations", "1 picture sketched", "of ink: 0."],
+    "transformer.ipynb": ["single1.norm t=260 (1, 32, 8, 8)", "comes back to 0.0e+00"],
 }
 
 

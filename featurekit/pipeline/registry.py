@@ -29,6 +29,9 @@ class Plugin:
     # the name or folder that ``describe_backbone`` takes; raises what can be refused by then
     check: str | None = None
     denoisers: tuple[str, ...] = ()  # kinds that it works with: "unet", "transformer"; none: any
+    # "module:callable", called after the check with the same Job: whether the weights are loaded;
+    # none: always. Where they are not, the target's Job has no backbone
+    needs_backbone: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from featurekit import backbones
-from featurekit.backbones.denoisers import check_denoiser, refused_denoiser
-from featurekit.backbones.folder import has_transformer
 from featurekit.core.atomic import make_folder
 from featurekit.core.cache import cache_at
 from featurekit.core.errors import ConfigError, PluginError, UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.json_files import plain, write_json
 from featurekit.core.types import Job, Progress, Result, Say, silent, unsaid
+from featurekit.pipeline.backbone_of_run import (
+    backbone_of,
+    check_kind,
+    needs_backbone,
+    source_of,
+)
 from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.pipeline.overrides import check_seed, explain
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve
@@ -236,14 +239,16 @@ def _perform(
         cache=cache_at(cfg.cache),
         say=say,
     )
-    _check_kind(plugin, cfg, given)
+    check_kind(plugin, cfg, given)
     if plugin.check is not None:
-        resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, _source(cfg))
-    with stages("load the backbone"):
-        backbone = _loaded(cfg) if given is None else given
-    record["weights"] = dict(backbone.weights)
+        resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, source_of(cfg))
+    if needs_backbone(plugin, job):
+        with stages("load the backbone"):
+            backbone = backbone_of(cfg) if given is None else given
+        record["weights"] = dict(backbone.weights)
+        job = replace(job, backbone=backbone)
     pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
-    result = pipeline(replace(job, backbone=backbone))
+    result = pipeline(job)
     if not isinstance(result, Result):
         raise PluginError(
             f"plugin {plugin.name!r} must answer with a Result, got {type(result).__name__}"
@@ -256,37 +261,6 @@ def _perform(
         "skipped": list(result.skipped),
         "schedule": result.schedule,
     }
-
-
-def _loaded(cfg: DictConfig) -> Backbone:
-    return backbones.load(
-        cfg.backbone.name,
-        cfg.device,
-        cfg.dtype,
-        source=cfg.backbone.source,
-        vae=cfg.backbone.vae,
-        prediction=cfg.backbone.prediction,
-        lora_file=cfg.backbone.lora_file,
-        lora_scale=cfg.backbone.lora_scale,
-    )
-
-
-def _check_kind(plugin: Plugin, cfg: DictConfig, given: Backbone | None) -> None:
-    """Refuse a model whose denoiser the plugin does not work with, before it is loaded."""
-    by = f"plugin {plugin.name}"
-    if given is not None:
-        check_denoiser(given, plugin.denoisers, by=by)
-        return
-    folder = Path(_source(cfg)).expanduser()
-    for_it = not plugin.denoisers or "transformer" in plugin.denoisers
-    if not for_it and folder.is_dir() and has_transformer(folder):
-        raise refused_denoiser("transformer", str(folder), plugin.denoisers, by=by)
-
-
-def _source(cfg: DictConfig) -> str:
-    """What ``describe_backbone`` describes the backbone by, without its weights."""
-    source = cfg.backbone.source
-    return str(source) if source and Path(source).expanduser().exists() else str(cfg.backbone.name)
 
 
 def _inside(path: Path, out: Path) -> str:

@@ -12,7 +12,11 @@ PLUGIN = Plugin(
     target="featurekit_sketch.tasks.train:run",
     check="featurekit_sketch.checks:check",
     denoisers=("unet",),
+    needs_backbone="featurekit_sketch.checks:needs_backbone",
     presets="pkg://featurekit_sketch.conf",
-    commands={"fit-prior": "featurekit_sketch.tasks.fit_prior:main"},
+    commands={
+        "fit-prior": "featurekit_sketch.tasks.fit_prior:main",
+        "sketch-table": "featurekit_sketch.exam.sweep_table:main",
+    },
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},
 )

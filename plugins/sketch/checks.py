@@ -14,6 +14,11 @@ from featurekit_sketch.tasks.train import check_places, read_targets
 from featurekit_sketch.tasks.unused_settings import check_used
 
 
+def needs_backbone(job: Job) -> bool:
+    """Whether a job looks at a model: a student draws without one."""
+    return job.task != "extract" or job.settings.student is None
+
+
 def check(job: Job, source: str) -> None:
     """Refuse settings, pictures and files that cannot work.
 

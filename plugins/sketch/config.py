@@ -4,20 +4,28 @@ The defaults here are the published amounts, and those of Stable Diffusion 1.x a
 better on other backbones lies in ``conf/backbone_defaults/``.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.pipeline.config import PluginConfig
 from featurekit_sketch.settings import (
+    ANALYSED,
+    BOTH,
     ENOUGH,
     FEATURES,
     INKS,
     LINES,
     NETWORKS,
+    OWN,
     PAIRS_OF,
     PUBLISHED,
+    RANDOM,
     SAMPLED,
+    SOURCES,
+    TWO_SCALES,
     Learning,
     Reading,
     Sampling,
@@ -46,10 +54,12 @@ class SketchConfig(PluginConfig):
     dataset: str | None = None  # folder of a data set that ``task=evaluate`` draws in their place
     edge_model: str | None = None  # "module:callable" that draws its truth where it has none
 
-    network: str = PUBLISHED  # published | two_scales
+    network: str = PUBLISHED  # published | released | two_scales
+    sources: str = BOTH  # both | unet | vae: whose maps are learnt from
     side_px: int = 512  # of a square picture at the size that two_scales works at
     features: str = Reading.kind  # noise | inversion
     steps: int = Reading.steps
+    timesteps: Any = PUBLISHED  # published | analysed | random | [train timesteps]
     samples: int = 1200
     guidance: float = Sampling.guidance
     fade: float = Sampling.fade
@@ -110,6 +120,14 @@ RANGES = {  # lowest and highest value that makes sense
     "student_iterations": (1, 1_000_000),
 }
 
+WORDS: Mapping[str, Collection[str]] = {  # settings of a closed set of words
+    "features": FEATURES,
+    "network": NETWORKS,
+    "sources": SOURCES,
+    "ink": INKS,
+    "pairs_of": PAIRS_OF,
+}
+
 
 def check(config: SketchConfig) -> None:
     """Refuse what no run could use.
@@ -122,28 +140,42 @@ def check(config: SketchConfig) -> None:
         value = getattr(config, name)
         if not low <= value <= high:
             raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
-    if config.features not in FEATURES:
-        raise UnknownNameError("plugin.features", config.features, FEATURES)
-    if config.network not in NETWORKS:
-        raise UnknownNameError("plugin.network", config.network, NETWORKS)
-    if config.ink not in INKS:
-        raise UnknownNameError("plugin.ink", config.ink, INKS)
-    if config.pairs_of not in PAIRS_OF:
-        raise UnknownNameError("plugin.pairs_of", config.pairs_of, PAIRS_OF)
+    for name, known in WORDS.items():
+        if getattr(config, name) not in known:
+            raise UnknownNameError(f"plugin.{name}", getattr(config, name), known)
     if config.overlap_px >= config.tile_px:
         raise ConfigError(
             f"plugin.overlap_px must be less than plugin.tile_px {config.tile_px}, "
             f"got {config.overlap_px}"
         )
+    _check_timesteps(config.timesteps)
     _check_together(config)
 
 
+def _check_timesteps(asked: object) -> None:
+    if asked in (PUBLISHED, ANALYSED, RANDOM):
+        return
+    listed = asked if isinstance(asked, list) else []
+    whole = [one for one in listed if isinstance(one, int) and not isinstance(one, bool)]
+    rises = all(a < b for a, b in pairwise(whole))
+    if not whole or len(whole) < len(listed) or whole[0] < 0 or not rises:
+        raise ConfigError(
+            f"plugin.timesteps must be {PUBLISHED}, {ANALYSED}, {RANDOM} or train timesteps that "
+            f"rise, as [51,301], got {asked!r}"
+        )
+
+
 def _check_together(config: SketchConfig) -> None:
-    if config.ink != LINES and (config.fit or config.network == PUBLISHED):
-        found = "plugin.fit=true" if config.fit else "plugin.network=published"
+    if config.ink != LINES and (config.fit or config.network != TWO_SCALES):
+        found = "plugin.fit=true" if config.fit else f"plugin.network={config.network}"
         raise ConfigError(
             f"drawings with plugin.ink={config.ink} are learnt as they are, by "
             f"plugin.network=two_scales, got {found}; leave out one of them"
+        )
+    if config.timesteps == RANDOM and config.network == TWO_SCALES:
+        raise ConfigError(
+            "plugin.timesteps=random is of plugin.network=published and released, got two_scales, "
+            "which reads few timesteps; choose another of them"
         )
     if config.mix is not None:
         _check_mix(config.mix)
@@ -160,7 +192,11 @@ def _check_mix(mix: object) -> None:
 
 
 def reading_of(config: SketchConfig, seed: int) -> Reading:
-    """How pictures become features."""
+    """How pictures become features, but for timesteps that an analysis has yet to choose."""
+    if isinstance(config.timesteps, list):
+        return Reading(config.features, config.steps, seed, tuple(config.timesteps), OWN)
+    if config.timesteps == RANDOM:
+        return Reading(config.features, config.steps, seed, chosen_by=RANDOM)
     return Reading(config.features, config.steps, seed)
 
 

@@ -17,12 +17,13 @@ from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.drawing.read_drawing import fit_drawing, read_drawing
 from featurekit_sketch.drawing.read_toned import read_toned
 from featurekit_sketch.output_names import free_names
-from featurekit_sketch.settings import LINES, PUBLISHED, TONES, TWO_SCALES
+from featurekit_sketch.settings import LINES, TONES, TWO_SCALES
 from featurekit_sketch.working_size import size_of, working_size
 
 SCENE_KIND = "face"
 STYLE = "style"  # what a style is called where there is one
-PARTS = ("pair", "curve", "targets", "sheet", "overlay", "run")  # names of other results
+# names of other results
+PARTS = ("pair", "curve", "targets", "sheet", "overlay", "timesteps", "run")
 LARGEST = 4  # sides of the model that a picture to learn from may have
 FIRST_SEED = 900_000  # far from the seeds that the shipped networks have seen
 
@@ -148,9 +149,9 @@ def _pairs(config: SketchConfig, image: str | None) -> dict[str, list[tuple[str,
 
 def _check_count(config: SketchConfig, pairs: Mapping[str, Sequence[object]]) -> None:
     count = sum(len(one) for one in pairs.values())
-    if config.network == PUBLISHED and count > 1:
+    if config.network != TWO_SCALES and count > 1:
         raise ConfigError(
-            f"plugin.network=published learns from one drawing, got {count}; "
+            f"plugin.network={config.network} learns from one drawing, got {count}; "
             f"set plugin.network=two_scales, or give one"
         )
 

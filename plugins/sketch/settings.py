@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass, field
 
-PUBLISHED, TWO_SCALES = "published", "two_scales"
-NETWORKS = (PUBLISHED, TWO_SCALES)
+PUBLISHED, RELEASED, TWO_SCALES = "published", "released", "two_scales"
+NETWORKS = (PUBLISHED, RELEASED, TWO_SCALES)
+BOTH, UNET, VAE = "both", "unet", "vae"
+SOURCES = {BOTH: (UNET, VAE), UNET: (UNET,), VAE: (VAE,)}  # whose maps are learnt from
 FEATURES = ("noise", "inversion")
+# how timesteps were chosen; random: 13 of a run's for each picture, as the released code does
+ANALYSED, OWN, RANDOM = "analysed", "own", "random"
+CHOSEN_BY = (PUBLISHED, ANALYSED, OWN, RANDOM)
 LINES, TONES = "lines", "tones"  # what a drawing is made of: tones are greys and colours
 INKS = (LINES, "grey", "colour")  # in which a drawing is read
 SAMPLED, WORLD = "sampled", "world"  # where pictures for a student come from, without photographs
@@ -34,6 +39,8 @@ class Reading:
     kind: str = "noise"  # noise: noised to each timestep; inversion: by DDIM inversion
     steps: int = 50  # of a whole path; 13 of its levels are read
     seed: int = 0  # of the noise
+    timesteps: tuple[int, ...] = ()  # train timesteps, rising; none: the published 13 of the path
+    chosen_by: str = PUBLISHED  # one of ``CHOSEN_BY``: who chose them
 
 
 @dataclass(frozen=True)

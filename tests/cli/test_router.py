@@ -87,7 +87,7 @@ def test_a_bench_is_found_run_and_its_exit_code_kept(third_party, capsys):
         (
             ["frobnicate"],
             "no command named 'frobnicate'; known: analyse, bench, blur-look, doctor, extract, "
-            "fit-prior, invert, pck, plugins, run, scenes, store, ...",
+            "fit-prior, invert, pck, plugins, run, scenes, sketch-table, ...",
         ),
         (["plugins", "now"], "featurekit plugins takes no words, got 'now'"),
         (["taps", "backbone=sd16"], "no backbone named 'sd16'; did you mean sd"),
@@ -319,7 +319,7 @@ def test_a_reader_that_leaves_early_is_no_mistake():
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("featurekit ", {*COMMANDS, "fit-prior", "blur-look"}),
+        ("featurekit ", {*COMMANDS, "fit-prior", "sketch-table", "blur-look"}),
         ("featurekit pl", {"plugins"}),
         ("featurekit taps ", set()),
         ("featurekit run plugin=", {"plugin=blur", "plugin=none"}),

@@ -11,6 +11,7 @@ import torch
 from omegaconf import open_dict
 from safetensors.torch import save_file
 
+from featurekit import backbones
 from featurekit.backbones import load
 from featurekit.core.errors import (
     BackboneError,
@@ -98,6 +99,30 @@ def test_a_plugins_check_comes_before_the_weights(third_party, tmp_path):
     words = ["plugin=blur", "backbone=sd15", f"backbone.source={tmp_path}", f"out={tmp_path}/out"]
     with pytest.raises(PointsError, match=f"^smear None 4.0 {tmp_path}$"):
         run(compose(words))
+
+
+def test_weights_are_loaded_only_where_a_plugin_needs_them(third_party, tmp_path, monkeypatch):
+    named = 'needs_backbone="{package}.pipeline:needed", presets='
+    package = third_party(spec=specimen.SPEC.replace("presets=", named))
+    (package / "pipeline.py").write_text(
+        "from featurekit.plugin import Result\n"
+        "def needed(job):\n"
+        "    return job.settings.radius > 2\n"
+        "def run(job):\n"
+        "    return Result(stop=str(job.backbone is None), metrics={}, outputs={})\n"
+    )
+    loaded, load = [], backbones.load
+
+    def counted(*words, **named):
+        loaded.append(words)
+        return load(*words, **named)
+
+    monkeypatch.setattr(backbones, "load", counted)
+    words = ["plugin=blur", "backbone=random", f"out={tmp_path}/out"]
+    record = run(compose([*words, "plugin.radius=2"]))
+    assert (record["stop"], record["stages"], record["weights"], loaded) == ("True", [], {}, [])
+    record = run(compose([*words, "plugin.radius=3"]))
+    assert (record["stop"], len(record["stages"]), len(loaded)) == ("False", 1, 1)
 
 
 def test_what_progress_raises_ends_the_run(blur, tmp_path):

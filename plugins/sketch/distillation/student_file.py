@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
 from featurekit_sketch.distillation.student import Student
+from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
 
 FAMILY, VERSION = "featurekit.student/", "1"
+STUDENT = SavedKind(
+    "student",
+    ".safetensors or .onnx",
+    "student.safetensors that task=distil wrote",
+    "distil it again",
+)
 WORDS = ("style", "side_px", "pairs", "iterations")
 
 
@@ -57,7 +61,7 @@ def load_student(path: Path | str, *, style: str | None = None) -> StudentFile:
             that are not finite.
     """
     where = Path(path).expanduser()
-    words, state = _read(where)
+    words, state = read_saved(where, STUDENT)
     check_words(words, where, style=style)
     student = Student().eval()
     try:
@@ -69,12 +73,7 @@ def load_student(path: Path | str, *, style: str | None = None) -> StudentFile:
             f"a student must hold the weights and the record that task=distil wrote, but "
             f"{str(where)!r} does not ({first}); copy it again, or distil it again"
         ) from error
-    broken = next((name for name, one in state.items() if not one.isfinite().all()), None)
-    if broken:
-        raise ConfigError(
-            f"a student must hold finite numbers, but {broken!r} of {str(where)!r} has NaN or "
-            f"infinity; distil it again"
-        )
+    check_finite(state, where, STUDENT)
     student.requires_grad_(False)
     return found
 
@@ -119,21 +118,3 @@ def check_words(words: Mapping[str, str], path: Path, *, style: str | None) -> N
             f"another ({words['style'][:12]}, not {style[:12]}); leave plugin.style out, or distil "
             f"a student of that style"
         )
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "no such file"
-            raise ConfigError(
-                f"a student must be a .safetensors or .onnx file, but {str(path)!r} is {found}; "
-                f"give the student.safetensors that task=distil wrote"
-            )
-        with safe_open(path, framework="pt") as stored:
-            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return dict(stored.metadata() or {}), state
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"a student must be a whole .safetensors file, but {str(path)!r} is damaged or none "
-            f"({error}); copy it again, or distil it again"
-        ) from error

@@ -23,6 +23,10 @@ SURE = 8.0  # how steeply ink becomes a line around the threshold, per range of 
 class ImageEncoder(Protocol):
     """The half of CLIP that sees."""
 
+    @property
+    def name(self) -> str:
+        """Of the model, for records."""
+
     def encode_image(self, image: Tensor) -> Tensor:
         """Embed pictures (b 3 h w) in [-1, 1], of any length: (b d)."""
 

@@ -108,7 +108,7 @@ class Levels(nn.Module):
         Returns:
             Map (b 2w h w), the unconditional half first.
         """
-        maps = _shared(maps)
+        maps = shared_pairs(maps)
         low = [[maps[tap.name]] for tap in self.low.taps]
         middle = self.low(low, _size(low[-1][0]))
         shares = middle[:, None].chunk(len(self.top.taps), dim=3)
@@ -129,7 +129,7 @@ def _summed(block: nn.Module, part: Tensor, weights: Tensor, size: tuple[int, in
     return summed.view(rows, pair, *made.shape[1:])
 
 
-def _shared(maps: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def shared_pairs(maps: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Keep one half of the pairs where both are the same memory everywhere."""
     if all(one.stride(2) == 0 for one in maps.values()):
         return {name: one[:, :, :1] for name, one in maps.items()}

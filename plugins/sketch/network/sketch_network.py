@@ -12,6 +12,7 @@ from featurekit_sketch.network.aggregation import Levels
 from featurekit_sketch.network.decoder import Decoder
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
+from featurekit_sketch.network.fine_level import FineLevel
 
 SOURCES = ("unet", "vae")
 PAIR = 2  # unconditional and conditional
@@ -53,7 +54,7 @@ class SketchNetwork(nn.Module):
             raise ConfigError(f"timesteps must be at least 1, got {timesteps}")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
-            self.levels = (
+            self.levels: Levels | FineLevel | None = (
                 Levels(feature_taps, timesteps=timesteps, checkpointed=checkpointed)
                 if "unet" in self.sources
                 else None

@@ -14,7 +14,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.sampling.cdst import mixed, source_weight
-from featurekit_sketch.sampling.noising_paths import NoisingPath, generated_paths
+from featurekit_sketch.sampling.noising_paths import NoisingPath, SampledRun, generated_paths
 from featurekit_sketch.sampling.prior import Prior
 from featurekit_sketch.settings import Sampling
 
@@ -23,7 +23,7 @@ TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One sampled picture: its latents at the representative timesteps, and its condition."""
+    """One sampled picture: its latents at the timesteps that are read, and its condition."""
 
     noising: NoisingPath
     states: Tensor  # (1 n d)
@@ -39,6 +39,7 @@ class Sampler:
     sampling: Sampling
     steps: int
     seed: int
+    timesteps: tuple[int, ...] = ()  # that latents are kept at; none: the representative ones
 
     def condition(self, number: int) -> Tensor:
         """Condition of one sample, (1 n d); the same whatever else is sampled.
@@ -87,8 +88,7 @@ class Sampler:
         paths = generated_paths(
             self.backbone,
             states,
-            guidance=self.sampling.guidance,
-            steps=self.steps,
+            SampledRun(self.steps, self.sampling.guidance, self.timesteps),
             seeds=[_seed(self.seed, i, 1) for i in numbers],
         )
         return [Sample(noising, own[None]) for noising, own in zip(paths, states, strict=True)]

@@ -2,10 +2,31 @@
 
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+from weakref import finalize
 
 from featurekit.core.types import Progress, silent
 
-ROOM = 2 << 30  # bytes; what does not fit is read again each time
+
+class Room:
+    """Memory that several caches share; each gives its part back when it goes."""
+
+    def __init__(self, size: int) -> None:
+        """Begin with all of it free.
+
+        Args:
+            size: bytes.
+        """
+        self.left = size
+
+    def take(self, size: int) -> bool:
+        """Take some bytes, if that many are left."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+ROOM = Room(2 << 30)  # of this process; what does not fit is read again each time
 
 
 class Weighed(Protocol):
@@ -22,24 +43,24 @@ T = TypeVar("T", bound=Weighed)
 class FeatureCache(Generic[T]):
     """Gives features by number."""
 
-    def __init__(self, make: Callable[[int], T], *, room: int = ROOM) -> None:
+    def __init__(self, make: Callable[[int], T], *, room: Room = ROOM) -> None:
         """Start empty.
 
         Args:
             make: reads the features of a number.
-            room: bytes to fill.
+            room: to fill, with other caches; the default is that of the process.
         """
-        self._make, self._left = make, room
+        self._make, self._room = make, room
         self._kept: dict[int, T] = {}
+        finalize(self, _emptied, self._kept, room)
 
     def __call__(self, number: int) -> T:
         """The features of a number, read anew unless they are kept."""
         if number in self._kept:
             return self._kept[number]
         found = self._make(number)
-        if found.bytes <= self._left:
+        if self._room.take(found.bytes):
             self._kept[number] = found
-            self._left -= found.bytes
         return found
 
     def fill(self, count: int, progress: Progress = silent) -> None:
@@ -47,5 +68,11 @@ class FeatureCache(Generic[T]):
         for number in range(count):
             found = self(number)
             progress(number + 1, count)
-            if found.bytes > self._left:
+            if found.bytes > self._room.left:
                 return
+
+
+def _emptied(kept: dict[int, T], room: Room) -> None:
+    """Give back what a cache took that is no more."""
+    room.left += sum(one.bytes for one in kept.values())
+    kept.clear()

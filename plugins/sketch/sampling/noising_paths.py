@@ -12,7 +12,7 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
-from featurekit_sketch.sampling.representative_timesteps import levels_of, timesteps_of
+from featurekit_sketch.sampling.representative_timesteps import levels_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,23 @@ class NoisingPath:
         sizes = {axis: found[axis] for axis in "chw"}
         expect(self.clean, "1 c h w", of="clean latent of a noising path", **sizes)
 
+    def only(self, timesteps: Sequence[int]) -> "NoisingPath":
+        """The same at some of its timesteps."""
+        places = [self.timesteps.index(one) for one in timesteps]
+        return NoisingPath(self.latents[places], tuple(timesteps), self.clean)
+
     def to(self, device: torch.device) -> "NoisingPath":
         """The same on another device."""
         return NoisingPath(self.latents.to(device), self.timesteps, self.clean.to(device))
+
+
+@dataclass(frozen=True)
+class SampledRun:
+    """How a picture is sampled, and at which timesteps of that its latents are kept."""
+
+    steps: int  # of DDIM
+    guidance: float  # scale of classifier-free guidance against the empty prompt; 1 is without
+    timesteps: tuple[int, ...] = ()  # train timesteps, rising; none: the representative ones
 
 
 @torch.no_grad()
@@ -73,6 +87,7 @@ def inverted_path(
     schedule: Schedule,
     states: Tensor,
     *,
+    timesteps: Sequence[int] = (),
     progress: Progress = silent,
 ) -> NoisingPath:
     """Climb from a clean latent with DDIM inversion, without guidance.
@@ -80,20 +95,21 @@ def inverted_path(
     Args:
         backbone: a loaded model.
         clean: latent of one picture, (1 c h w), VAE-scaled, on the backbone's device.
-        schedule: levels to climb; of these the representative ones are kept.
+        schedule: levels to climb.
         states: what the network is conditioned on, (1 n d).
+        timesteps: train timesteps that are kept, rising; none: the representative ones.
         progress: called after each step.
 
     Returns:
         Path with the dtype of ``clean``.
 
     Raises:
-        ConfigError: the schedule has too few steps, as ``levels_of`` finds.
+        ConfigError: the schedule has too few steps, or does not pass a timestep (``levels_at``).
         ShapeError: ``clean`` or ``states`` is not of one picture.
     """
     expect(clean, "1 c h w", of="clean latent")
     expect(states, "1 n d", of="states")
-    levels = levels_of(schedule.steps)
+    levels = levels_at(schedule, timesteps)
     trajectory = invert(
         _predictor(backbone, states),
         clean,
@@ -103,29 +119,27 @@ def inverted_path(
         progress=progress,
     )
     latents = torch.cat([trajectory.at(level) for level in levels])
-    return NoisingPath(latents, timesteps_of(schedule), clean)
+    return NoisingPath(latents, tuple(map(schedule.timestep, levels)), clean)
 
 
 @torch.no_grad()
 def generated_paths(
     backbone: Backbone,
     states: Tensor,
+    run: SampledRun,
     *,
-    guidance: float,
-    steps: int,
     seeds: Sequence[int],
     progress: Progress = silent,
 ) -> list[NoisingPath]:
     """Let the model draw pictures of its own size, all in one batch, with DDIM steps.
 
     A picture depends on its states and its seed, not on the batch it is drawn in. The network is
-    called once a step: with two rows a picture, and with one where ``guidance`` is 1.
+    called once a step: with two rows a picture, and with one where guidance is 1.
 
     Args:
         backbone: a loaded model.
         states: what each picture is conditioned on, (b n d).
-        guidance: scale of classifier-free guidance against the empty prompt; 1 is without.
-        steps: DDIM steps; of their levels the representative ones are kept.
+        run: how they are sampled, and what is kept.
         seeds: of each picture's first noise, drawn on the CPU.
         progress: called after each step.
 
@@ -134,23 +148,23 @@ def generated_paths(
         no noise of the schedule's clean end is left in it.
 
     Raises:
-        ConfigError: there are too few steps, as ``levels_of`` finds.
+        ConfigError: there are too few steps, or the run does not pass a timestep (``levels_at``).
         ShapeError: there is not one row of states for each seed.
     """
     expect(states, "b n d", of="states, one row a seed,", b=len(seeds))
-    levels = levels_of(steps)
-    schedule = _to_clean(Schedule.ddim(backbone.noise, steps))
+    schedule = _to_clean(Schedule.ddim(backbone.noise, run.steps))
+    levels = levels_at(schedule, run.timesteps)
     start = _noise((backbone.latent_channels, *backbone.sample_size), seeds).to(backbone.device)
-    kept = {steps: start}
+    kept = {run.steps: start}
 
     def keep(level: int, z: Tensor) -> None:
         if level in levels:
             kept[level] = z
 
-    predict = _predictor(backbone, states, guidance)
+    predict = _predictor(backbone, states, run.guidance)
     clean = sample(predict, start, schedule, on_step=keep, progress=progress)
     latents = torch.stack([kept[level] for level in levels], dim=1)
-    timesteps = timesteps_of(schedule)
+    timesteps = tuple(map(schedule.timestep, levels))
     rows = zip(latents, clean[:, None], strict=True)
     return [NoisingPath(row.clone(), timesteps, end.clone()) for row, end in rows]
 

@@ -1,12 +1,38 @@
 """Which timesteps of a run the sketch network sees, whatever the number of its steps."""
 
+from collections.abc import Sequence
+from hashlib import sha256
+
+import torch
+from torch import Tensor
+
 from featurekit.core.errors import ConfigError
+from featurekit.diffusion.levels import ForwardProcess
 from featurekit.diffusion.noise_schedule import Schedule
-from featurekit_sketch.settings import ENOUGH
+from featurekit_sketch.settings import ENOUGH, Reading
 
 STEPS = 50  # of the run that the numbers below count
 # steps whose features stand for all others; 0 is the cleanest. Source: arXiv 2401.04362, its code
 REPRESENTATIVE = (0, 3, 8, 12, 16, 21, 25, 28, 32, 35, 39, 43, 47)
+
+
+COUNT = len(REPRESENTATIVE)
+
+
+def drawn(timesteps: Sequence[int], clean: Tensor) -> tuple[int, ...]:
+    """Draw 13 timesteps for a picture, as the released code does in place of choosing them.
+
+    Args:
+        timesteps: to draw from, 13 or more.
+        clean: latent of the picture, which decides the lot: the same picture is drawn the same.
+
+    Returns:
+        Thirteen of them, rising.
+    """
+    digest = sha256(clean.detach().float().cpu().contiguous().numpy().tobytes()).digest()
+    lots = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    places = torch.randperm(len(timesteps), generator=lots)[:COUNT].sort().values
+    return tuple(timesteps[place] for place in places.tolist())
 
 
 def levels_of(steps: int) -> tuple[int, ...]:
@@ -30,6 +56,51 @@ def levels_of(steps: int) -> tuple[int, ...]:
             f"of its own, got {steps} steps, which give {within}; use {ENOUGH} steps or more"
         )
     return levels
+
+
+def check_timesteps(reading: Reading, noise: ForwardProcess) -> None:
+    """Refuse timesteps that were chosen and cannot be read.
+
+    Args:
+        reading: how pictures become features.
+        noise: levels of the model that is to read them.
+
+    Raises:
+        ConfigError: the model has no such timestep; or a picture is to be inverted, and the run
+            does not pass it.
+    """
+    last = noise.train_timesteps - 1
+    missed = [one for one in reading.timesteps if not 0 <= one <= last]
+    if missed:
+        raise ConfigError(
+            f"timesteps that are read must lie in 0 to {last}, those that the model was trained "
+            f"with, got {missed[0]}; choose others by plugin.timesteps"
+        )
+    if reading.timesteps and reading.kind == "inversion":
+        levels_at(Schedule.ddim(noise, reading.steps), reading.timesteps)
+
+
+def levels_at(schedule: Schedule, timesteps: Sequence[int] = ()) -> tuple[int, ...]:
+    """Find the levels of a run that lie at train timesteps, or at the representative ones.
+
+    Args:
+        schedule: levels of the run.
+        timesteps: that are wanted, rising; none: those that ``levels_of`` finds.
+
+    Raises:
+        ConfigError: the run does not pass one of them, or has too few steps.
+    """
+    if not timesteps:
+        return levels_of(schedule.steps)
+    passed = {schedule.timestep(level): level for level in range(1, schedule.steps + 1)}
+    missed = [one for one in timesteps if one not in passed]
+    if missed:
+        raise ConfigError(
+            f"timesteps that inversion reads must be of the run of {schedule.steps} steps, "
+            f"{', '.join(map(str, passed))}, got {missed[0]}; choose of these, or set "
+            f"plugin.features=noise"
+        )
+    return tuple(passed[one] for one in timesteps)
 
 
 def timesteps_of(schedule: Schedule) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ class SampledPictures:
     sampling: Sampling
     steps: int
     seed: int
+    timesteps: tuple[int, ...] = ()  # as ``Sampler`` keeps
 
     def __call__(self, prompt: str, folder: Path, stage: Stages) -> tuple[Sample, ...]:
         """Sample them now, or read those of an earlier run.
@@ -36,7 +37,13 @@ class SampledPictures:
         """
         source = self.backbone.embed(prompt)
         sampler = Sampler(
-            self.backbone, self.prior, source.states.detach(), self.sampling, self.steps, self.seed
+            backbone=self.backbone,
+            prior=self.prior,
+            source=source.states.detach(),
+            sampling=self.sampling,
+            steps=self.steps,
+            seed=self.seed,
+            timesteps=self.timesteps,
         )
         with stage("sampling pictures") as progress:
             return sampler(folder, key=self.key(source), progress=progress)
@@ -47,6 +54,7 @@ class SampledPictures:
         for part in (self.prior.mean, self.prior.deviations, self.prior.axes):
             prior.update(part.numpy().tobytes())
         facts = [asdict(self.sampling), self.steps, self.seed, source.fingerprint]
+        facts += [self.timesteps] if self.timesteps else []  # version 0.1 had no others
         return condensed(
             [*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name]
         )

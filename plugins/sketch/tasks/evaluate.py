@@ -24,6 +24,7 @@ from featurekit_sketch.inputs import SCENE_KIND, Subject, bundled, from_scene, s
 from featurekit_sketch.metrics.controls import Edges, controls
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.tasks.evaluate_dataset import evaluate_dataset
 from featurekit_sketch.tasks.rivals import HEADLINE, Rival, rivals_of
 from featurekit_sketch.tasks.sheets import held_out_sheet
@@ -62,16 +63,17 @@ def evaluate(job: Job) -> Result:
             "task=evaluate sketches bundled scenes, whose drawings are known; leave out image and "
             "plugin.drawing, or use task=train"
         )
-    pictures = pictures_of(job)
+    reading = reading_for(job)
+    pictures = pictures_of(job, reading)
     drawn = {style: _of_controls(job, style) for style in DRAWING_STYLES}
-    for reading, make in rivals_of(job, pictures).items():
+    for read, make in rivals_of(job, pictures, reading).items():
         rivals = make()
         for drawing_style in DRAWING_STYLES:
             subject, held_out = _subject(job, drawing_style), _held_out(job, drawing_style)
             samples = pictures(subject.prompt, job.out / "samples", job.stage)
             for row, rival in rivals.items():
                 folder = job.out / f"{drawing_style}-{row}".replace(" ", "-").replace("'", "")
-                entry = Entry(job, rival, held_out, reading)
+                entry = Entry(job, rival, held_out, read)
                 drawn[drawing_style][row] = entry.drawn(subject, samples, folder)
     tables: dict[str, Table] = {}
     outputs = {"table": job.out / "table.json"}

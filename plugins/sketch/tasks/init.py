@@ -12,7 +12,7 @@ from featurekit.measures.held_out import image_of
 from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import bundled, scene_px
 from featurekit_sketch.output_names import keep_apart
-from featurekit_sketch.sampling.noising_paths import generated_paths
+from featurekit_sketch.sampling.noising_paths import SampledRun, generated_paths
 
 PICTURE, NOTE, DRAWING = "picture.png", "how_to_draw.txt", "drawing.png"
 
@@ -72,8 +72,7 @@ def _sampled(job: Job, config: SketchConfig) -> Tensor:
         (path,) = generated_paths(
             job.backbone,
             states,
-            guidance=config.guidance,
-            steps=config.steps,
+            SampledRun(config.steps, config.guidance),
             seeds=[job.seed],
             progress=progress,
         )

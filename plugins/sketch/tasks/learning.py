@@ -9,7 +9,8 @@ from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.network.mixing_weights import shares
-from featurekit_sketch.settings import PUBLISHED, TWO_SCALES
+from featurekit_sketch.sampling.chosen_timesteps import reading_for
+from featurekit_sketch.settings import PUBLISHED, RELEASED, SOURCES, TWO_SCALES
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
 from featurekit_sketch.training.style_training import CHECKPOINT, pictures_of, style_training_of
@@ -46,7 +47,8 @@ def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 
 
 def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
-    training = two_scale_training_of(job, pictures_of(job))
+    reading = reading_for(job)
+    training = two_scale_training_of(job, pictures_of(job, reading), reading)
     subjects = [subject for pairs in lessons.values() for subject in pairs]
     images = list({id(one.image): one.image for one in subjects}.values())
     samples = training.pictures(subjects[0].prompt, job.out / "samples", job.stage)
@@ -57,26 +59,35 @@ def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     for name, pairs in lessons.items():
         path = job.out / (CHECKPOINT if len(lessons) == 1 else f"{name}.{CHECKPOINT}")
         drawn = [(subject, read[id(subject.image)]) for subject in pairs]
-        drawer, trace = training.learn(drawn, undrawn, path, stage=job.stage)
+        drawer, trace = training.learn(
+            drawn, undrawn, path, stage=job.stage, sources=SOURCES[job.settings.sources]
+        )
         style = drawer.style(size_of(pairs[0].image), prompt=pairs[0].prompt)
-        found[name] = LearntStyle(drawer, style, trace, {"samples": len(samples)})
+        metrics = {"samples": len(samples), "timesteps": list(style.timesteps)}
+        found[name] = LearntStyle(drawer, style, trace, metrics)
     return found
 
 
 def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     config: SketchConfig = job.settings
     ((name, (subject,)),) = lessons.items()
-    training = style_training_of(job, pictures_of(job))
+    reading = reading_for(job)
+    training = style_training_of(job, pictures_of(job, reading), reading)
     samples = training.sampled(subject, job.out / "samples", job.stage)
     examples = training.examples(subject, samples, job.stage)
     sketcher, trace = training.learn(
-        examples, job.out, sources=("unet", "vae"), key=training.key(subject), stage=job.stage
+        examples,
+        job.out,
+        sources=SOURCES[config.sources],
+        key=training.key(subject),
+        stage=job.stage,
     )
     perceptual = training.perceptual.name
     notes = (f"perceptual loss: {perceptual}, since no plugin.lpips was given",)
     metrics = {
         "perceptual": perceptual,
         "samples": len(samples),
+        "timesteps": list(training.reader.timesteps),
         "mixing": shares(sketcher.network.mixing()),
     }
     drawer = TiledSketcher(sketcher, tiling_of(config))
@@ -86,5 +97,6 @@ def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 
 LEARNERS: Mapping[str, Callable[[Job, Lessons], dict[str, LearntStyle]]] = {
     PUBLISHED: _published,
+    RELEASED: _published,
     TWO_SCALES: _at_two_scales,
 }

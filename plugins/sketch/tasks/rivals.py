@@ -19,7 +19,15 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.noising_paths import NoisingPath
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages
-from featurekit_sketch.settings import TWO_SCALES, Tiling, Weights
+from featurekit_sketch.settings import (
+    PUBLISHED,
+    RANDOM,
+    RELEASED,
+    TWO_SCALES,
+    Reading,
+    Tiling,
+    Weights,
+)
 from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_training import CHECKPOINT, StyleTraining, style_training_of
@@ -146,51 +154,82 @@ class _Enlarged:
         )
 
 
-def rivals_of(job: Job, pictures: SampledPictures) -> dict[str, Callable[[], dict[str, Rival]]]:
-    """Rows by what they read, made when their turn comes, so that one reading is kept at a time."""
+def rivals_of(
+    job: Job, pictures: SampledPictures, reading: Reading
+) -> dict[str, Callable[[], dict[str, Rival]]]:
+    """Rows by what they read, made when their turn comes, so that one reading is kept at a time.
+
+    Args:
+        job: whose settings and backbone are meant.
+        pictures: without a drawing, which all learn from.
+        reading: how all read, but for the row of the released code.
+    """
     config: SketchConfig = job.settings
+    given = Given(job, pictures, reading)
+    plain = replace(config, network=PUBLISHED, tile_px=side_px(job.backbone))
+    plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
     if config.network != TWO_SCALES:
         return {
             "trained": lambda: {
-                HEADLINE: _published(job, config, BOTH, pictures),
-                "vae alone": _published(job, config, ("vae",), pictures),
+                HEADLINE: _published(given, config, BOTH),
+                "vae alone": _published(given, config, ("vae",)),
             },
-            "random": lambda: {"random unet": _published(_on_random(job), config, BOTH, pictures)},
+            "random": lambda: {"random unet": _published(given.on_random(), config, BOTH)},
+            **_released(given, config),
         }
-    plain = replace(config, network="published", tile_px=side_px(job.backbone))
-    plain = replace(plain, overlap_px=plain.tile_px // 4, learning_rate=1e-3, **vars(Weights()))
     return {
-        "trained": lambda: _at_two_scales(job, {HEADLINE: BOTH, "vae alone": ("vae",)}, pictures),
-        "random": lambda: _at_two_scales(_on_random(job), {"random unet": BOTH}, pictures),
-        "published": lambda: {"paper's network and sum": _published(job, plain, BOTH, pictures)},
+        "trained": lambda: _at_two_scales(given, {HEADLINE: BOTH, "vae alone": ("vae",)}),
+        "random": lambda: _at_two_scales(given.on_random(), {"random unet": BOTH}),
+        "published": lambda: {"paper's network and sum": _published(given, plain, BOTH)},
+        **_released(given, plain),
     }
 
 
-def _at_two_scales(
-    job: Job, rows: dict[str, tuple[str, ...]], pictures: SampledPictures
-) -> dict[str, Rival]:
-    training = two_scale_training_of(job, pictures)
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What all rows are given."""
+
+    job: Job
+    pictures: SampledPictures
+    reading: Reading
+
+    def on_random(self) -> "Given":
+        """The same on a UNet of random weights."""
+        return replace(self, job=replace(self.job, backbone=untrained(self.job.backbone)))
+
+
+def _released(given: Given, config: SketchConfig) -> dict[str, Callable[[], dict[str, Rival]]]:
+    """The paper's network as the released code computes it, at timesteps that each picture draws.
+
+    Sampled pictures that are read along their own paths are kept at the timesteps of other rows.
+    """
+    if config.network != PUBLISHED or config.features != "noise":
+        return {}
+    other = replace(config, network=RELEASED)
+    random = replace(given.reading, timesteps=(), chosen_by=RANDOM)
+    return {
+        "released": lambda: {"as released": _published(replace(given, reading=random), other, BOTH)}
+    }
+
+
+def _at_two_scales(given: Given, rows: dict[str, tuple[str, ...]]) -> dict[str, Rival]:
+    training = two_scale_training_of(given.job, given.pictures, given.reading)
     reader = RememberingReader(training.reader.reader, training.reader.ranks)
     training = replace(training, reader=reader)
     read: dict[str, tuple[ReadPicture, ReadSamples]] = {}
     return {
-        name: TwoScaleRival(training, sources, job.stage, read) for name, sources in rows.items()
+        name: TwoScaleRival(training, sources, given.job.stage, read)
+        for name, sources in rows.items()
     }
 
 
-def _published(
-    job: Job, config: SketchConfig, sources: tuple[str, ...], pictures: SampledPictures
-) -> Rival:
-    training = style_training_of(replace(job, settings=config), pictures)
+def _published(given: Given, config: SketchConfig, sources: tuple[str, ...]) -> Rival:
+    job = given.job
+    training = style_training_of(replace(job, settings=config), given.pictures, given.reading)
     reader = training.reader
     reader = RememberingFeatures(reader.backbone, reader.reading, reader.states)
     training = replace(training, reader=reader)
     return PublishedRival(training, sources, job.stage, side_px(job.backbone), tiling_of(config))
-
-
-def _on_random(job: Job) -> Job:
-    """The same job on a UNet of random weights."""
-    return replace(job, backbone=untrained(job.backbone))
 
 
 def _at(subject: Subject, side: int) -> Subject:

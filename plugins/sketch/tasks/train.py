@@ -26,6 +26,8 @@ from featurekit_sketch.inputs import (
 )
 from featurekit_sketch.metrics.held_out import HeldOutDrawings, Row, means
 from featurekit_sketch.output_names import free_names, keep_apart
+from featurekit_sketch.sampling.chosen_timesteps import PICTURE
+from featurekit_sketch.settings import ANALYSED
 from featurekit_sketch.tasks.distil import distil
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
@@ -89,6 +91,8 @@ def train(job: Job) -> Result:
         use = f"image=FILE {_use(job, learnt)}"
         lines.append(f"to sketch: featurekit run plugin=sketch task=extract {use}")
     outputs |= {name: write_image(one, job.out / f"{name}.png") for name, one in pictures.items()}
+    if config.timesteps == ANALYSED:
+        outputs["timesteps"] = job.out / PICTURE
     count = len(next(iter(learnt.values())).trace)
     what = "the style is" if len(learnt) == 1 else f"{len(learnt)} styles are"
     return Result(

@@ -5,13 +5,13 @@ from collections.abc import Collection
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.config import compose
 from featurekit_sketch.config import SketchConfig
-from featurekit_sketch.settings import TWO_SCALES
+from featurekit_sketch.settings import OWN, TWO_SCALES
 from featurekit_sketch.training.style_file import Style
 
 # without the settings that experiments and backbones change for all tasks
 OF_LEARNING = (
     *("drawing", "drawings", "examples", "ink", "fit", "targets", "scene", "drawing_style"),
-    "tests",
+    *("tests", "sources"),
     *("prior", "clip_model", "lpips", "l1", "perceptual", "clip", "across", "within"),
 )
 OF_PUBLISHED = (  # what the network at two scales has no use for
@@ -45,7 +45,8 @@ UNUSED = {  # settings by the task that does not use them, and which to choose i
     ),
     "evaluate": (
         (
-            *("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings", "examples"),
+            *("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings"),
+            *("examples", "sources"),
             *(*OF_EXTRACTING, *OF_STUDENTS, "edge_model"),
         ),
         "task=train and task=extract use it, and task=evaluate with plugin.dataset=FOLDER",
@@ -98,9 +99,15 @@ def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:
         backbone: what the settings call the model.
 
     Raises:
-        ConfigError: ``plugin.features`` or ``plugin.steps`` was changed, and not to the style's.
+        ConfigError: ``plugin.features``, ``plugin.steps`` or ``plugin.timesteps`` was changed, and
+            not to the style's.
     """
-    wanted = {"features": style.features, "steps": style.steps}
+    own = style.chosen_by == OWN
+    wanted = {
+        "features": style.features,
+        "steps": style.steps,
+        "timesteps": list(style.timesteps) if own else style.chosen_by,
+    }
     other = [name for name, value in wanted.items() if getattr(config, name) != value]
     if not other:
         return

@@ -1,7 +1,7 @@
 """From a picture to its features, and to its sketch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,12 +12,20 @@ from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.images import coordinates
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
+from featurekit_sketch.network.released_network import released_network
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import NoisingPath, inverted_path, noised_path
-from featurekit_sketch.sampling.representative_timesteps import timesteps_of
-from featurekit_sketch.settings import Reading
+from featurekit_sketch.sampling.representative_timesteps import (
+    COUNT,
+    check_timesteps,
+    drawn,
+    timesteps_of,
+)
+from featurekit_sketch.settings import PUBLISHED, RANDOM, RELEASED, Reading
 from featurekit_sketch.training.style_file import Style, digest, take_weights
+
+NEW_NETWORK = {PUBLISHED: SketchNetwork, RELEASED: released_network}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,19 @@ class Reader:
     backbone: Backbone
     reading: Reading
     states: Tensor  # (1 n d), what photographs are read with
+
+    @classmethod
+    def of_style(cls, style: Style, backbone: Backbone) -> "Reader":
+        """Read pictures as a style's were.
+
+        Raises:
+            ConfigError: the backbone has not the timesteps that were chosen for the style.
+        """
+        reading = Reading(style.features, style.steps, style.seed)
+        if style.chosen_by != PUBLISHED:
+            reading = replace(reading, timesteps=style.timesteps, chosen_by=style.chosen_by)
+        check_timesteps(reading, backbone.noise)
+        return cls(backbone, reading, backbone.embed("").states.detach())
 
     @property
     def feature_taps(self) -> FeatureTaps:
@@ -40,14 +61,33 @@ class Reader:
 
     @property
     def timesteps(self) -> tuple[int, ...]:
-        """Train timesteps that are read, rising."""
-        return timesteps_of(self.schedule)
+        """Train timesteps that are read, rising; or of which some are drawn for each picture."""
+        if self.reading.chosen_by == RANDOM:
+            return self.reading.timesteps or tuple(sorted(self.schedule.timesteps))
+        return self.reading.timesteps or timesteps_of(self.schedule)
+
+    @property
+    def count(self) -> int:
+        """How many timesteps of a picture are read."""
+        return COUNT if self.reading.chosen_by == RANDOM else len(self.timesteps)
+
+    def timesteps_for(self, clean: Tensor) -> tuple[int, ...]:
+        """The timesteps that one picture is read at, rising: all, or some that its latent draws."""
+        if self.reading.chosen_by != RANDOM:
+            return self.timesteps
+        return drawn(self.timesteps, clean)
 
     def noising(self, clean: Tensor) -> NoisingPath:
         """Latents of a clean latent (1 c h w) at the timesteps."""
         if self.reading.kind == "inversion":
-            return inverted_path(self.backbone, clean, self.schedule, self.states)
-        return noised_path(self.backbone, clean, self.timesteps, seed=self.reading.seed)
+            return inverted_path(
+                self.backbone,
+                clean,
+                self.schedule,
+                self.states,
+                timesteps=self.timesteps_for(clean) if self.reading.chosen_by != PUBLISHED else (),
+            )
+        return noised_path(self.backbone, clean, self.timesteps_for(clean), seed=self.reading.seed)
 
     @torch.no_grad()
     def features(self, image: Tensor) -> Features:
@@ -65,6 +105,7 @@ class Sketcher:
 
     reader: Reader
     network: SketchNetwork
+    kind: str = PUBLISHED  # of network, by the name that settings give it
 
     @classmethod
     def from_style(cls, style: Style, backbone: Backbone) -> "Sketcher":
@@ -75,10 +116,9 @@ class Sketcher:
                 learnt with.
             UnknownNameError: it reads maps of an unknown source.
         """
-        reading = Reading(style.features, style.steps, style.seed)
-        reader = Reader(backbone, reading, backbone.embed("").states.detach())
-        network = SketchNetwork(
-            reader.feature_taps, timesteps=len(style.timesteps), sources=style.sources
+        reader = Reader.of_style(style, backbone)
+        network = NEW_NETWORK[style.network](
+            reader.feature_taps, timesteps=reader.count, sources=style.sources
         )
         if style.timesteps != reader.timesteps:
             raise ConfigError(
@@ -87,7 +127,7 @@ class Sketcher:
             )
         _check_channels(style.channels, _channels(reader.feature_taps))
         take_weights(network, style, backbone=backbone.name)
-        return cls(reader, network.to(backbone.device).eval())
+        return cls(reader, network.to(backbone.device).eval(), style.network)
 
     def style(self, size: tuple[int, int], *, prompt: str) -> Style:
         """What a file must hold to draw so again; ``size`` is what it was learnt on, (h, w) px."""
@@ -97,6 +137,7 @@ class Sketcher:
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=reader.timesteps,
+            chosen_by=reader.reading.chosen_by,
             channels=_channels(reader.feature_taps),
             sources=tuple(sorted(self.network.sources)),
             image_size=size,
@@ -104,6 +145,7 @@ class Sketcher:
             steps=reader.reading.steps,
             seed=reader.reading.seed,
             prompt=prompt,
+            network=self.kind,
         )
 
     def draw(self, features: Features, height: int, width: int) -> Tensor:

@@ -7,14 +7,20 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
-from featurekit_sketch.settings import FEATURES, LINES, NETWORKS, PUBLISHED, TONES
+from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
+from featurekit_sketch.settings import CHOSEN_BY, FEATURES, LINES, NETWORKS, PUBLISHED, TONES
 
 FAMILY, VERSION = "featurekit.style/", "2"
+STYLE = SavedKind(
+    "style",
+    ".safetensors",
+    "style.safetensors that task=train wrote",
+    "learn the style again",
+)
 POLARITY = "dark lines on white paper"
 PLAIN = ("backbone", "weights", "polarity", "prompt")  # fields whose words are what they say
 FIRST_VERSION = {  # what a style of version 1 has, and does not say
@@ -34,6 +40,7 @@ class Style:
     backbone: str  # name of the model whose features it reads
     weights: str  # ``digest`` of that model's weight files
     timesteps: tuple[int, ...]  # train timesteps that are read, rising
+    chosen_by: str = PUBLISHED  # one of ``CHOSEN_BY``: who chose them
     channels: Mapping[str, int]  # by the tap's name: the maps that it was learnt on
     sources: tuple[str, ...]  # which maps are read: unet, vae
     image_size: tuple[int, int]  # (h, w) px of the drawn picture
@@ -77,6 +84,7 @@ def save_style(style: Style, path: Path | str) -> Path:
         "backbone": style.backbone,
         "weights": style.weights,
         "timesteps": json.dumps(style.timesteps),
+        "chosen_by": style.chosen_by,
         "channels": json.dumps(dict(style.channels)),
         "sources": json.dumps(style.sources),
         "image_size": json.dumps(style.image_size),
@@ -111,10 +119,11 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
             of another polarity, or with numbers that are not finite.
     """
     where = Path(path).expanduser()
-    words, state = _read(where)
+    words, state = read_saved(where, STYLE)
     _check_format(words.get("format"), where)
     if words["format"] == FAMILY + "1":
         words = FIRST_VERSION | words
+    words = {"chosen_by": PUBLISHED} | words  # who else was to choose is said since 0.2
     style = _style(words, state, where)
     _check_backbone(style, backbone, weights)
     if style.polarity != POLARITY:
@@ -122,12 +131,7 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
             f"a style must draw {POLARITY}, but {str(where)!r} draws {style.polarity!r}; "
             f"learn the style from a drawing of that polarity"
         )
-    broken = next((name for name, one in state.items() if not one.isfinite().all()), None)
-    if broken:
-        raise ConfigError(
-            f"a style must hold finite numbers, but {broken!r} of {str(where)!r} has NaN or "
-            f"infinity; learn the style again"
-        )
+    check_finite(state, where, STYLE)
     return style
 
 
@@ -148,24 +152,6 @@ def take_weights(network: nn.Module, style: Style, *, backbone: str) -> None:
         raise ConfigError(
             f"a style must hold the weights of a sketch network for {backbone!r}, but it lacks "
             f"some or has others; learn the style again"
-        ) from error
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "no such file"
-            raise ConfigError(
-                f"a style must be a .safetensors file, but {str(path)!r} is {found}; "
-                f"give the style.safetensors that task=train wrote"
-            )
-        with safe_open(path, framework="pt") as stored:
-            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return dict(stored.metadata() or {}), state
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"a style must be a whole .safetensors file, but {str(path)!r} is damaged or none "
-            f"({error}); copy it again, or learn the style again"
         ) from error
 
 
@@ -192,6 +178,7 @@ def _style(words: Mapping[str, str], state: dict[str, Tensor], path: Path) -> St
         return Style(
             state=state,
             timesteps=_whole_numbers(words, "timesteps"),
+            chosen_by=_one_of(words, "chosen_by", CHOSEN_BY),
             channels=_channels(words),
             sources=_names(words, "sources"),
             image_size=(sizes[0], sizes[1]),

@@ -9,26 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbones.open_clip import OpenClip
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.measures.augmentations import View, views_of
 from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips, Perceptual
-from featurekit_sketch.config import SketchConfig, learning_of, reading_of, sampling_of
+from featurekit_sketch.config import SketchConfig, learning_of, sampling_of
 from featurekit_sketch.inputs import Subject
-from featurekit_sketch.losses.sketch_loss import SketchLoss
+from featurekit_sketch.losses.released_preparation import (
+    ReleasedEncoder,
+    ReleasedPerceptual,
+)
+from featurekit_sketch.losses.sketch_loss import ImageEncoder, SketchLoss
 from featurekit_sketch.network.features import Features
-from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.sampling.prior import fit_prior, load_prior, world_captions
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
-from featurekit_sketch.settings import NAMED_BEFORE, Learning
+from featurekit_sketch.settings import NAMED_BEFORE, PUBLISHED, RANDOM, RELEASED, Learning, Reading
 from featurekit_sketch.training.framing import corners, framed
 from featurekit_sketch.training.published_course import Examples, PublishedCourse, SampleViews
-from featurekit_sketch.training.sketcher import Reader, Sketcher
+from featurekit_sketch.training.sketcher import NEW_NETWORK, Reader, Sketcher
 from featurekit_sketch.training.trainer import Trainer
 
 CHECKPOINT = "training.safetensors"
@@ -41,11 +44,12 @@ class StyleTraining:
     reader: Reader
     pictures: SampledPictures
     learning: Learning
-    clip: OpenClip
+    clip: ImageEncoder
     perceptual: Perceptual
     seed: int
     contrast: float = 1.0  # of the ink, raised when all is learnt
     say: Say = unsaid  # told where something is gone on with
+    network: str = PUBLISHED  # or ``RELEASED``
 
     @property
     def backbone(self) -> Backbone:
@@ -120,9 +124,9 @@ class StyleTraining:
         Returns:
             What draws, and the terms of the loss of every iteration.
         """
-        network = SketchNetwork(
+        network = NEW_NETWORK[self.network](
             self.reader.feature_taps,
-            timesteps=len(self.reader.timesteps),
+            timesteps=self.reader.count,
             sources=sources,
             checkpointed=self.learning.checkpointed,
             seed=self.seed,
@@ -138,11 +142,12 @@ class StyleTraining:
         with stage("learning the style") as progress:
             trace = trainer(progress=progress)
         network.sharpen(self.contrast)
-        return Sketcher(self.reader, network.eval()), trace
+        return Sketcher(self.reader, network.eval(), self.network), trace
 
     def key(self, subject: Subject) -> str:
         """What decides a training on a subject."""
-        facts = [_recorded(self.learning), asdict(self.reader.reading), self.seed]
+        facts = [_recorded(self.learning), _facts_of(self.reader.reading), self.seed]
+        facts += [self.network] if self.network != PUBLISHED else []  # 0.1 had no other
         facts += [self.perceptual.name, self.clip.name, dict(self.backbone.weights)]
         for picture in (subject.image, subject.ink):
             facts.append(sha256(picture.numpy().tobytes()).hexdigest())
@@ -156,13 +161,16 @@ class StyleTraining:
         with torch.no_grad():
             clean = self.backbone.encode(image)
             seed = self.reader.reading.seed + number
-            noising = noised_path(self.backbone, clean, self.reader.timesteps, seed=seed)
+            chosen = self.reader.timesteps_for(clean)
+            noising = noised_path(self.backbone, clean, chosen, seed=seed)
             return self.reader.of_path(noising, self.reader.states)
 
     def _of_sample(self, sample: Sample) -> Features:
         place = self.backbone.device
         if self.reader.reading.kind == "inversion":
-            return self.reader.of_path(sample.noising.to(place), sample.states.to(place))
+            chosen = self.reader.timesteps_for(sample.noising.clean)
+            noising = sample.noising.only(chosen).to(place)
+            return self.reader.of_path(noising, sample.states.to(place))
         noising = self.reader.noising(sample.noising.clean.to(place))
         return self.reader.of_path(noising, self.reader.states)
 
@@ -174,12 +182,13 @@ class StyleTraining:
         return picture.to(self.backbone.device)
 
 
-def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
+def style_training_of(job: Job, pictures: SampledPictures, reading: Reading) -> StyleTraining:
     """Gather what a job's settings name.
 
     Args:
         job: whose settings and backbone are meant.
         pictures: without a drawing.
+        reading: how pictures become features.
 
     Raises:
         ConfigError, BackboneError: a file that is named cannot be used.
@@ -192,23 +201,28 @@ def style_training_of(job: Job, pictures: SampledPictures) -> StyleTraining:
         perceptual = ClipPerceptual(clip)
     else:
         perceptual = Lpips.load(config.lpips, backbone.device)
+    released = config.network == RELEASED
     return StyleTraining(
-        reader=Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach()),
+        reader=Reader(backbone, reading, backbone.embed("").states.detach()),
         pictures=pictures,
         learning=learning_of(config),
-        clip=clip,
-        perceptual=perceptual,
+        clip=ReleasedEncoder.of(clip) if released else clip,
+        perceptual=ReleasedPerceptual.of(perceptual, clip) if released else perceptual,
         seed=job.seed,
         contrast=config.contrast,
         say=job.say,
+        network=config.network,
     )
 
 
-def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
+def pictures_of(
+    job: Job, reading: Reading | None = None, *, count: int | None = None
+) -> SampledPictures:
     """How a job's pictures without a drawing are sampled.
 
     Args:
         job: whose settings say how.
+        reading: how features are read, where the pictures' own paths may have to serve for it.
         count: of pictures; without it ``plugin.samples``.
 
     Raises:
@@ -222,7 +236,26 @@ def pictures_of(job: Job, *, count: int | None = None) -> SampledPictures:
     sampling = sampling_of(config)
     if count is not None:
         sampling = replace(sampling, count=count)
-    return SampledPictures(job.backbone, prior, sampling, config.steps, job.seed)
+    kept: tuple[int, ...] = ()
+    if reading is not None and reading.kind == "inversion":
+        every = tuple(sorted(Schedule.ddim(job.backbone.noise, config.steps).timesteps))
+        kept = every if reading.chosen_by == RANDOM else reading.timesteps
+    return SampledPictures(
+        backbone=job.backbone,
+        prior=prior,
+        sampling=sampling,
+        steps=config.steps,
+        seed=job.seed,
+        timesteps=kept,
+    )
+
+
+def _facts_of(reading: Reading) -> dict[str, Any]:
+    """What of a reading changes a result; timesteps where they are not those of version 0.1."""
+    facts: dict[str, Any] = {"kind": reading.kind, "steps": reading.steps, "seed": reading.seed}
+    if reading.chosen_by != PUBLISHED:
+        facts["timesteps"] = reading.timesteps or reading.chosen_by
+    return facts
 
 
 def _recorded(learning: Learning) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images import coordinates
-from featurekit_sketch.settings import LINES, TWO_SCALES, Reading
+from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import Style, digest, take_weights
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
@@ -37,8 +37,7 @@ class TwoScaleDrawer:
         Raises:
             ConfigError: its timesteps or weights are not those that it says it was learnt with.
         """
-        reading = Reading(style.features, style.steps, style.seed)
-        reader = Reader(backbone, reading, backbone.embed("").states.detach())
+        reader = Reader.of_style(style, backbone)
         if not set(style.timesteps) <= set(reader.timesteps):
             raise ConfigError(
                 f"a style of {style.steps} steps must be read at timesteps of "
@@ -137,6 +136,7 @@ class TwoScaleDrawer:
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=self.reader.timesteps,
+            chosen_by=reader.reading.chosen_by,
             channels={spec.name: spec.channels for spec in network.specs},
             sources=tuple(sorted(_sources(network))),
             image_size=(size.height, size.width),

@@ -12,12 +12,12 @@ from torch import Tensor
 from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.measures.augmentations import View, views_of
-from featurekit_sketch.config import SketchConfig, reading_of
+from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
-from featurekit_sketch.settings import LINES, TONES
+from featurekit_sketch.settings import LINES, OWN, TONES, Reading
 from featurekit_sketch.training.framing import Corner, corners, framed
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.trainer import Trainer
@@ -242,18 +242,22 @@ def _on_paper(ink: Tensor, frame: Tensor) -> Tensor:
     return whole
 
 
-def two_scale_training_of(job: Job, pictures: SampledPictures) -> TwoScaleTraining:
+def two_scale_training_of(
+    job: Job, pictures: SampledPictures, reading: Reading
+) -> TwoScaleTraining:
     """Gather what a job's settings name.
 
     Args:
         job: whose settings and backbone are meant.
         pictures: without a drawing.
+        reading: how pictures become features; of timesteps of the user's own all are read.
     """
     config: SketchConfig = job.settings
     backbone = job.backbone
-    reader = Reader(backbone, reading_of(config, job.seed), backbone.embed("").states.detach())
+    reader = Reader(backbone, reading, backbone.embed("").states.detach())
+    ranks = tuple(range(len(reading.timesteps))) if reading.chosen_by == OWN else RANKS
     return TwoScaleTraining(
-        reader=TwoScaleReader(reader, RANKS),
+        reader=TwoScaleReader(reader, ranks),
         pictures=pictures,
         iterations=config.iterations,
         learning_rate=config.learning_rate,

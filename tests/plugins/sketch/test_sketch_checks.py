@@ -6,6 +6,8 @@ from PIL import Image, ImageDraw
 
 from featurekit import backbones
 from featurekit.cli.router import main
+from featurekit_sketch.distillation.student import Student
+from featurekit_sketch.distillation.student_file import StudentFile, save_student
 from featurekit_sketch.sampling.prior import Prior, save_prior
 
 
@@ -82,3 +84,16 @@ def test_what_cannot_work_is_refused_before_weights_are_loaded(told, words, sent
     code, err = told(*words)
     assert code == 2
     assert sentence in err
+
+
+def test_a_student_draws_without_a_model(told, tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        student = StudentFile(Student().eval(), "a" * 64, 32, pairs=2, iterations=1)
+    save_student(student, tmp_path / "student.safetensors")
+    words = ("task=extract", "image=me.png", "plugin.student=student.safetensors")
+    code, said = told(*words)
+    assert code == 0, said
+    assert "load the backbone" not in said
+    assert (tmp_path / "out" / "me.png").is_file()
+    with pytest.raises(LoadedError):
+        told("task=extract", "image=me.png", "plugin.style=style.safetensors")

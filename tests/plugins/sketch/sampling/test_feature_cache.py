@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from featurekit_sketch.sampling.feature_cache import FeatureCache
+from featurekit_sketch.sampling.feature_cache import ROOM, FeatureCache, Room
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ def cache(room, weights=None):
         read.append(number)
         return Heavy(number, weights[number] if weights else 10)
 
-    return FeatureCache(make, room=room), read
+    return FeatureCache(make, room=room if isinstance(room, Room) else Room(room)), read
 
 
 def filled(one, count):
@@ -75,3 +75,31 @@ def test_filling_nothing_reads_nothing():
     one, read = cache(room=20)
     assert filled(one, 0) == []
     assert read == []
+
+
+def test_caches_share_their_room_and_one_that_goes_gives_its_part_back():
+    room = Room(30)
+    first, _ = cache(room)
+    second, read = cache(room)
+    filled(first, 2)
+    filled(second, 2)
+    assert room.left == 0
+    assert read == [0]
+    second(1)
+    assert read == [0, 1]  # not kept
+    del first
+    assert room.left == 20
+    second(1)
+    second(1)
+    assert read == [0, 1, 1]
+
+
+def test_all_caches_of_a_process_share_one_room_unless_told_otherwise():
+    before = ROOM.left
+    caches = [FeatureCache(Heavy), FeatureCache(Heavy)]
+    for one in caches:
+        one(3)
+    assert before - ROOM.left == 20
+    one = None
+    caches.clear()
+    assert ROOM.left == before

@@ -13,7 +13,12 @@ from featurekit.taps.capture import capture
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.sampling import feature_reading as reading
 from featurekit_sketch.sampling.feature_reading import CHUNK, read
-from featurekit_sketch.sampling.noising_paths import NoisingPath, generated_paths, noised_path
+from featurekit_sketch.sampling.noising_paths import (
+    NoisingPath,
+    SampledRun,
+    generated_paths,
+    noised_path,
+)
 
 THIRTEEN = (1, 61, 161, 241, 321, 421, 501, 561, 641, 701, 781, 861, 941)
 
@@ -207,7 +212,7 @@ def test_features_from_a_kept_way_are_those_of_the_generation_itself(
 ):
     paths = {tap.name: tap.path for tap in feature_taps.unet}
     with capture(backbone.unet, paths) as live:
-        (way,) = generated_paths(backbone, states, guidance=4.0, steps=14, seeds=(3,))
+        (way,) = generated_paths(backbone, states, SampledRun(14, 4.0), seeds=(3,))
     kept = read(backbone, feature_taps, way, states)
     cheap = NoisingPath(way.latents.half(), way.timesteps, way.clean.half())
     rounded = read(backbone, feature_taps, cheap, states)

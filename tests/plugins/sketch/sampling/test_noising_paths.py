@@ -15,6 +15,7 @@ from featurekit_sketch.sampling import noising_paths as ways
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import (
     NoisingPath,
+    SampledRun,
     generated_paths,
     inverted_path,
     noised_path,
@@ -45,8 +46,7 @@ def generated(backbone, states):
     ways = generated_paths(
         backbone,
         asked,
-        guidance=GUIDANCE,
-        steps=STEPS,
+        SampledRun(STEPS, GUIDANCE),
         seeds=SEEDS,
         progress=lambda *of: told.append(of),
     )
@@ -101,16 +101,14 @@ def test_the_noisiest_latent_may_be_the_first_noise_itself(generated):
 
 
 def test_the_same_seed_twice_is_equal_bit_for_bit(backbone, states, generated):
-    again = generated_paths(backbone, states, guidance=GUIDANCE, steps=STEPS, seeds=SEEDS)
+    again = generated_paths(backbone, states, SampledRun(STEPS, GUIDANCE), seeds=SEEDS)
     for first, second in zip(generated[0], again, strict=True):
         assert torch.equal(first.latents, second.latents)
         assert torch.equal(first.clean, second.clean)
 
 
 def test_a_row_is_the_same_alone_as_in_a_batch(backbone, states, generated):
-    (alone,) = generated_paths(
-        backbone, states[1:], guidance=GUIDANCE, steps=STEPS, seeds=SEEDS[1:]
-    )
+    (alone,) = generated_paths(backbone, states[1:], SampledRun(STEPS, GUIDANCE), seeds=SEEDS[1:])
     together = generated[0][1]
     assert relative(alone.latents, together.latents) < 1e-5
     assert relative(alone.clean, together.clean) < 1e-5
@@ -126,7 +124,7 @@ def test_guidance_costs_two_rows_a_picture_and_step_and_progress_is_told(generat
 def test_a_guidance_of_1_costs_one_row_a_picture_and_step(backbone, states):
     rows, before = [], torch.get_rng_state()
     hook = backbone.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
-    generated_paths(backbone, states[:1], guidance=1, steps=STEPS, seeds=(0,))
+    generated_paths(backbone, states[:1], SampledRun(STEPS, 1), seeds=(0,))
     hook.remove()
     assert rows == [1] * STEPS
     assert torch.equal(torch.get_rng_state(), before)  # and the global random state is left alone
@@ -204,7 +202,7 @@ def test_a_sketch_sees_nothing_of_the_levels_that_are_not_listed(backbone, state
             return sample(predict, start, schedule, on_step=keep, progress=progress)
 
         monkeypatch.setattr(ways, "sample", along)
-        (way,) = generated_paths(backbone, states[:1], guidance=1, steps=16, seeds=(0,))
+        (way,) = generated_paths(backbone, states[:1], SampledRun(16, 1), seeds=(0,))
         return network(read(backbone, feature_taps, way, states[:1]))
 
     as_it_is = drawn(())
@@ -241,7 +239,7 @@ def test_a_way_goes_to_another_device_as_a_whole(generated):
 
 def test_a_half_model_draws_float32_ways_from_float32_states(states):
     half = fk.load_backbone("random", dtype="bfloat16")
-    (way,) = generated_paths(half, states[:1], guidance=2.0, steps=STEPS, seeds=(0,))
+    (way,) = generated_paths(half, states[:1], SampledRun(STEPS, 2.0), seeds=(0,))
     assert way.latents.dtype == way.clean.dtype == torch.float32
 
 
@@ -272,12 +270,12 @@ def test_several_pictures_where_one_is_asked_for_are_refused(backbone, states):
 
 def test_seeds_that_are_not_one_for_each_row_of_states_are_refused(backbone, states):
     with pytest.raises(ShapeError, match=r"states, one row a seed, must be \(b=3 n d"):
-        generated_paths(backbone, states, guidance=1, steps=STEPS, seeds=(0, 1, 2))
+        generated_paths(backbone, states, SampledRun(STEPS, 1), seeds=(0, 1, 2))
 
 
 def test_too_few_steps_and_unknown_timesteps_are_refused_before_any_work(backbone, states):
     with pytest.raises(ConfigError, match="got 10 steps"):
-        generated_paths(backbone, states[:1], guidance=1, steps=10, seeds=(0,))
+        generated_paths(backbone, states[:1], SampledRun(10, 1), seeds=(0,))
     with pytest.raises(ConfigError, match="got 10 steps"):
         inverted_path(backbone, normal(1, 8, 4, 4), Schedule.ddim(backbone.noise, 10), states[:1])
     with pytest.raises(NoiseLevelError, match="got 1000"):

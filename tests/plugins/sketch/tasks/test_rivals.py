@@ -9,7 +9,7 @@ from two_scale_runs import counted, drawn, samples_of
 
 import featurekit as fk
 from featurekit.core.types import Job, silent
-from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.config import SketchConfig, reading_of
 from featurekit_sketch.sampling.prior import fit_prior, save_prior
 from featurekit_sketch.tasks.rivals import HEADLINE, rivals_of
 from featurekit_sketch.training.style_training import pictures_of
@@ -19,8 +19,14 @@ ROWS = {
         "trained": {HEADLINE, "vae alone"},
         "random": {"random unet"},
         "published": {"paper's network and sum"},
+        "released": {"as released"},
     },
-    "published": {"trained": {HEADLINE, "vae alone"}, "random": {"random unet"}},
+    "published": {
+        "trained": {HEADLINE, "vae alone"},
+        "random": {"random unet"},
+        "released": {"as released"},
+    },
+    "released": {"trained": {HEADLINE, "vae alone"}, "random": {"random unet"}},
 }
 
 
@@ -46,7 +52,7 @@ def job(backbone, prior, folder, network="two_scales"):
 
 def rivals(job):
     """Rows by what they read, for pictures that are sampled as the job says."""
-    return rivals_of(job, pictures_of(job))
+    return rivals_of(job, pictures_of(job), reading_of(job.settings, job.seed))
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_rows_are_named_by_what_they_read(backbone, prior, tmp_path, network):
     assert {name: set(make()) for name, make in made.items()} == ROWS[network]
 
 
-@pytest.mark.parametrize("reading", ["trained", "published"])
+@pytest.mark.parametrize("reading", ["trained", "published", "released"])
 def test_a_rival_reads_no_picture_twice(backbone, prior, tmp_path, pictures, reading):
     made = rivals(job(backbone, prior, tmp_path))[reading]()
     subject, other = drawn(), drawn(2, "vehicle").image
@@ -100,7 +106,7 @@ def test_rows_have_keys_of_their_own(backbone, prior, tmp_path):
     made = [(name, one) for name, make in rivals(given).items() for one in make().values()]
     subject = drawn()
     other = replace(subject, ink=subject.ink.flip(-1))
-    assert len({(name, rival.key(subject)) for name, rival in made}) == len(made) == 4
+    assert len({(name, rival.key(subject)) for name, rival in made}) == len(made) == 5
     for _, rival in made:
         assert rival.key(subject) == rival.key(subject)
         assert rival.key(other) != rival.key(subject)

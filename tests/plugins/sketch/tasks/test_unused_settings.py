@@ -66,6 +66,9 @@ def test_a_style_is_drawn_in_as_it_was_learnt_whatever_the_default_is():
     check_reading(config(), STYLE, backbone="embedded")
     check_reading(config(), replace(STYLE, features="inversion"), backbone="embedded")
     check_reading(config("plugin.steps=50"), STYLE, backbone="embedded")
+    own = replace(STYLE, timesteps=(51, 301), chosen_by="own")
+    for words in ((), ["plugin.timesteps=[51,301]"]):
+        check_reading(config(*words), own, backbone="embedded")
     preset = config("experiment=sketch_diffsketch")
     check_reading(preset, replace(STYLE, features="inversion"), backbone="embedded")
 
@@ -121,6 +124,7 @@ def test_what_a_task_would_pass_over_is_refused(task, word, own, message):
     ("word", "message"),
     [
         ("plugin.features=inversion", r"with plugin\.features=noise, got inversion; leave it out"),
+        ("plugin.timesteps=[51]", r"with plugin\.timesteps=published, got \[51\]; leave it out"),
         ("plugin.steps=30", r"with plugin\.steps=50, got 30; leave it out, or learn a style with"),
     ],
 )

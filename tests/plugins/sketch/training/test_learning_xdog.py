@@ -19,7 +19,7 @@ from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 from featurekit_sketch.sampling.feature_reading import read
-from featurekit_sketch.sampling.noising_paths import generated_paths
+from featurekit_sketch.sampling.noising_paths import SampledRun, generated_paths
 from featurekit_sketch.settings import Learning, Reading
 from featurekit_sketch.training.published_course import Examples, PublishedCourse
 from featurekit_sketch.training.sketcher import Reader, Sketcher
@@ -65,7 +65,7 @@ def taught(tmp_path_factory):
     with torch.no_grad():
         states = torch.cat([backbone.embed(caption).states for caption in captions()])
         seeds = range(1000 * SEED, 1000 * SEED + len(states))
-        ways = generated_paths(backbone, states, guidance=5.0, steps=STEPS, seeds=seeds)
+        ways = generated_paths(backbone, states, SampledRun(STEPS, 5.0), seeds=seeds)
         reader = Reader(backbone, Reading(steps=STEPS, seed=SEED), backbone.embed("").states)
         rows = zip(ways, states, strict=True)
         features = [read(backbone, reader.feature_taps, way, own[None]) for way, own in rows]

@@ -10,7 +10,7 @@ import featurekit as fk
 from featurekit.core.types import silent
 from featurekit_sketch.inputs import Subject
 from featurekit_sketch.sampling.cdst_sampler import Sample
-from featurekit_sketch.sampling.noising_paths import generated_paths
+from featurekit_sketch.sampling.noising_paths import SampledRun, generated_paths
 from featurekit_sketch.sampling.prior import fit_prior
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures
 from featurekit_sketch.settings import Learning, Reading, Sampling
@@ -34,7 +34,7 @@ def study():
 def sample(study):
     with torch.no_grad():
         states = study.backbone.embed("a face").states
-    (way,) = generated_paths(study.backbone, states, guidance=1, steps=STEPS, seeds=(0,))
+    (way,) = generated_paths(study.backbone, states, SampledRun(STEPS, 1), seeds=(0,))
     return Sample(way, states)
 
 
