@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from featurekit.backbones.folder import embedded_folder
-from featurekit.backbones.unet.stock import read_tokenizer
+from featurekit.backbones.sources.folder_parts import read_tokenizer
 
 WORDS = ("<pad>", "</s>", "<unk>", "a", "face", "of", "stone", "an", "assistant", "prompt")
 

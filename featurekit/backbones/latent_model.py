@@ -20,7 +20,7 @@ from featurekit.backbones.loaded.untouched import frozen, upcast
 from featurekit.core.errors import BackboneError, FeatureKitWarning, ShapeError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
-from featurekit.core.types import Conditioning, Predict, Tap
+from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 from featurekit.images import coordinates
 from featurekit.taps.addresses import addressed
@@ -258,29 +258,6 @@ class LatentModel(LoadedModel):
                 f"{' and no '.join(missing)}; load the pipeline with it, or give conditioning= "
                 f"made from prompt embeddings of your own"
             )
-
-
-def with_guidance(predict: Predict, guidance: float, copies: int) -> Predict:
-    """Combine unconditional rows and the others of one call, as classifier-free guidance does.
-
-    Args:
-        predict: answers for ``copies`` times as many rows as it is given.
-        guidance: scale.
-        copies: 2, or 1 where nothing is combined.
-
-    Returns:
-        Answers with one row for each row.
-
-    Source: Ho and Salimans 2022, arXiv:2207.12598, eq. 6 with scale = 1 + w.
-    """
-    if copies == 1:
-        return predict
-
-    def combined(z: Tensor, t: float | Tensor) -> Tensor:
-        without, with_prompt = predict(z, t).chunk(2)
-        return without + guidance * (with_prompt - without)
-
-    return combined
 
 
 def repeated(conditioning: Tensor, rows: int) -> Tensor:

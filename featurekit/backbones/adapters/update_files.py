@@ -23,7 +23,7 @@ from torch import Tensor
 
 from featurekit.backbones.lora_file import FORMAT, load_lora
 from featurekit.backbones.single_file.header import Header, read_header
-from featurekit.backbones.sources.stock import MISFITS, quietly
+from featurekit.backbones.stock import MISFITS, quietly
 from featurekit.core.errors import BackboneError
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"  # peft's names, which everything is renamed to

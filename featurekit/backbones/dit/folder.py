@@ -18,7 +18,7 @@ from featurekit.backbones.folder import read_pipeline
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.layout.weight_files import WeightFiles, files_at
 from featurekit.backbones.sources.networks import check_intact, read_network
-from featurekit.backbones.sources.stock import quietly
+from featurekit.backbones.stock import quietly
 from featurekit.core.errors import BackboneError
 
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from featurekit.backbones.single_file.header import Header
 from featurekit.backbones.single_file.kinds import GUIDANCE, UNET, VAE, WORDS, SingleFile
-from featurekit.backbones.sources.stock import CLASSES, MISFITS, Configs, quietly, vae_dtype
+from featurekit.backbones.stock import CLASSES, MISFITS, Configs, quietly, vae_dtype
 from featurekit.core.errors import BackboneError
 
 Weights: TypeAlias = dict[str, Tensor]

@@ -12,7 +12,7 @@ from featurekit.backbones.single_file.kinds import WORDS, SingleFile, identify
 from featurekit.backbones.single_file.networks import read_text_encoder, read_unet, read_vae
 from featurekit.backbones.sources.other_vae import other_vae
 from featurekit.backbones.sources.parts import Instead, Parts, Read
-from featurekit.backbones.sources.stock import Networks, frozen
+from featurekit.backbones.stock import Networks, frozen
 from featurekit.core.errors import BackboneError, FeatureKitWarning
 
 _PADDING: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -19,7 +19,7 @@ from featurekit.backbones.sources.file_parts import file_parts
 from featurekit.backbones.sources.networks import check_intact, read_network
 from featurekit.backbones.sources.other_vae import other_vae
 from featurekit.backbones.sources.parts import Instead, Parts, Read, predicting
-from featurekit.backbones.sources.stock import CLASSES, Configs, Networks, frozen, vae_dtype
+from featurekit.backbones.stock import CLASSES, Configs, Networks, frozen, vae_dtype
 from featurekit.core.errors import BackboneError
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from featurekit.backbones.layout.weight_files import WeightFiles
-from featurekit.backbones.sources.stock import MISFITS, quietly
+from featurekit.backbones.stock import MISFITS, quietly
 from featurekit.core.errors import BackboneError
 
 

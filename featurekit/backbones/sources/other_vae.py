@@ -14,7 +14,7 @@ from featurekit.backbones.single_file.networks import read_vae, vae_place
 from featurekit.backbones.single_file.other_kinds import other_kind
 from featurekit.backbones.sources.networks import check_intact, read_network
 from featurekit.backbones.sources.parts import Read
-from featurekit.backbones.sources.stock import CLASSES, vae_dtype
+from featurekit.backbones.stock import CLASSES, vae_dtype
 from featurekit.core.errors import BackboneError
 
 _STEM, _CONFIG = "diffusion_pytorch_model", "config.json"

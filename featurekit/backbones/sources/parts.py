@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 
 from featurekit.backbones.single_file.predictions import check_prediction
-from featurekit.backbones.sources.stock import Configs, Networks
+from featurekit.backbones.stock import Configs, Networks
 from featurekit.core.errors import BackboneError
 
 Read: TypeAlias = Callable[[torch.dtype], tuple[Any, Mapping[str, Path]]]

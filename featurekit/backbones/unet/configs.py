@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from featurekit.backbones.layout.config_fields import filled, words_width
-from featurekit.backbones.sources.stock import Configs
+from featurekit.backbones.stock import Configs
 from featurekit.core.errors import BackboneError
 from featurekit.diffusion.diffusers_schedulers import clips
 from featurekit.diffusion.noise_schedule import NoiseTable

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from featurekit.backbones.latent_model import LatentModel, with_guidance
+from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.unet import blocks
 from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.types import Conditioning, Predict, Tap
@@ -136,3 +136,26 @@ class LatentDiffusion(LatentModel):
             return predict(z, t)
 
         return checked
+
+
+def with_guidance(predict: Predict, guidance: float, copies: int) -> Predict:
+    """Combine unconditional rows and the others of one call, as classifier-free guidance does.
+
+    Args:
+        predict: answers for ``copies`` times as many rows as it is given.
+        guidance: scale.
+        copies: 2, or 1 where nothing is combined.
+
+    Returns:
+        Answers with one row for each row.
+
+    Source: Ho and Salimans 2022, arXiv:2207.12598, eq. 6 with scale = 1 + w.
+    """
+    if copies == 1:
+        return predict
+
+    def combined(z: Tensor, t: float | Tensor) -> Tensor:
+        without, with_prompt = predict(z, t).chunk(2)
+        return without + guidance * (with_prompt - without)
+
+    return combined

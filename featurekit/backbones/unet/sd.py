@@ -16,7 +16,7 @@ from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.loaded.handing_on import Made
 from featurekit.backbones.sources.folder_parts import parts_of, read_tokenizer
 from featurekit.backbones.sources.parts import OWN, Instead, Parts
-from featurekit.backbones.sources.stock import Configs, build_networks
+from featurekit.backbones.stock import Configs, build_networks
 from featurekit.backbones.unet import blocks
 from featurekit.backbones.unet.configs import check_fit, configs_of, noise_table
 from featurekit.backbones.unet.latent_diffusion import LatentDiffusion

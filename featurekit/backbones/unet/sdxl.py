@@ -11,27 +11,17 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.device import place
-from featurekit.backbones.folder import (
-    CONFIGS,
-    SECOND_CONFIG,
-    bundled_configs,
-    embedded_folder,
-)
+from featurekit.backbones.folder import CONFIGS, SECOND_CONFIG, bundled_configs, embedded_folder
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.loaded.handing_on import Made
 from featurekit.backbones.sources.folder_parts import parts_of, read_tokenizer
 from featurekit.backbones.sources.parts import OWN, Instead, Parts
-from featurekit.backbones.sources.stock import Configs, build_networks
+from featurekit.backbones.stock import Configs, build_networks
 from featurekit.backbones.unet import blocks
 from featurekit.backbones.unet.configs import check_fit, configs_of, noise_table
 from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
-from featurekit.backbones.unet.picture_sizes import (
-    SIZE_COUNT,
-    SIZES,
-    told_sizes,
-    with_sizes,
-)
+from featurekit.backbones.unet.picture_sizes import SIZE_COUNT, SIZES, told_sizes, with_sizes
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
@@ -286,16 +276,16 @@ def _check_kind(unet: Mapping[str, Any], of: str) -> None:
 def _check_shape(configs: Configs, of: str) -> None:
     """Refuse parts that do not fit each other, and other blocks, before weights are read."""
     check_settings(configs, of, needs=_NEEDS)
-    unet, text, text_2 = (configs.get(p) for p in ("unet", "text_encoder", "text_encoder_2"))
-    needed = {}
-    if unet is not None and text is not None and text_2 is not None:  # else loaded without
+    unet, needed = configs["unet"], {}
+    if "text_encoder" in configs and "text_encoder_2" in configs:  # else loaded without
+        text, text_2 = configs["text_encoder"], configs["text_encoder_2"]
         sizes = SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
         needed = {
             "cross_attention_dim": text["hidden_size"] + text_2["hidden_size"],
             "projection_class_embeddings_input_dim": (text_2["projection_dim"] or 0) + sizes,
         }
     check_fit(configs, of, needed)
-    blocks.taps(configs["unet"], configs["vae"])
+    blocks.taps(unet, configs["vae"])
 
 
 def _empty_is_zero(configs: Configs) -> bool:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from featurekit.backbones.sources.stock import quietly
+from featurekit.backbones.stock import quietly
 from featurekit.core.atomic import replacing_folder
 from featurekit.training.recipe import Recipe
 
