@@ -8,7 +8,16 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from featurekit.backbones.dit import flux, flux2, qwen_image, sd3, z_image
+from featurekit.backbones.dit import (
+    flux,
+    flux2,
+    lumina2,
+    pixart,
+    qwen_image,
+    sana,
+    sd3,
+    z_image,
+)
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.layers import is_moved, layers_of, running_device
@@ -26,6 +35,9 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
     "QwenImageTransformer2DModel": qwen_image.wrapped,
     "ZImageTransformer2DModel": z_image.wrapped,
     "SD3Transformer2DModel": sd3.wrapped,
+    "PixArtTransformer2DModel": pixart.wrapped,
+    "SanaTransformer2DModel": sana.wrapped,
+    "Lumina2Transformer2DModel": lumina2.wrapped,
 }
 _DENOISERS = ("unet", "transformer", "prior", "decoder")  # what pipelines call theirs
 _STEERED = {  # components by which a pipeline gives its denoiser more than a latent and words

@@ -16,6 +16,7 @@ from featurekit.taps.hooks import first_input
 
 _ATTENDS = "scaled_dot_product_attention"
 _GIVEN = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+_PATCH = 2  # of a transformer that may have several, Z-Image's, the one that its pipeline takes
 
 
 class _Order(NamedTuple):
@@ -37,6 +38,7 @@ _ORDERS: Mapping[str, _Order] = {
     "JointAttnProcessor2_0": _Order(picture_first=True),
     "ZSingleStreamAttnProcessor": _Order(picture_first=True, multiple=32),
 }
+_OF_WORDS = ("context_refiner",)  # stacks whose attentions have the processor but no picture
 _NO_SOFTMAX = ("SanaLinearAttnProcessor2_0", "SanaMultiscaleAttnProcessor2_0")
 
 
@@ -129,9 +131,8 @@ def _attended(given: Mapping[str, Any]) -> Attended:
             "its map to be computed; its map cannot be computed"
         )
     scale = given.get("scale")
-    return Attended(
-        q, k, v, given.get("attn_mask"), q.shape[-1] ** -0.5 if scale is None else scale
-    )
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return Attended(q, k, given.get("attn_mask"), scale)
 
 
 def the_one(seen: list[Attended], attention: nn.Module, path: str) -> Attended:
@@ -164,26 +165,21 @@ def joint_tokens(
 
     Args:
         attention: it.
-        path: where it is, for the message.
+        path: where it is.
         seen: what it attended with.
         grid: rows and columns of tokens that its network was given; None where that is unknown.
 
     Returns:
-        The places, or None where they are unknown or differ by row.
-
-    Raises:
-        CaptureError: there are fewer tokens than the picture has.
+        The places, or None where they are unknown, differ by row, or are of the text alone.
     """
     order, total = _ORDERS[_processor(attention)], seen.k.shape[2]
-    if grid is None or (order.ragged and seen.mask is not None and not bool(seen.mask.all())):
+    if grid is None or any(part in _OF_WORDS for part in path.split(".")):
         return None
     cells = grid[0] * grid[1]
     filled = -(-cells // order.multiple) * order.multiple
-    if total < filled:
-        raise CaptureError(
-            f"{path} must attend to the {grid[0]} * {grid[1]} tokens of the picture for its map to "
-            f"be computed, got {total} tokens"
-        )
+    elsewhere = order.ragged and seen.mask is not None and not bool(seen.mask.all())
+    if elsewhere or total < filled:
+        return None
     if order.picture_first:
         return JointTokens(total, slice(0, cells), slice(filled, total), grid)
     before = min(order.before, total - cells)
@@ -191,8 +187,8 @@ def joint_tokens(
 
 
 def grid_of(
-    network: Any, given: tuple[Any, ...], named: Mapping[str, Any]
-) -> tuple[int, int] | None:  # noqa: ANN401,E501
+    network: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[int, int] | None:
     """Find the rows and columns of tokens of the picture that a transformer is called with.
 
     Args:
@@ -211,9 +207,8 @@ def grid_of(
     if shapes is not None:
         return (shapes[0][0][1], shapes[0][0][2]) if len(shapes[0]) == 1 else None
     latent = named.get("x", first_input(given, named))
-    patch = getattr(network.config, "patch_size", None) or named.get("patch_size", 2)
-    if isinstance(latent, list):
-        latent = latent[0]
+    latent = latent[0] if isinstance(latent, list) else latent
     if not isinstance(latent, Tensor) or latent.ndim != 4:
         return None
+    patch = getattr(getattr(network, "config", None), "patch_size", None) or _PATCH
     return latent.shape[-2] // patch, latent.shape[-1] // patch

@@ -2,13 +2,16 @@
 
 import pytest
 import torch
-from small_transformers import SMALL, as_tokens, drawn
+from small_parts import as_tokens, drawn
+from small_transformers import SMALL
 
 import featurekit as fk
 from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_schedule import schedule_of
 from featurekit.taps.capture import capture
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.fixture(scope="module", params=list(SMALL))

@@ -36,11 +36,12 @@ def block_taps(stacks: Iterable[Stack], stride: int) -> Iterator[Tap]:
         stride: pixels of the input image per token.
 
     Yields:
-        A tap for each block.
+        A tap for each block of the picture; blocks of words give no maps.
     """
     for stack in stacks:
         for number in stack.numbers:
-            yield _tap(stack, number, stack.parts[0], stride)
+            if stack.parts[0].form != "words":
+                yield _tap(stack, number, stack.parts[0], stride)
 
 
 def inner_taps(stacks: Iterable[Stack], stride: int) -> Iterator[Tap]:
@@ -51,11 +52,11 @@ def inner_taps(stacks: Iterable[Stack], stride: int) -> Iterator[Tap]:
         stride: pixels of the input image per token.
 
     Yields:
-        A tap for each part but the outputs of blocks.
+        A tap for each part but those of ``block_taps``.
     """
     for stack in stacks:
         for number in stack.numbers:
-            for part in stack.parts[1:]:
+            for part in stack.parts[stack.parts[0].form != "words" :]:
                 yield _tap(stack, number, part, stride)
 
 

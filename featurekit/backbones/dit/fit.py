@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from featurekit.core.errors import BackboneError
+from featurekit.core.errors import BackboneError, ShapeError
 
 
 def check_channels(pipeline: Any, of: str, *, variance: bool = False) -> None:  # noqa: ANN401
@@ -60,3 +60,21 @@ def defaults_of_call(pipeline: Any, *names: str) -> dict[str, Any]:  # noqa: ANN
     """
     known = inspect.signature(type(pipeline).__call__).parameters
     return {name: known[name].default for name in names if name in known}
+
+
+def check_grid(grid: tuple[int, int], most: tuple[int, int], *, of: str) -> None:
+    """Refuse a latent that a network has no places for.
+
+    Args:
+        grid: rows and columns of tokens.
+        most: of which the network knows places.
+        of: what the model is, for the message.
+
+    Raises:
+        ShapeError: there are more.
+    """
+    if grid[0] > most[0] or grid[1] > most[1]:
+        raise ShapeError(
+            f"a latent of {of} must have {most[0]} x {most[1]} tokens at most, "
+            f"got {grid[0]} x {grid[1]}"
+        )

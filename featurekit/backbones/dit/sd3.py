@@ -10,7 +10,7 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
-from featurekit.backbones.dit.fit import check_channels
+from featurekit.backbones.dit.fit import check_channels, check_grid
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -51,7 +51,8 @@ class StableDiffusion3(DiffusionTransformer):
 
     def velocity(self, z: Tensor, t: Tensor, words: Words, guidance: float) -> Tensor:
         """Call; the network is told train timesteps."""
-        self.grid(z)
+        most = self.transformer.config.pos_embed_max_size
+        check_grid(self.grid(z), (most, most), of=self.name)
         answer: Tensor = self.transformer(
             hidden_states=z,
             timestep=t,
