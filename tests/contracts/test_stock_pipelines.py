@@ -10,6 +10,7 @@ from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_schedule import schedule_of
 from featurekit.taps.capture import capture
+from featurekit.taps.tokens_to_maps import as_map
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -144,7 +145,7 @@ def test_half_the_bits_are_enough(name, small, latent):
     assert back.isfinite().all()
 
 
-def test_words_of_other_rows_and_words_without_an_encoder_are_refused(small, backbone, latent):
+def test_words_of_other_rows_and_places_of_words_are_refused(small, backbone, latent):
     three = Conditioning(
         small.words.states.repeat(3, 1, 1),
         "",
@@ -152,5 +153,17 @@ def test_words_of_other_rows_and_words_without_an_encoder_are_refused(small, bac
     )
     with pytest.raises(ShapeError, match="conditioning must have 1 row or one per row"):
         backbone.predictor(three)(latent.repeat(2, 1, 1, 1), 261)
-    with pytest.raises(BackboneError, match="has no text_encoder"):
+    with pytest.raises(BackboneError, match="count the places of 'face' with the pipeline's tok"):
         backbone.token_indices("a face", "face")
+
+
+@torch.no_grad()
+def test_maps_of_the_autoencoder_have_their_published_form(backbone, latent):
+    size = tuple(side * backbone.stride for side in latent.shape[2:])
+    taps = {name: tap for name, tap in backbone.activations.items() if tap.network == "vae"}
+    assert {tap.role for tap in taps.values()} == {"vae_encoder", "vae_decoder"}
+    read = {name: tap.address for name, tap in taps.items()}
+    with capture(backbone.vae, read) as found:
+        backbone.decode(backbone.encode(drawn(1, 3, *size).clamp(-1, 1)))
+    for name, tap in taps.items():
+        assert as_map(found[name], tap, size_px=size).shape[1] == tap.channels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
 from featurekit.backbones.latent_model import LatentModel, repeated
 from featurekit.backbones.loaded.layers import layers_of
 from featurekit.backbones.vae_taps import vae_stride, vae_taps
-from featurekit.core.errors import ShapeError
+from featurekit.core.errors import BackboneError, ShapeError
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 
@@ -193,8 +194,23 @@ class DiffusionTransformer(LatentModel):
     def embed(self, prompt: str) -> Conditioning:
         """Turn a prompt into conditioning, as the stock pipeline does."""
         self.needs_text("text_encoder", "tokenizer")
-        with self.untouched(self.text_encoder):
+        encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
+        with ExitStack() as frozen:
+            for encoder in encoders:
+                if encoder is not None:
+                    frozen.enter_context(self.untouched(encoder))
             return self.embedded(prompt)
+
+    def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:
+        """Refuse to find words of a prompt among states that a pipeline arranged.
+
+        Raises:
+            BackboneError: always.
+        """
+        raise BackboneError(
+            f"places of words are known where CLIP alone reads a prompt, but {self.name} reads it "
+            f"as its pipeline does; count the places of {words!r} with the pipeline's tokenizer"
+        )
 
     @abstractmethod
     def embedded(self, prompt: str) -> Conditioning:

@@ -67,10 +67,9 @@ class Flux(DiffusionTransformer):
     def embedded(self, prompt: str) -> Conditioning:
         """States of T5, and the pooled text of CLIP."""
         self.needs_text("text_encoder_2", "tokenizer_2")
-        with self.untouched(self.text_encoder_2):
-            states, pooled, _ = self.prompts.encode_prompt(
-                prompt=prompt, prompt_2=None, device=self.device
-            )
+        states, pooled, _ = self.prompts.encode_prompt(
+            prompt=prompt, prompt_2=None, device=self.device
+        )
         return Conditioning(states, prompt, {_POOLED: pooled})
 
 

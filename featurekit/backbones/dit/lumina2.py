@@ -80,7 +80,8 @@ class Lumina2(DiffusionTransformer):
         """
         guided = super().combined(without, with_prompt, guidance)
         wanted, found = (one.norm(dim=-1, keepdim=True) for one in (with_prompt, guided))
-        return guided * (wanted / found)
+        renormed: Tensor = guided * (wanted / found)
+        return renormed
 
     def embedded(self, prompt: str) -> Conditioning:
         """States of Gemma behind the pipeline's system prompt, and which of them are words.
