@@ -9,6 +9,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from featurekit.backbones.dit import (
+    chroma,
     flux,
     flux2,
     lumina2,
@@ -34,6 +35,7 @@ FAMILIES: Mapping[str, Callable[[Any, str], LatentModel]] = {  # by class of the
     "Flux2Transformer2DModel": flux2.wrapped,
     "QwenImageTransformer2DModel": qwen_image.wrapped,
     "ZImageTransformer2DModel": z_image.wrapped,
+    "ChromaTransformer2DModel": chroma.wrapped,
     "SD3Transformer2DModel": sd3.wrapped,
     "PixArtTransformer2DModel": pixart.wrapped,
     "SanaTransformer2DModel": sana.wrapped,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_parts import as_latent, as_tokens, drawn
+from small_parts import as_tokens, drawn
 from small_text_encoders import ENCODERS, with_text
 from small_transformers import SMALL
 
@@ -10,7 +10,9 @@ import featurekit as fk
 from featurekit.core.errors import BackboneError
 from featurekit.diffusion.flow_schedule import schedule_of
 
-GUIDED = {"flux_schnell": {"true_cfg_scale": 3.0, "negative_prompt": ""}}  # others by default
+TRUE = {"true_cfg_scale": 3.0, "negative_prompt": ""}
+GUIDED = {"flux_schnell": TRUE, "qwen_image": TRUE}  # others by default
+LESS = {"z_image": 1.0}  # of the guidance that the stock pipeline is told
 KEPT = ("use_resolution_binning",)
 
 
@@ -33,9 +35,10 @@ def backbone(small):
 def test_a_run_from_a_prompt_is_that_of_the_stock_pipeline(name, small, backbone, guidance):
     rows, columns = (side * backbone.multiple // backbone.stride for side in (3, 5))
     z = drawn(1, backbone.latent_channels, rows, columns)
-    asked = {"guidance_scale": guidance} | (GUIDED.get(name, {}) if guidance > 1 else {})
+    asked = {"guidance_scale": guidance - LESS.get(name, 0.0)}
+    asked |= GUIDED.get(name, {}) if guidance > 1 else {}
     theirs = small.pipeline(
-        "A face of stone",
+        prompt="A face of stone",
         **{key: value for key, value in small.named.items() if key in KEPT},
         **asked,
         latents=(as_tokens(z) if small.packed else z).clone(),
@@ -44,7 +47,7 @@ def test_a_run_from_a_prompt_is_that_of_the_stock_pipeline(name, small, backbone
         num_inference_steps=3,
         output_type="latent",
     ).images
-    theirs = as_latent(theirs, z.shape) if small.packed else theirs
+    theirs = small.ours(theirs, z.shape)
     with torch.no_grad():
         predict = backbone.predictor(backbone.embed("A face of stone"), guidance)
         ours = fk.sample(predict, z, schedule_of(backbone.noise, 3, cells=(rows, columns)))

@@ -16,7 +16,7 @@ from featurekit.taps.joint_attention import is_joint
 
 ROWS, COLUMNS = 3, 5
 CELLS = ROWS * COLUMNS
-JOINT = ["flux_dev", "flux2", "qwen_image", "z_image", "sd35", "lumina2"]
+JOINT = ["flux_dev", "flux2", "qwen_image", "z_image", "sd35", "lumina2", "chroma"]
 
 
 def whole(probabilities):
@@ -104,7 +104,10 @@ def test_every_map_is_the_softmax_of_what_torch_attended_with(
     for name, address in addresses.items():
         q, k, v, mask, out = recorded(monkeypatch, backbone, address, lambda: predict(latent, 261))
         products = q @ k.mT * q.shape[-1] ** -0.5
-        allowed = products if mask is None else products.masked_fill(~mask, -torch.inf)
+        allowed = products
+        if mask is not None:
+            more = mask if mask.dtype != torch.bool else torch.where(mask, 0.0, -torch.inf)
+            allowed = products + more
         expected = allowed.softmax(-1)
         torch.testing.assert_close(found[name].movedim(2, 1), expected, rtol=0, atol=1e-6)
         torch.testing.assert_close(found[name].movedim(2, 1) @ v, out, rtol=0, atol=1e-5)
