@@ -7,7 +7,7 @@ from small_text_encoders import ENCODERS, with_text
 from small_transformers import SMALL
 
 import featurekit as fk
-from featurekit.core.errors import BackboneError
+from featurekit.core.errors import BackboneError, UnknownNameError
 from featurekit.diffusion.flow_schedule import schedule_of
 
 TRUE = {"true_cfg_scale": 3.0, "negative_prompt": ""}
@@ -66,6 +66,39 @@ def test_the_conditioning_says_its_prompt_and_has_what_the_network_is_told(small
     assert found.extra.keys() == small.words.extra.keys() == set(backbone.EXTRA)
     assert len(found.states) == 1
     assert not any(one.requires_grad for one in (found.states, *found.extra.values()))
+
+
+SPELT = ["flux_schnell", "flux2", "qwen_image", "z_image", "chroma"]
+
+
+@pytest.mark.parametrize("name", SPELT)
+def test_words_are_found_where_their_states_are(name):
+    """Another word in the place of one changes the token that was found for it."""
+    backbone = with_text(name, SMALL[name]()).wrapped()
+    tokens = []
+    encoder = getattr(backbone, "text_encoder_2", None) or backbone.text_encoder
+    hook = encoder.register_forward_pre_hook(
+        lambda module, given, named: tokens.append((given or [named["input_ids"]])[0][0]),
+        with_kwargs=True,
+    )
+    texts = "a stone of face", "a face of face"
+    lengths = [backbone.embed(text).states.shape[1] for text in texts]
+    hook.remove()
+    assert lengths[0] == lengths[1]
+    changed = (tokens[0] != tokens[1]).nonzero().flatten().tolist()
+    before = 4 if name == "qwen_image" else 0
+    found = backbone.token_indices("a stone of face", "stone")
+    assert changed
+    assert found == tuple(place - before for place in changed)
+    assert len(backbone.token_indices("a face of a stone", "a")) == 2
+    with pytest.raises(UnknownNameError, match="no words of the prompt named 'cat'"):
+        backbone.token_indices("a face", "cat")
+
+
+def test_places_among_states_of_several_texts_are_not_said():
+    backbone = with_text("sd3", SMALL["sd3"]()).wrapped()
+    with pytest.raises(BackboneError, match="places of words are known where one text is read"):
+        backbone.token_indices("a face", "face")
 
 
 def test_without_t5_prompts_of_sd3_are_read_as_the_pipeline_reads_them():

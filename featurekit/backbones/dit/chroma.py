@@ -85,6 +85,10 @@ class Chroma(DiffusionTransformer):
         )
         return Conditioning(states, prompt, {_MASK: mask})
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt."""
+        return self.tokenizer, prompt, 0
+
 
 def wrapped(pipeline: Any, name: str) -> Chroma:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``ChromaPipeline``.

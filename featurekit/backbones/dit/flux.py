@@ -72,6 +72,11 @@ class Flux(DiffusionTransformer):
         )
         return Conditioning(states, prompt, {_POOLED: pooled})
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt, as T5 reads it."""
+        self.needs_text("text_encoder_2", "tokenizer_2")
+        return self.tokenizer_2, prompt, 0
+
 
 def wrapped(pipeline: Any, name: str) -> Flux:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``FluxPipeline``.

@@ -126,6 +126,16 @@ class Flux2(DiffusionTransformer):
         std = (norm.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps).sqrt()
         return mean, std.to(like)
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt in a conversation."""
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+        return self.tokenizer, text, 0
+
 
 def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``Flux2KleinPipeline`` or ``Flux2Pipeline``.

@@ -124,6 +124,11 @@ class QwenImage(DiffusionTransformer):
         states, mask = self.prompts.encode_prompt(prompt=prompt, device=self.device)
         return Conditioning(states, prompt, {} if mask is None else {_MASK: mask.bool()})
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt behind an instruction, which is left out."""
+        text = self.prompts.prompt_template_encode.format(prompt)
+        return self.tokenizer, text, self.prompts.prompt_template_encode_start_idx
+
 
 def wrapped(pipeline: Any, name: str) -> QwenImage:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``QwenImagePipeline``.

@@ -66,6 +66,16 @@ class ZImage(DiffusionTransformer):
         )
         return Conditioning(states[0].unsqueeze(0), prompt)
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt in a conversation."""
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=True,
+        )
+        return self.tokenizer, text, 0
+
 
 def wrapped(pipeline: Any, name: str) -> ZImage:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``ZImagePipeline``.
