@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from featurekit.pipeline.config import compose
     from featurekit.pipeline.registry import load_plugin, plugins
     from featurekit.pipeline.run import run
-    from featurekit.taps.attention_maps import attention_maps, to_tokens
+    from featurekit.taps.attention_maps import attention_maps
+    from featurekit.taps.attention_probabilities import among_cells, among_words, to_tokens
     from featurekit.taps.capture import capture
     from featurekit.taps.inject import inject
 
@@ -47,6 +48,8 @@ __all__ = [
     "Sample",
     "Schedule",
     "Trajectory",
+    "among_cells",
+    "among_words",
     "attention_maps",
     "capture",
     "compose",
@@ -107,7 +110,9 @@ _HOMES = {  # public name -> module:name
     "run": "featurekit.pipeline.run:run",
     "sample": "featurekit.diffusion.sample:sample",
     "save_trajectory": "featurekit.diffusion.trajectory_file:save_trajectory",
-    "to_tokens": "featurekit.taps.attention_maps:to_tokens",
+    "among_cells": "featurekit.taps.attention_probabilities:among_cells",
+    "among_words": "featurekit.taps.attention_probabilities:among_words",
+    "to_tokens": "featurekit.taps.attention_probabilities:to_tokens",
     "wrap": "featurekit.backbones.wrap:wrap",
 }
 _MODULES = {  # public as a whole

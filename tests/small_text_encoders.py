@@ -14,6 +14,8 @@ from transformers import (
     Gemma2Config,
     Gemma2Model,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
 )
@@ -105,6 +107,23 @@ def _one(encoder):
     return {"text_encoder": encoder(), "tokenizer": word_tokenizer()}
 
 
+def _qwen(width=12, layers=2):
+    """A language model, whose tokenizer puts prompts into a conversation."""
+    config = Qwen3Config(
+        vocab_size=len(WORDS),
+        hidden_size=width,
+        intermediate_size=8,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=4,
+        max_position_embeddings=1024,
+    )
+    tokenizer = word_tokenizer()
+    tokenizer.chat_template = "{% for one in messages %}of {{ one.content }} {% endfor %}assistant"
+    return {"text_encoder": of_seed(Qwen3Model, config), "tokenizer": tokenizer}
+
+
 ENCODERS = {
     "flux_schnell": _flux,
     "sd3": _sd3,
@@ -113,10 +132,17 @@ ENCODERS = {
     "pixart_alpha": lambda: _one(t5),
     "sana": lambda: _one(gemma),
     "lumina2": lambda: _one(gemma),
+    "flux2": lambda: _qwen(width=4, layers=28),
+    "qwen_image": _qwen,
+    "z_image": _qwen,
+    "chroma": lambda: _one(t5),
 }
 
 
 def with_text(name, small, **other):
     """The same small pipeline, which can read prompts."""
     parts = {**small.pipeline.components, **ENCODERS[name](), **other}
-    return replace(small, pipeline=type(small.pipeline)(**parts))
+    pipeline = type(small.pipeline)(**parts)
+    if name == "qwen_image":  # of the instruction this tokenizer makes fewer tokens than Qwen's
+        pipeline.prompt_template_encode_start_idx = 4
+    return replace(small, pipeline=pipeline)

@@ -11,7 +11,7 @@ from diffusers import (
     StableDiffusion3Pipeline,
 )
 from small_cross_attention import first_order, lumina2, pixart, sana
-from small_joint import flux2, qwen_image, z_image
+from small_language_models import chroma, flux2, qwen_image, z_image
 from small_parts import Small, autoencoder, negative, of_seed, pooled, positive
 
 
@@ -123,4 +123,5 @@ SMALL = {
     "flux2": flux2,
     "qwen_image": qwen_image,
     "z_image": z_image,
+    "chroma": chroma,
 }

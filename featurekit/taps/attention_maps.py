@@ -1,106 +1,46 @@
 """Compute attention maps beside a forward, in chunks, and keep only what a reduction leaves."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.taps.addresses import split_address
+from featurekit.taps.attention_probabilities import HELD, Among, Reduce, head_mean, reduced_map
 from featurekit.taps.attention_processors import refuse_unmapped
-from featurekit.taps.capture import TAPS, Captured, Collection
+from featurekit.taps.capture import TAPS, Collection
 from featurekit.taps.hooks import first_input, opened
+from featurekit.taps.joint_attention import (
+    JointTokens,
+    Watch,
+    grid_of,
+    is_joint,
+    joint_tokens,
+    refuse_linear,
+    the_one,
+)
 from featurekit.taps.kept import Kept, kept
-from featurekit.taps.parts import along
+from featurekit.taps.laid_out import AttentionMaps
+from featurekit.taps.parts import along, refuse_compiled
 from featurekit.taps.recomputation import saved_apart
 
-Reduce: TypeAlias = Callable[[Tensor], Tensor]
-"""``(b heads q k) -> (b q ...)``: probabilities of some queries, each row summing to 1, to what is
-kept of them; every query is reduced by itself, since it is given in chunks."""
-
-HELD = 2**24  # probabilities computed at once: 64 MiB in float32
 _PROJECTIONS = ("to_q", "to_k")
 _ADVICE = "its map cannot be computed"
 _INSIDE = ".transformer_blocks."  # what the attentions of a transformer have in their path
 
 
-def head_mean(probabilities: Tensor) -> Tensor:
-    """Take the mean over heads.
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be kept of every map, and where it goes."""
 
-    Args:
-        probabilities: (b heads q k).
-
-    Returns:
-        (b q k), each row summing to 1.
-    """
-    return probabilities.mean(dim=1)
-
-
-def to_tokens(tokens: Sequence[int]) -> Reduce:
-    """Make the reduction that keeps the attention paid to some tokens, as a mean over heads.
-
-    Args:
-        tokens: which words (of a cross-attention) or cells (of a self-attention), counted from 0.
-
-    Returns:
-        A reduction to (b q m), m the number of tokens.
-
-    Raises:
-        ConfigError: no token is named, or one is negative.
-    """
-    if not tokens or min(tokens) < 0:
-        raise ConfigError(f"tokens must name at least one from 0 on, got {list(tokens)}")
-
-    def reduce(probabilities: Tensor) -> Tensor:
-        if max(tokens) >= probabilities.shape[-1]:
-            raise ConfigError(
-                f"tokens must lie below the {probabilities.shape[-1]} that are attended to, "
-                f"got {list(tokens)}"
-            )
-        return probabilities[..., list(tokens)].mean(dim=1)
-
-    return reduce
-
-
-class AttentionMaps(Captured):
-    """Attention maps by tap name, and where in the picture their queries are."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        """Start empty.
-
-        Args:
-            names: as for ``Captured``.
-        """
-        super().__init__(names)
-        self._grids: dict[str, tuple[int, int]] = {}
-
-    def as_map(self, name: str) -> Tensor:
-        """Return the one map of a tap with its queries laid out as the cells they come from.
-
-        Args:
-            name: a tap name.
-
-        Returns:
-            (b ... h w), a view, where the reduction gave (b q ...): with that of ``to_tokens`` a
-            picture for each token, (b m h w).
-
-        Raises:
-            UnknownNameError: no such tap was asked for.
-            CaptureError: the tap fired more often than once, or not yet; or its attention was
-                given no rows of cells.
-        """
-        found = self[name]
-        height, width = self._grids.get(name, (0, 0))
-        if height * width != found.shape[1]:
-            raise CaptureError(
-                f"the queries of {name!r} must be the cells of a picture to be laid out, got "
-                f"{found.shape[1]} queries and {height} * {width} cells; read it as it is"
-            )
-        rest = found.shape[2:]
-        return found.movedim(1, -1).reshape(found.shape[0], *rest, height, width)
+    collection: Collection
+    captured: AttentionMaps
+    reduce: Reduce | Among
+    held: int
 
 
 @contextmanager
@@ -109,7 +49,7 @@ def attention_maps(
     taps: Mapping[str, str],
     *,
     stop_after: bool = False,
-    reduce: Reduce = head_mean,
+    reduce: Reduce | Among = head_mean,
     held: int = HELD,
 ) -> Iterator[AttentionMaps]:
     """Collect reduced attention maps while the block runs.
@@ -117,6 +57,10 @@ def attention_maps(
     The maps are computed from the queries and keys of the attention, in float32 where these are
     of half precision, and the forward itself is left as it is, bit for bit. Gradients reach
     queries and keys: a chunk is then computed once more on the way back instead of being kept.
+
+    In a joint attention, as transformers have it, picture and text attend to both: all tokens are
+    queries and keys, in the network's order, which ``AttentionMaps.tokens`` says. ``among_words``
+    and ``among_cells`` give a reduction picture x text or picture x picture alone. Masks count.
 
     Args:
         module: a diffusers network.
@@ -132,78 +76,116 @@ def attention_maps(
 
     Raises:
         UnknownNameError: an address names no submodule, or not the map of one.
-        CaptureError: the submodule is no plain attention, has a processor of which no map is
-            known, its projections are fused, or, during a forward, it attends with a mask; or one
-            of ``capture``'s reasons.
+        CaptureError: the submodule is no plain or joint attention, has a processor of which no map
+            is known, or attends without a softmax; a plain one's projections are fused, or, during
+            a forward, it attends with a mask; a joint one attends by another library; or one of
+            ``capture``'s reasons.
         ConfigError: ``held`` is below 1, or the taps are no mapping.
     """
     if held < 1:
         raise ConfigError(f"held must be at least 1 number, got {held}")
     opened(module, taps, of=TAPS)
     captured = AttentionMaps(taps)
-    with Collection(module, captured, stop_after=stop_after) as collection:
+    with (
+        Collection(module, captured, stop_after=stop_after) as collection,
+        ExitStack() as watching,
+    ):
+        asked, watch = _Asked(collection, captured, reduce, held), Watch()
         for name, address in taps.items():
             path = _attention_path(module, address)
             attention = along(module, path)[-1][2]
-            seen: dict[str, list[Kept]] = {}
-            for part in _PROJECTIONS:
-                collection.attach(f"{path}.{part}", collection.first(_keeper(seen, part)))
-            refuse_unmapped(attention, path)
-            collection.watch(attention, _refusing(path))
-            around = along(module, path.partition(_INSIDE)[0])[-1][2]
-            collection.watch(around, _placing(captured, name))
-            into = _adder(collection, name, reduce, held)
-            finish = collection.first(_finisher(attention, path, seen, into))
-            collection.attach(path, finish)
+            if is_joint(attention):
+                _ask_joint(module, name, path, watch, asked)
+            else:
+                _ask_plain(module, name, path, asked)
+        if any(is_joint(along(module, split_address(one)[0])[-1][2]) for one in taps.values()):
+            watching.enter_context(watch)
         yield captured
 
 
-def reduced_map(
-    q: Tensor, k: Tensor, *, scale: float, reduce: Reduce = head_mean, held: int = HELD
-) -> Tensor:
-    """Compute softmax(q k^T) chunk by chunk and reduce each chunk.
-
-    Args:
-        q: queries, (b heads q d).
-        k: keys, (b heads k d).
-        scale: factor of the products, usually d**-0.5.
-        reduce: what is kept of the probabilities.
-        held: probabilities computed at once; never less than one query's.
-
-    Returns:
-        (b q ...) as reduced, float32 or the dtype of ``q`` if that is wider.
-    """
-    transposed = k.mT
-    rows = max(1, held // (k.shape[0] * k.shape[1] * k.shape[2]))
-    out: Tensor | None = None
-    for start in range(0, q.shape[2], rows):
-        part: Tensor = checkpoint(
-            lambda some, keys: reduce(_probabilities(some, keys, scale)),
-            q[:, :, start : start + rows],
-            transposed,
-            use_reentrant=False,
-            preserve_rng_state=False,
+def _ask_plain(network: nn.Module, name: str, path: str, asked: _Asked) -> None:
+    """Put the visitors of an attention that attends with what it projects."""
+    collection, reduce = asked.collection, asked.reduce
+    if isinstance(reduce, Among):
+        raise ConfigError(
+            f"a reduction among {reduce.keys} must be of a joint attention, got {path}, which "
+            f"attends to one kind of tokens alone; leave it out"
         )
-        if out is None:
-            out = part.new_empty(q.shape[0], q.shape[2], *part.shape[2:])
-        out[:, start : start + rows] = part
-    if out is None:
-        raise CaptureError(f"an attention must have queries, got {tuple(q.shape)}")
-    return out
+    attention = along(network, path)[-1][2]
+    seen: dict[str, list[Kept]] = {}
+    for part in _PROJECTIONS:
+        collection.attach(f"{path}.{part}", collection.first(_keeper(seen, part)))
+    refuse_unmapped(attention, path)
+    collection.watch(attention, _refusing(path))
+    around = along(network, path.partition(_INSIDE)[0])[-1][2]
+    collection.watch(around, _placing(asked.captured, name))
+    into = _adder(asked, name, reduce)
+    collection.attach(path, collection.first(_finisher(attention, path, seen, into)))
 
 
-def _probabilities(q: Tensor, transposed: Tensor, scale: float) -> Tensor:
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    return torch.softmax((q.to(dtype) * scale) @ transposed.to(dtype), dim=-1)
+def _ask_joint(network: nn.Module, name: str, path: str, watch: Watch, asked: _Asked) -> None:
+    """Put the hooks of an attention that is seen where torch's attention is called."""
+    attention = refuse_compiled(network, path)[-1][2]
+    grids: list[tuple[int, int] | None] = []
+
+    def place(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        grids[:] = [grid_of(module, given, named)]
+
+    def finish(output: object) -> None:
+        seen = the_one(watch.end(), attention, path)
+        tokens = joint_tokens(attention, path, seen, grids[0] if grids else None)
+        q, mask, reduce = seen.q, seen.mask, asked.reduce
+        if tokens is not None:
+            asked.captured._grids[name], asked.captured._joint[name] = tokens.grid, tokens
+        if isinstance(reduce, Among):
+            keys = _keys(tokens, reduce.keys, path)
+            q = q[:, :, keys.picture]
+            mask = mask if mask is None or mask.shape[-2] == 1 else mask[..., keys.picture, :]
+            reduce = partial(_among, reduce.reduce, getattr(keys, reduce.keys))
+        _adder(asked, name, reduce)(q, seen.k, seen.scale, mask)
+
+    def after(module: nn.Module, given: object, output: object) -> None:
+        if collection.is_repeated():
+            watch.end()
+        else:
+            finish(output)
+
+    collection = asked.collection
+    collection.watch(network, place)
+    collection.watch(attention, watch.begin)
+    collection.follow(attention, after)
+
+
+def _among(reduce: Reduce, keys: slice, probabilities: Tensor) -> Tensor:
+    return reduce(probabilities[..., keys])
+
+
+def _keys(tokens: JointTokens | None, keys: str, path: str) -> JointTokens:
+    """The places of tokens, known and some of them of the kind that is asked for."""
+    if tokens is None:
+        raise CaptureError(
+            f"the tokens of {path} must have the same known places in every row to be reduced "
+            f"among {keys}, but the network was given no shape of a picture, or words of other "
+            f"lengths; read the whole map, or one row at a time"
+        )
+    if keys == "words" and tokens.words.stop <= tokens.words.start:
+        raise CaptureError(
+            f"{path} must attend to words to be reduced among them, got the picture alone; use "
+            f"among_cells"
+        )
+    return tokens
 
 
 def _attention_path(network: nn.Module, address: str) -> str:
     """Path of a plain attention of diffusers, as an address of its map names it."""
     path, side = split_address(address)
     parts = dict(network.named_modules())
-    if side != "map" or f"{path}.to_q" not in parts:
-        known = [name for name in parts if f"{name}.to_q" in parts]
+    known = [name for name in parts if f"{name}.to_q" in parts or is_joint(parts[name])]
+    if side != "map" or path not in known:
         raise UnknownNameError("attention map", address, [f"{name}:map" for name in known])
+    refuse_linear(parts[path], path)
+    if is_joint(parts[path]):
+        return path
     for name in ("norm_q", "norm_k"):
         if getattr(parts[path], name, None) is not None:
             raise CaptureError(
@@ -256,15 +238,13 @@ def _finisher(
     return finish
 
 
-def _adder(
-    collection: Collection, name: str, reduce: Reduce, held: int
-) -> Callable[[Tensor, Tensor, float], None]:
+def _adder(asked: _Asked, name: str, reduce: Reduce) -> Callable[..., None]:
     """Make what computes a map and keeps it."""
 
-    def add(q: Tensor, k: Tensor, scale: float) -> None:
+    def add(q: Tensor, k: Tensor, scale: float, mask: Tensor | None = None) -> None:
         with saved_apart():
-            found = reduced_map(q, k, scale=scale, reduce=reduce, held=held)
-        collection.add(name, found)
+            found = reduced_map(q, k, scale=scale, mask=mask, reduce=reduce, held=asked.held)
+        asked.collection.add(name, found)
 
     return add
 

@@ -198,6 +198,14 @@ class Collection:
         """Show every call of a part, with what it is given by position and by name."""
         self._handles.append(part.register_forward_pre_hook(see, with_kwargs=True))
 
+    def follow(self, part: nn.Module, see: Callable[..., None]) -> None:
+        """Show what every call of a part returned."""
+        self._handles.append(part.register_forward_hook(see))
+
+    def is_repeated(self) -> bool:
+        """Tell whether gradient checkpointing only makes the present call again."""
+        return self._block.is_repeated()
+
     def first(self, visit: Visit) -> Visit:
         """Leave out the calls that gradient checkpointing only makes again."""
 

@@ -134,8 +134,9 @@ def test_half_the_bits_are_enough(name, small, latent):
     backbone = fresh.wrapped()
     picture = drawn(1, 3, *(side * backbone.stride for side in latent.shape[2:])).clamp(-1, 1)
     with torch.no_grad():
-        answer = backbone.predictor(fresh.words)(latent.bfloat16(), 261)
-        full = small.wrapped().predictor(small.words)(latent, 261)
+        # a time that bfloat16 has: networks round theirs before they take its sine
+        answer = backbone.predictor(fresh.words)(latent.bfloat16(), 256)
+        full = small.wrapped().predictor(small.words)(latent, 256)
         z = backbone.encode(picture)
         back = backbone.decode(z)
     assert answer.dtype == torch.bfloat16

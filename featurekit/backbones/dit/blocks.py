@@ -1,9 +1,8 @@
 """What can be read from a transformer on tokens, from its config alone. Imports no torch."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from featurekit.core.errors import BackboneError
 from featurekit.core.types import Tap
 
 
@@ -58,25 +57,6 @@ def inner_taps(stacks: Iterable[Stack], stride: int) -> Iterator[Tap]:
         for number in stack.numbers:
             for part in stack.parts[stack.parts[0].form != "words" :]:
                 yield _tap(stack, number, part, stride)
-
-
-def refuse_settings(config: Mapping[str, Any], other: Mapping[str, str], name: str) -> None:
-    """Refuse a transformer that is given more than a latent and words.
-
-    Args:
-        config: its own.
-        other: settings under which it is, and what it is given then.
-        name: of the backbone, for the message.
-
-    Raises:
-        BackboneError: one of them is set.
-    """
-    for setting, what in other.items():
-        if config.get(setting):
-            raise BackboneError(
-                f"the transformer of {name} must be given a latent and words alone, but with "
-                f"{setting}={config[setting]!r} it is given {what} as well"
-            )
 
 
 def _tap(stack: Stack, number: int, part: Part, stride: int) -> Tap:

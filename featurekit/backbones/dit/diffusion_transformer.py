@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
+from featurekit.backbones.dit.word_places import places_in
 from featurekit.backbones.latent_model import LatentModel, repeated
 from featurekit.backbones.loaded.layers import layers_of
 from featurekit.backbones.vae_taps import vae_stride, vae_taps
-from featurekit.core.errors import BackboneError, ShapeError
+from featurekit.core.errors import BackboneError, ShapeError, UnknownNameError
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 
@@ -202,14 +203,35 @@ class DiffusionTransformer(LatentModel):
             return self.embedded(prompt)
 
     def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:
-        """Refuse to find words of a prompt among states that a pipeline arranged.
+        """Find words of a prompt among the states that it becomes, for ``to_tokens``.
 
         Raises:
-            BackboneError: always.
+            UnknownNameError: they are not in the prompt, or beyond what is read of it.
+            BackboneError: there is no tokenizer, or the pipeline arranges states of several texts.
+        """
+        self.needs_text("text_encoder", "tokenizer")
+        tokenizer, text, before = self.spelt(prompt)
+        places = [place - before for place in places_in(tokenizer, text, prompt, words)]
+        length = self.embed(prompt).states.shape[1]
+        read = tuple(place for place in places if 0 <= place < length)
+        if not read:
+            raise UnknownNameError(
+                "words of the prompt", words, prompt.split(), f"its first {length} tokens are read"
+            )
+        return read
+
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what the pipeline makes states of: a family without one text does not.
+
+        Returns:
+            Tokenizer; the text that it is given; how many states of it are left out in front.
+
+        Raises:
+            BackboneError: the states are of several texts.
         """
         raise BackboneError(
-            f"places of words are known where CLIP alone reads a prompt, but {self.name} reads it "
-            f"as its pipeline does; count the places of {words!r} with the pipeline's tokenizer"
+            f"places of words are known where one text is read, but {self.name} arranges states "
+            f"as its pipeline does; count the places with the pipeline's tokenizer"
         )
 
     @abstractmethod

@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from featurekit.backbones.dit import flux, flux2, lumina2, pixart, qwen_image, sana, sd3, z_image
+from featurekit.backbones.dit import (
+    chroma,
+    flux,
+    flux2,
+    lumina2,
+    pixart,
+    qwen_image,
+    sana,
+    sd3,
+    z_image,
+)
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer
 
 FAMILIES: Mapping[str, Callable[[Any, str], DiffusionTransformer]] = MappingProxyType(
@@ -17,5 +27,6 @@ FAMILIES: Mapping[str, Callable[[Any, str], DiffusionTransformer]] = MappingProx
         "Lumina2Transformer2DModel": lumina2.wrapped,
         "QwenImageTransformer2DModel": qwen_image.wrapped,
         "ZImageTransformer2DModel": z_image.wrapped,
+        "ChromaTransformer2DModel": chroma.wrapped,
     }
 )

@@ -29,6 +29,25 @@ def check_channels(pipeline: Any, of: str, *, variance: bool = False) -> None:  
             )
 
 
+def check_packed(pipeline: Any, of: str, channels: int) -> None:  # noqa: ANN401
+    """Refuse a transformer that takes more than one latent, packed by squares of two cells.
+
+    Args:
+        pipeline: a diffusers pipeline with a transformer.
+        of: what the model is, for the message.
+        channels: of the autoencoder's latent.
+
+    Raises:
+        BackboneError: it takes other channels.
+    """
+    found = pipeline.transformer.config.in_channels
+    if found != 4 * channels:
+        raise BackboneError(
+            f"the transformer of {of} must have in_channels={4 * channels}, as squares of its "
+            f"vae's cells have, got {found}; inpainting and editing models are not supported"
+        )
+
+
 def check_plain(pipeline: Any, of: str, fixed: Mapping[str, tuple[Any, str]]) -> None:  # noqa: ANN401
     """Refuse a transformer that needs inputs which no predictor gives.
 

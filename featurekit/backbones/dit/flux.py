@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
-from featurekit.backbones.dit.packing import packed, unpacked
+from featurekit.backbones.dit.packing import packed, places_of_tokens, unpacked
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
 
@@ -59,7 +59,7 @@ class Flux(DiffusionTransformer):
             pooled_projections=words.extra[_POOLED].to(z.dtype),
             encoder_hidden_states=words.states,
             txt_ids=torch.zeros(words.states.shape[1], 3, device=z.device, dtype=z.dtype),
-            img_ids=_places(grid, z),
+            img_ids=places_of_tokens(grid, z),
             return_dict=False,
         )[0]
         return unpacked(answer, _PATCH, grid)
@@ -71,6 +71,11 @@ class Flux(DiffusionTransformer):
             prompt=prompt, prompt_2=None, device=self.device
         )
         return Conditioning(states, prompt, {_POOLED: pooled})
+
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt, as T5 reads it."""
+        self.needs_text("text_encoder_2", "tokenizer_2")
+        return self.tokenizer_2, prompt, 0
 
 
 def wrapped(pipeline: Any, name: str) -> Flux:  # noqa: ANN401 - untyped
@@ -98,13 +103,6 @@ def wrapped(pipeline: Any, name: str) -> Flux:  # noqa: ANN401 - untyped
         prompts=pipeline,
         pipeline=pipeline,
     )
-
-
-def _places(grid: tuple[int, int], like: Tensor) -> Tensor:
-    """Row and column of each token behind a 0, (n 3)."""
-    rows, columns = (torch.arange(side, device=like.device, dtype=like.dtype) for side in grid)
-    row, column = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([torch.zeros_like(row), row, column], dim=-1).reshape(-1, 3)
 
 
 def _double(width: int, heads: int) -> tuple[Part, ...]:

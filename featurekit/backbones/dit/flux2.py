@@ -11,6 +11,7 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.fit import check_packed
 from featurekit.backbones.dit.packing import gathered, packed, scattered, unpacked
 from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.errors import BackboneError
@@ -125,6 +126,16 @@ class Flux2(DiffusionTransformer):
         std = (norm.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps).sqrt()
         return mean, std.to(like)
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt in a conversation."""
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
+        return self.tokenizer, text, 0
+
 
 def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``Flux2KleinPipeline`` or ``Flux2Pipeline``.
@@ -137,7 +148,7 @@ def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped
         Backbone that shares the pipeline's networks.
 
     Raises:
-        BackboneError: the autoencoder packs other squares.
+        BackboneError: the autoencoder packs other squares, or the transformer takes other channels.
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
     squares = tuple(pipeline.vae.config.patch_size)
@@ -146,6 +157,7 @@ def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped
             f"the autoencoder of {name} must pack squares of {_PACKED} x {_PACKED} cells, as the "
             f"pipelines of FLUX.2 do, got {squares}"
         )
+    check_packed(pipeline, name, pipeline.vae.config.latent_channels)
     return Flux2(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="flux2"),

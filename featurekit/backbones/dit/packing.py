@@ -1,5 +1,6 @@
 """Latents as tokens and back: squares of cells, row after row, their channels in some order."""
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -58,3 +59,18 @@ def scattered(z: Tensor, patch: int) -> Tensor:
         Latent, (b c h*patch w*patch).
     """
     return rearrange(z, "b (c p q) h w -> b c (h p) (w q)", p=patch, q=patch)
+
+
+def places_of_tokens(grid: tuple[int, int], like: Tensor) -> Tensor:
+    """Say where each token is, as FLUX.1 and Chroma are told.
+
+    Args:
+        grid: rows and columns of tokens.
+        like: of whose dtype and device the places are.
+
+    Returns:
+        Row and column of each token behind a 0, (n 3).
+    """
+    rows, columns = (torch.arange(side, device=like.device, dtype=like.dtype) for side in grid)
+    row, column = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([torch.zeros_like(row), row, column], dim=-1).reshape(-1, 3)

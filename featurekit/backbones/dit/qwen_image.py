@@ -9,19 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbones.dit.blocks import Part, Stack, refuse_settings
+from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.fit import check_packed, check_plain
 from featurekit.backbones.dit.packing import packed, unpacked
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.flow_table import FlowTable
 
 _PATCH = 2  # the pipeline packs squares of this side into a token
 _MASK = "mask"  # of words that are none, where there are any
-_OTHER = {  # settings under which the network is given more, and what that is
-    "zero_cond_t": "a picture to be edited",
-    "use_additional_t_cond": "a second condition beside the timestep",
-    "use_layer3d_rope": "several layers of a picture",
-    "guidance_embeds": "a guidance scale, which its embedding of timesteps does not take",
+_FIXED = {  # by setting the one value that works, and why another does not
+    "zero_cond_t": (False, "a picture to be edited is another input"),
+    "use_additional_t_cond": (False, "a second condition beside the timestep is another input"),
+    "use_layer3d_rope": (False, "layers of a picture are other inputs"),
+    "guidance_embeds": (False, "its embedding of timesteps takes no guidance"),
 }
 
 
@@ -123,6 +124,11 @@ class QwenImage(DiffusionTransformer):
         states, mask = self.prompts.encode_prompt(prompt=prompt, device=self.device)
         return Conditioning(states, prompt, {} if mask is None else {_MASK: mask.bool()})
 
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt behind an instruction, which is left out."""
+        text = self.prompts.prompt_template_encode.format(prompt)
+        return self.tokenizer, text, self.prompts.prompt_template_encode_start_idx
+
 
 def wrapped(pipeline: Any, name: str) -> QwenImage:  # noqa: ANN401 - untyped
     """Make a backbone of the networks of a loaded ``QwenImagePipeline``.
@@ -138,7 +144,8 @@ def wrapped(pipeline: Any, name: str) -> QwenImage:  # noqa: ANN401 - untyped
         BackboneError: the network is given more than a latent and words.
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
-    refuse_settings(pipeline.transformer.config, _OTHER, name)
+    check_plain(pipeline, name, _FIXED)
+    check_packed(pipeline, name, pipeline.vae.config.z_dim)
     return QwenImage(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="qwen_image", patch=_PATCH),

@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbones.dit.blocks import Part, Stack, refuse_settings
+from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.fit import check_channels, check_grid, check_plain
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
 
 _PATCH = 2  # of those that the network may have, the one that the pipeline takes
-_OTHER = {"siglip_feat_dim": "pictures beside the words"}
+_FIXED = {"siglip_feat_dim": (None, "pictures beside the words are other inputs")}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -48,7 +49,7 @@ class ZImage(DiffusionTransformer):
 
         It answers data minus noise.
         """
-        self.grid(z)
+        check_grid(self.grid(z), self.transformer.config.axes_lens[1:], of=self.name)
         total = self.noise.train_timesteps
         answer = self.transformer(
             x=list(z.unsqueeze(2)),
@@ -64,6 +65,16 @@ class ZImage(DiffusionTransformer):
             prompt=prompt, device=self.device, do_classifier_free_guidance=False
         )
         return Conditioning(states[0].unsqueeze(0), prompt)
+
+    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+        """Say what states are of: the prompt in a conversation."""
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=True,
+        )
+        return self.tokenizer, text, 0
 
 
 def wrapped(pipeline: Any, name: str) -> ZImage:  # noqa: ANN401 - untyped
@@ -81,7 +92,8 @@ def wrapped(pipeline: Any, name: str) -> ZImage:  # noqa: ANN401 - untyped
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
     config = pipeline.transformer.config
-    refuse_settings(config, _OTHER, name)
+    check_plain(pipeline, name, _FIXED)
+    check_channels(pipeline, name)
     patches = list(zip(config.all_patch_size, config.all_f_patch_size, strict=True))
     if (_PATCH, 1) not in patches:
         raise BackboneError(

@@ -1,9 +1,13 @@
-"""Small pipelines whose later blocks have picture and text in one tensor, or which pack latents."""
+"""Stock pipelines of the families whose prompts language models read."""
+
+import warnings
 
 import torch
 from diffusers import (
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
@@ -158,4 +162,41 @@ def started_z_image(pipeline, picture, t, generator):
     size = picture.shape[2:]
     return stock.prepare_latents(
         picture, t[None], 1, 16, *size, picture.dtype, picture.device, generator
+    )
+
+
+def chroma(words=TEXT):
+    """Chroma, which is told which states are words."""
+    with warnings.catch_warnings():  # its position embedding is an old name in diffusers' own code
+        warnings.simplefilter("ignore", FutureWarning)
+        transformer = of_seed(
+            ChromaTransformer2DModel,
+            in_channels=64,
+            num_layers=2,
+            num_single_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=12,
+            axes_dims_rope=(2, 2, 4),
+            approximator_num_channels=64,
+            approximator_hidden_dim=16,
+            approximator_layers=1,
+        )
+    pipeline = ChromaPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=autoencoder(),
+        text_encoder=None,
+        tokenizer=None,
+        transformer=transformer,
+    )
+    mask = (torch.arange(TEXT) < words)[None].float()
+    said, away = (Conditioning(drawn(1, TEXT, 12, seed=n), "", {"mask": mask}) for n in (0, 2))
+    return Small(
+        pipeline,
+        said,
+        positive(said) | {"guidance_scale": 1.0},
+        told=lambda t: t / 1000,
+        packed=True,
+        away=away,
+        guided={"guidance_scale": 3.0} | negative(away),
     )
