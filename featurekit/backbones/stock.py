@@ -1,5 +1,6 @@
 """Read or build the stock networks of a Stable-Diffusion-shaped model."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,9 @@ def quietly() -> Iterator[None]:
     for log, _ in levels:
         log.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what their own classes still use
+            yield
     finally:
         for log, level in levels:
             log.set_verbosity(level)
