@@ -33,7 +33,7 @@ def test_every_style_has_every_row_kind_and_figure(evaluated):
     assert set(held_out) == set(STYLES)
     for table in held_out.values():
         assert set(table) == {
-            *("sketch", "vae alone", "random unet", "paper's network and sum"),
+            *("sketch", "vae alone", "random unet", "paper's network and sum", "as released"),
             *("blank paper", "all black", "tuned edges", "XDoG"),
         }
         for kinds in table.values():
