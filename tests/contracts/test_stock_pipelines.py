@@ -154,7 +154,7 @@ def test_words_of_other_rows_and_places_of_words_are_refused(small, backbone, la
     )
     with pytest.raises(ShapeError, match="conditioning must have 1 row or one per row"):
         backbone.predictor(three)(latent.repeat(2, 1, 1, 1), 261)
-    with pytest.raises(BackboneError, match="count the places of 'face' with the pipeline's tok"):
+    with pytest.raises(BackboneError, match="has no text_encoder"):
         backbone.token_indices("a face", "face")
 
 
@@ -162,6 +162,9 @@ def test_words_of_other_rows_and_places_of_words_are_refused(small, backbone, la
 def test_maps_of_the_autoencoder_have_their_published_form(backbone, latent):
     size = tuple(side * backbone.stride for side in latent.shape[2:])
     taps = {name: tap for name, tap in backbone.activations.items() if tap.network == "vae"}
+    if backbone.vae.config.get("z_dim"):  # an autoencoder of films, which has no maps
+        assert not taps
+        return
     assert {tap.role for tap in taps.values()} == {"vae_encoder", "vae_decoder"}
     read = {name: tap.address for name, tap in taps.items()}
     with capture(backbone.vae, read) as found:
