@@ -1,6 +1,6 @@
 """Pictures of any size, drawn by networks at two scales."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,12 @@ from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import Style, digest, take_weights
 from featurekit_sketch.two_scales.network import TwoScaleNetwork
-from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, map_specs
+from featurekit_sketch.two_scales.reading import (
+    TwoScaleMaps,
+    TwoScaleReader,
+    learnt_maps,
+    map_specs,
+)
 from featurekit_sketch.two_scales.rendering import crisp, toned
 from featurekit_sketch.working_size import Size, resized, size_of, working_size
 
@@ -44,12 +49,13 @@ class TwoScaleDrawer:
                 f"{reader.timesteps}, but it says {style.timesteps}; learn the style again"
             )
         ranks = tuple(reader.timesteps.index(one) for one in style.timesteps)
-        network = new_network(TwoScaleReader(reader, ranks), style.sources, style.ink_channels)
+        two_scales = TwoScaleReader(reader, ranks)
+        network = new_network(
+            two_scales, style.sources, style.ink_channels, maps=frozenset(style.channels)
+        )
         take_weights(network, style, backbone=backbone.name)
         network = network.to(backbone.device).eval()
-        return cls(
-            TwoScaleReader(reader, ranks), [network], style.side_px, style.made_of, style.offset
-        )
+        return cls(two_scales, [network], style.side_px, style.made_of, style.offset)
 
     def mixed(
         self, others: Sequence["TwoScaleDrawer"], shares: Sequence[float]
@@ -153,11 +159,25 @@ class TwoScaleDrawer:
 
 
 def new_network(
-    reader: TwoScaleReader, sources: Sequence[str], channels: int, seed: int = 0
+    reader: TwoScaleReader,
+    sources: Sequence[str],
+    channels: int,
+    seed: int = 0,
+    *,
+    maps: Collection[str] | None = None,
 ) -> TwoScaleNetwork:
-    """A network for what a reader reads; the global random state is left as it is."""
+    """A network for what a reader reads; the global random state is left as it is.
+
+    Args:
+        reader: of pictures.
+        sources: whose maps are used, of ``unet`` and ``vae``.
+        channels: of the ink.
+        seed: of the first weights.
+        maps: names of those that are used; None are those that a new style learns from.
+    """
     taps = reader.reader.feature_taps
-    specs = map_specs(taps, len(reader.ranks), sources)
+    used = learnt_maps(taps, sources) if maps is None else maps
+    specs = [spec for spec in map_specs(taps, len(reader.ranks), sources) if spec.name in used]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
         return TwoScaleNetwork(specs, doublings=taps.stride.bit_length() - 1, channels=channels)

@@ -20,6 +20,7 @@ from featurekit_sketch.sampling.noising_paths import NoisingPath, noised_path
 from featurekit_sketch.training.sketcher import Reader
 
 HALVED = 2  # the second scale: its sides are those of the first by this
+COARSEST = 2  # latent cells along a cell of a UNet's map that a new style learns from, at most
 KEPT = torch.float16  # maps wait for their lessons in half precision
 
 
@@ -72,6 +73,17 @@ def map_specs(taps: FeatureTaps, timesteps: int, sources: Sequence[str]) -> tupl
     if "vae" in sources:
         found += [MapSpec(tap.name, tap.channels, tap.stride) for tap in taps.vae]
     return tuple(found)
+
+
+def learnt_maps(taps: FeatureTaps, sources: Sequence[str]) -> frozenset[str]:
+    """Names of the maps that a new style learns from: all but the UNet's coarse ones.
+
+    A map of a few cells tells a picture from others, so that a network learns what to draw in the
+    one that it knows, and not where lines lie.
+    """
+    coarse = {tap.name for tap in taps.unet if tap.stride > COARSEST * taps.stride}
+    names = {spec.name for spec in map_specs(taps, 1, sources)}
+    return frozenset(name for name in names if name.partition(".")[2] not in coarse)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCour
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
-from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader
+from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, learnt_maps
 from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
 from featurekit_sketch.working_size import (
@@ -149,6 +149,7 @@ class TwoScaleTraining:
         backbone = self.reader.reader.backbone
         facts: list[object] = [self.iterations, self.learning_rate, self.views, self.side_px]
         facts += [self.seed, samples, list(sources), list(self.reader.timesteps)]
+        facts.append(sorted(learnt_maps(self.reader.reader.feature_taps, sources)))
         facts += [
             str(self.precision),
             self.reader.reader.reading.kind,

@@ -13,7 +13,7 @@ from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import TONES
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.moments import moments_of
-from featurekit_sketch.two_scales.reading import TwoScaleReader
+from featurekit_sketch.two_scales.reading import TwoScaleReader, map_specs
 from featurekit_sketch.working_size import Size
 
 BOTH = ("unet", "vae")
@@ -140,6 +140,22 @@ def test_a_style_is_taken_up_as_it_was(backbone, reader, sources):
     assert again.reader.timesteps == reader.timesteps
     assert set(style.sources) == set(sources)
     assert torch.equal(again(picture()), drawer(picture()))
+
+
+def test_a_style_that_learnt_from_every_map_is_taken_up_and_mixed(backbone, reader, styles):
+    """As styles did before the coarse maps were left out."""
+    every = {spec.name for spec in map_specs(reader.reader.feature_taps, len(RANKS), BOTH)}
+    network = new_network(reader, BOTH, 1, 4, maps=every).eval()
+    with torch.no_grad():
+        network.ink.weight.add_(0.1)
+    drawer = TwoScaleDrawer(reader, [network], 64)
+    style = drawer.style(Size(64, 64), prompt="a face")
+    assert set(style.channels) == every > set(styles[0].style(Size(64, 64), prompt="").channels)
+    again = TwoScaleDrawer.from_style(style, backbone)
+    image = picture()
+    assert torch.equal(again(image), drawer(image))
+    wanted = (logit(drawer, image) + logit(styles[0], image)) / 2
+    assert torch.allclose(logit(again.mixed(styles[:1], [1, 1]), image), wanted, atol=1e-5)
 
 
 def test_a_style_of_other_timesteps_or_weights_is_refused(backbone, styles):

@@ -7,11 +7,18 @@ from torch.nn import functional
 import featurekit as fk
 from featurekit.core.errors import ShapeError
 from featurekit.images import coordinates
+from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.sampling.feature_reading import read
 from featurekit_sketch.sampling.noising_paths import noised_path
 from featurekit_sketch.settings import Reading
 from featurekit_sketch.training.sketcher import Reader
-from featurekit_sketch.two_scales.reading import KEPT, TwoScaleMaps, TwoScaleReader, map_specs
+from featurekit_sketch.two_scales.reading import (
+    KEPT,
+    TwoScaleMaps,
+    TwoScaleReader,
+    learnt_maps,
+    map_specs,
+)
 from featurekit_sketch.two_scales.training import RANKS
 
 SEED = 5
@@ -59,6 +66,17 @@ def test_the_maps_have_the_names_and_shapes_of_their_specs(reader, found):
         assert maps[spec.name].dtype == KEPT
         assert not maps[spec.name].requires_grad
     assert torch.equal(found[1].image, found[0].to(KEPT))
+
+
+def test_a_style_learns_from_all_maps_but_the_coarse_ones_of_the_unet():
+    embedded = fk.load_backbone("embedded")
+    taps = FeatureTaps.of(embedded.unet.config, embedded.vae.config)
+    both = learnt_maps(taps, ("unet", "vae"))
+    fine = {"fine.u2.0", "fine.u2.1", "fine.u3.0", "fine.u3.1"}
+    unet = fine | {name.replace("fine", "half") for name in fine}
+    assert {name for name in both if "u" in name} == unet
+    assert both - unet == {tap.name for tap in taps.vae} == learnt_maps(taps, ("vae",))
+    assert learnt_maps(taps, ("unet",)) == unet
 
 
 def test_a_picture_costs_a_row_for_each_timestep_and_scale(backbone, reader):

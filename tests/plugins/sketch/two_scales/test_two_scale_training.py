@@ -19,6 +19,7 @@ from featurekit_sketch.tasks.drawers import drawer_of
 from featurekit_sketch.tasks.learning import learn_styles
 from featurekit_sketch.training.framing import Corner
 from featurekit_sketch.training.style_file import LINES, TONES, digest, load_style, save_style
+from featurekit_sketch.two_scales import reading
 from featurekit_sketch.two_scales import training as module
 from featurekit_sketch.two_scales.course import Taught
 from featurekit_sketch.two_scales.training import ReadSamples, sample_view
@@ -207,6 +208,15 @@ def test_a_checkpoint_of_another_training_is_refused(training, learnt, undrawn, 
         with pytest.raises(ConfigError, match="is of another training"):
             other.learn([(drawing, read)], pictures, path, stage=stage)
         assert name
+
+
+def test_a_training_on_other_maps_is_another(training, monkeypatch):
+    both = ("unet", "vae")
+    key = training.key([drawn()], 2, both)
+    assert training.key([drawn()], 2, both) == key
+    monkeypatch.setattr(reading, "COARSEST", 1)
+    assert training.key([drawn()], 2, both) != key
+    assert training.key([drawn()], 2, ("vae",)) != key
 
 
 def test_networks_standardise_by_views_and_sampled_pictures(
