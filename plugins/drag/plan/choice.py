@@ -97,29 +97,45 @@ class Choice:
         differ, along = _agreement(drags)
         if mode in ("move", "copy"):
             return _moved(grid, drags, differ=differ)
-        bends = differ and along and self._is_within
-        if len(self.pins) or bends or (mode == "reshape" and differ):
+        bends = differ and (mode == "reshape" or (along and self._is_within))
+        if len(self.pins) or bends:
             sides = [] if len(self.pins) else _sides(drags, self._box, self._rims)
             return self._elastic(sides, targets)
-        small = Drags(*(one.float() / self._step for one in (self.handles, targets, self.pins)))
-        contrast = _contrast(drags, self.scene)
-        listed = ways(small, self._setting.box, differ=differ)
-        held = [way for way in listed if way.kind not in WHOLE]
-        stays = contrast > BETWEEN or self._setting.is_rooted(small.handles)
+        listed, *compared = self.compared(targets)
         if mode == "reshape":
-            listed = self._on_likeliest_side(drags, held)
-        elif held and stays and not differ:
-            listed = held
+            listed = self._on_likeliest_side(drags, listed)
         if not listed:
             return self._elastic([], targets)
-        way = likeliest(self._setting, small, listed, contrast).scaled(self._step)
+        way = likeliest(listed, *compared).scaled(self._step)
         kind = way.kind if way.kind in WHOLE else "anchored"
         return Chosen(kind, way.field(grid, drags))
 
-    def _on_likeliest_side(self, drags: Drags, held: list[Way]) -> list[Way]:
+    def compared(self, targets: Tensor) -> tuple[list[Way], Setting, Drags, float]:
+        """The ways that can be taken, where they are compared, and by what.
+
+        Args:
+            targets: (n 2) in units.
+
+        Returns:
+            Ways, the layer on the grid on which they are compared, the drags in its units, and
+            the contrast of the features before and behind the handles.
+        """
+        drags = Drags(self.handles, targets, self.pins)
+        small = Drags(*(one.float() / self._step for one in (self.handles, targets, self.pins)))
+        setting, contrast = self._setting, _contrast(drags, self.scene)
+        differ, _ = _agreement(drags)
+        listed = ways(small, setting.box, differ=differ)
+        held = [way for way in listed if way.kind not in WHOLE]
+        stays = contrast > BETWEEN or setting.is_rooted(small.handles)
+        if held and stays and not differ:
+            listed = held
+        return listed, setting, small, contrast
+
+    def _on_likeliest_side(self, drags: Drags, listed: list[Way]) -> list[Way]:
         """Those ways that hold one side, that where the layer goes on and far from the handles."""
         for axis, at in _sides(drags, self._box, self._rims):
-            here = [w for w in held if w.holds_one and (w.axis, w.at) == (axis, at / self._step)]
+            side = (axis, at / self._step)
+            here = [way for way in listed if way.holds_one and (way.axis, way.at) == side]
             if here:
                 return here
         return []

@@ -153,25 +153,25 @@ class Setting:
         return torch.stack(gaps, dim=1).float().clamp(max=WIDEST_GAP)
 
 
-def likeliest(setting: Setting, drags: Drags, listed: Sequence[Way], contrast: float) -> Way:
+def likeliest(listed: Sequence[Way], setting: Setting, drags: Drags, contrast: float) -> Way:
     """The way that such a layer most likely takes.
 
     Args:
+        listed: one or more.
         setting: the layer in its mask.
         drags: in units of the setting.
-        listed: one or more.
         contrast: of the picture's features before and behind the handles.
     """
     if len(listed) == 1:
         return listed[0]
     network = _network()
-    figures = described(setting, drags, listed, contrast)
+    figures = described(listed, setting, drags, contrast)
     seen = torch.stack([figures[name] for name in network.figures], dim=1)
     return listed[int(network(seen).argmax())]
 
 
 def described(
-    setting: Setting, drags: Drags, listed: Sequence[Way], contrast: float
+    listed: Sequence[Way], setting: Setting, drags: Drags, contrast: float
 ) -> dict[str, Tensor]:
     """Figures of each way, (n,) by name; arguments as for ``likeliest``."""
     length = float(drags.back.norm(dim=1).mean())
