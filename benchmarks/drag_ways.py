@@ -4,7 +4,7 @@
 kinds that the embedded model knows, from seeds of the training's range. Each is planned in each of
 its ways, once with the mask that shows it and once with one that is wider at random. The network
 learns to prefer ways that come near the true picture. It sees figures of a way
-(``featurekit_drag.plan.energy.described``), neither the picture nor the name of a kind or mover.
+(``featurekit_drag.plan.energy.Case``), neither the picture nor the name of a kind or mover.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from featurekit_drag.config import warp_settings_of
 from featurekit_drag.engine.masks import compose, feathered
 from featurekit_drag.inputs import Subject, from_move
 from featurekit_drag.metrics.scores import likeness
-from featurekit_drag.plan.energy import described
 from featurekit_drag.plan.laying import Moved
 from featurekit_drag.plan.warp_plan import WarpPlan
 from featurekit_drag.presets import own_settings
@@ -85,17 +84,16 @@ def lessons(backbone: Backbone, drag: WarpDrag, made: Move, rng: Random) -> list
         assert mask is not None
         drags = planner.drags(subject.request)
         layer = planner.found(mask, drags)
-        ways, *compared = layer.choice.compared(drags.targets)
-        if len(ways) < 2:
+        case = layer.choice.case(drags.targets)
+        if len(case.ways) < 2:
             continue
         ratios = [
             _ratio(subject, WarpPlan(planner.grid, (moved,), mask, way.kind, True, False))
-            for way in ways
+            for way in case.ways
             for moved in [Moved(layer.alpha, way.field(planner.grid, drags))]
         ]
-        figures = described(ways, *compared)
         found.append(
-            Lesson(f"{made.kind} {made.name}", made.deforms, figures, torch.tensor(ratios))
+            Lesson(f"{made.kind} {made.name}", made.deforms, case.figures, torch.tensor(ratios))
         )
     return found
 
@@ -159,7 +157,7 @@ def _fit(seen: Tensor, ratios: Tensor, worth: Tensor, seed: int) -> tuple[nn.Lin
         late = min(1.0, 2 * step / STEPS)
         loss = (1.1 - late) * lesson + 5 * late * expected
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         slower.step()
     return first, last

@@ -1,7 +1,7 @@
 """Which field a drag asks for: to move the layer, to reshape it, or to turn and scale it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from featurekit_drag.plan.energy import Setting, likeliest
+from featurekit_drag.plan.energy import Case, Setting
 from featurekit_drag.plan.fields import COARSE, Bending, Drags, rigid, similarity
 from featurekit_drag.plan.grid import Grid, read_at
 from featurekit_drag.plan.layer import Appearance
@@ -101,24 +101,20 @@ class Choice:
         if len(self.pins) or bends:
             sides = [] if len(self.pins) else _sides(drags, self._box, self._rims)
             return self._elastic(sides, targets)
-        listed, *compared = self.compared(targets)
+        case = self.case(targets)
         if mode == "reshape":
-            listed = self._on_likeliest_side(drags, listed)
-        if not listed:
+            case = replace(case, ways=self._on_likeliest_side(drags, case.ways))
+        if not case.ways:
             return self._elastic([], targets)
-        way = likeliest(listed, *compared).scaled(self._step)
+        way = case.likeliest().scaled(self._step)
         kind = way.kind if way.kind in WHOLE else "anchored"
         return Chosen(kind, way.field(grid, drags))
 
-    def compared(self, targets: Tensor) -> tuple[list[Way], Setting, Drags, float]:
-        """The ways that can be taken, where they are compared, and by what.
+    def case(self, targets: Tensor) -> Case:
+        """The ways that can be taken, and what the choice among them is made of.
 
         Args:
             targets: (n 2) in units.
-
-        Returns:
-            Ways, the layer on the grid on which they are compared, the drags in its units, and
-            the contrast of the features before and behind the handles.
         """
         drags = Drags(self.handles, targets, self.pins)
         small = Drags(*(one.float() / self._step for one in (self.handles, targets, self.pins)))
@@ -129,9 +125,9 @@ class Choice:
         stays = contrast > BETWEEN or setting.is_rooted(small.handles)
         if held and stays and not differ:
             listed = held
-        return listed, setting, small, contrast
+        return Case(listed, setting, small, contrast)
 
-    def _on_likeliest_side(self, drags: Drags, listed: list[Way]) -> list[Way]:
+    def _on_likeliest_side(self, drags: Drags, listed: Sequence[Way]) -> list[Way]:
         """Those ways that hold one side, that where the layer goes on and far from the handles."""
         for axis, at in _sides(drags, self._box, self._rims):
             side = (axis, at / self._step)

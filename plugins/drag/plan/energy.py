@@ -153,40 +153,41 @@ class Setting:
         return torch.stack(gaps, dim=1).float().clamp(max=WIDEST_GAP)
 
 
-def likeliest(listed: Sequence[Way], setting: Setting, drags: Drags, contrast: float) -> Way:
-    """The way that such a layer most likely takes.
+@dataclass(frozen=True)
+class Case:
+    """What a choice is made of."""
 
-    Args:
-        listed: one or more.
-        setting: the layer in its mask.
-        drags: in units of the setting.
-        contrast: of the picture's features before and behind the handles.
-    """
-    if len(listed) == 1:
-        return listed[0]
-    network = _network()
-    figures = described(listed, setting, drags, contrast)
-    seen = torch.stack([figures[name] for name in network.figures], dim=1)
-    return listed[int(network(seen).argmax())]
+    ways: Sequence[Way]  # one or more
+    setting: Setting
+    drags: Drags  # in units of the setting
+    contrast: float  # of the picture's features before and behind the handles
 
+    def likeliest(self) -> Way:
+        """The way that such a layer most likely takes."""
+        if len(self.ways) == 1:
+            return self.ways[0]
+        network, figures = _network(), self.figures
+        seen = torch.stack([figures[name] for name in network.figures], dim=1)
+        return self.ways[int(network(seen).argmax())]
 
-def described(
-    listed: Sequence[Way], setting: Setting, drags: Drags, contrast: float
-) -> dict[str, Tensor]:
-    """Figures of each way, (n,) by name; arguments as for ``likeliest``."""
-    length = float(drags.back.norm(dim=1).mean())
-    fields = torch.stack([way.field(setting.grid, drags) for way in listed])
-    figures = setting.effects(fields, length)
-    each = [_of_side(setting, drags, way) for way in listed]
-    figures |= {name: torch.tensor([one[name] for one in each]) for name in each[0]}
-    for kind in FIELDS:
-        figures[kind] = torch.tensor([float(way.kind == kind) for way in listed])
-    facts = setting.held_at(drags.handles) | {
-        "contrast": contrast,
-        "out": setting.out(drags.targets),
-        "several": float(len(drags.handles) > 1),
-    }
-    return figures | {name: torch.full((len(listed),), fact) for name, fact in facts.items()}
+    @property
+    def figures(self) -> dict[str, Tensor]:
+        """Figures of each way, (n,) by name."""
+        setting, drags = self.setting, self.drags
+        length = float(drags.back.norm(dim=1).mean())
+        fields = torch.stack([way.field(setting.grid, drags) for way in self.ways])
+        figures = setting.effects(fields, length)
+        each = [_of_side(setting, drags, way) for way in self.ways]
+        figures |= {name: torch.tensor([one[name] for one in each]) for name in each[0]}
+        for kind in FIELDS:
+            figures[kind] = torch.tensor([float(way.kind == kind) for way in self.ways])
+        facts = setting.held_at(drags.handles) | {
+            "contrast": self.contrast,
+            "out": setting.out(drags.targets),
+            "several": float(len(drags.handles) > 1),
+        }
+        every = {name: torch.full((len(self.ways),), fact) for name, fact in facts.items()}
+        return figures | every
 
 
 def _of_side(setting: Setting, drags: Drags, way: Way) -> dict[str, float]:

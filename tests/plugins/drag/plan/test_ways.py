@@ -74,6 +74,10 @@ def test_every_way_brings_its_handle_to_its_target_on_any_grid(kind):
         rounded = torch.tensor([int(x) + 0.5, int(y) + 0.5])
         found = back[int(y), int(x)] - (rounded - finer.targets[0])
         assert found.tolist() == pytest.approx(finer.handles[0].tolist(), abs=0.4)
+        if kind in ("anchored", "bent", "between", "eased"):
+            moved = (back - grid.centres).norm(dim=-1).amax(dim=1)
+            assert bool((moved[48 * step :] == 0).all())
+            assert bool((moved[24 * step : 44 * step] > 0).all())
 
 
 def test_only_sides_with_room_are_held_and_only_what_is_dragged_across_bends():
