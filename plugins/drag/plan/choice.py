@@ -1,7 +1,7 @@
 """Which field a drag asks for: to move the layer, to reshape it, or to turn and scale it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,19 +9,20 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from featurekit_drag.plan.fields import Bending, Drags, anchored, rigid, similarity
+from featurekit_drag.plan.energy import Case, Setting
+from featurekit_drag.plan.fields import COARSE, Bending, Drags, rigid, similarity
 from featurekit_drag.plan.grid import Grid, read_at
 from featurekit_drag.plan.layer import Appearance
+from featurekit_drag.plan.ways import TOO_NEAR_HANDLE, TOO_NEAR_TARGET, WHOLE, Way, ways
 
 APART = 2.0  # units by which drags differ that are no common one
 ALONG = 0.8  # cosine of any two drags, above which all pull the same way
 WITHIN, ROOM = 0.9, 3.0  # alpha around a handle inside its layer; units to the rim
 NEAR_HANDLE = 3.0  # units
-BETWEEN = 0.53  # cosine distance of features on both sides of a handle that lies between things
+BETWEEN = 0.9  # cosine distance of features on both sides of a handle that lies between things
 RIM = 3  # units inside a side of the mask, where a layer that goes on there is seen
 RIM_WORTH = 3.0  # of a layer that goes on across a side, beside the handle's distance from it
 ALONG_WORTH = 0.5  # of a side that the drag leads to or away from
-TOO_NEAR_HANDLE, TOO_NEAR_TARGET = 2.0, 3.0  # units from a side that can therefore not be held
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,11 @@ class Choice:
     def field(self, mode: str, targets: Tensor) -> Chosen:
         """Choose the field that brings the handles to targets.
 
-        Drags that differ and do not pull the same way turn and scale the layer. Else a handle that
-        lies well inside its layer moves it, and one on its rim reshapes it: one side of the mask is
-        held, that where the layer goes on and that is far from the handle. With pins, or drags
-        that differ, a reshaping field is elastic.
+        Of the ways in which the layer can follow its handles the likeliest is taken (see
+        ``energy.py``): as a whole, turned and scaled where drags differ, or held on one side of
+        the mask or on two. One that goes on across the mask's rim and is held at its other end
+        does not move as a whole, nor does one whose handle lies between two things. With pins,
+        or where drags of one direction differ inside the layer, the field is elastic.
 
         Args:
             mode: one of ``settings.MODES``; ``copy`` takes the field of ``move``.
@@ -95,21 +97,63 @@ class Choice:
         differ, along = _agreement(drags)
         if mode in ("move", "copy"):
             return _moved(grid, drags, differ=differ)
-        sides = _sides(drags, self._box, self._rims)
-        if mode == "auto" and not len(self.pins):
-            if differ and not along:
-                return Chosen("similarity", similarity(grid, drags))
-            if not sides or (not differ and self._moves(drags)):
-                return _moved(grid, drags, differ=differ)
-        if len(self.pins) or differ or not sides:
-            side = sides[0] if sides and not len(self.pins) else None
-            return Chosen("elastic", self._bending(side).field(targets))
-        axis, at = sides[0]
-        return Chosen("anchored", anchored(grid, drags, axis=axis, at=at))
+        bends = differ and (mode == "reshape" or (along and self._is_within))
+        if len(self.pins) or bends:
+            sides = [] if len(self.pins) else _sides(drags, self._box, self._rims)
+            return self._elastic(sides, targets)
+        case = self.case(targets)
+        if mode == "reshape":
+            case = replace(case, ways=self._on_likeliest_side(drags, case.ways))
+        if not case.ways:
+            return self._elastic([], targets)
+        way = case.likeliest().scaled(self._step)
+        kind = way.kind if way.kind in WHOLE else "anchored"
+        return Chosen(kind, way.field(grid, drags))
 
-    def _moves(self, drags: Drags) -> bool:
-        """Whether the handles lie inside one thing, not on a rim or between two."""
-        return self._is_within and _contrast(drags, self.scene) <= BETWEEN
+    def case(self, targets: Tensor) -> Case:
+        """The ways that can be taken, and what the choice among them is made of.
+
+        Args:
+            targets: (n 2) in units.
+        """
+        drags = Drags(self.handles, targets, self.pins)
+        small = Drags(*(one.float() / self._step for one in (self.handles, targets, self.pins)))
+        setting, contrast = self._setting, _contrast(drags, self.scene)
+        differ, _ = _agreement(drags)
+        listed = ways(small, setting.box, differ=differ)
+        held = [way for way in listed if way.kind not in WHOLE]
+        stays = contrast > BETWEEN or setting.is_rooted(small.handles)
+        if held and stays and not differ:
+            listed = held
+        return Case(listed, setting, small, contrast)
+
+    def _on_likeliest_side(self, drags: Drags, listed: Sequence[Way]) -> list[Way]:
+        """Those ways that hold one side, that where the layer goes on and far from the handles."""
+        for axis, at in _sides(drags, self._box, self._rims):
+            side = (axis, at / self._step)
+            here = [way for way in listed if way.holds_one and (way.axis, way.at) == side]
+            if here:
+                return here
+        return []
+
+    @cached_property
+    def _step(self) -> float:
+        """Units per unit of the grid on which ways are compared."""
+        return max(1.0, max(self.grid.height, self.grid.width) / COARSE)
+
+    @cached_property
+    def _setting(self) -> Setting:
+        """The layer where ways are compared."""
+        grid, step = self.grid, self._step
+        coarse = Grid(max(1, round(grid.height / step)), max(1, round(grid.width / step)), step)
+        alpha, inside = coarse.shrunk(self.layer)[0, 0], coarse.shrunk(self.inside)[0, 0] > 0
+        left, top, right, bottom = (edge / step for edge in self._box)
+        box = (left, top, right, bottom)
+        colours = coarse.shrunk(self.scene.colours[None])[0]
+        return Setting(coarse, alpha, inside.float(), colours, box)
+
+    def _elastic(self, sides: list[tuple[int, float]], targets: Tensor) -> Chosen:
+        return Chosen("elastic", self._bending(sides[0] if sides else None).field(targets))
 
     def _bending(self, side: tuple[int, float] | None) -> Bending:
         """The bending that holds the rim of a side, or none."""

@@ -30,7 +30,7 @@ from featurekit_drag.working_size import view_of
 KINDS = {
     "move": "the layer under the handle moves as a whole",
     "similarity": "the layer under the handles turns and scales",
-    "anchored": "the layer is held on one side of the mask and stretched to the target",
+    "anchored": "the layer is held on a side of the mask, or on two, and stretched to the target",
     "elastic": "the layer bends between its handles and what holds it",
     "regions": "what was brushed moves",
 }
