@@ -38,6 +38,7 @@ _ORDERS: Mapping[str, _Order] = {
     "JointAttnProcessor2_0": _Order(picture_first=True),
     "ZSingleStreamAttnProcessor": _Order(picture_first=True, multiple=32),
 }
+_OWN = ("norm_q", "add_k_proj")  # parts of which a joint attention has one at least
 _OF_WORDS = ("context_refiner",)  # stacks whose attentions have the processor but no picture
 _NO_SOFTMAX = ("SanaLinearAttnProcessor2_0", "SanaMultiscaleAttnProcessor2_0")
 
@@ -68,7 +69,9 @@ def is_joint(attention: nn.Module) -> bool:
     Args:
         attention: any module.
     """
-    return _processor(attention) in _ORDERS
+    # the same processor on a UNet's attention would attend to one kind of tokens
+    own = any(getattr(attention, part, None) is not None for part in _OWN)
+    return own and _processor(attention) in _ORDERS
 
 
 def refuse_linear(attention: nn.Module, path: str) -> None:
@@ -83,8 +86,8 @@ def refuse_linear(attention: nn.Module, path: str) -> None:
     """
     if _processor(attention) in _NO_SOFTMAX:
         raise CaptureError(
-            f"{path} must attend by a softmax to have an attention map, but its "
-            f"{_processor(attention)} is linear; read its output with capture"
+            f"{path} must attend with a plain processor that takes a softmax to be mapped, "
+            f"but its {_processor(attention)} is linear; read its output with capture"
         )
 
 
