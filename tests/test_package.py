@@ -14,7 +14,7 @@ import featurekit as fk
 PROMISED = {
     "FlowSchedule",
     "FlowTable",
-    "load_backbone", "describe_backbone", "load_features", "load_image",
+    "load_backbone", "wrap", "describe_backbone", "load_features", "load_image",
     "capture", "extract", "extract_latents",
     "NoiseTable",
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
