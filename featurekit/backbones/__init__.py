@@ -155,7 +155,7 @@ def _check_given(value: object, of: str) -> None:
     """Refuse whatever is no text and no path, a loaded pipeline above all."""
     if isinstance(value, (str, Path)):
         return
-    whole = hasattr(value, "components")
+    whole = hasattr(value, "save_pretrained")
     advice = "make a backbone of it with fk.wrap(pipeline)" if whole else "give a text or a path"
     raise BackboneError(
         f"{of} must be one of {', '.join(NAMES)}, the path of a diffusers folder or a hub id, "

@@ -134,7 +134,7 @@ class Pipeline:
     [
         (
             Pipeline(),
-            r"got a Pipeline: write it with its save_pretrained\('model'\) and load 'model'",
+            r"got a Pipeline; make a backbone of it with fk\.wrap\(pipeline\)",
         ),
         (3, "got a int; give a text or a path"),
         (None, "got a NoneType; give"),

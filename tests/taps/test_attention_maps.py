@@ -10,7 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from featurekit.backbones.unet import sd
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
-from featurekit.taps.attention_maps import attention_maps, head_mean, reduced_map, to_tokens
+from featurekit.taps.attention_maps import attention_maps
+from featurekit.taps.attention_probabilities import head_mean, reduced_map, to_tokens
 from featurekit.taps.capture import capture
 
 SELF = "up_blocks.3.attentions.0.transformer_blocks.0.attn1"

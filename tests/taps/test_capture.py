@@ -273,7 +273,7 @@ def test_what_is_no_mapping_is_refused_with_the_way_to_one(chain, taps):
 def test_a_backbone_is_no_network(backbone):
     with (
         pytest.raises(
-            CaptureError, match=r"torch module, got Stable.*capture\(backbone\.unet, back"
+            CaptureError, match=r"torch module, got Stable.*capture\(backbone\.denoiser, back"
         ),
         capture(backbone, {"a": "mid_block"}),
     ):

@@ -7,7 +7,6 @@ from typing import Any
 from featurekit.backbones.layout.weight_files import contents
 
 INDEX = "model_index.json"
-READ = "Stable Diffusion 1.x, 2.x and XL"
 _CHECKPOINTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_config.json")
 _RUNTIMES = {"model.onnx": "ONNX", "openvino_model.xml": "OpenVINO"}
@@ -40,11 +39,13 @@ def _another_model(folder: Path) -> str | None:
     kind = index.get("_class_name", "a pipeline without a name")
     if (folder / "transformer").is_dir() or "transformer" in index:
         return (
-            f"a backbone must be a UNet model ({READ}), {folder} holds a transformer model "
-            f"({kind}), as SD3, FLUX and PixArt are; those cannot be read"
+            f"a model with a transformer must have a {INDEX} that names its transformer and no "
+            f"unet, {folder} holds {kind}; download or copy the folder again"
         )
     if index and "unet" not in index:
-        return f"a backbone must be a UNet model ({READ}), {folder} holds {kind}, which has no unet"
+        return (
+            f"a backbone must have a unet or a transformer, {folder} holds {kind}, which has none"
+        )
     return None
 
 

@@ -53,7 +53,7 @@ def folder_parts(folder: Path, instead: Instead) -> Parts:
         BackboneError: a config is missing or is none, or the other autoencoder cannot be used.
     """
     configs: Configs = read_configs(folder)
-    two = has_two_encoders(folder)
+    two = has_two_encoders(folder) and (folder / SECOND_CONFIG["text_encoder_2"]).is_file()
     if two:
         configs = {**configs, "pipeline": read_pipeline(folder)}
         configs |= {part: read_config(folder, part) for part in SECOND_CONFIG}

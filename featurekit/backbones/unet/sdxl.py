@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.device import place
-from featurekit.backbones.folder import CONFIGS, SECOND_CONFIG, bundled_configs, embedded_folder
+from featurekit.backbones.folder import (
+    CONFIGS,
+    SECOND_CONFIG,
+    bundled_configs,
+    embedded_folder,
+    read_config,
+)
 from featurekit.backbones.latent_model import repeated
 from featurekit.backbones.layout.config_fields import check_settings, filled
 from featurekit.backbones.loaded.handing_on import Made
@@ -140,6 +146,8 @@ def _assembled(
 ) -> StableDiffusionXL:
     where, what = place(*at)
     _check_kind(parts.configs["unet"], parts.of)
+    for part in SECOND_CONFIG.keys() - parts.configs.keys():
+        read_config(Path(parts.of), part)  # says that the folder has none
     _check_shape(parts.configs, parts.of)
     noise = noise_table(parts.configs["scheduler"], parts.remark)
     tokenizers = parts.tokenizers()

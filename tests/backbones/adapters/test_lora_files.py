@@ -14,10 +14,11 @@ from peft.utils import get_peft_model_state_dict
 from reduced import reduced_configs
 from safetensors.torch import save_file
 
-from featurekit.backbones import load, sd, sdxl
+from featurekit.backbones import load
 from featurekit.backbones.adapters.merging import with_lora
 from featurekit.backbones.lora import Lora, LoraRecipe, applied
 from featurekit.backbones.lora_file import save_lora
+from featurekit.backbones.unet import sd, sdxl
 from featurekit.core.errors import BackboneError, ConfigError
 
 LAYERS = ["to_q", "to_v", "to_out.0", "proj_in", "conv1", "ff.net.0.proj", "time_emb_proj"]
