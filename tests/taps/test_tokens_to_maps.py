@@ -45,9 +45,7 @@ def test_what_has_no_cells_is_refused(form):
 def test_the_advice_names_the_door_that_takes_the_address():
     map_ = Tap("a.map", "a", "cross_map", 4, 8, side="map", form="heads")
     words = Tap("a.k", "a.to_k", "cross_k", 3, 0, form="words")
-    with pytest.raises(
-        CaptureError, match=r"attention_maps\(backbone\.denoiser, .*address 'a:map'"
-    ):
+    with pytest.raises(CaptureError, match=r"maps\(backbone\.denoiser, .*address 'a:map'"):
         refuse_formless(map_)
     with pytest.raises(CaptureError, match=r"capture\(backbone\.denoiser, .*address 'a\.to_k'"):
         refuse_formless(words)

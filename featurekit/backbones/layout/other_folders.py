@@ -43,9 +43,7 @@ def _another_model(folder: Path) -> str | None:
             f"unet, {folder} holds {kind}; download or copy the folder again"
         )
     if index and "unet" not in index:
-        return (
-            f"a backbone must have a unet or a transformer, {folder} holds {kind}, which has none"
-        )
+        return f"a backbone must have a unet or transformer, {folder} holds {kind}, which has none"
     return None
 
 

@@ -31,7 +31,10 @@ FOLDERS = {
         r"every part of a model must be of a class of diffusers or transformers as installed, but "
         r".* names transformer a diffusers.Some; code that comes with a model is not run",
     ),
-    "flux without its index": ({"transformer/config.json": {}}, "holds a transformer model"),
+    "flux without its index": (
+        {"transformer/config.json": {}},
+        "a model with a transformer must have a model_index.json",
+    ),
     "cascade": (
         {"model_index.json": index("StableCascadePriorPipeline", "prior")},
         "holds StableCascadePriorPipeline, which has none",
@@ -59,7 +62,7 @@ FOLDERS = {
     "pictures": ({"a.png": ""}, r"must hold unet/config.json, .* it holds a.png"),
     "an index that is no JSON": (
         {"model_index.json": "{"},
-        r"model_index.json must be readable JSON",
+        "index.json must be readable JSON",
     ),
 }
 
