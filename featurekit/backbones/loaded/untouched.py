@@ -24,12 +24,10 @@ def frozen(network: nn.Module) -> Iterator[None]:
         BackboneError: a cache would answer from what the network was asked before.
     """
     _refuse_caches(network)
-    wanting = [
-        (part, name)  # an offloading puts others in the place of weights
-        for part in network.modules()
-        for name, weight in part.named_parameters(recurse=False)
-        if weight.requires_grad
-    ]
+    if not torch.is_grad_enabled():  # then none reaches anything
+        yield
+        return
+    wanting = list(_wanting(network))
 
     @contextmanager
     def without() -> Iterator[None]:
@@ -39,9 +37,18 @@ def frozen(network: nn.Module) -> Iterator[None]:
         finally:
             _want(wanting, gradients=True)
 
-    again = bool(wanting) and torch.is_grad_enabled()
-    with kept_in_recomputations(network, without) if again else nullcontext(), without():
+    with kept_in_recomputations(network, without) if wanting else nullcontext(), without():
         yield
+
+
+def _wanting(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """Weights that want gradients, by their place: an offloading puts others there."""
+    inside = [network]
+    for part in inside:  # grows while it is walked: many times faster than named_parameters
+        for name, weight in part._parameters.items():
+            if weight is not None and weight.requires_grad:
+                yield part, name
+        inside += [one for one in part._modules.values() if one is not None]
 
 
 @contextmanager
