@@ -15,13 +15,13 @@ from small_language_models import chroma, flux2, qwen_image, z_image
 from small_parts import Small, autoencoder, negative, of_seed, pooled, positive
 
 
-def flux(guidance_embeds=True):
+def flux(guidance_embeds=True, singles=2):
     """FLUX.1: dev is told the guidance, schnell is not."""
     transformer = of_seed(
         FluxTransformer2DModel,
         in_channels=64,
         num_layers=2,
-        num_single_layers=2,
+        num_single_layers=singles,
         attention_head_dim=8,
         num_attention_heads=2,
         joint_attention_dim=12,

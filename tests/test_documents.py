@@ -17,6 +17,7 @@ from contextlib import chdir, redirect_stdout
 import pytest
 from documents import PAGES, ROOT, blocks, commands
 from PIL import Image
+from small_transformers import flux
 
 import featurekit as fk
 from featurekit.cli.router import main
@@ -54,6 +55,9 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit run experiment=sketch_views": "tests/test_saved_files.py goes on with it",
     "featurekit run plugin=sketch task=evaluate": "every style: test_sketch_evaluate.py",
     "featurekit run plugin=drag task=evaluate": "every control: test_drag_evaluate.py",
+}
+OWNED = {  # what a page calls a person's own in Python
+    "recipes.md": lambda: {"pipeline": (own := flux(singles=10)).pipeline, "words": own.words}
 }
 FILES = {"adding-a-plugin.md"}  # whose blocks are files of a package, installed below
 
@@ -111,7 +115,7 @@ def run_python(block, space):
 @pytest.mark.filterwarnings("ignore:the picture has")  # as a person is told, and may go on
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_a_page_runs_as_printed(page, desk, done):
-    space = {"__name__": "page"}
+    space = {"__name__": "page", **OWNED.get(page.name, dict)()}
     with chdir(desk):
         for block in blocks(page):
             assert block.language in LANGUAGES, f"{block.page}:{block.line} has no language"

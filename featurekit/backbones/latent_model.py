@@ -88,7 +88,7 @@ class LatentModel(LoadedModel):
     @property
     def dtype(self) -> torch.dtype:
         """What the denoiser computes in."""
-        return compute_dtype(self.first_layer)
+        return compute_dtype(self.first_layer, self.denoiser)
 
     def encode(self, image: Tensor) -> Tensor:
         """Turn an image (b 3 h w) in [-1, 1] into the latent at the mean of its posterior.

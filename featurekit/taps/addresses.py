@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
+from itertools import takewhile
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
 from featurekit.core.types import Tap
@@ -203,11 +204,23 @@ def _suggested(word: str, taps: Sequence[Tap]) -> list[str]:
     whole = {one for tap in taps for one in (tap.name, tap.role)} | paths
     if word in ends - whole:
         return [f"**.{word}"]
+    slipped = [one for one in sorted(whole) if _is_slip(word, one)]
+    slips = get_close_matches(word, slipped, n=3, cutoff=0)
     ended = get_close_matches(word, sorted(ends - whole), n=2, cutoff=0.8)
     like = get_close_matches(word, sorted(whole), n=3)
     near = [one for one in like if SequenceMatcher(None, word, one).ratio() >= 0.8]
     rest = [one for one in like if one not in near]
-    return [*near, *(f"**.{one}" for one in ended), *rest][:3]
+    return list(dict.fromkeys([*slips, *near, *(f"**.{one}" for one in ended), *rest]))[:3]
+
+
+def _is_slip(word: str, other: str) -> bool:
+    """Tell whether one letter is another one, is missing, too many, or swapped with the next."""
+    pairs = zip(word, other, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    rest, others = word[same:], other[same:]
+    if rest[1:] == others[1:] or rest[1:] == others or rest == others[1:]:
+        return True
+    return rest[:2] == others[:2][::-1] and rest[2:] == others[2:]
 
 
 def _fits(parts: list[str], pattern: list[str]) -> bool:

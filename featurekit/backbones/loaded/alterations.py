@@ -14,12 +14,17 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from featurekit.backbones.loaded.kept_elsewhere import numbers_of, packed, unpacked
+from featurekit.core.errors import BackboneError
+
 NETWORKS = (  # what may be changed, by attribute
     "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
 )  # fmt: skip
 _ODD = -7046029254386353131  # 2**64 divided by the golden ratio, odd, as a signed number
 _SIMPLE = (bool, int, float, str, torch.dtype)
-_NO_ANSWER = {"training", "gradient_checkpointing", "fused_projections"}  # or seen elsewhere
+_NO_ANSWER = {  # or seen elsewhere
+    "training", "gradient_checkpointing", "fused_projections", "use_slicing",
+}  # fmt: skip
 _FREEU = ("s1", "s2", "b1", "b2")  # what diffusers sets on up blocks, None when it is off
 _PLAIN = ("AttnProcessor", "SlicedAttn", "XFormersAttn")  # these all compute one attention
 _FUSED = ("to_qkv", "to_kv")  # diffusers leaves them there when it undoes the fusing
@@ -97,8 +102,18 @@ def state(network: nn.Module) -> str:
 
     Returns:
         SHA-256, hexadecimal.
+
+    Raises:
+        BackboneError: some of its weights are nowhere.
     """
-    told = [repr(_sums(dict(_tensors(network))))]
+    tensors = dict(_tensors(network))
+    bare = next((at for at, tensor in tensors.items() if tensor.is_meta), None)
+    if bare is not None:
+        raise BackboneError(
+            f"the weights of a network must hold numbers for what it answers to be known by, but "
+            f"{bare} is on the meta device; load the pipeline again"
+        )
+    told = [repr(_sums(tensors))]
     for path, part in _parts(network):
         told += [f"{path} {line}" for line in (_plain(part), *_unusual(part))]
     return sha256("\n".join(told).encode()).hexdigest()
@@ -121,10 +136,13 @@ def _is_fused(attention: nn.Module) -> bool:
 
 
 def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    find = numbers_of(network)
     for path, part in _parts(network):
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):
             if tensor is not None:
-                yield f"{path}.{name}", tensor
+                yield from unpacked(f"{path}.{name}", find(part, name, tensor))
+        for name, tensor in packed(part):
+            yield f"{path}.{name}", tensor
 
 
 def _tuner(module: nn.Module) -> bool:

@@ -7,24 +7,27 @@ import torch
 from torch import Tensor, nn
 
 
-def compute_dtype(layer: nn.Module) -> torch.dtype:
+def compute_dtype(*layers: nn.Module) -> torch.dtype:
     """Find what a layer computes in.
 
     Args:
-        layer: a layer, or a network with layers of one dtype.
+        layers: a layer, and where its weights do not say, such as quantised ones, what it is part
+            of.
 
     Returns:
-        The compute dtype of its layer-wise cast, if it or its first weight has one; else that of
-        its first weight.
+        The compute dtype of the layer-wise cast of the first weight that has one; else the dtype of
+        the first weight in numbers that are computed in: floating, of more than one byte.
     """
-    name, weight = next(iter(layer.named_parameters()))
-    owner = layer.get_submodule(name.rpartition(".")[0])
-    for part in (layer, owner):
-        cast = _hook(part, "layerwise_casting")
-        if cast is not None:
-            found: torch.dtype = cast.compute_dtype
-            return found
-    return weight.dtype
+    for layer in layers:
+        for path, weight in layer.named_parameters():
+            for part in (layer, layer.get_submodule(path.rpartition(".")[0])):
+                cast = _hook(part, "layerwise_casting")
+                if cast is not None:
+                    found: torch.dtype = cast.compute_dtype
+                    return found
+            if weight.dtype.is_floating_point and weight.dtype.itemsize > 1:
+                return weight.dtype
+    return torch.get_default_dtype()
 
 
 def running_device(layer: nn.Module, network: nn.Module) -> torch.device:

@@ -1,11 +1,13 @@
 """Call networks of somebody else's, and leave them as they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from featurekit.core.errors import BackboneError
+from featurekit.taps.parts import having
 from featurekit.taps.recomputation import kept_in_recomputations
 
 
@@ -17,22 +19,36 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
     Args:
         network: any network; its weights want gradients or not after the block, as before.
+
+    Raises:
+        BackboneError: a cache would answer from what the network was asked before.
     """
-    wanting = [weight for weight in network.parameters() if weight.requires_grad]
+    _refuse_caches(network)
+    if not torch.is_grad_enabled():  # then none reaches anything
+        yield
+        return
+    wanting = list(_wanting(network))
 
     @contextmanager
     def without() -> Iterator[None]:
-        for weight in wanting:
-            weight.requires_grad_(False)
+        _want(wanting, gradients=False)
         try:
             yield
         finally:
-            for weight in wanting:
-                weight.requires_grad_(True)
+            _want(wanting, gradients=True)
 
-    again = bool(wanting) and torch.is_grad_enabled()
-    with kept_in_recomputations(network, without) if again else nullcontext(), without():
+    with kept_in_recomputations(network, without) if wanting else nullcontext(), without():
         yield
+
+
+def _wanting(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """Weights that want gradients, by their place: an offloading puts others there."""
+    inside = [network]
+    for part in inside:  # grows while it is walked: many times faster than named_parameters
+        for name, weight in part._parameters.items():
+            if weight is not None and weight.requires_grad:
+                yield part, name
+        inside += [one for one in part._modules.values() if one is not None]
 
 
 @contextmanager
@@ -47,14 +63,52 @@ def upcast(vae: nn.Module) -> Iterator[torch.dtype]:
 
     Yields:
         What it computes in.
+
+    Raises:
+        BackboneError: it would have to be cast, but a layer-wise cast does that already.
     """
     stored: torch.dtype = vae.dtype  # type: ignore[assignment]
     config = getattr(vae, "config", {})
     if stored != torch.float16 or not config.get("force_upcast", False):
         yield stored
         return
+    for part in having(vae, "_diffusers_hook"):
+        if vars(part)["_diffusers_hook"].get_hook("layerwise_casting") is not None:
+            raise BackboneError(
+                "an autoencoder that overflows in float16 must compute in other numbers, but a "
+                "layer-wise cast has this one compute in float16; enable it with "
+                "compute_dtype=torch.float32 or torch.bfloat16"
+            )
+    before = {at: weight.dtype for at, weight in _floating(vae)}
     nn.Module.to(vae, torch.float32)
     try:
         yield torch.float32
     finally:
-        nn.Module.to(vae, stored)
+        for at, weight in _floating(vae):
+            weight.data = weight.data.to(before.get(at, stored))
+
+
+def _floating(network: nn.Module) -> Iterator[tuple[tuple[int, str], Tensor]]:
+    """Numbers of a network by their place; an offloading puts other tensors there."""
+    for part in network.modules():
+        for name, one in (*part._parameters.items(), *part._buffers.items()):
+            if one is not None and one.is_floating_point():
+                yield (id(part), name), one
+
+
+def _want(weights: Iterable[tuple[nn.Module, str]], *, gradients: bool) -> None:
+    for part, name in weights:
+        weight = part._parameters[name]
+        if weight is not None:
+            weight.requires_grad_(gradients)
+
+
+def _refuse_caches(network: nn.Module) -> None:
+    for part in having(network, "_diffusers_hook"):
+        for name, hook in vars(part)["_diffusers_hook"].hooks.items():
+            if getattr(hook, "_is_stateful", False):
+                raise BackboneError(
+                    f"the network of a wrapped pipeline must answer alike at every call, but it "
+                    f"has the cache {name!r}, which answers from earlier calls; take it off "
+                    f"first, as disable_cache() does"
+                )
