@@ -1,7 +1,7 @@
 """What can be read from a transformer on tokens, from its config alone. Imports no torch."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from featurekit.core.types import Tap
 
@@ -25,6 +25,52 @@ class Stack(NamedTuple):
     path: str  # of the list that they are in
     numbers: range  # of its blocks
     parts: tuple[Part, ...]  # the output of the block first
+
+
+def double_and_single(
+    config: Mapping[str, Any], double: tuple[Part, ...], single: tuple[Part, ...]
+) -> tuple[Stack, Stack]:
+    """Stack blocks with text and picture apart, and then blocks with both together.
+
+    Args:
+        config: of a transformer that names ``num_layers`` and ``num_single_layers``.
+        double: parts of the first.
+        single: parts of the others.
+
+    Returns:
+        Both stacks.
+    """
+    return (
+        Stack("double", "transformer_blocks", range(config["num_layers"]), double),
+        Stack("single", "single_transformer_blocks", range(config["num_single_layers"]), single),
+    )
+
+
+def double_parts(width: int, heads: int, norm: Part) -> tuple[Part, ...]:
+    """List the parts of a block that returns text and picture and attends to both.
+
+    Args:
+        width: channels of its tokens.
+        heads: of its attention.
+        norm: where its modulated picture is read.
+
+    Returns:
+        The output of the block first.
+    """
+    return (
+        Part("", "", "double", width, side="out1"),
+        Part("in", "", "double_in", width, side="in"),
+        Part("words", "", "words", width, "words", side="out0"),
+        norm,
+        Part("attn", "attn", "joint_attention", width, side="out0"),
+        *(Part(f"attn.{one}", f"attn.to_{one}", f"joint_{one}", width) for one in "qkv"),
+        *(
+            Part(f"words.{one}", f"attn.add_{one}_proj", f"words_{one}", width, "words")
+            for one in "qkv"
+        ),
+        Part("attn.map", "attn", "joint_map", heads, "heads", side="map"),
+        Part("ff", "ff", "ff", width),
+    )
 
 
 def block_taps(stacks: Iterable[Stack], stride: int) -> Iterator[Tap]:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, double_parts
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_packed
 from featurekit.backbones.dit.packing import packed, places_of_tokens, unpacked
 from featurekit.core.errors import BackboneError
@@ -37,17 +37,8 @@ class Chroma(DiffusionTransformer):
         """Double blocks return text and picture, single ones both in one, text first."""
         heads = config["num_attention_heads"]
         width = heads * config["attention_head_dim"]
-        return (
-            Stack(
-                "double", "transformer_blocks", range(config["num_layers"]), _double(width, heads)
-            ),
-            Stack(
-                "single",
-                "single_transformer_blocks",
-                range(config["num_single_layers"]),
-                _single(width, heads),
-            ),
-        )
+        norm = Part("norm", "norm1", "adaln", width, side="out0")
+        return double_and_single(config, double_parts(width, heads, norm), _single(width, heads))
 
     @property
     def patch(self) -> int:
@@ -108,29 +99,7 @@ def wrapped(pipeline: Any, name: str) -> Chroma:  # noqa: ANN401 - untyped
     return Chroma(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="chroma", patch=_PATCH),
-        transformer=pipeline.transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        prompts=pipeline,
-        pipeline=pipeline,
-    )
-
-
-def _double(width: int, heads: int) -> tuple[Part, ...]:
-    return (
-        Part("", "", "double", width, side="out1"),
-        Part("in", "", "double_in", width, side="in"),
-        Part("words", "", "words", width, "words", side="out0"),
-        Part("norm", "norm1", "adaln", width, side="out0"),
-        Part("attn", "attn", "joint_attention", width, side="out0"),
-        *(Part(f"attn.{one}", f"attn.to_{one}", f"joint_{one}", width) for one in "qkv"),
-        *(
-            Part(f"words.{one}", f"attn.add_{one}_proj", f"words_{one}", width, "words")
-            for one in "qkv"
-        ),
-        Part("attn.map", "attn", "joint_map", heads, "heads", side="map"),
-        Part("ff", "ff", "ff", width),
+        **parts_of(pipeline),
     )
 
 

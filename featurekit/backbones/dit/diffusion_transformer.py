@@ -22,6 +22,7 @@ from featurekit.core.errors import BackboneError, ShapeError, UnknownNameError
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 
+_NUMBERS = ("", "_2", "_3")  # of text encoders and tokenizers
 _CELLS = 128  # latents of 1024 px at 8 px a cell, for which models are made that do not say
 
 
@@ -277,3 +278,17 @@ def _times(t: float | Tensor, rows: int, device: torch.device) -> Tensor:
     if isinstance(t, Tensor) and t.ndim:
         return t.to(device, torch.float32)
     return torch.full((rows,), float(t), device=device, dtype=torch.float32)
+
+
+def parts_of(pipeline: Any) -> dict[str, Any]:  # noqa: ANN401 - untyped
+    """Take the networks and tokenizers of a pipeline of the family.
+
+    Args:
+        pipeline: it; text encoders and tokenizers may be None, or not there.
+
+    Returns:
+        What a ``DiffusionTransformer`` of it is made of, by field.
+    """
+    texts = [f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in _NUMBERS]
+    parts = {part: getattr(pipeline, part, None) for part in ("transformer", "vae", *texts)}
+    return {**parts, "prompts": pipeline, "pipeline": pipeline}

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, double_parts
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.packing import packed, places_of_tokens, unpacked
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -31,17 +31,8 @@ class Flux(DiffusionTransformer):
         """Double blocks return text and picture, single ones too; inside, text comes first."""
         heads = config["num_attention_heads"]
         width = heads * config["attention_head_dim"]
-        return (
-            Stack(
-                "double", "transformer_blocks", range(config["num_layers"]), _double(width, heads)
-            ),
-            Stack(
-                "single",
-                "single_transformer_blocks",
-                range(config["num_single_layers"]),
-                _single(width, heads),
-            ),
-        )
+        norm = Part("norm", "norm1", "adaln", width, side="out0")
+        return double_and_single(config, double_parts(width, heads, norm), _single(width, heads))
 
     @property
     def patch(self) -> int:
@@ -94,35 +85,7 @@ def wrapped(pipeline: Any, name: str) -> Flux:  # noqa: ANN401 - untyped
     return Flux(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="flux", patch=_PATCH),
-        transformer=pipeline.transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        text_encoder_2=pipeline.text_encoder_2,
-        tokenizer_2=pipeline.tokenizer_2,
-        prompts=pipeline,
-        pipeline=pipeline,
-    )
-
-
-def _double(width: int, heads: int) -> tuple[Part, ...]:
-    projections = [
-        Part(f"attn.{letter}", f"attn.to_{letter}", f"joint_{letter}", width) for letter in "qkv"
-    ]
-    of_words = [
-        Part(f"words.{letter}", f"attn.add_{letter}_proj", f"words_{letter}", width, "words")
-        for letter in "qkv"
-    ]
-    return (
-        Part("", "", "double", width, side="out1"),
-        Part("in", "", "double_in", width, side="in"),
-        Part("words", "", "words", width, "words", side="out0"),
-        Part("norm", "norm1", "adaln", width, side="out0"),
-        Part("attn", "attn", "joint_attention", width, side="out0"),
-        *projections,
-        *of_words,
-        Part("attn.map", "attn", "joint_map", heads, "heads", side="map"),
-        Part("ff", "ff", "ff", width),
+        **parts_of(pipeline),
     )
 
 

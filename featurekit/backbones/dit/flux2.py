@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, double_parts
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_packed
 from featurekit.backbones.dit.packing import gathered, packed, scattered, unpacked
 from featurekit.backbones.vae_taps import vae_stride
@@ -37,17 +37,8 @@ class Flux2(DiffusionTransformer):
         """Double blocks return text and picture, single ones both in one, text first."""
         heads = config["num_attention_heads"]
         width = heads * config["attention_head_dim"]
-        return (
-            Stack(
-                "double", "transformer_blocks", range(config["num_layers"]), _double(width, heads)
-            ),
-            Stack(
-                "single",
-                "single_transformer_blocks",
-                range(config["num_single_layers"]),
-                _single(width, heads),
-            ),
-        )
+        norm = Part("norm", "attn", "adaln", width, side="in")
+        return double_and_single(config, double_parts(width, heads, norm), _single(width, heads))
 
     @property
     def patch(self) -> int:
@@ -161,36 +152,14 @@ def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped
     return Flux2(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="flux2"),
-        transformer=pipeline.transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
         is_distilled=bool(pipeline.config.get("is_distilled")),
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 
 def _places(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     """Time, row, column and place in the text of each token, (n 4)."""
     return torch.cartesian_prod(*(torch.arange(size, device=device) for size in sizes))
-
-
-def _double(width: int, heads: int) -> tuple[Part, ...]:
-    return (
-        Part("", "", "double", width, side="out1"),
-        Part("in", "", "double_in", width, side="in"),
-        Part("words", "", "words", width, "words", side="out0"),
-        Part("norm", "attn", "adaln", width, side="in"),
-        Part("attn", "attn", "joint_attention", width, side="out0"),
-        *(Part(f"attn.{one}", f"attn.to_{one}", f"joint_{one}", width) for one in "qkv"),
-        *(
-            Part(f"words.{one}", f"attn.add_{one}_proj", f"words_{one}", width, "words")
-            for one in "qkv"
-        ),
-        Part("attn.map", "attn", "joint_map", heads, "heads", side="map"),
-        Part("ff", "ff", "ff", width),
-    )
 
 
 def _single(width: int, heads: int) -> tuple[Part, ...]:

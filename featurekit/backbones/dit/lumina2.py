@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid, defaults_of_call
 from featurekit.core.errors import ShapeError
 from featurekit.core.types import Conditioning
@@ -121,12 +121,7 @@ def wrapped(pipeline: Any, name: str) -> Lumina2:  # noqa: ANN401 - untyped
     return Lumina2(
         name=name,
         noise=noise if noise.dynamic is None else replace(noise, obstacle=_MOVING),
-        transformer=transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_plain, defaults_of_call
 from featurekit.backbones.unet.configs import noise_table
 from featurekit.core.errors import BackboneError
@@ -103,12 +103,7 @@ def wrapped(pipeline: Any, name: str) -> PixArt:  # noqa: ANN401 - untyped
     return PixArt(
         name=name,
         noise=noise,
-        transformer=pipeline.transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_plain, defaults_of_call
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.flow_table import FlowTable
@@ -110,12 +110,7 @@ def wrapped(pipeline: Any, name: str) -> Sana:  # noqa: ANN401 - untyped
         noise=FlowTable.from_scheduler(
             pipeline.scheduler, family="sana", patch=transformer.config.patch_size
         ),
-        transformer=transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
@@ -103,16 +103,7 @@ def wrapped(pipeline: Any, name: str) -> StableDiffusion3:  # noqa: ANN401 - unt
         noise=FlowTable.from_scheduler(
             pipeline.scheduler, family="sd3", patch=transformer.config.patch_size
         ),
-        transformer=transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        text_encoder_2=pipeline.text_encoder_2,
-        tokenizer_2=pipeline.tokenizer_2,
-        text_encoder_3=pipeline.text_encoder_3,
-        tokenizer_3=pipeline.tokenizer_3,
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
-from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid, check_plain
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
@@ -103,12 +103,7 @@ def wrapped(pipeline: Any, name: str) -> ZImage:  # noqa: ANN401 - untyped
     return ZImage(
         name=name,
         noise=FlowTable.from_scheduler(pipeline.scheduler, family="z_image", patch=_PATCH),
-        transformer=pipeline.transformer,
-        vae=pipeline.vae,
-        text_encoder=pipeline.text_encoder,
-        tokenizer=pipeline.tokenizer,
-        prompts=pipeline,
-        pipeline=pipeline,
+        **parts_of(pipeline),
     )
 
 
