@@ -1,6 +1,8 @@
 """Fetch the diffusers folder that a hub id names: safetensors and configs, nothing else."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
@@ -11,7 +13,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from featurekit.backbones.folder import CONFIGS, PIPELINE, SECOND_CONFIG
+from featurekit.backbones.folder import (
+    CONFIGS,
+    PIPELINE,
+    SECOND_CONFIG,
+    has_transformer,
+    read_pipeline,
+)
 from featurekit.backbones.layout.weight_files import (
     SECOND_WEIGHTS,
     WEIGHTS,
@@ -44,6 +52,8 @@ def fetch(hub_id: str) -> Path:
     wanted = [*CONFIGS.values(), *SECOND_CONFIG.values(), PIPELINE, *patterns(variants=False)]
     wanted += [f"{part}/*.{ending}" for part in _TOKENIZERS for ending in _ENDINGS]
     folder = _sent(hub_id, wanted)
+    if has_transformer(folder):
+        return _sent(hub_id, [PIPELINE, *_parts(read_pipeline(folder))])
     if not _complete(folder):
         # only now: a hub that has both would otherwise send the same weights twice
         _sent(hub_id, patterns(variants=True))
@@ -63,6 +73,16 @@ def fetch_config(hub_id: str) -> Path:
         BackboneError: as for ``fetch``.
     """
     return _sent(hub_id, [CONFIGS["unet"]])
+
+
+def _parts(index: Mapping[str, Any]) -> Iterator[str]:
+    """Patterns of what a model with a transformer is made of, as its index lists it."""
+    for part, named in index.items():
+        if part.startswith("_") or not isinstance(named, list):
+            continue
+        stem = f"{part}/{'model' if named[0] == 'transformers' else 'diffusion_pytorch_model'}"
+        yield from (f"{part}/*.{ending}" for ending in (*_ENDINGS, "model"))  # sentencepiece's
+        yield from (f"{stem}.safetensors", f"{stem}-*-of-*.safetensors")
 
 
 def _sent(hub_id: str, wanted: list[str]) -> Path:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -14,6 +15,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from small_text_encoders import with_text
+from small_transformers import SMALL
 
 from featurekit.backbones import HUB_IDS, hub, load
 from featurekit.backbones.folder import is_hub_id
@@ -100,6 +103,30 @@ def test_a_model_in_the_hubs_cache_needs_no_network(offline, written, tmp_path):
     model = load("some/where", "cpu")
     assert model.name == "some/where"
     assert model.weights == load(str(written("sd15")), "cpu").weights
+
+
+def test_of_a_transformer_all_parts_are_asked_for_that_its_index_lists(monkeypatch, tmp_path):
+    small = SMALL["flux_schnell"]()
+    with_text("flux_schnell", small).pipeline.save_pretrained(tmp_path / "hub")
+    asked = []
+
+    def send(hub_id, allow_patterns):
+        """As the hub does: what fits, into one folder."""
+        asked.append(allow_patterns)
+        for path in sorted((tmp_path / "hub").rglob("*")):
+            name = path.relative_to(tmp_path / "hub").as_posix()
+            if path.is_file() and any(fnmatch(name, one) for one in allow_patterns):
+                (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, tmp_path / "here" / name)
+        return str(tmp_path / "here")
+
+    monkeypatch.setattr(hub, "snapshot_download", send)
+    model = load("some/flux", "cpu")
+    assert len(asked) == 2
+    assert model.embed("a face").states.shape == (1, 512, 12)
+    sent, there = ({p.relative_to(tmp_path / at) for p in (tmp_path / at).rglob("*") if p.is_file()}
+                   for at in ("here", "hub"))  # fmt: skip
+    assert {path.as_posix() for path in there - sent} <= {"README.md"}
 
 
 def test_importing_and_misspelling_cost_no_torch():
