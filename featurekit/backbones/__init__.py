@@ -93,6 +93,11 @@ def load(  # noqa: PLR0913
     from featurekit.backbones.adapters.merging import with_lora
     from featurekit.backbones.sources.parts import Instead
 
+    if lora_file is not None and path is not None and path.is_dir() and has_transformer(path):
+        raise BackboneError(
+            f"lora_file is for models with a UNet, {path} has a transformer; load its pipeline, "
+            f"give it the file with load_lora_weights, and make a backbone of it with fk.wrap"
+        )
     instead = Instead(vae=None if vae is None else Path(vae), prediction=prediction)
     if path is None:
         given = {"source": source, "vae": vae, "prediction": prediction}

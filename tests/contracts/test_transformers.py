@@ -182,6 +182,13 @@ def test_its_folder_loads_as_the_same_backbone(small, backbone, latent, predict,
         again.fingerprint == f"{loaded.name}, conditioning {small.words.fingerprint}, guidance 1.0"
     )
     assert not any(weight.requires_grad for weight in loaded.denoiser.parameters())
+    for given, message in (
+        ({"lora_file": "style.safetensors"}, "lora_file is for models with a UNet, .*fk.wrap"),
+        ({"vae": "other"}, "vae must be left out for a model with a transformer, got other"),
+        ({"prediction": "epsilon"}, "prediction must be left out for a model with a transformer"),
+    ):
+        with pytest.raises(BackboneError, match=message):
+            fk.load_backbone(tmp_path / "model", device="cpu", **given)
 
 
 def test_what_cannot_be_asked_is_refused(small, backbone, latent, predict):

@@ -46,12 +46,6 @@ def with_lora(backbone: AnyModel, path: Path, scale: float) -> AnyModel:
     path = path.expanduser()
     if not path.is_file():
         raise BackboneError(f"lora_file must be an existing .safetensors file, got {str(path)!r}")
-    if not hasattr(backbone, "unet"):
-        raise BackboneError(
-            f"lora_file is for models with a UNet, {backbone.name} has a transformer; load its "
-            f"pipeline, give it the file with load_lora_weights, and make a backbone of it with "
-            f"fk.wrap(pipeline)"
-        )
     networks: dict[str, Any] = {
         name: one for name in NETWORKS if (one := getattr(backbone, name, None)) is not None
     }
