@@ -452,6 +452,21 @@ def test_adapters_of_a_file_and_their_scales_are_kept_and_told(of, tmp_path, pla
     assert weights["unloaded"] == weights["plain"] == plain[of]
 
 
+@pytest.mark.parametrize("vectors", [1, 3])
+@torch.no_grad()
+def test_a_word_of_textual_inversion_is_read_in_all_of_its_vectors(vectors, plain):
+    owned, prompt = Owned(), "a <cat> on a <cat>"
+    width = owned.pipeline.text_encoder.config.hidden_size
+    owned.pipeline.load_textual_inversion(drawn(vectors, width), token="<cat>")
+    backbone = fk.wrap(owned.pipeline)
+    states, _ = owned.pipeline.encode_prompt(prompt, CPU, 1, False)
+    assert torch.equal(backbone.embed(prompt).states, states)
+    first, second = 2, 2 + vectors + 2  # the start and "a" before, "on" and "a" between
+    places = (*range(first, first + vectors), *range(second, second + vectors))
+    assert backbone.token_indices(prompt, "<cat>") == places
+    assert backbone.weights["text_encoder"] != plain["sd"]["text_encoder"]
+
+
 def same(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
