@@ -215,7 +215,7 @@ class Small:
     """A backbone that lists a part of what it has: nearest names are searched for in all of it."""
 
     def __init__(self, whole, starts):
-        self.unet, self.noise = whole.unet, whole.noise
+        self.denoiser, self.noise = whole.denoiser, whole.noise
         found = whole.activations.items()
         self.activations = {name: tap for name, tap in found if name.startswith(starts)}
 

@@ -86,7 +86,7 @@ def told_by_coordinates(stride, coarser):
     return SimpleNamespace(
         stride=stride,
         multiple=4 * stride,
-        unet=net,
+        denoiser=net,
         taps={"up2": SimpleNamespace(path="block")},
         noise=SimpleNamespace(noised=lambda z0, eps, t: z0),
         embed=lambda prompt: prompt,

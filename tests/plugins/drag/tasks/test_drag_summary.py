@@ -15,6 +15,7 @@ from featurekit_drag.engine.request import Request
 from featurekit_drag.inputs import Subject
 from featurekit_drag.tasks.animation import STRIP_PX, animation
 from featurekit_drag.tasks.summary import ended, summary
+from featurekit_drag.working_size import screen_of
 
 ROWS = [[20, 30, 30, 30], [40, 10, 40, 22]]
 
@@ -121,7 +122,7 @@ def test_the_animation_ends_with_the_judges_view_and_every_frame_says_whose_it_s
     images = [torch.zeros(1, 3, 48, 64)] * 2
     ways = [[[20, 30], [40, 10]], [[30, 30], [40, 22]]]
     judged = [point(False, at=(22, 30)), point(True, at=(40, 22))]
-    frames = animation(images, ROWS, ways, judged)
+    frames = animation(images, ROWS, ways, judged, screen_of(images[0]))
     assert len(frames) == 3
     assert len({frame.size for frame in frames}) == 1
     first, tracked, last = (np.asarray(frame).astype(int) for frame in frames)

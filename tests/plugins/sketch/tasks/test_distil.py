@@ -201,9 +201,8 @@ def told(distilled, desk, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(backbones, "load", load)
     monkeypatch.chdir(desk)
 
-    def run(*words):
-        code = main(["run", "plugin=sketch", f"out={tmp_path / 'out'}", *words])
-        assert code == 2
+    def run(*words, code=2):
+        assert main(["run", "plugin=sketch", f"out={tmp_path / 'out'}", *words]) == code
         return capsys.readouterr().err
 
     return run
@@ -219,6 +218,16 @@ STUDENT = (*EXTRACT, "plugin.student=out/student.safetensors")
         STUDENT,
         (*STUDENT, "plugin.style=style.safetensors", "plugin.svg=true"),
         (*EXTRACT, "plugin.student=out/student.onnx", "plugin.style=style.safetensors"),
+    ],
+)
+def test_what_a_student_draws_asks_for_no_weights(told, words, tmp_path):
+    assert told(*words, code=0)
+    assert (tmp_path / "out" / "1.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ("task=distil", "plugin.style=style.safetensors", "plugin.onnx=true"),
         ("task=distil", "plugin.style=style.safetensors", "image=photos"),
     ],
