@@ -78,8 +78,8 @@ def attention_maps(
         UnknownNameError: an address names no submodule, or not the map of one.
         CaptureError: the submodule is no plain or joint attention, has a processor of which no map
             is known, or attends without a softmax; a plain one's projections are fused, or, during
-            a forward, it attends with a mask; a joint one attends by another library; or one of
-            ``capture``'s reasons.
+            a forward, it attends with a mask that is not added; a joint one attends by another
+            library; or one of ``capture``'s reasons.
         ConfigError: ``held`` is below 1, or the taps are no mapping.
     """
     if held < 1:
@@ -116,10 +116,15 @@ def _ask_plain(network: nn.Module, name: str, path: str, asked: _Asked) -> None:
     for part in _PROJECTIONS:
         collection.attach(f"{path}.{part}", collection.first(_keeper(seen, part)))
     refuse_unmapped(attention, path)
-    collection.watch(attention, _refusing(path))
+    masks: list[Tensor | None] = []
+    collection.watch(attention, _masking(path, masks))
     around = along(network, path.partition(_INSIDE)[0])[-1][2]
     collection.watch(around, _placing(asked.captured, name))
-    into = _adder(asked, name, reduce)
+    add = _adder(asked, name, reduce)
+
+    def into(q: Tensor, k: Tensor, scale: float) -> None:
+        add(q, k, scale, masks[0] if masks else None)
+
     collection.attach(path, collection.first(_finisher(attention, path, seen, into)))
 
 
@@ -254,11 +259,19 @@ def _by_head(projected: Tensor, heads: int) -> Tensor:
     return projected.reshape(*projected.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _refusing(path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-    def refuse(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if named.get("attention_mask") is not None:
-            raise CaptureError(
-                f"{path} must attend without a mask for its map to be computed, got a mask"
-            )
+def _masking(
+    path: str, masks: list[Tensor | None]
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    """Make a hook that notes what is added to the products of queries and keys."""
 
-    return refuse
+    def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        mask = named.get("attention_mask")
+        plain = isinstance(mask, Tensor) and mask.ndim == 3 and mask.is_floating_point()
+        if mask is not None and not plain:
+            raise CaptureError(
+                f"{path} must attend with no mask, or with one (b q k) that is added, for its map "
+                f"to be computed, got another one"
+            )
+        masks[:] = [None if mask is None else mask[:, None]]
+
+    return note

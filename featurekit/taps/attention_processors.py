@@ -27,6 +27,7 @@ _PLAIN = {  # to_q of the rows; to_k, to_v of the rows or of the other states th
     "XFormersAttnProcessor",
     "XLAFlashAttnProcessor2_0",
 }
+_OF_FAMILIES = {"SanaAttnProcessor2_0"}  # the same in a file of its own: its maps are known
 _WORDS_APART = {  # the same for the words, and pictures beside them
     "IPAdapterAttnProcessor",
     "IPAdapterAttnProcessor2_0",
@@ -70,7 +71,7 @@ def refuse_unmapped(attention: nn.Module, path: str) -> None:
         CaptureError: its processor is another one of diffusers.
     """
     processor = getattr(attention, "processor", None)
-    if _is_other(processor, _PLAIN | _WORDS_APART):
+    if _is_other(processor, _PLAIN | _OF_FAMILIES | _WORDS_APART):
         raise CaptureError(
             f"{path} must attend with a plain processor for its map to be computed, but it has a "
             f"{type(processor).__name__}; {_ADVICE}"

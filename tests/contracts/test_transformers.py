@@ -65,6 +65,20 @@ def test_every_activation_is_captured_once_with_its_published_form(backbone, lat
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
 
 
+@torch.no_grad()
+def test_every_attention_map_that_is_listed_is_computed_and_its_rows_sum_to_one(
+    backbone, latent, predict
+):
+    maps = {tap.name: tap.address for tap in backbone.activations.values() if tap.form == "heads"}
+    assert maps
+    with fk.attention_maps(backbone.denoiser, maps) as found:
+        predict(latent, 261)
+    for name in maps:
+        assert found[name].shape[0] == 2
+        assert found[name].shape[1] >= TEXT  # of a refiner of words; else the picture's as well
+        torch.testing.assert_close(found[name].sum(-1), torch.ones_like(found[name][..., 0]))
+
+
 def test_the_cells_of_a_block_are_those_of_the_picture(backbone, latent, predict):
     """One token of the latent is changed: what enters the first block changes in its cell."""
     read = {

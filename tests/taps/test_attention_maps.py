@@ -234,14 +234,28 @@ def test_settings_out_of_range_are_refused(model):
 
 
 @torch.no_grad()
-def test_a_masked_attention_is_refused_and_nothing_is_left(model):
-    mask = torch.ones(2, 77, dtype=torch.bool)
-    states = model.embed("a").states.expand(2, -1, -1)
+def test_words_that_are_masked_are_attended_to_by_nobody(model):
+    """The map is that of the words that are left, as if the others were not there."""
+    mask = torch.arange(77)[None].expand(2, -1) < torch.tensor([[5], [9]])
+    states, z = model.embed("a").states.expand(2, -1, -1), normal(2, 4, 8, 8)
+    with attention_maps(model.unet, {"map": f"{CROSS}:map"}) as found:
+        model.unet(z, 1, states, encoder_attention_mask=mask)
+    for row, words in ((0, 5), (1, 9)):
+        with attention_maps(model.unet, {"map": f"{CROSS}:map"}) as alone:
+            model.unet(z[row : row + 1], 1, states[row : row + 1, :words])
+        assert found["map"][row, :, words:].max() == 0
+        torch.testing.assert_close(found["map"][row, :, :words], alone["map"][0])
+
+
+@torch.no_grad()
+def test_a_mask_of_another_form_is_refused_and_nothing_is_left(model):
+    attention = model.unet.get_submodule(CROSS)
+    cells, words = normal(1, 4, 32), model.embed("a").states
     with (
-        pytest.raises(CaptureError, match=f"{CROSS} must attend without a mask"),
+        pytest.raises(CaptureError, match=f"{CROSS} must attend with no mask, or with one"),
         attention_maps(model.unet, {"map": f"{CROSS}:map"}),
     ):
-        model.unet(normal(2, 4, 8, 8), 1, states, encoder_attention_mask=mask)
+        attention(cells, words, attention_mask=torch.ones(1, 1, 77, dtype=torch.bool))
     parts = model.unet.modules()
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
 
