@@ -16,7 +16,7 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPipeline,
 )
-from diffusers.hooks import apply_pyramid_attention_broadcast
+from diffusers.hooks import LayerSkipConfig, apply_layer_skip, apply_pyramid_attention_broadcast
 from peft import LoraConfig, get_peft_model_state_dict
 from pipelines import of_one_encoder
 from small_parts import as_latent, as_tokens, drawn
@@ -263,6 +263,23 @@ def test_a_cache_of_attentions_is_refused_before_it_answers():
     backbone = fk.wrap(owned.pipeline)
     with pytest.raises(BackboneError, match="has the cache 'pyramid_attention_broadcast'"):
         backbone.predictor(owned.words(backbone))(owned.z, 261)
+
+
+@torch.no_grad()
+def test_layers_that_are_skipped_are_told_and_not_read(plain):
+    owned = OwnedFlux()
+    backbone = fk.wrap(owned.pipeline)
+    predict = backbone.predictor(owned.words(backbone))
+    before = predict(owned.z, 261)
+    skipped = LayerSkipConfig([1], "transformer_blocks", skip_attention=False)
+    apply_layer_skip(owned.denoiser, skipped)
+    assert not torch.equal(predict(owned.z, 261), before)
+    assert dict(backbone.weights) != plain["flux"]
+    with (
+        pytest.raises(CaptureError, match="which may skip it"),
+        fk.capture(backbone.denoiser, backbone.addresses("single1")),
+    ):
+        pytest.fail("the block ran")
 
 
 # numbers that lie elsewhere
