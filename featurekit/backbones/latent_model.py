@@ -6,7 +6,7 @@ import reprlib
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from featurekit.backbones.loaded.layers import compute_dtype, running_device
 from featurekit.backbones.loaded.model import LoadedModel
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
-from featurekit.backbones.loaded.untouched import frozen, upcast
+from featurekit.backbones.loaded.untouched import frozen, remembered, upcast
 from featurekit.core.errors import BackboneError, FeatureKitWarning, ShapeError
 from featurekit.core.finite import check_floating
 from featurekit.core.shapes import expect
@@ -152,7 +152,7 @@ class LatentModel(LoadedModel):
 
     def untouched(self, network: torch.nn.Module) -> AbstractContextManager[object]:
         """Let gradients pass a network of somebody else's and reach no weight of it."""
-        return nullcontext() if self.pipeline is None else frozen(network)
+        return remembered(network) if self.pipeline is None else frozen(network)
 
     def predicting(
         self,

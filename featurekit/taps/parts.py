@@ -12,7 +12,7 @@ from torch import nn
 
 from featurekit.core.errors import CaptureError, UnknownNameError
 
-_HARMLESS = {  # hooks of diffusers that move or cast weights and run all there is
+HARMLESS = {  # hooks of diffusers that move or cast weights and run all there is
     "group_offloading",
     "layer_execution_tracker",
     "lazy_prefetch_group_offloading",
@@ -101,7 +101,7 @@ def refuse_stale(network: nn.Module) -> None:
 def _why(part: nn.Module) -> str:
     """What is wrong with a part that may not run as it is; nothing of one that does."""
     for name in getattr(vars(part).get("_diffusers_hook"), "hooks", ()):
-        if name not in _HARMLESS:
+        if name not in HARMLESS:
             return (
                 f"every part of a network must be computed at every call for it to be read, but "
                 f"{{where}} has the hook {name!r}, which may skip it; remove the cache first"

@@ -16,7 +16,7 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPipeline,
 )
-from diffusers.hooks import apply_pyramid_attention_broadcast
+from diffusers.hooks import LayerSkipConfig, apply_layer_skip, apply_pyramid_attention_broadcast
 from peft import LoraConfig, get_peft_model_state_dict
 from pipelines import of_one_encoder
 from small_parts import as_latent, as_tokens, drawn
@@ -265,6 +265,23 @@ def test_a_cache_of_attentions_is_refused_before_it_answers():
         backbone.predictor(owned.words(backbone))(owned.z, 261)
 
 
+@torch.no_grad()
+def test_layers_that_are_skipped_are_told_and_not_read(plain):
+    owned = OwnedFlux()
+    backbone = fk.wrap(owned.pipeline)
+    predict = backbone.predictor(owned.words(backbone))
+    before = predict(owned.z, 261)
+    skipped = LayerSkipConfig([1], "transformer_blocks", skip_attention=False)
+    apply_layer_skip(owned.denoiser, skipped)
+    assert not torch.equal(predict(owned.z, 261), before)
+    assert dict(backbone.weights) != plain["flux"]
+    with (
+        pytest.raises(CaptureError, match="which may skip it"),
+        fk.capture(backbone.denoiser, backbone.addresses("single1")),
+    ):
+        pytest.fail("the block ran")
+
+
 # numbers that lie elsewhere
 
 
@@ -283,6 +300,73 @@ def test_weights_on_meta_that_nothing_brings_back_have_no_fingerprint():
     owned.denoiser.to("meta")
     with pytest.raises(BackboneError, match=r"conv_in\.weight is on the meta device; load the"):
         _ = backbone.weights
+
+
+def gradient(owned):
+    """Of the latent, by the sum of squares of an answer."""
+    backbone = fk.wrap(owned.pipeline)
+    z = owned.z.clone().requires_grad_()
+    backbone.predictor(owned.words(backbone))(z, 261).square().sum().backward()
+    return z.grad
+
+
+def rounded(owned):
+    """Weights as a cast to eight bits and back leaves them, in the layers that it is of."""
+    kept = {name: one.clone() for name, one in owned.denoiser.state_dict().items()}
+    CAST(owned)
+    cast = {name for name, one in owned.denoiser.state_dict().items() if one.dtype == FP8}
+    return {name: one.to(FP8).float() if name in cast else one for name, one in kept.items()}
+
+
+@pytest.mark.parametrize(("of", "checkpointing"), [("sd", False), ("flux", False), ("flux", True)])
+def test_gradients_pass_a_layer_wise_cast(of, checkpointing):
+    owned, other = FAMILIES[of](), FAMILIES[of]()
+    for part in parts(owned):
+        part.requires_grad_(True)
+    if checkpointing:
+        owned.denoiser.enable_gradient_checkpointing()
+    other.denoiser.load_state_dict(rounded(owned))
+    torch.testing.assert_close(gradient(owned), gradient(other), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_of_the_weights_and_not_of_what_an_offloading_leaves(tmp_path):
+    owned = Owned()
+    expected = gradient(owned)
+    group("leaf_level", offload_to_disk_path=str(tmp_path))(owned)
+    for _ in range(2):
+        torch.testing.assert_close(gradient(owned), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("state", ["cast", "disk"])
+def test_checkpointing_that_would_meet_other_weights_is_refused(state, tmp_path):
+    owned = Owned()
+    {"cast": CAST, "disk": group("leaf_level", offload_to_disk_path=str(tmp_path))}[state](owned)
+    picture = owned.run()
+    owned.denoiser.enable_gradient_checkpointing()
+    with pytest.raises(BackboneError, match="call its disable_gradient_checkpointing") as refused:
+        gradient(owned)
+    assert "\n" not in str(refused.value)
+    torch.testing.assert_close(owned.run(), picture, rtol=0, atol=1e-5)  # read from disk anew
+    owned.denoiser.disable_gradient_checkpointing()
+    assert gradient(owned).isfinite().all()
+
+
+def test_gradients_pass_a_cast_of_a_model_that_is_loaded():
+    model = of_one_encoder()[1]
+    model.unet.enable_layerwise_casting(storage_dtype=FP8, compute_dtype=torch.float32)
+    z = Owned.z.clone().requires_grad_()
+    model.predictor(model.embed("a face"))(z, 261).square().sum().backward()
+    expected = Owned()
+    CAST(expected)
+    torch.testing.assert_close(z.grad, gradient(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("state", ["layer-wise cast", "group offload of leaves"])
+def test_a_copy_of_what_hooks_of_diffusers_hold_is_refused(state):
+    owned = Owned()
+    STATES[state][0](owned)
+    with pytest.raises(BackboneError, match="hooks of diffusers cast, offload or cache the "):
+        deepcopy(fk.wrap(owned.pipeline))
 
 
 def test_weights_go_on_wanting_gradients_when_an_offloading_has_replaced_them():

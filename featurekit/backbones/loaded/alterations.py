@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from featurekit.backbones.loaded.kept_elsewhere import numbers_of, packed, unpacked
 from featurekit.core.errors import BackboneError
+from featurekit.taps.parts import HARMLESS
 
 NETWORKS = (  # what may be changed, by attribute
     "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
@@ -217,12 +218,14 @@ def _state(own: Mapping[str, object]) -> dict[str, object]:
 
 
 def _replaced(module: nn.Module) -> Iterator[str]:
-    """Forwards of others and caches of diffusers."""
+    """Forwards of others, and hooks of diffusers that do not merely move or cast weights."""
     own = vars(module)
     registry = own.get("_diffusers_hook")
     for name, hook in getattr(registry, "hooks", {}).items():
         if getattr(hook, "_is_stateful", False):
             yield f"cache {name}"
+        elif name not in HARMLESS:
+            yield f"hook {name} {_state(vars(hook))}"
     if "forward" in own and registry is None and "_hf_hook" not in own:
         yield f"forward {_name(own['forward'])}"
 

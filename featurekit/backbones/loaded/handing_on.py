@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from featurekit.core.errors import BackboneError
+from featurekit.taps.parts import having
 
 Made = tuple[Callable[..., Any], Mapping[str, Any]]  # a function, and what it was called with
 AnyBackbone = TypeVar("AnyBackbone")
@@ -69,7 +70,16 @@ def copied(backbone: AnyBackbone, memo: dict[int, Any]) -> AnyBackbone:
 
     Returns:
         One that shares nothing which can be changed.
+
+    Raises:
+        BackboneError: hooks of diffusers cast or offload a network.
     """
+    for name in _networks(backbone):
+        if having(getattr(backbone, name), "_diffusers_hook"):
+            raise BackboneError(
+                f"a backbone is copied with its networks, but hooks of diffusers cast, offload or "
+                f"cache the {name}, and they belong to that one alone; load another one"
+            )
     rest = ("tokenizer", "prompts", "pipeline")  # a pipeline takes the copied networks
     parts = (*_networks(backbone), *(one for one in vars(backbone) if one.startswith(rest)))
     fresh = {name: deepcopy(getattr(backbone, name), memo) for name in parts}

@@ -1,14 +1,18 @@
 """Call networks of somebody else's, and leave them as they are."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from featurekit.core.errors import BackboneError
 from featurekit.taps.parts import having
 from featurekit.taps.recomputation import kept_in_recomputations
+
+_MOVING = ("group_offloading", "layerwise_casting")  # hooks that change weights in place
 
 
 @contextmanager
@@ -37,8 +41,29 @@ def frozen(network: nn.Module) -> Iterator[None]:
         finally:
             _want(wanting, gradients=True)
 
-    with kept_in_recomputations(network, without) if wanting else nullcontext(), without():
+    with (
+        kept_in_recomputations(network, without) if wanting else nullcontext(),
+        without(),
+        remembered(network),
+    ):
         yield
+
+
+def _is_checkpointed(network: nn.Module) -> bool:
+    name = "gradient_checkpointing"
+    return any(vars(part)[name] for part in having(network, name))
+
+
+def _is_lost(part: nn.Module) -> bool:
+    """Tell whether a part that remembers its own weight may find other numbers in it."""
+    registry = vars(part)["_diffusers_hook"]
+    if registry.get_hook("layerwise_casting") is not None:
+        return hasattr(part, "kernel_size")  # a convolution; others remember a view of theirs
+    group: Any = getattr(registry.get_hook("group_offloading"), "group", None)
+    if group is None:
+        return False
+    apart = torch.device(group.onload_device) != torch.device(group.offload_device)
+    return apart or bool(group.offload_to_disk_path)
 
 
 def _wanting(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
@@ -49,6 +74,37 @@ def _wanting(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
             if weight is not None and weight.requires_grad:
                 yield part, name
         inside += [one for one in part._modules.values() if one is not None]
+
+
+def remembered(network: nn.Module) -> AbstractContextManager[object]:
+    """Let the way back use the weights of the way there while a block calls a network.
+
+    Some layers remember the weight itself, and hooks of diffusers put other numbers into it as soon
+    as a layer has run. What is detached keeps the numbers that it had.
+
+    Args:
+        network: any network.
+
+    Returns:
+        The block; one that does nothing where no hook changes weights, or no gradient is wanted.
+
+    Raises:
+        BackboneError: gradient checkpointing would remember weights that are changed.
+    """
+    if not torch.is_grad_enabled():
+        return nullcontext()
+    parts = having(network, "_diffusers_hook")
+    if any(map(_is_lost, parts)) and _is_checkpointed(network):
+        raise BackboneError(
+            f"the weights of a {type(network).__name__} must stay what they are until the way back "
+            f"for gradient checkpointing to be right, but a layer-wise cast or a group offload "
+            f"changes them; call its disable_gradient_checkpointing(), or ask under torch.no_grad()"
+        )
+    if not any(name in vars(part)["_diffusers_hook"].hooks for part in parts for name in _MOVING):
+        return nullcontext()
+    return saved_tensors_hooks(
+        lambda saved: saved if saved.requires_grad else saved.detach(), lambda saved: saved
+    )
 
 
 @contextmanager
