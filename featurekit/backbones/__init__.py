@@ -93,20 +93,19 @@ def load(  # noqa: PLR0913
     from featurekit.backbones.adapters.merging import with_lora
     from featurekit.backbones.sources.parts import Instead
 
-    if lora_file is not None and path is not None:
-        _check_takes_lora(path)
     instead = Instead(vae=None if vae is None else Path(vae), prediction=prediction)
     if path is None:
         given = {"source": source, "vae": vae, "prediction": prediction}
         found: LatentModel = _shipped(name, device, dtype, given)
     else:
+        _check_takes_lora(path, lora_file)
         found = _given(name, path, (device, dtype), instead)
     return found if lora_file is None else with_lora(found, Path(lora_file), lora_scale)
 
 
-def _check_takes_lora(path: Path) -> None:
+def _check_takes_lora(path: Path, lora_file: str | Path | None) -> None:
     """Refuse an update of a model whose layers it is not written for, before it is loaded."""
-    if path.is_dir() and has_transformer(path):
+    if lora_file is not None and path.is_dir() and has_transformer(path):
         raise BackboneError(
             f"lora_file is for models with a UNet, {path} has a transformer; load its pipeline, "
             f"give it the file with load_lora_weights, and make a backbone of it with fk.wrap"
