@@ -50,11 +50,17 @@ def comes_back_four_ways(out: str) -> bool:
     return len(found) == 4 and min(found.values()) > 58 and min(moved) > 0 and from_disk < 1e-5
 
 
+def is_shared(out: str) -> bool:
+    said = ("other features: True", "another identity: True", "has a gradient: True", "one: False")
+    return all(line in out for line in said)
+
+
 FIGURES: dict[str, Callable[[str], bool]] = {
     "features.py": finds_the_nose,
     "inversion.py": comes_back_four_ways,
     "invert_and_return.py": comes_back,
     "read_features.py": finds_and_says_the_nose,
+    "wrap_a_pipeline.py": is_shared,
 }
 
 
@@ -101,6 +107,11 @@ def test_an_example_is_a_notebook_of_cells(script):
             comes_back_four_ways,
             "".join(f"{name}: 40.0 dB against the VAE's picture\n" for name in "abcd")
             + "moves the clean latent by 0.1\nfrom disk: off by 0",
+        ),
+        (
+            is_shared,
+            "other features: True\nanother identity: True\nthe latent has a gradient: True\n"
+            "a weight has one: True",
         ),
     ],
 )

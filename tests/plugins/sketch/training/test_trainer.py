@@ -14,7 +14,7 @@ from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.images.io import read_tensors
 from featurekit_sketch.losses.sketch_loss import SketchLoss
 from featurekit_sketch.network.sketch_network import SketchNetwork
-from featurekit_sketch.sampling.feature_cache import FeatureCache
+from featurekit_sketch.sampling.feature_cache import FeatureCache, Room
 from featurekit_sketch.settings import Learning
 from featurekit_sketch.training import published_course
 from featurekit_sketch.training import trainer as training
@@ -248,7 +248,7 @@ def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
         asked.append(number)
         return features(number)
 
-    cache = FeatureCache(make, room=features(0).bytes)
+    cache = FeatureCache(make, room=Room(features(0).bytes))
     for number in (0, 1, 0, 1):
         assert torch.equal(cache(number).image, features(number).image)
     assert asked == [0, 1, 1]
