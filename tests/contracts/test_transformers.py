@@ -172,6 +172,15 @@ def test_sampling_is_that_of_the_stock_pipeline(small, backbone, latent, steps):
     assert (ours - stock).norm() <= 1e-5 * stock.norm()
 
 
+@torch.no_grad()
+def test_an_inversion_comes_back_and_without_its_residuals_it_does_not(backbone, latent, predict):
+    schedule = schedule_of(backbone.noise, 3, cells=tuple(latent.shape[2:]))
+    path = fk.invert(predict, latent, schedule)
+    back = fk.sample(predict, path.at(3), schedule, trajectory=path)
+    assert torch.equal(back, latent)
+    assert (fk.sample(predict, path.at(3), schedule) - latent).norm() > 1e-4 * latent.norm()
+
+
 def test_encoding_and_decoding_undo_each_other_s_scaling(backbone, latent):
     """The autoencoder is random; its own latents come through both scalings unchanged."""
     with torch.no_grad():
