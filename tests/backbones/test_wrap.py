@@ -57,6 +57,22 @@ def test_it_shares_the_networks_and_answers_as_the_same_model_loaded(both):
     assert wrapped.taps == model.taps
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("steps", [4, 20])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_sampling_is_that_of_the_stock_pipeline(both, steps, guidance):
+    pipeline, _ = both
+    wrapped = fk.wrap(pipeline)
+    z = torch.randn(1, 4, 8, 16, generator=torch.Generator().manual_seed(2))
+    stock = pipeline(
+        "a red house", latents=z.clone(), height=64, width=128, num_inference_steps=steps,
+        guidance_scale=guidance, output_type="latent",
+    ).images  # fmt: skip
+    schedule = fk.Schedule.ddim(wrapped.noise, steps=steps)
+    found = fk.sample(wrapped.predictor(wrapped.embed("a red house"), guidance), z, schedule)
+    assert (found - stock).norm() <= 1e-5 * stock.norm()
+
+
 def test_everything_public_takes_it(both):
     pipeline, _ = both
     wrapped = fk.wrap(pipeline, "mine")
