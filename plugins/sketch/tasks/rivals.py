@@ -17,6 +17,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.metrics.controls import Draw
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.cdst_sampler import Sample
+from featurekit_sketch.sampling.feature_cache import Kept
 from featurekit_sketch.sampling.noising_paths import NoisingPath
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages
 from featurekit_sketch.settings import (
@@ -55,31 +56,29 @@ class Rival(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RememberingReader(TwoScaleReader):
-    """Reads no picture twice."""
+    """Reads no picture twice, as long as the process has room for what was read."""
 
-    known: dict[str, TwoScaleMaps] = field(default_factory=dict)
+    known: Kept[str, TwoScaleMaps] = field(default_factory=Kept)
 
     def __call__(self, image: Tensor, *, seed: int | None = None) -> TwoScaleMaps:
         """As ``TwoScaleReader``."""
         name = f"{_digest(image)} {seed}"
-        if name not in self.known:
-            self.known[name] = super().__call__(image, seed=seed)
-        return self.known[name]
+        read = super().__call__
+        return self.known.get(name, lambda: read(image, seed=seed))
 
 
 @dataclass(frozen=True, eq=False)
 class RememberingFeatures(Reader):
-    """Reads no picture twice."""
+    """Reads no picture twice, as long as the process has room for what was read."""
 
-    known: dict[str, Features] = field(default_factory=dict)
+    known: Kept[str, Features] = field(default_factory=Kept)
 
     def of_path(self, noising: NoisingPath, states: Tensor) -> Features:
         """As ``Reader``; pictures, their views and sampled pictures are all read here."""
         parts = (noising.latents, noising.clean, states)
         name = " ".join([*map(_digest, parts), str(noising.timesteps)])
-        if name not in self.known:
-            self.known[name] = super().of_path(noising, states)
-        return self.known[name]
+        read = super().of_path
+        return self.known.get(name, lambda: read(noising, states))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from featurekit_sketch.sampling.feature_cache import ROOM, FeatureCache, Room
+from featurekit_sketch.sampling.feature_cache import ROOM, FeatureCache, Kept, Room
 
 
 @dataclass(frozen=True)
@@ -103,3 +103,16 @@ def test_all_caches_of_a_process_share_one_room_unless_told_otherwise():
     one = None
     caches.clear()
     assert ROOM.left == before
+
+
+def test_what_has_a_name_is_made_once_while_there_is_room():
+    kept, made = Kept(Room(15)), []
+
+    def make(name):
+        made.append(name)
+        return Heavy(len(made))
+
+    names = ["a", "b", "a", "b"]
+    assert [kept.get(name, lambda name=name: make(name)).number for name in names] == [1, 2, 1, 3]
+    assert made == ["a", "b", "b"]
+    assert kept.room.left == 5
