@@ -136,7 +136,7 @@ class Preview:
         """For each layer the kind of its field and the backward map (h w 2) in units."""
         grid = self.planner.grid
         if self.found is None:
-            backs = [-one.move / grid.unit_px for one in request.regions]
+            backs = [-one.move.float() / grid.unit_px for one in request.regions]
             backs = backs or list(self.planner.drags(request).back)
             return [("move", grid.centres + back) for back in backs]
         chosen = self.found.choice.field(self.mode, self.planner.drags(request).targets)
