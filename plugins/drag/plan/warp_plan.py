@@ -95,10 +95,11 @@ class Found:
     alpha: Tensor  # (1 1 h w) on the grid
     choice: Choice  # of its fields
     stands_out: bool  # as for ``WarpPlan``
+    surrounded: bool  # False: it was looked for in the whole picture, so that nothing stays
 
     def is_none(self, request: Request) -> bool:
         """Whether neither a layer nor a mask says what moves, so that it is what lies around."""
-        return request.mask is None and not self.stands_out
+        return request.mask is None and not (self.stands_out and self.surrounded)
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Planner:
         if not stands_out:
             alpha = on_grid
         choice = Choice(self.appearance, (drags.handles, drags.pins), alpha, on_grid)
-        return Found(alpha, choice, stands_out)
+        return Found(alpha, choice, stands_out, bool((on_grid <= 0).any()))
 
     def may_change(self, request: Request, drags: Drags) -> Tensor:
         """The mask of a request, or without one all that is near its drags, (1 1 H W).
