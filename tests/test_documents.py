@@ -17,6 +17,7 @@ from contextlib import chdir, redirect_stdout
 import pytest
 from documents import PAGES, ROOT, blocks, commands
 from PIL import Image
+from small_text_encoders import with_text
 from small_transformers import flux
 
 import featurekit as fk
@@ -57,7 +58,8 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit run plugin=drag task=evaluate": "every control: test_drag_evaluate.py",
 }
 OWNED = {  # what a page calls a person's own in Python
-    "recipes.md": lambda: {"pipeline": (own := flux(singles=10)).pipeline, "words": own.words}
+    "recipes.md": lambda: {"pipeline": (own := flux(singles=10)).pipeline, "words": own.words},
+    "backbones.md": lambda: {"pipeline": with_text("flux_schnell", flux(False)).pipeline},
 }
 FILES = {"adding-a-plugin.md"}  # whose blocks are files of a package, installed below
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from featurekit.core.types import Tap
     from featurekit.diffusion.backbone import Backbone
 
-__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
+__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "load", "settings_for"]
 
 FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin names none of its own
     "embedded": "embedded",
@@ -33,6 +33,7 @@ FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin nam
     "sd15": "sd",
     "sd21": "sd",
     "sdxl": "sdxl",
+    "transformer": "transformer",  # no model: settings of all that have one
 }
 HUB_IDS = {  # the first publishers' copies are gone; these are the maintained ones
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -136,29 +137,32 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
     return describe.describe_backbone(name)
 
 
-def is_large(source: str) -> bool:
-    """Tell a Stable Diffusion XL by the config of its UNet, before anything else is read of it.
+def settings_for(source: str) -> str:
+    """Name the backbone whose settings a model starts from, before anything else is read of it.
 
     Args:
-        source: folder in the diffusers layout, safetensors file, or a hub id, whose config comes
+        source: folder in the diffusers layout, safetensors file, or a hub id, whose configs come
             from the hub or its local cache.
 
     Returns:
-        False also where no config can be read; loading then says why.
+        ``transformer``; ``sdxl`` for what is shaped like a Stable Diffusion XL; else ``sd15``, also
+        where no config can be read; loading then says why.
     """
     folder = Path(source).expanduser()
     try:
         if folder.is_file():
-            return identify(folder).family == "sdxl"
+            return "sdxl" if identify(folder).family == "sdxl" else "sd15"
         if not folder.is_dir():
             if not is_hub_id(source):
-                return False
+                return "sd15"
             from featurekit.backbones.hub import fetch_config  # deferred, as below
 
             folder = fetch_config(source)
-        return has_two_encoders(folder)
+        if has_transformer(folder):
+            return "transformer"
+        return "sdxl" if has_two_encoders(folder) else "sd15"
     except BackboneError:
-        return False
+        return "sd15"
 
 
 def _check_given(value: object, of: str) -> None:

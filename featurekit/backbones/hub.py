@@ -61,18 +61,18 @@ def fetch(hub_id: str) -> Path:
 
 
 def fetch_config(hub_id: str) -> Path:
-    """Download the config of a model's UNet, or find it in the local cache.
+    """Download a model's index and the config of its UNet, or find them in the local cache.
 
     Args:
         hub_id: ``owner/name``.
 
     Returns:
-        Local folder with it, in its place in a diffusers folder.
+        Local folder with what there is of both, in their places in a diffusers folder.
 
     Raises:
         BackboneError: as for ``fetch``.
     """
-    return _sent(hub_id, [CONFIGS["unet"]])
+    return _sent(hub_id, [CONFIGS["unet"], PIPELINE])
 
 
 def _parts(index: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featurekit.core.errors import ScheduleError
 from featurekit.core.shapes import expect
-from featurekit.diffusion.flow_steps import flow_step
+from featurekit.diffusion.flow_steps import flow_noised, flow_step
 from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.flows.sigmas import (
     UNIPC_BELOW_ONE,
@@ -153,6 +153,11 @@ class FlowSchedule:
     def level_for(self, strength: float) -> int:
         """Turn a share of the run into the nearest level; ``level_of_strength`` says the rest."""
         return level_of_strength(strength, self.steps)
+
+    def noised(self, x0: Tensor, eps: Tensor, level: int) -> Tensor:
+        """Carry a clean latent to a level with a given noise; as ``NoiseSchedule.noised``."""
+        check_steps((level,), self.steps)
+        return flow_noised(x0, eps, sigma=self.sigmas[level])
 
     def step(self, z: Tensor, answer: Tensor, from_level: int, to_level: int) -> Tensor:
         """Carry a latent between levels in a straight line; as ``NoiseSchedule.step``."""

@@ -104,6 +104,23 @@ class NoiseSchedule(Protocol):
         """
         ...
 
+    def noised(self, x0: Tensor, eps: Tensor, level: int) -> Tensor:
+        """Carry a clean latent to a level with a given noise.
+
+        Args:
+            x0: clean latent, (b c h w), scaled by the VAE factor.
+            eps: noise, same shape and dtype, unit variance.
+            level: 0 to n.
+
+        Returns:
+            Latent at ``level``, dtype and device of ``x0``.
+
+        Raises:
+            NoiseLevelError: there is no such level.
+            ShapeError: shape or dtype differ.
+        """
+        ...
+
     def step(self, z: Tensor, answer: Tensor, from_level: int, to_level: int) -> Tensor:
         """Carry a latent from one level to another by what the network answered.
 

@@ -287,6 +287,11 @@ class Schedule:
         """Turn a share of the run into the nearest level; ``level_of_strength`` says the rest."""
         return level_of_strength(strength, self.steps)
 
+    def noised(self, x0: Tensor, eps: Tensor, level: int) -> Tensor:
+        """Carry a clean latent to a level with a given noise; as ``NoiseSchedule.noised``."""
+        check_steps((level,), self.steps)
+        return noised(x0, eps, alpha_bar=self.alpha_bars[level])
+
     def step(self, z: Tensor, answer: Tensor, from_level: int, to_level: int) -> Tensor:
         """Carry a latent between levels along the DDIM path, by eps; as ``NoiseSchedule.step``."""
         check_steps((from_level, to_level), self.steps)

@@ -4,11 +4,14 @@ import torch
 from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.steps import noised
+from featurekit.diffusion.flow_steps import eps_from_flow
+from featurekit.diffusion.flow_table import FlowTable
+from featurekit.diffusion.levels import ForwardProcess
+from featurekit.diffusion.noise_schedule import NoiseTable
 from featurekit.images.coordinates import Window
 from featurekit.measures.held_out import side_px
 
-TIMESTEP = 261  # train timestep; others part the same pictures alike
+TIMESTEP = 261  # train timestep of Stable Diffusion; others part the same pictures alike
 DRAWS = 4  # of noise
 SEED = 0
 
@@ -51,9 +54,45 @@ def latent_error(backbone: Backbone, latent: Tensor, *, draws: int = DRAWS) -> f
     Returns:
         As for ``denoising_error``.
     """
+    return float(missed_noise(backbone, latent, draws=draws).mean())
+
+
+@torch.no_grad()
+def missed_noise(backbone: Backbone, latent: Tensor, *, draws: int = DRAWS) -> Tensor:
+    """Squared errors of the noise that a model finds in a clean latent.
+
+    A flow is asked at the share of noise that leaves as much signal beside the noise, where noise
+    and latent are those of diffusion but for one factor, so that the errors are of the same kind.
+
+    Args:
+        backbone: the model; its empty prompt is used.
+        latent: (1 c h w), of a picture at the model's own size.
+        draws: of noise.
+
+    Returns:
+        (draws c h w), float32.
+    """
     seeded = torch.Generator().manual_seed(SEED)
     eps = torch.randn((draws, *latent.shape[1:]), generator=seeded).to(latent)
-    alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
-    z = noised(latent.expand(draws, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent))
-    found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
-    return float((found - eps).float().square().mean())
+    noise, t = backbone.noise, timestep_of(backbone.noise)
+    z = noise.noised(latent.expand(draws, -1, -1, -1), eps, t)
+    answer = backbone.predictor(backbone.embed(""))(z, t)
+    flows = isinstance(noise, FlowTable)
+    found = eps_from_flow(answer, z, sigma=noise.level(t)) if flows else answer
+    return (found - eps).float().square()
+
+
+def timestep_of(noise: ForwardProcess) -> float:
+    """Train timestep of any model with as much noise as Stable Diffusion has at ``TIMESTEP``.
+
+    Args:
+        noise: what the model was trained with.
+
+    Returns:
+        Whole for diffusion, real for a flow.
+    """
+    alpha_bar = NoiseTable.scaled_linear().level(TIMESTEP)
+    if isinstance(noise, NoiseTable):
+        return int((noise.alpha_bars - alpha_bar).abs().argmin())
+    ratio = ((1 - alpha_bar) / alpha_bar).sqrt()  # of noise to signal, as amplitudes
+    return float(ratio / (1 + ratio)) * noise.train_timesteps

@@ -14,14 +14,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from featurekit.backbones import is_large
+from featurekit.backbones import settings_for
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
 from featurekit.pipeline.text_values import as_text, kinds_of, quoted, unquoted
 
 CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
-CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL, from:
-CUSTOM_LARGE_BACKBONE = "sdxl"
 LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
 HYDRA_PACKAGES = {  # that Hydra's makers publish, by what they add
     "hydra/launcher": {
@@ -65,9 +63,9 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
 
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
-        folder or file, or holds a slash, as ``backbone.source`` of the settings of sd15, or of
-        sdxl if it is one. Of a hub id the config of its UNet is fetched, unless it is in the local
-        cache.
+        folder or file, or holds a slash, as ``backbone.source`` of the settings of sd15, of sdxl
+        or of transformers, whichever it is. Of a hub id what tells them apart is fetched, unless
+        it is in the local cache.
     """
     routed: list[str] = []
     for override in overrides:
@@ -75,8 +73,7 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
         name = unquoted(value)
         if key == "backbone" and _is_source(name) and not (sweep and "," in value):
             source = str(Path(name).expanduser()) if name.startswith("~") else name
-            family = CUSTOM_LARGE_BACKBONE if is_large(source) else CUSTOM_BACKBONE
-            routed += [f"backbone={family}", f"backbone.source={quoted(source)}"]
+            routed += [f"backbone={settings_for(source)}", f"backbone.source={quoted(source)}"]
         else:
             routed.append(override)
     return routed

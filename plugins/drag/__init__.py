@@ -19,7 +19,7 @@ PLUGIN = Plugin(
     tasks=("edit", "evaluate"),
     target="featurekit_drag.tasks.edit:run",
     check="featurekit_drag.checks:check",
-    denoisers=("unet",),
+    denoisers=("unet", "transformer"),  # methods that drag latents refuse the second by the check
     presets="pkg://featurekit_drag.conf",
     benches={
         "drag-scenes": "featurekit_drag.tasks.evaluate:bench",

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from featurekit.backbones import describe_backbone
-from featurekit.core.errors import ConfigError, FeatureKitError, PointsError, UnknownNameError
+from featurekit.core.errors import ConfigError, FeatureKitError, PointsError
 from featurekit.core.types import Job, Tap
 from featurekit.images.io import read_tensors
 from featurekit_drag.config import DragConfig, settings_of
@@ -11,6 +11,7 @@ from featurekit_drag.datasets.layouts import open_dataset
 from featurekit_drag.engine.masks import check_mask, latent_mask
 from featurekit_drag.engine.settings import UNITS_PER_CELL, Rule
 from featurekit_drag.inputs import Subject, from_picture, is_own
+from featurekit_drag.of_model import check_method, known_maps
 from featurekit_drag.presets import settings_of_presets
 from featurekit_drag.unused_settings import check_used
 from featurekit_drag.working_size import Work, work_on
@@ -29,9 +30,11 @@ def check(job: Job, source: str) -> None:
             cannot be compared, or the data set cannot be used.
         ImageError, MaskError, PointsError: the picture, the mask or the points cannot be used.
         UnknownNameError: the backbone has no such tap, or there is no such preset.
+        BackboneError: a method for models with a UNet is asked for on a folder without one.
     """
     config: DragConfig = job.settings
     settings = settings_of(config)
+    check_method(config, source)
     check_dataset(job)
     if job.task == "evaluate":
         check_bundled(job)
@@ -43,10 +46,8 @@ def check(job: Job, source: str) -> None:
         known = describe_backbone(source)
     taps = {tap.name: tap for tap in known}
     warps = settings.initialise == "pixel_warp"
-    asked = (*(config.plan_taps if warps else [config.tap]), config.judge_tap)
-    for name in asked if taps else ():
-        if name not in taps:
-            raise UnknownNameError("tap", name, taps)
+    if known:
+        known_maps(_read(config), known)
     if job.task != "edit" or not is_own(job):
         return
     subject = from_picture(job)
@@ -66,13 +67,20 @@ def _check_presets(job: Job, source: str) -> None:
         )
     for one in settings_of_presets(config, source).values():
         settings_of(one)
+        check_method(one, source)
+
+
+def _read(config: DragConfig) -> tuple[str, ...]:
+    """Names of the maps that a run reads, where it does not leave them to the model."""
+    planned = config.plan_taps if config.initialise == "pixel_warp" else [config.tap]
+    return (*planned, *([config.judge_tap] if config.judge_tap else []))
 
 
 def _check_sizes(
     subject: Subject, config: DragConfig, rule: Rule, stride: int, known: tuple[Tap, ...]
 ) -> None:
     """Refuse drags that are over before they begin, and masks smaller than a cell."""
-    work = work_on(subject, config.side_px)
+    work = work_on(subject, config.side_px or 0)
     check_lengths(work, rule, stride)
     if work.part.request.mask is not None:
         strides = [tap.stride for tap in known if tap.network == "denoiser" and tap.stride]

@@ -36,7 +36,7 @@ class DragConfig(PluginConfig):
     points: list[Any] = field(default_factory=list)
     mask: str | None = None  # picture, white may change; none: everything may move
     # what the longer side of the part that is worked on has at most; 0: every picture as it is
-    side_px: int = 768
+    side_px: int | None = 768  # none: the size that the model was made for
     scene: int = 0  # which held-out translation is dragged when no image is given
     scenes: int = 50  # how many held-out scenes ``task=evaluate`` drags, of each sort
     # experiments of drag that ``task=evaluate`` compares; none: these settings alone
@@ -49,6 +49,7 @@ class DragConfig(PluginConfig):
     mode: str = PlanSettings.mode  # auto | move | reshape | copy
     pins: list[Any] = field(default_factory=list)  # rows [x, y], image px, that stay
     regions: list[Any] = field(default_factory=list)  # rows [mask, dx, dy]: brushed, image px
+    # maps that tell layers apart; none: what the block in the middle of the network reads
     plan_taps: list[str] = field(default_factory=lambda: list(PlanSettings.taps))
     plan_timestep: int = PlanSettings.timestep
     plan_shifts: int = PlanSettings.shifts  # encodings per axis
@@ -90,6 +91,7 @@ class DragConfig(PluginConfig):
     steps: int = DragSettings.steps
     strength: float = DragSettings.strength
     guidance: float = DragSettings.guidance
+    # parts whose self-attention reads the unmoved latent; none: of a transformer all that can
     attention: list[str] = field(default_factory=lambda: list(DragSettings.attention))
     residuals: bool = True
     composite: bool = True
@@ -108,7 +110,7 @@ class DragConfig(PluginConfig):
     lora_learning_rate: float = II("backbone.lora.learning_rate")
     lora_batch: int = II("backbone.lora.batch")
 
-    judge_tap: str = "up1"  # features of the second judge
+    judge_tap: str = "up1"  # features of the second judge; "": as for no plan_taps
     judge_timestep: int = 261
 
 
@@ -170,7 +172,7 @@ RANGES = {  # lowest and highest value that makes sense
 def _check(config: DragConfig) -> None:
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
     for name, known in WORDS.items():
         if getattr(config, name) not in known:
@@ -217,7 +219,7 @@ def warp_settings_of(config: DragConfig) -> WarpSettings:
         ),
         feather_px=config.feather_px,
         animation_frames=config.animation_frames,
-        side_px=config.side_px,
+        side_px=config.side_px or 0,
     )
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from featurekit.backbones.lora import LoraRecipe
+from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.flow_schedule import schedule_of
 from featurekit.pipeline.stages import lasting
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.engine.unet_features import level_of
-from featurekit_drag.plan.grid import Grid
+from featurekit_drag.plan.grid import Grid, cell_px_of
 from featurekit_drag.working_size import SCREEN_PX
 
 # Calls of the network that each part costs, measured on the embedded model at 64 to 256 px on one
@@ -69,6 +70,7 @@ class Cost:
     parts: Mapping[str, float]  # seconds of what is told to a person, in order
     judging_s: float
     bytes: int
+    beside: str = "the model"  # what else is held
 
     @property
     def seconds(self) -> float:
@@ -81,7 +83,7 @@ class Cost:
         parts = ", ".join(f"{name} {lasting(seconds)}" for name, seconds in self.parts.items())
         return (
             f"by one call of the network at this size, the drag takes about "
-            f"{lasting(self.seconds)} ({parts}) and about {memory} beside the model"
+            f"{lasting(self.seconds)} ({parts}) and about {memory} beside {self.beside}"
         )
 
 
@@ -90,7 +92,7 @@ class Call:
     """One call of the network with a row of a size."""
 
     seconds: float
-    kept_bytes: int  # for its gradients
+    kept_bytes: int | None  # for its gradients; None: not asked for
     units: int = 0  # of a plan at that size
 
 
@@ -110,12 +112,32 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
         float(predict(latent.clone().requires_grad_(True), t).detach().sum())
-    with torch.no_grad():  # the first touch of memory is slow
-        began = time.perf_counter()
-        float(predict(latent, t).sum())  # waits for whatever device it is
-        seconds = time.perf_counter() - began
-    grid = Grid.over(image.shape[-2], image.shape[-1], backbone.stride)
-    return Call(seconds, sum(kept.values()), grid.height * grid.width)
+    return Call(_seconds(predict, latent, t), sum(kept.values()), _units(backbone, image))
+
+
+def timed_call(backbone: Backbone, image: Tensor) -> Call:
+    """Call the network as ``measured_call`` does, without gradients.
+
+    What a large transformer keeps for them would take many times the memory of a planned drag.
+    """
+    with torch.no_grad():
+        latent = backbone.encode(image)
+    predict, t = backbone.predictor(backbone.embed("")), backbone.noise.train_timesteps // 2
+    _seconds(predict, latent, t)
+    return Call(_seconds(predict, latent, t), None, _units(backbone, image))
+
+
+@torch.no_grad()
+def _seconds(predict: Predict, latent: Tensor, t: int) -> float:
+    """Time a call; the first touch of memory, before it, is slow."""
+    began = time.perf_counter()
+    float(predict(latent, t).sum())  # waits for whatever device it is
+    return time.perf_counter() - began
+
+
+def _units(backbone: Backbone, image: Tensor) -> int:
+    grid = Grid.over(image.shape[-2], image.shape[-1], cell_px_of(backbone))
+    return grid.height * grid.width
 
 
 def measured_pass() -> float:
@@ -172,7 +194,7 @@ def cost_of(
     return Cost(
         {name: call.seconds * each for name, each in calls.items()},
         judging_s=call.seconds * JUDGED_CALLS,
-        bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else twice)),
+        bytes=round(GROWTH * (call.kept_bytes or 0) * (lora.batch if lora.steps else twice)),
     )
 
 
@@ -191,7 +213,7 @@ def _of_sub_drags(
     return Cost(
         {name: call.seconds * each for name, each in calls.items()},
         judging_s=call.seconds * JUDGED_CALLS,
-        bytes=round(GROWTH * call.kept_bytes * (lora.batch if lora.steps else 2)),
+        bytes=round(GROWTH * (call.kept_bytes or 0) * (lora.batch if lora.steps else 2)),
     )
 
 
@@ -206,14 +228,16 @@ def cost_of_warp(call: Call, backbone: Backbone, settings: WarpSettings) -> Cost
     asked, rows = settings.redraw, settings.redraw.candidates + bool(settings.redraw.attention)
     level = 0
     if asked.strength:
-        level = Schedule.ddim(backbone.noise, steps=asked.steps).level_for(asked.strength)
+        schedule = schedule_of(backbone.noise, asked.steps, cells=backbone.sample_size)
+        level = schedule.level_for(asked.strength)
     calls = {
         "plan": settings.plan.shifts**2 * (1 + ENCODING),
         "redraw": level * (1 + (rows - 1) * FURTHER_ROW) + asked.candidates * DECODING,
     }
-    held = max(MEASURING, HELD_WITHOUT_GRADIENTS * rows) * call.kept_bytes
+    held = max(MEASURING, HELD_WITHOUT_GRADIENTS * rows) * (call.kept_bytes or 0)
     return Cost(
         {name: call.seconds * each for name, each in calls.items()},
         judging_s=call.seconds * JUDGED_CALLS,
         bytes=round(held + PLANNED_BYTES * call.units),
+        beside="the model" if call.kept_bytes is not None else "the model and what its calls hold",
     )

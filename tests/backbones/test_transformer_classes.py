@@ -5,6 +5,7 @@ from pathlib import Path
 
 import diffusers
 import pytest
+from small_text_encoders import ENCODERS
 from small_transformers import SMALL
 
 from featurekit.backbones.dit.families import FAMILIES
@@ -44,6 +45,13 @@ def test_every_transformer_for_pictures_is_a_family_or_known_to_be_none():
 def test_the_page_lists_the_families_that_there_are():
     named = [row["denoiser"].strip("`") for row in rows()]
     assert set(named) == {"UNet2DConditionModel", *FAMILIES}
+
+
+def test_a_tick_of_a_plugin_is_of_a_family_that_a_test_runs():
+    """Those of the drag are held to what tests/contracts/test_drag_on_transformers.py drags."""
+    dragged = {type(SMALL[name]().pipeline.transformer).__name__ for name in ENCODERS}
+    ticked = {row["denoiser"].strip("`") for row in rows() if row["drag"] == "✓"}
+    assert ticked == dragged | {"UNet2DConditionModel"}
 
 
 def test_every_family_is_tried_on_a_small_pipeline():

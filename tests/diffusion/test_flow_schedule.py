@@ -167,6 +167,22 @@ def test_a_step_keeps_the_dtype_of_the_latent(dtype):
     assert schedule("flux", 4).step(z, z, 4, 3).dtype == dtype
 
 
+@pytest.mark.parametrize("level", [0, 1, 3, 4])
+def test_a_latent_is_carried_to_a_level_of_any_run(level):
+    draws = torch.Generator().manual_seed(0)
+    x0, eps = torch.randn(2, 1, 4, 3, 3, dtype=torch.float64, generator=draws)
+    flow, ddim = schedule("flux", 4), Schedule.ddim(NoiseTable.scaled_linear(), 4)
+    s, signal = float(flow.sigmas[level]), float(ddim.alpha_bars[level])
+    torch.testing.assert_close(flow.noised(x0, eps, level), (1 - s) * x0 + s * eps)
+    expected = signal**0.5 * x0 + (1 - signal) ** 0.5 * eps
+    torch.testing.assert_close(ddim.noised(x0, eps, level), expected)
+    back = flow.step(flow.noised(x0, eps, level), eps - x0, level, 0)
+    torch.testing.assert_close(back, x0)
+    for found in (flow, ddim):
+        with pytest.raises(NoiseLevelError, match="between levels 0 to 4, got 5"):
+            found.noised(x0, eps, 5)
+
+
 @pytest.mark.parametrize("levels", [(5, 4), (0, -1)])
 def test_a_step_outside_the_run_is_refused(levels):
     z = torch.ones(1, 4, 2, 2)

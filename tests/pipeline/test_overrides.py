@@ -169,7 +169,7 @@ def test_a_hub_id_gets_the_settings_of_its_family(added, family, offline):
     ]  # fmt: skip
 
 
-def test_a_hub_is_asked_for_the_config_of_the_unet_alone(tmp_path, monkeypatch):
+def test_a_hub_is_asked_for_what_tells_families_apart_alone(tmp_path, monkeypatch):
     asked = []
 
     def send(hub_id, allow_patterns):
@@ -180,7 +180,10 @@ def test_a_hub_is_asked_for_the_config_of_the_unet_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", send)
     assert route_backbone(["backbone=some/where"])[0] == "backbone=sdxl"
-    assert asked == [("some/where", ["unet/config.json"])]
+    assert asked == [("some/where", ["unet/config.json", "model_index.json"])]
+    parts = {"transformer": ["diffusers", "FluxTransformer2DModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(parts))
+    assert route_backbone([f"backbone={tmp_path}"])[0] == "backbone=transformer"
 
 
 @pytest.mark.parametrize("config", [None, "no JSON"])

@@ -38,6 +38,7 @@ class DiffusionTransformer(LatentModel):
     """A backbone with a transformer; a family says how it is called and what it answers."""
 
     DENOISER: ClassVar[str] = "transformer"
+    SETTINGS_OF: ClassVar[str] = "transformer"
     EXTRA: ClassVar[tuple[str, ...]] = ()  # what conditionings must hold beside their states
     transformer: Any
     text_encoder_2: Any = None

@@ -19,6 +19,7 @@ from featurekit_drag.engine.composition import Composition, Place, inverted_leve
 from featurekit_drag.engine.denoising import Denoising
 from featurekit_drag.engine.edit import Edit, Frame, Seam
 from featurekit_drag.engine.masks import check_mask, compose, feathered, latent_mask
+from featurekit_drag.engine.needs_unet import check_unet
 from featurekit_drag.engine.outside.choice import LatentMask
 from featurekit_drag.engine.parts import DraggedLatent, Drags, Station
 from featurekit_drag.engine.points import Points, to_px, to_units
@@ -51,10 +52,12 @@ class Drag:
             cache: keeps the LoRA and the inversion of each picture for its next drag.
 
         Raises:
+            BackboneError: the model has a transformer.
             ConfigError, NoiseLevelError: parts make no sense together.
         """
         self.backbone = backbone
         self.settings = DragSettings() if settings is None else settings
+        check_unet(backbone)
         check_parts(self.settings)
         recipe = LoraRecipe() if lora is None else lora
         self.lora = recipe if "lora" in self.settings.identity else replace(recipe, steps=0)

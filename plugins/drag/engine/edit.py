@@ -8,7 +8,7 @@ from torch import Tensor
 
 from featurekit.core.cache import Slot
 from featurekit.core.types import Stop
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit_drag.engine.parts import DraggedLatent
 from featurekit_drag.engine.request import Request, Stage, untimed
 
@@ -43,6 +43,7 @@ class Edit:
     stages: Mapping[str, Tensor] = field(default_factory=dict)  # pictures on the way, by name
     remarks: tuple[str, ...] = ()  # what a person should be told
     facts: Mapping[str, Any] = field(default_factory=dict)  # for run.json
+    schedule: str = ""  # how its levels were chosen; none: as the engine's
 
 
 class Made(Sequence[Tensor]):
@@ -81,8 +82,8 @@ class Editor(Protocol):
     """An engine with its backbone and settings."""
 
     @property
-    def schedule(self) -> Schedule:
-        """The noise levels that it goes through."""
+    def schedule(self) -> NoiseSchedule:
+        """The noise levels that it goes through, of a picture of the model's own size."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""The grid that a plan is made on: four units per latent cell, whatever the model's stride."""
+"""The grid that a plan is made on: four units per cell of the model, whatever its size."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,6 +6,8 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
+
+from featurekit.diffusion.backbone import Backbone
 
 UNITS_PER_CELL = 4  # every length of a plan is told in units: a pixel of the embedded model
 
@@ -19,10 +21,15 @@ class Grid:
     unit_px: float  # px of the picture per unit
 
     @classmethod
-    def over(cls, height_px: int, width_px: int, stride: int) -> "Grid":
-        """Lay a grid over a picture for a model with that many px per latent cell."""
-        unit = stride / UNITS_PER_CELL
+    def over(cls, height_px: int, width_px: int, cell_px: int) -> "Grid":
+        """Lay a grid over a picture for a model with that many px per cell, see ``cell_px_of``."""
+        unit = cell_px / UNITS_PER_CELL
         return cls(max(1, round(height_px / unit)), max(1, round(width_px / unit)), unit)
+
+    @property
+    def cell_px(self) -> int:
+        """Pixels of the picture per cell of the model."""
+        return round(self.unit_px * UNITS_PER_CELL)
 
     @cached_property
     def centres(self) -> Tensor:
@@ -47,6 +54,14 @@ class Grid:
         """
         apart = torch.cdist(self.centres.reshape(-1, 2), points.to(torch.float32))
         return (apart.amin(dim=1) < radius).view(self.height, self.width)
+
+
+def cell_px_of(backbone: Backbone) -> int:
+    """Pixels of the input image per cell of a model: of a latent's cell, or of a token.
+
+    What lies between the cells is read from pictures that are moved by parts of one.
+    """
+    return min(tap.stride for tap in backbone.taps.values())
 
 
 def read_at(field: Tensor, at: Tensor, *, mode: str = "bilinear") -> Tensor:

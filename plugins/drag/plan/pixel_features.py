@@ -12,6 +12,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.coordinates import padded
 from featurekit.taps.capture import capture
+from featurekit.taps.tokens_to_maps import as_map
 from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid, read_at
 
@@ -35,9 +36,9 @@ def pixel_features(
     prompt: str = "",
     progress: Progress = silent,
 ) -> PixelFeatures:
-    """Read features that are finer than the latent grid.
+    """Read features that are finer than the grid of the model's cells.
 
-    The picture is encoded ``shifts * shifts`` times, moved by equal parts of a latent cell, all
+    The picture is encoded ``shifts * shifts`` times, moved by equal parts of a cell, all
     with the same noise. The cells of all of them interleave to a grid that is so much finer; it is
     read between its cells at each unit. Four latents and one timestep give plans as good as
     sixteen latents, two timesteps and two noises did on 65 scenes of the training range (MSE ratio
@@ -46,7 +47,7 @@ def pixel_features(
     Args:
         backbone: its taps must be maps over the picture.
         image: (1 3 h w) in [-1, 1].
-        grid: units over that picture.
+        grid: units over that picture, by the model's cells.
         settings: names of the taps, each normalised over its channels, then joined; the train
             timestep at which latents are read; encodings per axis, which half the stride must be
             a multiple of.
@@ -56,10 +57,11 @@ def pixel_features(
     Raises:
         ConfigError: ``shifts`` does not divide the stride so that pixels stay whole.
     """
-    stride, shifts, (height, width) = backbone.stride, settings.shifts, image.shape[-2:]
+    stride, shifts, (height, width) = grid.cell_px, settings.shifts, image.shape[-2:]
     _check_shifts(shifts, stride)
     predict, timestep = backbone.predictor(backbone.embed(prompt)), settings.timestep
-    paths = {name: backbone.taps[name].path for name in settings.taps}
+    taps = {name: backbone.activations[name] for name in settings.taps}
+    size_px = (padded(height, backbone.multiple), padded(width, backbone.multiple))
     room = min(stride, height - 1, width - 1)
     wide = F.pad(image, (room,) * 4, mode="reflect")
     noise: Tensor | None = None
@@ -75,14 +77,14 @@ def pixel_features(
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(z.shape, generator=generator).to(z)
         progress(2 * number + 1, calls)
-        with capture(backbone.denoiser, paths, stop_after=True) as captured:
+        addresses = {name: tap.address for name, tap in taps.items()}
+        with capture(backbone.denoiser, addresses, stop_after=True) as captured:
             predict(backbone.noise.noised(z, noise, timestep), timestep)
-        maps = [captured[name].float().cpu() for name in settings.taps]
-        rows.append(_joined(maps, z.shape[-2:]))
+        maps = [as_map(captured[name], tap, size_px=size_px) for name, tap in taps.items()]
+        rows.append(_joined(maps, (size_px[0] // stride, size_px[1] // stride)))
     progress(calls, calls)
     finer = _interleaved(torch.cat(rows), shifts)
-    covered = [padded(size, backbone.multiple) for size in (width, height)]
-    cell_px = torch.tensor([covered[0] / finer.shape[-1], covered[1] / finer.shape[-2]])
+    cell_px = torch.tensor([size_px[1] / finer.shape[-1], size_px[0] / finer.shape[-2]])
     features = read_at(finer, grid.centres * grid.unit_px / cell_px)[0]
     return PixelFeatures(features, unmoved, z)
 
@@ -101,11 +103,13 @@ def _offsets(stride: int, shifts: int, room: int) -> list[tuple[int, int]]:
     return [(dy, dx) for dy in steps for dx in steps]
 
 
-def _joined(maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-    """Normalise maps over channels and join them at the latent's size, whose cells are shifted."""
-    parts = [F.normalize(one, dim=1) for one in maps]
+def _joined(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Normalise maps over channels and join them at one size, whose cells are shifted."""
+    parts = [F.normalize(one.float().cpu(), dim=1) for one in maps]
     parts = [
-        one if one.shape[-2:] == size else F.interpolate(one, size=tuple(size), mode="bilinear")
+        one
+        if one.shape[-2:] == torch.Size(size)
+        else F.interpolate(one, size=tuple(size), mode="bilinear")
         for one in parts
     ]
     return torch.cat(parts, dim=1)

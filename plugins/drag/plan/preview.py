@@ -9,6 +9,7 @@ from torch import Tensor
 
 from featurekit.images.coordinates import Window
 from featurekit_drag.engine.request import Request
+from featurekit_drag.plan.around_handles import around_handles
 from featurekit_drag.plan.grid import Grid
 from featurekit_drag.plan.laying import (
     filled,
@@ -33,7 +34,7 @@ class Preview:
     alphas: tuple[Tensor, ...]  # (1 1 h w) of each layer
     inside: Tensor  # (1 1 h w), 1 where the picture may change
     planner: Planner
-    found: Found | None  # the layer under the handles; None: the layers are regions
+    found: Found | None  # the layer under the handles; None: regions, or what lies around them
     mode: str
 
     @classmethod
@@ -57,13 +58,16 @@ class Preview:
         grid = replace(planner.grid, unit_px=planner.grid.unit_px / shrink)
         everywhere = torch.ones_like(texture[:, :1])
         shown = everywhere if request.mask is None else view.take_mask(request.mask)
-        found = None
+        found: Found | None = None
         if request.regions:
             layers = [planner.grid.shrunk(one.mask) for one in request.regions]
         else:
             drags = planner.drags(request)
             found = planner.found(planner.may_change(request, drags), drags)
             layers = [found.alpha]
+            if found.is_none(request):
+                found = None
+                layers = [one.alpha for one in around_handles(planner.grid, drags)]
         left = torch.zeros_like(layers[0])
         for alpha in layers if mode != "copy" else ():
             left = torch.maximum(left, surrounded(alpha))
@@ -132,7 +136,9 @@ class Preview:
         """For each layer the kind of its field and the backward map (h w 2) in units."""
         grid = self.planner.grid
         if self.found is None:
-            return [("move", grid.centres - one.move / grid.unit_px) for one in request.regions]
+            backs = [-one.move.float() / grid.unit_px for one in request.regions]
+            backs = backs or list(self.planner.drags(request).back)
+            return [("move", grid.centres + back) for back in backs]
         chosen = self.found.choice.field(self.mode, self.planner.drags(request).targets)
         return [(chosen.kind, chosen.back)]
 

@@ -14,9 +14,10 @@ from featurekit.images.parts import Box, enlarged
 from featurekit.measures.denoising_error import latent_error
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import PlanSettings
+from featurekit_drag.plan.around_handles import around_handles
 from featurekit_drag.plan.choice import Choice
 from featurekit_drag.plan.fields import Drags
-from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, grown, read_at
+from featurekit_drag.plan.grid import UNITS_PER_CELL, Grid, cell_px_of, grown, read_at
 from featurekit_drag.plan.layer import Appearance, layer_at
 from featurekit_drag.plan.layer_by_colours import layer_by_colours
 from featurekit_drag.plan.laying import Laid, Moved, lay
@@ -42,8 +43,8 @@ class WarpPlan:
     grid: Grid
     layers: tuple[Moved, ...]
     inside: Tensor  # (1 1 H W) at the picture's size, 1 where it may change
-    kind: str  # move | similarity | anchored | elastic | regions
-    stands_out: bool  # False: no layer was found, all inside the mask moves
+    kind: str  # move | similarity | anchored | elastic | regions | around
+    stands_out: bool  # False: no layer was found; all inside the mask moves, or what is around
     copy: bool
 
     @property
@@ -94,6 +95,11 @@ class Found:
     alpha: Tensor  # (1 1 h w) on the grid
     choice: Choice  # of its fields
     stands_out: bool  # as for ``WarpPlan``
+    surrounded: bool  # False: it was looked for in the whole picture, so that nothing stays
+
+    def is_none(self, request: Request) -> bool:
+        """Whether neither a layer nor a mask says what moves, so that it is what lies around."""
+        return request.mask is None and not (self.stands_out and self.surrounded)
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class Planner:
             progress: called before every call of the network, and at the end.
         """
         seen = view.take(request.image)
-        grid = Grid.over(seen.shape[-2], seen.shape[-1], backbone.stride)
+        grid = Grid.over(seen.shape[-2], seen.shape[-1], cell_px_of(backbone))
         read = pixel_features(
             backbone,
             seen,
@@ -177,6 +183,9 @@ class Planner:
         drags = self.drags(request)
         inside = self.may_change(request, drags)
         found = self.found(inside, drags)
+        if found.is_none(request):
+            layers = around_handles(grid, drags)
+            return WarpPlan(grid, layers, self._inside(request, layers), "around", False, copy)
         field = found.choice.field(settings.mode, drags.targets)
         layers = (Moved(found.alpha, field.back),)
         return WarpPlan(grid, layers, inside, field.kind, found.stands_out, copy)
@@ -200,7 +209,7 @@ class Planner:
         if not stands_out:
             alpha = on_grid
         choice = Choice(self.appearance, (drags.handles, drags.pins), alpha, on_grid)
-        return Found(alpha, choice, stands_out)
+        return Found(alpha, choice, stands_out, bool((on_grid <= 0).any()))
 
     def may_change(self, request: Request, drags: Drags) -> Tensor:
         """The mask of a request, or without one all that is near its drags, (1 1 H W).

@@ -13,7 +13,7 @@ from featurekit.images.coordinates import Window
 from featurekit.images.parts import Box
 from featurekit_drag.plan.laying import Laid
 from featurekit_drag.plan.warp_plan import WarpPlan
-from featurekit_drag.redraw.likeness import Likeness, missed_noise, ring_around
+from featurekit_drag.redraw.likeness import Likeness, missed_around, ring_around
 
 SHOWN = 0.5  # share of a pixel that the layer leaves to the ground, from which it is compared
 # What a fill may miss: a share of the noise on the ring, for the model alone, and what a squared
@@ -100,5 +100,5 @@ def compared(
     if not bool(ring.any()):  # the layer hides all that is known
         ring = ~(laid.left > 0) if bool((laid.left <= 0).any()) else shown
     seen = laid.box.carried(ring.float(), Box.whole(plan.size))
-    missed = missed_noise(backbone, view.take(before), view.take_mask(seen))
+    missed = missed_around(backbone, view.take(before), view.take_mask(seen))
     return Comparison(Likeness.of(redrawn, shown, ring), Likeness.of(patched, shown, ring), missed)

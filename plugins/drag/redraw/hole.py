@@ -8,8 +8,7 @@ from torch import Tensor
 
 from featurekit.core.types import Predict, Progress, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.diffusion.steps import ddim_step, noised
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.images.coordinates import pad
 from featurekit.taps.attention_sharing import self_attention_paths, share_attention
 
@@ -21,7 +20,7 @@ class Redrawing:
     backbone: Backbone
     predict: Predict  # under the picture's prompt
     source: Tensor | None  # latent of the picture before, (1 c h w); None: it is not read
-    schedule: Schedule
+    schedule: NoiseSchedule
     attention: tuple[str, ...]  # parts whose self-attention reads the source
 
     @torch.no_grad()
@@ -37,6 +36,8 @@ class Redrawing:
     ) -> Tensor:
         """Denoise the hole from a middle level; the rest is set back to the picture at each step.
 
+        Steps are those of the schedule: DDIM's by the noise that a diffusion model finds, Euler's
+        along the velocity of a flow. What is kept comes back at the noise of each level, exactly.
         The network reads keys and values of the source at the same level, so that ground is
         continued as it is elsewhere.
 
@@ -62,13 +63,12 @@ class Redrawing:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn((candidates, *kept.shape[1:]), generator=generator).to(kept)
         kept = kept.expand_as(noise)
-        z = noised(kept, noise, alpha_bar=schedule.alpha_bars[top])
+        z = schedule.noised(kept, noise, top)
         for level in range(top, 0, -1):
-            here, there = schedule.alpha_bars[level], schedule.alpha_bars[level - 1]
-            eps = self._predicted(z, noise[:1], level)
-            z = ddim_step(z, eps, alpha_bar_from=here, alpha_bar_to=there)
+            answer = self._predicted(z, noise[:1], level)
+            z = schedule.step(z, answer, level, level - 1)
             # the clean end of a schedule may hold a little noise, which the picture shall not get
-            back = noised(kept, noise, alpha_bar=there) if level > 1 else kept
+            back = schedule.noised(kept, noise, level - 1) if level > 1 else kept
             z = fresh * z + (1 - fresh) * back
             progress(top - level + 1, top)
         return z
@@ -77,7 +77,7 @@ class Redrawing:
         timestep = self.schedule.timestep(level)
         if self.source is None:
             return self.predict(z, timestep)
-        own = noised(self.source, noise, alpha_bar=self.schedule.alpha_bars[level])
+        own = self.schedule.noised(self.source, noise, level)
         paths = self_attention_paths(self.backbone.denoiser, self.attention)
         with share_attention(self.backbone.denoiser, paths, rows=len(z) + 1):
             return self.predict(torch.cat([own, z]), timestep)[1:]

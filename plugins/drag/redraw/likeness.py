@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.steps import noised
-from featurekit.measures.denoising_error import DRAWS, SEED, TIMESTEP
+from featurekit.measures.denoising_error import missed_noise
 from featurekit_drag.plan.grid import reached
 from featurekit_drag.redraw.hole import touched_cells
 
@@ -48,8 +47,7 @@ def ring_around(hole: Tensor, unknown: Tensor, unit_px: float) -> Tensor:
     return (reached(hole, width) > 0) & (hole <= 0) & (unknown <= 0)
 
 
-@torch.no_grad()
-def missed_noise(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
+def missed_around(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
     """Mean squared error of the noise that a model finds in the latent cells of a part.
 
     Args:
@@ -60,13 +58,8 @@ def missed_noise(backbone: Backbone, picture: Tensor, part: Tensor) -> float:
     Returns:
         0 for all of the noise; 1 is what finding none costs. See ``denoising_error``.
     """
-    latent = backbone.encode(picture)
-    draws = torch.Generator().manual_seed(SEED)
-    eps = torch.randn((DRAWS, *latent.shape[1:]), generator=draws).to(latent)
-    alpha_bar = backbone.noise.level(torch.tensor([TIMESTEP]))
-    z = noised(latent.expand(DRAWS, -1, -1, -1), eps, alpha_bar=alpha_bar.to(latent))
-    found = backbone.predictor(backbone.embed(""))(z, TIMESTEP)
-    error = (found - eps).float().square().mean(dim=(0, 1))
+    with torch.no_grad():
+        error = missed_noise(backbone, backbone.encode(picture)).mean(dim=(0, 1))
     cells = touched_cells((part > 0).float(), backbone)[0, 0].to(error) > 0
     return float(error[cells].mean() if bool(cells.any()) else error.mean())
 

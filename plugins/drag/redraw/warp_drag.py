@@ -11,8 +11,9 @@ from featurekit.core.cache import Slot
 from featurekit.core.shapes import expect
 from featurekit.core.types import Progress, Stop, silent
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise_schedule import Schedule
-from featurekit.images.coordinates import Window, crop
+from featurekit.diffusion.flow_schedule import schedule_of
+from featurekit.diffusion.levels import NoiseSchedule
+from featurekit.images.coordinates import Window, crop, padded
 from featurekit.images.parts import Box
 from featurekit_drag.engine.edit import Edit, Made, Seam
 from featurekit_drag.engine.masks import check_mask, compose, feathered
@@ -25,15 +26,8 @@ from featurekit_drag.redraw.comparison import Filled, compared
 from featurekit_drag.redraw.frames import frames_of
 from featurekit_drag.redraw.hole import Redrawing, most_typical
 from featurekit_drag.redraw.patch_fill import over_patches
+from featurekit_drag.redraw.remarks import remarks_on, unread_source
 from featurekit_drag.working_size import view_of
-
-KINDS = {
-    "move": "the layer under the handle moves as a whole",
-    "similarity": "the layer under the handles turns and scales",
-    "anchored": "the layer is held on a side of the mask, or on two, and stretched to the target",
-    "elastic": "the layer bends between its handles and what holds it",
-    "regions": "what was brushed moves",
-}
 
 
 class WarpDrag:
@@ -57,9 +51,20 @@ class WarpDrag:
         """
         self.backbone, self._ready = backbone, planner
         self.settings = WarpSettings() if settings is None else settings
-        self.schedule = Schedule.ddim(backbone.noise, steps=self.settings.redraw.steps)
+        self.schedule = self._schedule(backbone.sample_size)
         if self.settings.redraw.strength:
             self.schedule.level_for(self.settings.redraw.strength)
+
+    def _schedule(self, cells: tuple[int, int]) -> NoiseSchedule:
+        return schedule_of(self.backbone.noise, self.settings.redraw.steps, cells=cells)
+
+    def schedule_at(self, image: Tensor) -> NoiseSchedule:
+        """Noise levels of a redraw of a picture, which of some flows follow its size."""
+        rows, columns = view_of(image, self.settings.side_px).work_px
+        stride, multiple = self.backbone.stride, self.backbone.multiple
+        return self._schedule(
+            (padded(rows, multiple) // stride, padded(columns, multiple) // stride)
+        )
 
     @property
     def seam(self) -> Seam:
@@ -131,6 +136,7 @@ class WarpDrag:
                 "chosen": best,
                 "hole": dict(filled.facts),
             },
+            schedule=self.schedule_at(request.image).told,
         )
 
     def _box(self, plan: WarpPlan) -> Box:
@@ -159,14 +165,15 @@ class WarpDrag:
             patched = self._patched(request, plan, laid, stage)
             return Filled((patched,), facts={"filled_by": "patches"})
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
-        redrawn = Filled(pictures, best, facts={"filled_by": "model"})
+        unread = unread_source(self.backbone, asked.attention)
+        redrawn = Filled(pictures, best, unread, {"filled_by": "model"})
         view = view_of(request.image, self.settings.side_px)
         if not uncovers or asked.fill == "model" or planner.is_known:
             return redrawn
         patched = self._patched(request, plan, laid, stage)
         found = compared(self.backbone, view, plan, laid, (request.image, pictures[best], patched))
         if found.model_is_better:
-            return replace(redrawn, remarks=(found.told,), facts=found.facts)
+            return replace(redrawn, remarks=(found.told, *unread), facts=found.facts)
         return Filled((patched,), 0, (found.told,), found.facts)
 
     def _patched(self, request: Request, plan: WarpPlan, laid: Laid, stage: Stage) -> Tensor:
@@ -231,9 +238,8 @@ class WarpDrag:
             with torch.no_grad():
                 source = self.backbone.encode(view.take(request.image))
         predict = self.backbone.predictor(self.backbone.embed(request.prompt))
-        return Redrawing(
-            self.backbone, predict, source if attention else None, self.schedule, attention
-        )
+        schedule = self.schedule_at(request.image)
+        return Redrawing(self.backbone, predict, source if attention else None, schedule, attention)
 
     def _settled(
         self,
@@ -283,18 +289,3 @@ def blurred(hole: Tensor, radius: int) -> Tensor:
     for axis in (2, 3):
         hole = summed(hole, radius, axis)
     return hole.div_((2 * radius + 1) ** 2)
-
-
-def remarks_on(plan: WarpPlan, mode: str) -> tuple[str, ...]:
-    """Say what the plan does, and what to change where it is not what was meant."""
-    if not plan.stands_out:
-        return (
-            "nothing stands out under the handle, so all that may change moves; draw plugin.mask "
-            "around one thing, or brush the thing itself with plugin.regions",
-        )
-    told = KINDS[plan.kind]
-    if mode == "auto" and plan.kind != "regions":
-        told += (
-            "; plugin.mode=" + ("reshape" if plan.kind == "move" else "move") + " asks otherwise"
-        )
-    return (told,)

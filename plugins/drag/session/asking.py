@@ -5,18 +5,20 @@ from functools import cached_property
 
 import torch
 
-from featurekit.backbones.denoisers import check_denoiser
+from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.core.cache import cache_at
-from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.attention_sharing import self_attention_paths
 from featurekit_drag.config import settings_of, warp_settings_of
 from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.edit import Editor
 from featurekit_drag.engine.masks import check_mask
+from featurekit_drag.engine.needs_unet import check_unet
 from featurekit_drag.engine.points import Points
 from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import DragSettings, PlanSettings, WarpSettings
+from featurekit_drag.of_model import completed, known_maps
 from featurekit_drag.plan.warp_plan import Planner
 from featurekit_drag.presets import own_settings
 from featurekit_drag.redraw.warp_drag import WarpDrag
@@ -36,11 +38,12 @@ class Asking:
 
         Raises:
             ConfigError, NoiseLevelError, UnknownNameError: the settings, on this backbone.
+            BackboneError: a method that drags latents, on a transformer.
         """
-        check_denoiser(self.backbone, ("unet",), by="a drag")
-        for tap in self.warp.plan.taps:
-            if tap not in self.backbone.taps:
-                raise UnknownNameError("tap", tap, self.backbone.taps)
+        kind = kind_of_denoiser(self.backbone)
+        if isinstance(self.settings, DragSettings):
+            check_unet(self.backbone)
+        known_maps(self.warp.plan.taps, self.backbone.activations.values(), kind)
         known_mode(self.warp.plan.mode)
         self_attention_paths(self.backbone.denoiser, self.warp.redraw.attention)
         self.editor(None, None)
@@ -48,8 +51,7 @@ class Asking:
     @classmethod
     def settings_of(cls, backbone: Backbone) -> WarpSettings:
         """Find what ``featurekit run plugin=drag`` takes on a backbone, without an animation."""
-        check_denoiser(backbone, ("unet",), by="a drag")
-        config = own_settings(backbone.settings_of)
+        config = completed(own_settings(backbone.settings_of), backbone)
         settings_of(config)  # checks it
         return replace(warp_settings_of(config), animation_frames=0)
 

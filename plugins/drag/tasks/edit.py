@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
@@ -19,6 +20,7 @@ from featurekit_drag.cost import (
     cost_of_warp,
     measured_call,
     measured_pass,
+    timed_call,
     with_pixels,
 )
 from featurekit_drag.engine.drag import Drag
@@ -26,6 +28,7 @@ from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.preparation import INVERSION, LORA
 from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
+from featurekit_drag.of_model import completed
 from featurekit_drag.tasks.animation import animation
 from featurekit_drag.tasks.evaluate import evaluate
 from featurekit_drag.tasks.evaluate_dataset import evaluate_dataset
@@ -44,6 +47,7 @@ def run(job: Job) -> Result:
     Raises:
         UnknownNameError: neither ``edit`` nor ``evaluate``.
     """
+    job = replace(job, settings=completed(job.settings, job.backbone))
     tasks = {"edit": edit, "evaluate": evaluate}
     if job.task == "evaluate" and job.settings.dataset is not None:
         return evaluate_dataset(job)
@@ -55,7 +59,7 @@ def run(job: Job) -> Result:
 def edit(job: Job) -> Result:
     """Drag one image, or the bundled scene, and show and measure what became of it."""
     config: DragConfig = job.settings
-    drag, work = drag_of(job), work_on(subject_of(job), config.side_px)
+    drag, work = drag_of(job), work_on(subject_of(job), config.side_px or 0)
     unknown = _unknown(job, work)
     _tell(job, work, drag, unknown)
     with tells_how_to_go_on(lambda: _going_on(drag, work)):
@@ -90,7 +94,7 @@ def edit(job: Job) -> Result:
         metrics=metrics,
         outputs=_pictures(job, work, done, points),
         summary=summary(subject, done, points, table, unknown),
-        schedule=drag.schedule.told,
+        schedule=done.schedule or drag.schedule.told,
     )
 
 
@@ -131,9 +135,11 @@ def _cost(job: Job, work: Work, drag: Editor) -> Cost:
 
 def _cost_of_network(job: Job, work: Work, drag: Editor) -> Cost:
     request = work.part.request
-    call = measured_call(job.backbone, request.image)
     if not isinstance(drag, Drag):
+        measure = measured_call if kind_of_denoiser(job.backbone) == "unet" else timed_call
+        call = measure(job.backbone, request.image)
         return cost_of_warp(call, job.backbone, warp_settings_of(job.settings))
+    call = measured_call(job.backbone, request.image)
     held = {name: slot.is_held for name, slot in drag.kept(request).items()}
     lora = replace(drag.lora, steps=0) if held[LORA] else drag.lora
     longest = float(request.points.lengths.max())

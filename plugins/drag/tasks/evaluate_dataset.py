@@ -103,7 +103,7 @@ def _run_of(job: Job) -> _Run:
     engine = drag_of(still)
 
     def drag(subject: Subject) -> Edit:
-        return edited(engine, work_on(subject, config.side_px))
+        return edited(engine, work_on(subject, config.side_px or 0))
 
     lpips = None if config.lpips is None else Lpips.load(config.lpips, "cpu")
     judge = BenchmarkJudge(

@@ -9,7 +9,7 @@ from diffusers.loaders.single_file_utils import (
 )
 from ldm_layout import single_file_weights, vae_weights, with_leftovers
 
-from featurekit.backbones import describe_backbone, folder, is_large
+from featurekit.backbones import describe_backbone, folder, settings_for
 from featurekit.backbones.single_file import kinds
 from featurekit.backbones.unet import sd, sdxl
 
@@ -106,5 +106,5 @@ def test_a_real_file_is_known_by_its_header(family, real, tmp_path):
         file.truncate(8 + len(words) + end)
     assert kinds.identify(path).family == family
     assert kinds.identify(path).unread == ()
-    assert is_large(str(path)) == (family == "sdxl")
+    assert settings_for(str(path)) == ("sdxl" if family == "sdxl" else "sd15")
     assert describe_backbone(str(path)) == describe_backbone(family)

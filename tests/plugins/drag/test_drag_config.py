@@ -188,7 +188,7 @@ def test_both_ends_of_a_range_are_allowed_and_what_lies_beyond_is_refused(name):
 
 def test_every_number_has_a_range_or_a_check_of_its_own():
     checked_elsewhere = {"judge_timestep"}  # its range is the backbone's; see below
-    numbers = {field.name for field in fields(DragConfig) if field.type in (int, float)}
+    numbers = {field.name for field in fields(DragConfig) if field.type in (int, float, int | None)}
     assert numbers == {*RANGES, *checked_elsewhere}
 
 

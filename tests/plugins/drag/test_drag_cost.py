@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from live_bytes import LiveBytes, peak_bytes
+from small_text_encoders import with_text
+from small_transformers import SMALL
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -29,6 +31,7 @@ from featurekit_drag.cost import (
     cost_of,
     cost_of_warp,
     measured_call,
+    timed_call,
     with_pixels,
 )
 from featurekit_drag.engine.settings import DragSettings, RedrawSettings, Rule, WarpSettings
@@ -114,6 +117,23 @@ def test_a_planned_drag_is_told_by_its_rows_its_units_and_what_measuring_it_take
     planned = PLANNED_BYTES * call.units
     assert few == round(MEASURING * call.kept_bytes) + planned
     assert many == pytest.approx(HELD_WITHOUT_GRADIENTS * 65 * call.kept_bytes + planned, abs=1)
+
+
+def test_a_transformer_is_timed_without_gradients(monkeypatch):
+    backbone = with_text("flux_schnell", SMALL["flux_schnell"]()).wrapped()
+    asked = []
+    monkeypatch.setattr(
+        type(backbone),
+        "velocity",
+        lambda self, z, *_: asked.append(torch.is_grad_enabled()) or z,
+    )
+    call = timed_call(backbone, torch.zeros(1, 3, 64, 48))
+    assert call.seconds > 0
+    assert asked == [False, False]
+    assert call.units == 16 * 12  # of a quarter of a token each
+    cost = cost_of_warp(call, backbone, WarpSettings(redraw=RedrawSettings(attention=())))
+    assert cost.bytes == PLANNED_BYTES * call.units
+    assert str(cost).endswith("beside the model and what its calls hold")
 
 
 def test_rows_without_gradients_hold_what_is_told_of_them(backbone):

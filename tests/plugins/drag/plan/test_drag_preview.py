@@ -63,7 +63,7 @@ def test_a_preview_of_regions_is_the_laid_picture(planned):
     asked, planner = planned
     mask = torch.zeros_like(asked.mask)
     mask[..., 20:40, 16:30] = 1
-    regions = (Region(mask, torch.tensor([6.0, -3.0])),)
+    regions = (Region(mask, torch.tensor([6.0, -3.0]).double()),)  # as they are read
     brushed = replace(asked, regions=regions, mask=None)
     plan = planner.plan(brushed, PLAN)
     shown = Preview.of(planner, brushed, "auto", 512)

@@ -10,6 +10,7 @@ from torch import nn
 
 from featurekit.backbones import load
 from featurekit.core.errors import ConfigError
+from featurekit.core.types import Tap
 from featurekit.images.coordinates import pad
 from featurekit_drag.engine.settings import PlanSettings
 from featurekit_drag.plan.grid import Grid
@@ -87,7 +88,7 @@ def told_by_coordinates(stride, coarser):
         stride=stride,
         multiple=4 * stride,
         denoiser=net,
-        taps={"up2": SimpleNamespace(path="block")},
+        activations={"up2": Tap("up2", "block", "up", 3, coarser * stride)},
         noise=SimpleNamespace(noised=lambda z0, eps, t: z0),
         embed=lambda prompt: prompt,
         predictor=lambda conditioning: lambda z, t: net(z),

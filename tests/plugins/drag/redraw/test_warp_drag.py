@@ -18,7 +18,8 @@ from featurekit_drag.engine.request import Region, Request
 from featurekit_drag.engine.settings import PlanSettings, RedrawSettings, WarpSettings
 from featurekit_drag.inputs import from_move
 from featurekit_drag.plan import warp_plan
-from featurekit_drag.redraw.warp_drag import KINDS, WarpDrag, blurred, remarks_on, view_of
+from featurekit_drag.redraw.remarks import KINDS, remarks_on
+from featurekit_drag.redraw.warp_drag import WarpDrag, blurred, view_of
 
 FAST = WarpSettings(
     PlanSettings(shifts=1), RedrawSettings(steps=4, candidates=1, fill="model"), feather_px=0
