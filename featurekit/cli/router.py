@@ -75,6 +75,11 @@ COMMANDS: Mapping[str, Command] = {
         "featurekit.cli.scenes:main",
         "featurekit.cli.options:ScenesOptions",
     ),
+    "studio": Command(
+        "open the page in the browser, to drag, sketch and look inside: image=FILE backbone=NAME",
+        "featurekit.cli.studio:main",
+        "featurekit.cli.options:StudioOptions",
+    ),
     "store": Command(
         "look after a store of features: verify|repair|stat|compact FOLDER",
         "featurekit.cli.store:main",
