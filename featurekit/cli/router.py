@@ -62,12 +62,12 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "analyse": Command(
         "measure features and show it: timesteps|positions|norms|labels key=value ...",
-        "featurekit.cli.analyse:main",
+        "featurekit.cli.analyses.analyse:main",
         own_help=True,
     ),
     "pck": Command(
         "share of points found in other pictures, of scenes or of SPair-71k: data=FOLDER",
-        "featurekit.cli.analyse:point_pairs",
+        "featurekit.cli.analyses.analyse:point_pairs",
         "featurekit.cli.options:PckOptions",
     ),
     "scenes": Command(

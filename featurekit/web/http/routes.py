@@ -73,7 +73,9 @@ def application(studio: Studio) -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 404
         return refused(f"there is nothing here: {status}", status)
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: other})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: other})
+    app.router.redirect_slashes = False
+    return app
 
 
 def careful(endpoint: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:

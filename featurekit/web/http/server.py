@@ -83,30 +83,40 @@ def guarded(inner: ASGIApp, guard: Guard) -> ASGIApp:
     """Put the guard before an application: who may not ask never reaches it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # there are no web sockets, and nothing else
-            return
+        if scope["type"] == "http":
+            await _let_in(scope, receive, _headed(send, guard))
+        elif scope["type"] == "lifespan":
+            await inner(scope, receive, send)
+        else:  # the studio has no web sockets
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _let_in(scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"].decode("latin-1")
-        headers = as_headers(scope["headers"])
-        caller = Caller(scope["method"], scope["path"], query, headers)
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = MutableHeaders(scope=message)
-                for name, value in guard.headers.items():
-                    own.setdefault(name, value)
-            await send(message)
-
+        caller = Caller(scope["method"], scope["path"], query, as_headers(scope["headers"]))
         refusal = guard.refusal(caller)
         if refusal is not None:
-            await refused(refusal, 403)(scope, receive, sending)
+            await refused(refusal, 403)(scope, receive, send)
         elif guard.enters(caller):
             entry = RedirectResponse("/", 303)
             entry.set_cookie(COOKIE, guard.token or "", httponly=True, samesite="strict")
-            await entry(scope, receive, sending)
+            await entry(scope, receive, send)
         else:
-            await inner(scope, receive, sending)
+            await inner(scope, receive, send)
 
     return app
+
+
+def _headed(send: Send, guard: Guard) -> Send:
+    """Send with what every answer carries."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = MutableHeaders(scope=message)
+            for name, value in guard.headers.items():
+                own.setdefault(name, value)
+        await send(message)
+
+    return sending
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
