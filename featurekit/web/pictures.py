@@ -41,7 +41,7 @@ class Picture:
             return self.image
         factor = side / max(self.width, self.height)
         size = (max(1, round(self.width * factor)), max(1, round(self.height * factor)))
-        return self.image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return self.image.resize(size, Image.Resampling.LANCZOS)
 
     @property
     def told(self) -> dict[str, Any]:
