@@ -1,11 +1,13 @@
 """The lines of Python that give what the tab Look shows, to the last digit."""
 
+import json
+
 from PIL import Image, ImageOps
 
 from featurekit.web.look.reading import Where
 from featurekit.web.pictures import Picture
 
-UPRIGHT = "ImageOps.exif_transpose(Image.open({name!r})).convert('RGB')"
+UPRIGHT = 'ImageOps.exif_transpose(Image.open({name})).convert("RGB")'
 OTHERWISE = "  # beside its colour profile or transparency, which the studio counts"
 
 
@@ -14,7 +16,7 @@ def of_match(
 ) -> str:
     """Lines that end in ``heat`` and, where there is another picture, ``match``."""
     x, y = xy
-    read = f"taps={where.tap!r}, timesteps={where.timestep}"
+    read = f"taps={_quoted(where.tap)}, timesteps={where.timestep}"
     lines = [
         *_begin(model, where, here, there),
         _picture("image", where, here),
@@ -33,7 +35,7 @@ def of_match(
 
 def of_colours(model: str, where: Where, picture: Picture) -> str:
     """Lines that end in ``colours``, a Pillow image."""
-    read = f"taps={where.tap!r}, timesteps={where.timestep}"
+    read = f"taps={_quoted(where.tap)}, timesteps={where.timestep}"
     lines = [
         *_begin(model, where, picture),
         _picture("image", where, picture),
@@ -53,12 +55,12 @@ def of_words(model: str, where: Where, picture: Picture, prompt: str, words: str
         "    z0 = backbone.encode(image)",
         "    eps = torch.randn(z0.shape, generator=torch.Generator().manual_seed(0))",
         f"    z = backbone.noise.noised(z0, eps.to(z0), {t})",
-        f"    words = fk.to_tokens(backbone.token_indices({prompt!r}, {words!r}))",
-        f"    told = backbone.sized(backbone.embed({prompt!r}), tuple(image.shape[2:]))",
-        f"    with fk.attention_maps(backbone.denoiser, backbone.addresses({tap!r}), reduce=words)"
-        " as seen:",
+        f"    words = fk.to_tokens(backbone.token_indices({_quoted(prompt)}, {_quoted(words)}))",
+        f"    told = backbone.sized(backbone.embed({_quoted(prompt)}), tuple(image.shape[2:]))",
+        f"    maps = backbone.addresses({_quoted(tap)})",
+        "    with fk.attention_maps(backbone.denoiser, maps, reduce=words) as seen:",
         f"        backbone.predictor(told)(z, {t})",
-        f"    heat = seen.as_map({tap!r})[0].mean(dim=0)",
+        f"    heat = seen.as_map({_quoted(tap)})[0].mean(dim=0)",
     ]
     return "\n".join(lines) + "\n"
 
@@ -68,17 +70,22 @@ def _begin(model: str, where: Where, *pictures: Picture | None) -> list[str]:
     return [
         *(["from PIL import Image, ImageOps"] if shrunk else []),
         "import featurekit as fk",
-        f"backbone = fk.load_backbone({model!r})",
+        f"backbone = fk.load_backbone({_quoted(model)})",
     ]
 
 
 def _picture(name: str, where: Where, picture: Picture) -> str:
     if not _is_shrunk(picture, where):
-        return f"{name} = fk.load_image({picture.name!r})"
+        return f"{name} = fk.load_image({_quoted(picture.name)})"
     size = picture.at_most(where.side).size
-    upright = UPRIGHT.format(name=picture.name)
+    upright = UPRIGHT.format(name=_quoted(picture.name))
     same = "" if _is_plain(picture) else OTHERWISE
     return f"{name} = fk.load_image({upright}.resize({size}, Image.Resampling.LANCZOS)){same}"
+
+
+def _quoted(text: str) -> str:
+    """A text as Python has it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _is_shrunk(picture: Picture, where: Where) -> bool:

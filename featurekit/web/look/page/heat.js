@@ -43,7 +43,8 @@ export function overlay(cells, { rows, columns, cell_px: cell }, strength, smoot
     context.globalAlpha = strength;
     context.imageSmoothingEnabled = smooth;
     context.imageSmoothingQuality = "high";
-    context.drawImage(cells, view.left, view.top, columns * cell * view.scale, rows * cell * view.scale);
+    const [width, height] = [columns * cell * view.scale, rows * cell * view.scale];
+    context.drawImage(cells, view.left - 0.5, view.top - 0.5, width + 1, height + 1); // no soft rim at the edge
   };
 }
 
@@ -52,10 +53,11 @@ export function legend(h) {
   const stops = Array.from({ length: 9 }, (_, i) => `rgb(${inferno(i / 8).join(" ")}) ${12.5 * i}%`);
   const low = h("span", { class: "number" }), high = h("span", { class: "number" });
   const bar = h("div", { "aria-hidden": "true", style: `height:8px;border-radius:4px;background:linear-gradient(90deg, ${stops.join(", ")})` });
-  const root = h("div", { class: "field", hidden: true }, bar, h("span", { class: "faint small-text" }, low, high));
+  const root = h("div", { class: "field", hidden: true }, bar, h("span", { class: "row spread faint small-text" }, low, high));
   return { root, show([from, to]) {
     root.hidden = false;
-    low.textContent = from.toFixed(from < 0.1 && from >= 0 && to < 0.1 ? 4 : 2);
-    high.textContent = to.toFixed(to < 0.1 ? 4 : 2);
+    const digits = to - from < 0.1 ? 4 : 2;
+    low.textContent = from.toFixed(digits);
+    high.textContent = to.toFixed(digits);
   }, hide() { root.hidden = true; } };
 }

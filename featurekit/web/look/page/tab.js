@@ -60,9 +60,9 @@ export async function mount(root, studio) {
     show(here, view);
     show(there, otherView);
     view.layer("point", state.mode === "match" && state.point
-      ? (context, at) => dot(context, at.toScreen(state.point.x, state.point.y), colour("--handle")) : null);
+      ? (context, at) => dot(context, at.toScreen(state.point.x, state.point.y), colour("--handle")) : null, 1);
     otherView.layer("match", state.mode === "match" && match
-      ? (context, at) => dot(context, at.toScreen(match.x, match.y), colour("--target")) : null);
+      ? (context, at) => dot(context, at.toScreen(match.x, match.y), colour("--target")) : null, 1);
   }
 
   function forget() {
