@@ -131,7 +131,9 @@ class Shelf:
             if found not in self._known:
                 raise UnknownNameError("picture", found[:40], self._known)
             if found not in self._decoded:
-                self._decoded[found] = self._decode(found, str(self._known[found]["name"]))
+                self._decoded[found] = self._decode(
+                    found, str(self._known[found].get("name", "picture"))
+                )
             self._decoded.move_to_end(found)
             while len(self._decoded) > DECODED:
                 self._decoded.popitem(last=False)

@@ -48,7 +48,7 @@ def test_a_picture_is_there_after_a_restart_and_damage_is_told(shelf, tmp_path):
     assert after.told == shelf.told
     assert after.get().image.size == (64, 48)
     found.path.write_bytes(b"gone")
-    with pytest.raises(ImageError, match="'me.png' is none"):
+    with pytest.raises(ImageError, match=r"'me\.png' is none"):
         Shelf(tmp_path).get()
     found.path.unlink()
     assert Shelf(tmp_path).told == {"pictures": [], "current": None}

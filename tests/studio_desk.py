@@ -58,9 +58,9 @@ def printed_tab(folder: Path):
         sys.path.remove(str(folder / "site"))
 
 
-def opened(folder: Path, tabs, *, bench=Bench) -> Studio:
+def opened(folder: Path, tabs, *, bench=Bench, backbone="random") -> Studio:
     """A studio with these tabs by name, all of them there."""
-    made = Studio(folder, "random", bench=bench, tabs=lambda: iter(tabs.items()))
+    made = Studio(folder, backbone, bench=bench, tabs=lambda: iter(tabs.items()))
     made.load_tabs()
     return made
 
