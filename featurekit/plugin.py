@@ -31,16 +31,21 @@ from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job, Progress, Result, Stop, silent
 from featurekit.pipeline.config import PluginConfig
 from featurekit.pipeline.registry import API_VERSION, Plugin
+from featurekit.web.asked import Asked
+from featurekit.web.tab import Reply, Tab, Work
 
 if TYPE_CHECKING:
     from featurekit.images.io import read_tensors, write_gif, write_image, write_tensors
     from featurekit.images.masks import load_mask
+    from featurekit.web.desk import Desk
 
 __all__ = [
     "API_VERSION",
+    "Asked",
     "BackboneError",
     "CaptureError",
     "ConfigError",
+    "Desk",
     "FeatureKitError",
     "FeatureKitWarning",
     "ImageError",
@@ -54,12 +59,15 @@ __all__ = [
     "PluginError",
     "PointsError",
     "Progress",
+    "Reply",
     "Result",
     "ScheduleError",
     "ShapeError",
     "Stop",
+    "Tab",
     "TrainingError",
     "UnknownNameError",
+    "Work",
     "load_mask",
     "read_json",
     "read_tensors",
@@ -72,14 +80,14 @@ __all__ = [
 ]
 
 _FILES = "featurekit.images.io"  # reads and writes tensors, hence imports torch
-_MASKS = "featurekit.images.masks"  # as well
+_HOMES = {"load_mask": "featurekit.images.masks", "Desk": "featurekit.web.desk"}  # as well
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # functions of several types
-    """Fetch a reader or writer when it is first used."""
+    """Fetch a reader or writer, or the Desk of the studio, when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MASKS if name == "load_mask" else _FILES), name)
+    return getattr(import_module(_HOMES.get(name, _FILES)), name)
 
 
 def __dir__() -> list[str]:

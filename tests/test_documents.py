@@ -23,7 +23,7 @@ from small_transformers import flux
 import featurekit as fk
 from featurekit.cli.router import main
 
-LANGUAGES = {"python", "python signature", "sh", "toml", "text", "table"}
+LANGUAGES = {"python", "python signature", "sh", "toml", "text", "table", "js"}
 DRAG = ["plugin.animation_frames=1"]
 LATENT_DRAG = [*DRAG, "plugin.lora_steps=1", "plugin.updates=1", "plugin.steps=3"]
 SKETCH = ["plugin.samples=1", "plugin.iterations=1", "plugin.views=1", "plugin.tests=1",

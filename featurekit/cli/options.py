@@ -98,6 +98,25 @@ class InvertOptions:
 
 
 @dataclass
+class StudioOptions:
+    """What ``featurekit studio`` takes."""
+
+    image: str = field(default="", metadata={"help": "the picture to begin with"})
+    backbone: str = field(
+        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
+    )
+    folder: str = field(
+        default="", metadata={"help": "what the studio keeps; else in your cache folder"}
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"help": "address to listen at; beyond this machine a token is asked for"},
+    )
+    port: int = field(default=7870, metadata={"help": "0: any that is free"})
+    browser: bool = field(default=True, metadata={"help": "open the page in the browser"})
+
+
+@dataclass
 class ScenesOptions:
     """What ``featurekit scenes`` takes."""
 

@@ -62,18 +62,23 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "analyse": Command(
         "measure features and show it: timesteps|positions|norms|labels key=value ...",
-        "featurekit.cli.analyse:main",
+        "featurekit.cli.analyses.analyse:main",
         own_help=True,
     ),
     "pck": Command(
         "share of points found in other pictures, of scenes or of SPair-71k: data=FOLDER",
-        "featurekit.cli.analyse:point_pairs",
+        "featurekit.cli.analyses.analyse:point_pairs",
         "featurekit.cli.options:PckOptions",
     ),
     "scenes": Command(
         "write contact sheets of the procedural world: seed=N count=N size=PX",
         "featurekit.cli.scenes:main",
         "featurekit.cli.options:ScenesOptions",
+    ),
+    "studio": Command(
+        "open the page in the browser, to drag, sketch and look inside: image=FILE backbone=NAME",
+        "featurekit.cli.studio:main",
+        "featurekit.cli.options:StudioOptions",
     ),
     "store": Command(
         "look after a store of features: verify|repair|stat|compact FOLDER",

@@ -37,13 +37,20 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held_if_free(folder: Path) -> Iterator[None]:
+def held_if_free(
+    folder: Path, *, of: str = "a store", advice: str = "wait until it is done"
+) -> Iterator[None]:
     """Hold a folder that no other process holds; see ``held``.
+
+    Args:
+        folder: an existing folder that may be written to.
+        of: what the folder is, for the message.
+        advice: what to do where it is held, for the message.
 
     Raises:
         OutputError: another process holds it, or the lock cannot be made there.
     """
-    with _locked(folder, MOMENT_S):
+    with _locked(folder, MOMENT_S, of, advice):
         yield
 
 
@@ -80,7 +87,9 @@ def _opened(path: Path) -> int | None:
 
 
 @contextmanager
-def _locked(folder: Path, patience_s: float) -> Iterator[None]:
+def _locked(
+    folder: Path, patience_s: float, of: str = "a store", advice: str = "wait until it is done"
+) -> Iterator[None]:
     # kept as a file, the lock is the system's everywhere or refused, never a mark that outlives us
     try:
         lock = FileLock(folder / LOCK, patience_s, thread_local=False, preserve_lock_file=True)
@@ -95,8 +104,7 @@ def _locked(folder: Path, patience_s: float) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise OutputError(
-            f"a store must not be in use, but another process writes to {str(folder)!r}; "
-            f"wait until it is done"
+            f"{of} must not be in use, but another process writes to {str(folder)!r}; {advice}"
         ) from error
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -32,6 +32,8 @@ class Plugin:
     # "module:callable", called after the check with the same Job: whether the weights are loaded;
     # none: always. Where they are not, the target's Job has no backbone
     needs_backbone: str | None = None
+    # "module:callable", called once with a ``Desk`` when the studio opens; makes the plugin's Tab
+    studio: str | None = None
 
 
 @dataclass(frozen=True)

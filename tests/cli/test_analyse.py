@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from spoken import sentence
 
-from featurekit.cli import analyse, analysis_run
-from featurekit.cli.analyse import ACTIONS
+from featurekit.cli.analyses import analyse, analysis_run
+from featurekit.cli.analyses.analyse import ACTIONS
 from featurekit.cli.router import main
 from featurekit.features.recipes import recipe
 from featurekit.measures.points.pck import pck

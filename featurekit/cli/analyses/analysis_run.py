@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from featurekit import backbones
-from featurekit.cli.analysis_tables import show_figures
+from featurekit.cli.analyses.analysis_tables import show_figures
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import AnalyseOptions
 from featurekit.cli.progress_bars import bar

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from featurekit.analysis.representative_timesteps import LEAST_TIMESTEPS, most_clusters
-from featurekit.cli.analysis_run import DONE, Rows, done, gallery_images, size_of
+from featurekit.cli.analyses.analysis_run import DONE, Rows, done, gallery_images, size_of
 from featurekit.cli.options import (
     LabelsOptions,
     PckOptions,
