@@ -36,10 +36,12 @@ from featurekit_sketch.working_size import (
     working_size,
 )
 
+NETWORKS = 2  # that learn side by side, and draw together
 RANKS = (1, 4)  # of the 13 representative timesteps: t = 51 and 301 of 20 steps
 FEWEST = 4  # views of each of several pictures
 MEASURED = 24, 16  # views and sampled pictures that maps are standardised by
 SHOWN = 8  # views that the offset of the ink is measured on
+NEXT_NETWORK = 7919  # between seeds of the first weights of those
 FIRST_SAMPLE = 5000  # number of the first sampled picture among all views, for its seed
 
 
@@ -121,9 +123,16 @@ class TwoScaleTraining:
             What draws, and the terms of the loss of every iteration.
         """
         first = subjects[0][0]
-        network = new_network(self.reader, sources, first.ink.shape[1], self.seed)
-        network.standardise(self._moments([read for _, read in subjects], samples))
-        taught = Taught(network).to(self.reader.reader.backbone.device)
+        moments = self._moments([read for _, read in subjects], samples)
+        networks = []
+        for number in range(NETWORKS):
+            network = new_network(
+                self.reader, sources, first.ink.shape[1], self.seed + number * NEXT_NETWORK
+            )
+            network.standardise(moments)
+            networks.append(network)
+        taught = Taught(networks).to(self.reader.reader.backbone.device)
+        taught = taught.to(memory_format=torch.channels_last)
         lines = all(subject.made_of == LINES for subject, _ in subjects)
         pictures = [partial(_undrawn, samples, i, self.seed) for i in range(len(samples.pictures))]
         examples = [self._drawn_views(subject, read) for subject, read in subjects]
@@ -141,14 +150,15 @@ class TwoScaleTraining:
         with stage("learning the style") as progress:
             trace = Trainer(taught, course, path, key, self.say)(progress=progress)
         made_of = LINES if lines else TONES
-        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, made_of)
+        learnt = taught.to(memory_format=torch.contiguous_format).eval().learners
+        drawer = TwoScaleDrawer.of_networks(self.reader, learnt, self.side_px, made_of)
         return replace(drawer, offset=_offset(drawer, course.examples)), trace
 
     def key(self, subjects: Sequence[Subject], samples: int, sources: Sequence[str]) -> str:
         """What decides a training."""
         backbone = self.reader.reader.backbone
         facts: list[object] = [self.iterations, self.learning_rate, self.views, self.side_px]
-        facts += [self.seed, samples, list(sources), list(self.reader.timesteps)]
+        facts += [NETWORKS, self.seed, samples, list(sources), list(self.reader.timesteps)]
         facts.append(sorted(learnt_maps(self.reader.reader.feature_taps, sources)))
         facts += [
             str(self.precision),
