@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from featurekit_sketch.training.framing import Corner, unframed
-from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.network import TwoScaleNetwork, logit_in
 from featurekit_sketch.two_scales.reading import TwoScaleMaps
 from featurekit_sketch.two_scales.self_training import Lesson, SelfTraining
 
@@ -120,23 +120,18 @@ class TwoScaleCourse:
         given = [example.maps(view)]
         if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
             given.append(lesson.maps)
-        logits = self._logits(network, TwoScaleMaps.together(given))
+        logits = logit_in(self.precision, network, TwoScaleMaps.together(given))
         ink = example.inks[view]
         drawn = self.compare(unframed(logits[:1], example.lying[view], *ink.shape[-2:]), ink)
         if lesson is None:
             return drawn, torch.zeros_like(drawn)
-        together = len(given) > 1
-        return drawn, lesson.loss(logits[1:] if together else self._logits(network, lesson.maps))
+        apart = len(given) == 1
+        own = logit_in(self.precision, network, lesson.maps) if apart else logits[1:]
+        return drawn, lesson.loss(own)
 
     def _means(self, taught: Taught, maps: TwoScaleMaps) -> Tensor:
         """What the mean networks draw together."""
-        return torch.stack([self._logits(one, maps) for one in taught.means]).mean(0)
-
-    def _logits(self, network: nn.Module, maps: TwoScaleMaps) -> Tensor:
-        lowered = self.precision != torch.float32
-        with torch.autocast(maps.image.device.type, self.precision, enabled=lowered):
-            logits: Tensor = network(maps)
-        return logits.float()
+        return torch.stack([logit_in(self.precision, one, maps) for one in taught.means]).mean(0)
 
     def _view(self, example: DrawnViews, lots: torch.Generator) -> int:
         if float(torch.rand((), generator=lots)) < OWN:

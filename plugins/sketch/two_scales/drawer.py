@@ -13,7 +13,11 @@ from featurekit.images import coordinates
 from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import Style, digest, take_weights
-from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.network import (
+    TwoScaleNetwork,
+    logit_in,
+    precision_on,
+)
 from featurekit_sketch.two_scales.reading import (
     TwoScaleMaps,
     TwoScaleReader,
@@ -145,7 +149,10 @@ class TwoScaleDrawer:
     def logit(self, maps: TwoScaleMaps, work: Size) -> Tensor:
         """Logit of ink of a picture whose maps were read, (1 c h w) at the working size."""
         parts = zip(self.networks, self.shares, strict=True)
-        mixed = torch.stack([share * network(maps) for network, share in parts]).sum(0)
+        precision = precision_on(maps.image.device)
+        mixed = torch.stack(
+            [share * logit_in(precision, network, maps) for network, share in parts]
+        ).sum(0)
         return coordinates.crop(mixed, *work)
 
     def style(self, size: Size, *, prompt: str) -> Style:

@@ -78,7 +78,7 @@ def _connected(logit: Tensor) -> Tensor:
 
 
 def _slope(logit: Tensor) -> Tensor:
-    """How much a logit (b c h w) changes a pixel, the same shape; its last row and column repeat."""
+    """How much a logit (b c h w) changes in a pixel, the same shape; its ends repeat."""
     slope = torch.zeros_like(logit)
     across, down = logit.diff(dim=-1), logit.diff(dim=-2)
     slope[..., :-1].addcmul_(across, across)

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.measures.augmentations import View, views_of
 from featurekit_sketch.config import SketchConfig
@@ -25,6 +24,7 @@ from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCour
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
+from featurekit_sketch.two_scales.network import precision_on
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, learnt_maps
 from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
@@ -79,8 +79,7 @@ class TwoScaleTraining:
     @property
     def precision(self) -> torch.dtype:
         """What convolutions compute in while learning: bfloat16 where it is fast."""
-        fast = has_fast_bfloat16(self.reader.reader.backbone.device)
-        return torch.bfloat16 if fast else torch.float32
+        return precision_on(self.reader.reader.backbone.device)
 
     def read(self, images: Sequence[Tensor], stage: Stages) -> list[ReadPicture]:
         """Read pictures to learn from (1 3 h w), and views of them."""
@@ -96,7 +95,7 @@ class TwoScaleTraining:
     def read_samples(self, samples: Sequence[Sample], stage: Stages) -> ReadSamples:
         """Decode sampled pictures, and read each with one view."""
         pictures = [self._decoded(sample) for sample in samples]
-        maps = FeatureCache(lambda i: self._of_sample(pictures[i // 2], i))
+        maps = FeatureCache(lambda i: self._of_sample(pictures[i // 2], i).channels_last())
         with stage("reading sampled pictures") as progress:
             maps.fill(2 * len(pictures), progress)
         return ReadSamples(pictures, maps)
@@ -183,7 +182,8 @@ class TwoScaleTraining:
         def maps(number: int) -> TwoScaleMaps:
             # every view has noise of its own, so that no pattern of it can be learnt by heart
             frame = framed(views[number], lying[number], self.reader.multiple)
-            return self.reader(frame, seed=self.reader.reader.reading.seed + number)
+            read = self.reader(frame, seed=self.reader.reader.reading.seed + number)
+            return read.channels_last()
 
         return ReadPicture(picture, FeatureCache(maps), lying, seed)
 

@@ -139,7 +139,9 @@ def test_adamw_learns_all_of_the_network_and_nothing_of_the_mean():
     learner = taught()
     optimiser = course().optimiser(learner)
     (group,) = optimiser.param_groups
-    assert {id(one) for one in group["params"]} == {id(one) for one in learner.networks.parameters()}
+    assert {id(one) for one in group["params"]} == {
+        id(one) for one in learner.networks.parameters()
+    }
     assert (group["weight_decay"], group["pace"]) == (DECAY, 1.0)
     assert isinstance(optimiser, optim.AdamW)
 
@@ -208,7 +210,9 @@ def test_no_gradient_of_a_lesson_reaches_the_mean_network():
 def test_what_fills_the_frame_is_not_learnt_from(corner):
     learner, seen = taught(networks=1), []
     example = DrawnViews(lambda _: maps(0), [ink(0, 20, 27)], [corner])
-    learner.networks[0].register_forward_hook(lambda _, __, out: out.retain_grad() or seen.append(out))
+    learner.networks[0].register_forward_hook(
+        lambda _, __, out: out.retain_grad() or seen.append(out)
+    )
     course(example).loss(learner, 0)[0].backward()
     asked = seen[0].grad[0, 0] != 0
     rows = slice(12, 32) if corner.bottom else slice(0, 20)
@@ -251,7 +255,9 @@ def test_what_is_taught_is_the_mean_of_what_the_means_draw():
 @pytest.mark.parametrize("side", [SIDE, 2 * SIDE])
 def test_a_sampled_picture_of_another_size_teaches_too(side):
     learner, batches = taught(), []
-    learner.networks[1].register_forward_hook(lambda _, args, __: batches.append(len(args[0].image)))
+    learner.networks[1].register_forward_hook(
+        lambda _, args, __: batches.append(len(args[0].image))
+    )
     total, terms = course(itself=self_training(side)).loss(learner, ITERATIONS - 1)
     assert batches == ([2] if side == SIDE else [1, 1])
     assert terms["own"] > 0
