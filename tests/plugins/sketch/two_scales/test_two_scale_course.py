@@ -34,7 +34,7 @@ SIDE, RATE, ITERATIONS, VIEWS = 32, 2e-3, 20, 4
 
 
 def maps(seed, side=SIDE):
-    return invented.two_scale_maps(SPECS, side, side, seed=seed)
+    return invented.two_scale_maps(SPECS, side, side, seed=seed).channels_last()
 
 
 def ink(seed, height=SIDE, width=SIDE):
@@ -71,8 +71,8 @@ def taught(seed=0, networks=2):
 
 
 def trained(folder, *, until=None, noise=0):
-    """A training, with torch's own generator in any state; weights of both networks, and trace."""
-    learner = taught()
+    """A training, with torch's own generator in any state; weights of all networks, and trace."""
+    learner = taught().to(memory_format=torch.channels_last)  # as a style is learnt
     trainer = Trainer(
         learner, course(itself=self_training()), folder / "training.safetensors", "key"
     )
