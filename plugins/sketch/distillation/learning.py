@@ -14,6 +14,7 @@ from torch.nn import functional
 from featurekit.core.errors import ConfigError, TrainingError
 from featurekit.core.file_bytes import read_metadata
 from featurekit.core.interrupts import tells_how_to_go_on
+from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.sharding import hash_of_id
 from featurekit.core.types import Progress, Say, silent, unsaid
 from featurekit.images.io import read_tensors, write_tensors
@@ -145,6 +146,7 @@ class StudentTraining:
             torch.manual_seed(self.seed)
             student = Student()
         average = copy.deepcopy(student).eval().requires_grad_(False)
+        student = student.to(memory_format=torch.channels_last)  # half the time, in bfloat16
         rate, decay = self.learning.learning_rate, self.learning.decay
         state = _State(
             student, average, optim.AdamW(student.parameters(), rate, weight_decay=decay)
@@ -167,7 +169,11 @@ class StudentTraining:
         pairs = [self.pairs[names[number]] for number in chosen]
         pictures, ink = batch_of(pairs, self.learning.side_px, draw)
         state.student.train()
-        entropy, lines = losses_of(state.student(pictures), ink)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        fast = has_fast_bfloat16(pictures.device)
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=fast):
+            logit = state.student(pictures)
+        entropy, lines = losses_of(logit.float(), ink)
         loss = entropy + lines
         state.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a network at two scales learns at each iteration, from drawings and from itself."""
+"""What networks at two scales learn at each iteration, from drawings and from itself."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn, optim
 
 from featurekit_sketch.training.framing import Corner, unframed
-from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.network import TwoScaleNetwork, logit_in
 from featurekit_sketch.two_scales.reading import TwoScaleMaps
-from featurekit_sketch.two_scales.self_training import SelfTraining
+from featurekit_sketch.two_scales.self_training import Lesson, SelfTraining
 
 OWN = 0.25  # share of the lessons that are a drawing as it is; the others are its views by lot
 DECAY = 1e-2  # of weights
@@ -24,22 +24,30 @@ LineLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Taught(nn.Module):
-    """A network that learns, and the moving mean of its weights, which draws what is learnt from.
+    """Networks that learn side by side, and the moving means of their weights.
+
+    The means together draw what is learnt from: two networks of other first weights and lessons
+    err apart, so that each is told less of its own mistakes.
 
     Source: Tarvainen & Valpola 2017, arXiv:1703.01780 (mean teacher).
     """
 
-    def __init__(self, network: TwoScaleNetwork) -> None:
-        """Begin with the mean at the network's first weights."""
+    def __init__(self, networks: Sequence[TwoScaleNetwork]) -> None:
+        """Begin with the means at the networks' first weights."""
         super().__init__()
-        self.network = network
-        self.mean = deepcopy(network).requires_grad_(False).eval()
+        self.networks = nn.ModuleList(networks)
+        self.means = deepcopy(self.networks).requires_grad_(False).eval()
+
+    @property
+    def learners(self) -> list[TwoScaleNetwork]:
+        """The networks that learn."""
+        return [one for one in self.networks if isinstance(one, TwoScaleNetwork)]
 
     @torch.no_grad()
     def follow(self, steps: int) -> None:
-        """Move the mean after a step, the number of steps before it being ``steps``."""
+        """Move the means after a step, the number of steps before it being ``steps``."""
         share = 1 - min(SLOW, 1 - 1 / (steps + 1))
-        for kept, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+        for kept, new in zip(self.means.parameters(), self.networks.parameters(), strict=True):
             kept.lerp_(new, share)
 
 
@@ -54,7 +62,7 @@ class DrawnViews:
 
 @dataclass(frozen=True, eq=False)
 class TwoScaleCourse:
-    """A ``Course`` of a ``Taught`` network."""
+    """A ``Course`` of ``Taught`` networks."""
 
     examples: Sequence[DrawnViews]
     iterations: int
@@ -76,47 +84,54 @@ class TwoScaleCourse:
         return self.learning_rate * one_cycle(iteration, self.iterations)
 
     def loss(self, network: nn.Module, iteration: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a lesson, and of what the network teaches itself."""
+        """The loss of a lesson of each network, and of what they teach themselves."""
         taught = _taught(network)
         lots = torch.Generator().manual_seed((self.seed * 1_000_003 + iteration) % (2**63 - 1))
-        taught.network.train()
-        taught.network.lots.manual_seed(int(torch.randint(2**31, (), generator=lots)))
         example = self.examples[iteration % len(self.examples)]
-        view = self._view(example, lots)
-        given, share = [example.maps(view)], iteration / self.iterations
-        lesson = None
+        lesson, share = None, iteration / self.iterations
         if self.self_training is not None:
-            lesson = self.self_training.lesson(
-                lambda maps: self._logits(taught.mean, maps), share, lots
-            )
-        if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
-            given.append(lesson.maps)
-        logits = self._logits(taught.network, TwoScaleMaps.together(given))
-        ink = example.inks[view]
-        inside = unframed(logits[:1], example.lying[view], *ink.shape[-2:])
-        drawn = self.compare(inside, ink)
-        terms, total = {"drawn": drawn.item(), "own": 0.0}, drawn
-        if lesson is not None:
-            own_logit = logits[1:]
-            if len(given) == 1:
-                own_logit = self._logits(taught.network, lesson.maps)
-            own = lesson.loss(own_logit)
-            terms["own"], total = own.item(), drawn + lesson.weight * own
-        return total, terms
+            lesson = self.self_training.lesson(lambda maps: self._means(taught, maps), share, lots)
+        each = [self._losses(one, example, lesson, lots) for one in taught.learners]
+        drawn, own = (torch.stack(part) for part in zip(*each, strict=True))
+        weight = 0.0 if lesson is None else lesson.weight
+        terms = {"drawn": drawn.mean().item(), "own": own.mean().item()}
+        return drawn.sum() + weight * own.sum(), terms
 
     def limit(self, network: nn.Module) -> None:
-        """Shorten a gradient that is too long."""
-        nn.utils.clip_grad_norm_(network.parameters(), LONGEST)
+        """Shorten the gradient of each network that is too long."""
+        for one in _taught(network).learners:
+            nn.utils.clip_grad_norm_(one.parameters(), LONGEST)
 
     def stepped(self, network: nn.Module, iteration: int) -> None:
-        """The mean follows."""
+        """The means follow."""
         _taught(network).follow(iteration)
 
-    def _logits(self, network: nn.Module, maps: TwoScaleMaps) -> Tensor:
-        lowered = self.precision != torch.float32
-        with torch.autocast(maps.image.device.type, self.precision, enabled=lowered):
-            logits: Tensor = network(maps)
-        return logits.float()
+    def _losses(
+        self,
+        network: TwoScaleNetwork,
+        example: DrawnViews,
+        lesson: Lesson | None,
+        lots: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Of a view of the drawn picture, and of what is asked of a sampled one, 0-dim each."""
+        network.train()
+        network.lots.manual_seed(int(torch.randint(2**31, (), generator=lots)))
+        view = self._view(example, lots)
+        given = [example.maps(view)]
+        if lesson is not None and lesson.maps.image.shape == given[0].image.shape:
+            given.append(lesson.maps)
+        logits = logit_in(self.precision, network, TwoScaleMaps.together(given))
+        ink = example.inks[view]
+        drawn = self.compare(unframed(logits[:1], example.lying[view], *ink.shape[-2:]), ink)
+        if lesson is None:
+            return drawn, torch.zeros_like(drawn)
+        apart = len(given) == 1
+        own = logit_in(self.precision, network, lesson.maps) if apart else logits[1:]
+        return drawn, lesson.loss(own)
+
+    def _means(self, taught: Taught, maps: TwoScaleMaps) -> Tensor:
+        """What the mean networks draw together."""
+        return torch.stack([logit_in(self.precision, one, maps) for one in taught.means]).mean(0)
 
     def _view(self, example: DrawnViews, lots: torch.Generator) -> int:
         if float(torch.rand((), generator=lots)) < OWN:
@@ -142,5 +157,5 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 def _taught(network: nn.Module) -> Taught:
     if not isinstance(network, Taught):
-        raise TypeError(f"a course at two scales teaches a Taught network, got {type(network)}")
+        raise TypeError(f"a course at two scales teaches Taught networks, got {type(network)}")
     return network

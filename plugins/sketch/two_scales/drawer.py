@@ -1,6 +1,6 @@
 """Pictures of any size, drawn by networks at two scales."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,11 @@ from featurekit.images import coordinates
 from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import Style, digest, take_weights
-from featurekit_sketch.two_scales.network import TwoScaleNetwork
+from featurekit_sketch.two_scales.network import (
+    TwoScaleNetwork,
+    logit_in,
+    precision_on,
+)
 from featurekit_sketch.two_scales.reading import (
     TwoScaleMaps,
     TwoScaleReader,
@@ -50,12 +54,27 @@ class TwoScaleDrawer:
             )
         ranks = tuple(reader.timesteps.index(one) for one in style.timesteps)
         two_scales = TwoScaleReader(reader, ranks)
-        network = new_network(
-            two_scales, style.sources, style.ink_channels, maps=frozenset(style.channels)
-        )
-        take_weights(network, style, backbone=backbone.name)
-        network = network.to(backbone.device).eval()
-        return cls(two_scales, [network], style.side_px, style.made_of, style.offset)
+        networks = []
+        for state in _states_of(style.state):
+            network = new_network(
+                two_scales, style.sources, style.ink_channels, maps=frozenset(style.channels)
+            )
+            take_weights(network, replace(style, state=state), backbone=backbone.name)
+            networks.append(network.to(backbone.device).eval())
+        drawer = cls.of_networks(two_scales, networks, style.side_px, style.made_of)
+        return replace(drawer, offset=style.offset)
+
+    @classmethod
+    def of_networks(
+        cls,
+        reader: TwoScaleReader,
+        networks: Sequence[TwoScaleNetwork],
+        side_px: int,
+        made_of: str = LINES,
+    ) -> "TwoScaleDrawer":
+        """What networks of one style draw together; each counts the same."""
+        shares = [1 / len(networks)] * len(networks)
+        return cls(reader, networks, side_px, made_of, shares=shares)
 
     def mixed(
         self, others: Sequence["TwoScaleDrawer"], shares: Sequence[float]
@@ -130,15 +149,17 @@ class TwoScaleDrawer:
     def logit(self, maps: TwoScaleMaps, work: Size) -> Tensor:
         """Logit of ink of a picture whose maps were read, (1 c h w) at the working size."""
         parts = zip(self.networks, self.shares, strict=True)
-        mixed = torch.stack([share * network(maps) for network, share in parts]).sum(0)
+        precision = precision_on(maps.image.device)
+        mixed = torch.stack(
+            [share * logit_in(precision, network, maps) for network, share in parts]
+        ).sum(0)
         return coordinates.crop(mixed, *work)
 
     def style(self, size: Size, *, prompt: str) -> Style:
         """What a file must hold to draw so again; ``size`` is what it was learnt on, px."""
-        (network,) = self.networks
-        reader = self.reader.reader
+        network, reader = self.networks[0], self.reader.reader
         return Style(
-            state=network.state_dict(),
+            state=_state_of(self.networks),
             backbone=reader.backbone.name,
             weights=digest(reader.backbone.weights),
             timesteps=self.reader.timesteps,
@@ -181,6 +202,28 @@ def new_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
         return TwoScaleNetwork(specs, doublings=taps.stride.bit_length() - 1, channels=channels)
+
+
+def _state_of(networks: Sequence[TwoScaleNetwork]) -> dict[str, Tensor]:
+    """Weights of all networks of a style, those of several under their numbers."""
+    if len(networks) == 1:
+        return networks[0].state_dict()
+    return {
+        f"{number}.{name}": one
+        for number, network in enumerate(networks)
+        for name, one in network.state_dict().items()
+    }
+
+
+def _states_of(state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Weights of each network of a style."""
+    numbered: dict[str, dict[str, Tensor]] = {}
+    for name, one in state.items():
+        number, _, rest = name.partition(".")
+        if not number.isdecimal():  # of one network, as all were before there were several
+            return [dict(state)]
+        numbered.setdefault(number, {})[rest] = one
+    return [numbered[number] for number in sorted(numbered, key=int)] or [{}]
 
 
 def _sources(network: TwoScaleNetwork) -> set[str]:

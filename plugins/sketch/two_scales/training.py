@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featurekit.core.precision import has_fast_bfloat16
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.measures.augmentations import View, views_of
 from featurekit_sketch.config import SketchConfig
@@ -25,6 +24,7 @@ from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCour
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
+from featurekit_sketch.two_scales.network import precision_on
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, learnt_maps
 from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
@@ -36,10 +36,12 @@ from featurekit_sketch.working_size import (
     working_size,
 )
 
+NETWORKS = 2  # that learn side by side, and draw together
 RANKS = (1, 4)  # of the 13 representative timesteps: t = 51 and 301 of 20 steps
 FEWEST = 4  # views of each of several pictures
 MEASURED = 24, 16  # views and sampled pictures that maps are standardised by
 SHOWN = 8  # views that the offset of the ink is measured on
+NEXT_NETWORK = 7919  # between seeds of the first weights of those
 FIRST_SAMPLE = 5000  # number of the first sampled picture among all views, for its seed
 
 
@@ -77,8 +79,7 @@ class TwoScaleTraining:
     @property
     def precision(self) -> torch.dtype:
         """What convolutions compute in while learning: bfloat16 where it is fast."""
-        fast = has_fast_bfloat16(self.reader.reader.backbone.device)
-        return torch.bfloat16 if fast else torch.float32
+        return precision_on(self.reader.reader.backbone.device)
 
     def read(self, images: Sequence[Tensor], stage: Stages) -> list[ReadPicture]:
         """Read pictures to learn from (1 3 h w), and views of them."""
@@ -94,7 +95,7 @@ class TwoScaleTraining:
     def read_samples(self, samples: Sequence[Sample], stage: Stages) -> ReadSamples:
         """Decode sampled pictures, and read each with one view."""
         pictures = [self._decoded(sample) for sample in samples]
-        maps = FeatureCache(lambda i: self._of_sample(pictures[i // 2], i))
+        maps = FeatureCache(lambda i: self._of_sample(pictures[i // 2], i).channels_last())
         with stage("reading sampled pictures") as progress:
             maps.fill(2 * len(pictures), progress)
         return ReadSamples(pictures, maps)
@@ -121,9 +122,16 @@ class TwoScaleTraining:
             What draws, and the terms of the loss of every iteration.
         """
         first = subjects[0][0]
-        network = new_network(self.reader, sources, first.ink.shape[1], self.seed)
-        network.standardise(self._moments([read for _, read in subjects], samples))
-        taught = Taught(network).to(self.reader.reader.backbone.device)
+        moments = self._moments([read for _, read in subjects], samples)
+        networks = []
+        for number in range(NETWORKS):
+            network = new_network(
+                self.reader, sources, first.ink.shape[1], self.seed + number * NEXT_NETWORK
+            )
+            network.standardise(moments)
+            networks.append(network)
+        taught = Taught(networks).to(self.reader.reader.backbone.device)
+        taught = taught.to(memory_format=torch.channels_last)
         lines = all(subject.made_of == LINES for subject, _ in subjects)
         pictures = [partial(_undrawn, samples, i, self.seed) for i in range(len(samples.pictures))]
         examples = [self._drawn_views(subject, read) for subject, read in subjects]
@@ -141,14 +149,15 @@ class TwoScaleTraining:
         with stage("learning the style") as progress:
             trace = Trainer(taught, course, path, key, self.say)(progress=progress)
         made_of = LINES if lines else TONES
-        drawer = TwoScaleDrawer(self.reader, [taught.network.eval()], self.side_px, made_of)
+        learnt = taught.to(memory_format=torch.contiguous_format).eval().learners
+        drawer = TwoScaleDrawer.of_networks(self.reader, learnt, self.side_px, made_of)
         return replace(drawer, offset=_offset(drawer, course.examples)), trace
 
     def key(self, subjects: Sequence[Subject], samples: int, sources: Sequence[str]) -> str:
         """What decides a training."""
         backbone = self.reader.reader.backbone
         facts: list[object] = [self.iterations, self.learning_rate, self.views, self.side_px]
-        facts += [self.seed, samples, list(sources), list(self.reader.timesteps)]
+        facts += [NETWORKS, self.seed, samples, list(sources), list(self.reader.timesteps)]
         facts.append(sorted(learnt_maps(self.reader.reader.feature_taps, sources)))
         facts += [
             str(self.precision),
@@ -173,7 +182,8 @@ class TwoScaleTraining:
         def maps(number: int) -> TwoScaleMaps:
             # every view has noise of its own, so that no pattern of it can be learnt by heart
             frame = framed(views[number], lying[number], self.reader.multiple)
-            return self.reader(frame, seed=self.reader.reader.reading.seed + number)
+            read = self.reader(frame, seed=self.reader.reader.reading.seed + number)
+            return read.channels_last()
 
         return ReadPicture(picture, FeatureCache(maps), lying, seed)
 

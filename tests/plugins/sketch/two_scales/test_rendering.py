@@ -63,9 +63,11 @@ def test_ink_is_connected_over_its_corners_too(apart, stays):
     assert bool(drawn.min() > 0.7) is not stays
 
 
-@pytest.mark.parametrize("times", [1, 2, 3, 4, 8])
-def test_a_rim_is_about_a_pixel_wide_whatever_the_size(times):
-    ramp = (torch.arange(32.0) - 15.5).clamp(-4, 4)  # doubt over eight pixels
+@pytest.mark.parametrize(
+    ("times", "slope"), [*((times, 1.0) for times in (1, 2, 3, 4, 8)), (3, 4.0), (4, 4.0), (8, 4.0)]
+)
+def test_a_rim_is_about_a_pixel_wide_whatever_the_size(times, slope):
+    ramp = (slope * (torch.arange(32.0) - 15.5)).clamp(-4, 4)
     drawn = crisp(ramp.expand(1, 1, 32, 32), 32 * times, 32 * times)[0, 0, 16 * times]
     grey = int(((drawn > 0.1) & (drawn < 0.9)).sum())
     assert 1 <= grey <= 2

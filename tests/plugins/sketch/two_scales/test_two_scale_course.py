@@ -34,7 +34,7 @@ SIDE, RATE, ITERATIONS, VIEWS = 32, 2e-3, 20, 4
 
 
 def maps(seed, side=SIDE):
-    return invented.two_scale_maps(SPECS, side, side, seed=seed)
+    return invented.two_scale_maps(SPECS, side, side, seed=seed).channels_last()
 
 
 def ink(seed, height=SIDE, width=SIDE):
@@ -64,15 +64,15 @@ def course(*examples, seed=0, iterations=ITERATIONS, itself=None):
     return TwoScaleCourse(examples or (views(),), iterations, RATE, seed, line_loss, itself)
 
 
-def taught(seed=0):
+def taught(seed=0, networks=2):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return Taught(TwoScaleNetwork(SPECS, doublings=2))
+        return Taught([TwoScaleNetwork(SPECS, doublings=2) for _ in range(networks)])
 
 
 def trained(folder, *, until=None, noise=0):
-    """A training, with torch's own generator in any state; weights of both networks, and trace."""
-    learner = taught()
+    """A training, with torch's own generator in any state; weights of all networks, and trace."""
+    learner = taught().to(memory_format=torch.channels_last)  # as a style is learnt
     trainer = Trainer(
         learner, course(itself=self_training()), folder / "training.safetensors", "key"
     )
@@ -93,13 +93,13 @@ def test_a_training_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(tmp_
     assert again == trace
     assert len(trace) == ITERATIONS
     assert any(row["own"] > 0 for row in trace)
-    assert {name.split(".")[0] for name in straight} == {"network", "mean"}
+    assert {name.split(".")[0] for name in straight} == {"networks", "means"}
     assert all(torch.equal(resumed[name], one) for name, one in straight.items())
 
 
 def test_the_mean_network_is_another_than_the_one_that_learns(tmp_path):
     state, _ = trained(tmp_path)
-    kept, learnt = state["mean.ink.weight"], state["network.ink.weight"]
+    kept, learnt = state["means.0.ink.weight"], state["networks.0.ink.weight"]
     assert kept.abs().max() > 0
     assert not torch.equal(kept, learnt)
 
@@ -139,7 +139,9 @@ def test_adamw_learns_all_of_the_network_and_nothing_of_the_mean():
     learner = taught()
     optimiser = course().optimiser(learner)
     (group,) = optimiser.param_groups
-    assert {id(one) for one in group["params"]} == {id(one) for one in learner.network.parameters()}
+    assert {id(one) for one in group["params"]} == {
+        id(one) for one in learner.networks.parameters()
+    }
     assert (group["weight_decay"], group["pace"]) == (DECAY, 1.0)
     assert isinstance(optimiser, optim.AdamW)
 
@@ -179,7 +181,7 @@ def test_examples_have_their_turn_one_after_the_other():
 
 def test_the_mean_follows_at_once_then_ever_more_slowly():
     learner = taught()
-    kept, new = learner.mean.ink.weight, learner.network.ink.weight
+    kept, new = learner.means[1].ink.weight, learner.networks[1].ink.weight
     with torch.no_grad():
         new.fill_(1.0)
         learner.follow(0)
@@ -198,16 +200,19 @@ def test_no_gradient_of_a_lesson_reaches_the_mean_network():
     total, terms = given.loss(learner, ITERATIONS - 1)
     total.backward()
     assert terms["own"] > 0
-    assert all(one.grad is None for one in learner.mean.parameters())
-    assert not learner.mean.training
-    assert any(one.grad is not None for one in learner.network.parameters())
+    assert all(one.grad is None for one in learner.means.parameters())
+    assert not any(one.training for one in learner.means)
+    for network in learner.networks:
+        assert any(one.grad is not None for one in network.parameters())
 
 
 @pytest.mark.parametrize("corner", [Corner(), Corner(right=True), Corner(True, True)])
 def test_what_fills_the_frame_is_not_learnt_from(corner):
-    learner, seen = taught(), []
+    learner, seen = taught(networks=1), []
     example = DrawnViews(lambda _: maps(0), [ink(0, 20, 27)], [corner])
-    learner.network.register_forward_hook(lambda _, __, out: out.retain_grad() or seen.append(out))
+    learner.networks[0].register_forward_hook(
+        lambda _, __, out: out.retain_grad() or seen.append(out)
+    )
     course(example).loss(learner, 0)[0].backward()
     asked = seen[0].grad[0, 0] != 0
     rows = slice(12, 32) if corner.bottom else slice(0, 20)
@@ -216,10 +221,43 @@ def test_what_fills_the_frame_is_not_learnt_from(corner):
     assert int(asked.sum()) == 20 * 27
 
 
+def test_networks_have_lessons_of_their_own_and_one_teacher():
+    learner, seen, asked = taught(), [], []
+    itself = self_training()
+    given = course(views(64), iterations=400, itself=itself)
+    for network in learner.networks:
+        network.register_forward_hook(lambda _, args, __: seen.append(args[0].image))
+    for mean in learner.means:
+        mean.register_forward_hook(lambda _, args, __: asked.append(args[0].image))
+    for iteration in range(390, 400):
+        given.loss(learner, iteration)
+    first, second = seen[::2], seen[1::2]
+    assert any(not torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(asked[::2], asked[1::2], strict=True))
+
+
+def test_what_is_taught_is_the_mean_of_what_the_means_draw():
+    learner, drawn = taught(), []
+    with torch.no_grad():
+        learner.means[0].ink.bias.fill_(8.0)
+        learner.means[1].ink.bias.fill_(-6.0)
+
+    class Told(SelfTraining):
+        def lesson(self, draw, share, lots):
+            drawn.append(draw(maps(0)))
+            return super().lesson(draw, share, lots)
+
+    course(itself=Told(**vars(self_training()))).loss(learner, ITERATIONS - 1)
+    assert torch.allclose(drawn[0], torch.ones_like(drawn[0]), atol=1e-5)
+
+
 @pytest.mark.parametrize("side", [SIDE, 2 * SIDE])
 def test_a_sampled_picture_of_another_size_teaches_too(side):
     learner, batches = taught(), []
-    learner.network.register_forward_hook(lambda _, args, __: batches.append(len(args[0].image)))
+    learner.networks[1].register_forward_hook(
+        lambda _, args, __: batches.append(len(args[0].image))
+    )
     total, terms = course(itself=self_training(side)).loss(learner, ITERATIONS - 1)
     assert batches == ([2] if side == SIDE else [1, 1])
     assert terms["own"] > 0
@@ -230,12 +268,13 @@ def test_a_gradient_is_shortened():
     learner = taught()
     (1e6 * course().loss(learner, 0)[0]).backward()
     course().limit(learner)
-    norms = [one.grad.norm() for one in learner.parameters() if one.grad is not None]
-    assert float(torch.stack(norms).norm()) == pytest.approx(LONGEST, rel=1e-3)
+    for network in learner.networks:
+        norms = [one.grad.norm() for one in network.parameters() if one.grad is not None]
+        assert float(torch.stack(norms).norm()) == pytest.approx(LONGEST, rel=1e-3)
 
 
 def test_a_network_without_its_mean_is_not_taught():
-    with pytest.raises(TypeError, match=r"teaches a Taught network"):
+    with pytest.raises(TypeError, match=r"teaches Taught networks"):
         course().loss(TwoScaleNetwork(SPECS, doublings=2), 0)
 
 
@@ -264,7 +303,8 @@ def test_a_trainer_sets_the_rate_then_limits_then_steps_then_tells_the_course(tm
 def test_the_same_iteration_asks_the_same_whatever_came_before():
     learner, given = taught(), course(itself=self_training())
     with torch.no_grad():
-        learner.network.ink.weight.add_(0.1)  # at first it draws paper whatever it is given
+        for network in learner.networks:
+            network.ink.weight.add_(0.1)  # at first it draws paper whatever it is given
     late = given.loss(learner, 15)[1]
     for iteration in (2, 18, 7):
         given.loss(learner, iteration)

@@ -142,6 +142,24 @@ def test_a_style_is_taken_up_as_it_was(backbone, reader, sources):
     assert torch.equal(again(picture()), drawer(picture()))
 
 
+def test_networks_of_one_style_draw_their_mean_and_are_taken_up_in_their_order(
+    backbone, reader, styles
+):
+    networks = [one.networks[0] for one in styles[:2]]
+    drawer = TwoScaleDrawer.of_networks(reader, networks, 64)
+    image = picture(seed=2)
+    wanted = (logit(styles[0], image) + logit(styles[1], image)) / 2
+    assert torch.allclose(logit(drawer, image), wanted, atol=1e-5)
+    style = drawer.style(Size(64, 64), prompt="a face")
+    back = dict(reversed(style.state.items()))
+    again = TwoScaleDrawer.from_style(replace(style, state=back), backbone)
+    assert torch.equal(again(image), drawer(image))
+    for found, network in zip(again.networks, networks, strict=True):
+        assert torch.equal(found.ink.weight, network.ink.weight)
+    mixed = logit(again.mixed(styles[2:], [2, 1]), image)
+    assert torch.allclose(mixed, (2 * wanted + logit(styles[2], image)) / 3, atol=1e-5)
+
+
 def test_a_style_that_learnt_from_every_map_is_taken_up_and_mixed(backbone, reader, styles):
     """As styles did before the coarse maps were left out."""
     every = {spec.name for spec in map_specs(reader.reader.feature_taps, len(RANKS), BOTH)}
@@ -164,7 +182,9 @@ def test_a_style_of_other_timesteps_or_weights_is_refused(backbone, styles):
         TwoScaleDrawer.from_style(replace(style, timesteps=(51, 302)), backbone)
     fewer = {name: one for name, one in style.state.items() if not name.startswith("coarse")}
     other = {**style.state, "ink.weight": torch.zeros(1, 7, 3, 3)}
-    for state in (fewer, other):
+    several = {f"{n}.{name}": one for n in range(2) for name, one in style.state.items()}
+    part = {name: one for name, one in several.items() if name != "1.ink.bias"}
+    for state in (fewer, other, part, {}):
         with pytest.raises(ConfigError, match=r"must hold the weights of a sketch network"):
             TwoScaleDrawer.from_style(replace(style, state=state), backbone)
     with pytest.raises(ConfigError, match=r"must hold the weights of a sketch network"):

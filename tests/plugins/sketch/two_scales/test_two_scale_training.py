@@ -100,7 +100,7 @@ def test_several_styles_cost_the_reading_of_one(backbone, tmp_path):
     assert files == [f"{name}.training.safetensors" for name in ("one", "three", "two")]
     metrics = styles["two"].metrics
     assert metrics["samples"] == 0
-    states = [style.style.state["ink.weight"] for style in styles.values()]
+    states = [style.style.state["0.ink.weight"] for style in styles.values()]
     assert not torch.equal(states[0], states[1])
 
 
@@ -227,7 +227,7 @@ def test_networks_standardise_by_views_and_sampled_pictures(
     assert isinstance(taught, Taught)
     given = [*(read.maps(i) for i in range(3)), *(undrawn.maps(2 * i) for i in range(2))]
     values = torch.cat([one.maps["v2.1"][..., ::4, ::4].float().flatten(2) for one in given], 2)
-    for network in (taught.network, taught.mean):
+    for network in (*taught.networks, *taught.means):
         found = network.reduced["v2_1"]
         assert torch.allclose(found.mean.flatten(), values.mean(2)[0], atol=1e-4)
         assert torch.allclose(found.deviation.flatten(), values[0].std(1), rtol=0.01)
