@@ -7,17 +7,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize
 
 from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.types import Shape
 
+_WORDS = "__metadata__"  # the words' place among the tensors of a header
+_BUFFER_BYTES = 2**20  # few large writes cost less than many small ones
 _LENGTH_BYTES = 8  # before the header of a safetensors file, which says where each tensor lies
 
 
@@ -69,20 +71,22 @@ _NAMES = {  # what ``TensorSpec`` takes, by what a file then has; those that tor
 }
 
 
-def stacked(rows: Sequence[RawTensor]) -> RawTensor:
-    """Put tensors of one shape and dtype, at least one, behind each other along a new first axis.
-
-    Copies their bytes once.
-    """
-    first = rows[0]
-    data = np.concatenate([row.data for row in rows])
-    return RawTensor(first.dtype, (len(rows), *first.shape), data)
-
-
 def sha256_of(path: Path | str) -> str:
     """Hash a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+def head_sha256_of(path: Path | str) -> str:
+    """Hash what stands in a safetensors file before the tensors, in hexadecimal.
+
+    That is the length of the header and the header: the words, and where which tensor lies.
+    """
+    with Path(path).open("rb") as stream:
+        length = stream.read(_LENGTH_BYTES)
+        left = Path(path).stat().st_size - _LENGTH_BYTES  # of a damaged file, less than it says
+        head = stream.read(min(int.from_bytes(length, "little"), max(left, 0)))
+    return sha256(length + head).hexdigest()
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
@@ -111,7 +115,7 @@ def read_raw(path: Path | str) -> dict[str, RawTensor]:
         raise not_whole(path, error) from error
     start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES].tobytes(), "little")
     header = json.loads(content[_LENGTH_BYTES:start].tobytes())
-    header.pop("__metadata__", None)
+    header.pop(_WORDS, None)
     found = {}
     for name, said in header.items():
         first, last = said["data_offsets"]
@@ -120,34 +124,54 @@ def read_raw(path: Path | str) -> dict[str, RawTensor]:
     return found
 
 
-def write_raw(
-    tensors: Mapping[str, RawTensor], path: Path | str, metadata: Mapping[str, str]
-) -> Path:
-    """Write tensors as a safetensors file, the bytes of which are those of ``write_tensors``.
+def write_stacked(
+    columns: Mapping[str, Sequence[RawTensor]], path: Path | str, metadata: Mapping[str, str]
+) -> str:
+    """Write tensors as a safetensors file, each the rows of a column behind each other.
+
+    The bytes are those of ``write_tensors`` of stacked tensors, which are never made: what is
+    copied is copied by the system, into the file.
 
     Args:
-        tensors: by name.
+        columns: by name; the rows of each, at least one, have one shape and dtype.
         path: target; its folder must exist.
         metadata: words to store beside them.
 
     Returns:
-        The path.
+        Hash of what stands before the tensors, as ``head_sha256_of`` reads it.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    specs = {
-        name: TensorSpec(
-            dtype=_NAMES[tensor.dtype],
-            shape=tensor.shape,
-            data_ptr=tensor.data.ctypes.data,  # ``tensors`` keeps it alive
-            data_len=tensor.data.nbytes,
-        )
-        for name, tensor in tensors.items()
+    head, order = _head(columns, metadata)
+    with replacing(path) as temporary, temporary.open("wb", buffering=_BUFFER_BYTES) as stream:
+        stream.write(head)
+        for name in order:
+            for row in columns[name]:
+                stream.write(row.data.data)
+    return sha256(head).hexdigest()
+
+
+def _head(
+    columns: Mapping[str, Sequence[RawTensor]], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
+    """What the library writes before such tensors, and in which order it writes them."""
+    empty = {
+        name: TensorSpec(dtype=_NAMES[rows[0].dtype], shape=(0,), data_ptr=0, data_len=0)
+        for name, rows in columns.items()
     }
-    with replacing_tensors(path) as temporary:
-        serialize_file(specs, temporary, metadata=dict(metadata) or None)
-    return Path(path)
+    said = json.loads(serialize(empty, metadata=dict(metadata) or None)[_LENGTH_BYTES:])
+    order = [name for name in said if name != _WORDS]
+    start = 0
+    for name in order:
+        rows = columns[name]
+        stop = start + sum(row.data.nbytes for row in rows)
+        said[name]["shape"] = [len(rows), *rows[0].shape]
+        said[name]["data_offsets"] = [start, stop]
+        start = stop
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text, order
 
 
 @contextmanager

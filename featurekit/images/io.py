@@ -1,6 +1,7 @@
 """Files of pictures and of tensors, each read with care and written as a whole."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +138,13 @@ def as_bytes(tensor: Tensor) -> RawTensor:
     Raises:
         OutputError: no safetensors file has its dtype.
     """
-    code = dtype_code(str(tensor.dtype).removeprefix("torch."))
     flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return RawTensor(code, tuple(tensor.shape), flat.numpy())
+    return RawTensor(_code_of(tensor.dtype), tuple(tensor.shape), flat.numpy())
+
+
+@cache
+def _code_of(dtype: torch.dtype) -> str:
+    return dtype_code(str(dtype).removeprefix("torch."))
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from featurekit.core.atomic import replacing, unwritable
 from featurekit.core.errors import ConfigError
@@ -25,9 +25,8 @@ COMMITS = "commits.jsonl"
 Line = TypeVar("Line")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of a manifest: one stored sample."""
+class Row(NamedTuple):
+    """A line of a manifest: one stored sample. A tuple, since a reader makes one of every line."""
 
     id: str
     source: str
@@ -46,13 +45,31 @@ class Row:
 
 @dataclass(frozen=True)
 class Commit:
-    """A line of a commit log: one finished shard."""
+    """A line of a commit log: one finished shard.
+
+    The manifest has the checksums of the tensors' bytes, so with the hashes of the manifest and of
+    what stands before the tensors each byte is read once when it is written and once to verify.
+    """
 
     shard: str
     samples: int
     bytes: int
-    sha256: str
     manifest: str  # its hash
+    head: str = ""  # hash of what stands in the file before the tensors
+    sha256: str = ""  # of the whole file, in the lines of version 0.1, which have no ``head``
+
+    def __post_init__(self) -> None:
+        """Refuse a line that says nothing of the shard's bytes.
+
+        Raises:
+            ConfigError: it has neither hash.
+        """
+        if not (self.head or self.sha256):
+            raise ConfigError(f"a commit must have a hash of its shard, got none of {self.shard!r}")
+
+    def record(self) -> dict[str, Any]:
+        """As a log has it."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
 
 
 def read_commits(folder: Path) -> tuple[dict[str, Commit], int]:
@@ -115,7 +132,7 @@ def append_commit(folder: Path, commit: Commit) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.ftruncate(descriptor, whole)
-            os.pwrite(descriptor, line(asdict(commit)), whole)
+            os.pwrite(descriptor, line(commit.record()), whole)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -132,7 +149,7 @@ def replace_commits(folder: Path, commits: Iterable[Commit]) -> None:
         OutputError: it cannot be written; the old one stays.
     """
     with replacing(folder / COMMITS) as temporary:
-        temporary.write_bytes(b"".join(line(asdict(commit)) for commit in commits))
+        temporary.write_bytes(b"".join(line(commit.record()) for commit in commits))
     sync_folder(folder)
 
 
@@ -171,8 +188,16 @@ def rows_of(content: bytes, path: Path) -> list[Row]:
     Raises:
         ConfigError: a line is none of a manifest.
     """
-    rows = [_made(Row, record, path) for record in _records(content, path)]
-    return [replace(row, size=tuple(row.size)) for row in rows]
+    whole = b"[" + b",".join(content.splitlines()) + b"]"  # one call reads all lines
+    (records,) = _records(whole, path)
+    try:
+        for record in records:
+            record["size"] = tuple(record["size"])
+            if record["shapes"] == records[0]["shapes"]:
+                record["shapes"] = records[0]["shapes"]  # held once: a store has many rows
+        return [Row(**record) for record in records]
+    except (KeyError, TypeError) as error:
+        raise _foreign(path, error) from error
 
 
 def is_whole(root: Path, commit: Commit) -> bool:
@@ -216,7 +241,7 @@ def group_folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and path.name.isdecimal())
 
 
-def _records(content: bytes, path: Path) -> Iterator[dict[str, Any]]:
+def _records(content: bytes, path: Path) -> Iterator[Any]:
     try:
         for text in content.splitlines():
             yield json.loads(text)
@@ -231,7 +256,10 @@ def _made(kind: type[Line], record: dict[str, Any], path: Path) -> Line:
     try:
         return kind(**record)
     except TypeError as error:
-        raise ConfigError(
-            f"{str(path)!r} must be what a store wrote, but {error}; "
-            f"{repair_with(path.parent.parent)}"
-        ) from error
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{str(path)!r} must be what a store wrote, but {error}; {repair_with(path.parent.parent)}"
+    )

@@ -1,12 +1,12 @@
 """Shards that no log names: whole ones count again, what a stopped process left half is removed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import read_metadata, read_raw, sha256_of
+from featurekit.core.file_bytes import head_sha256_of, read_metadata, read_raw
 from featurekit.store.commit_log import (
     COMMITS,
     Commit,
@@ -122,7 +122,7 @@ def _looked_at(root: Path, header: Header, manifest: Path) -> Loose:
     if read_metadata(path) != metadata(header, rows[0].size):
         return Loose(path, None, (), changed_ns)
     digest = sha256(manifest.read_bytes()).hexdigest()
-    commit = Commit(path.stem, len(rows), path.stat().st_size, sha256_of(path), digest)
+    commit = Commit(path.stem, len(rows), path.stat().st_size, digest, head_sha256_of(path))
     return Loose(path, commit, rows, changed_ns)
 
 
@@ -136,7 +136,7 @@ def _self_consistent(manifest: Path) -> tuple[Row, ...]:
     except (ConfigError, TypeError, ValueError):
         return ()
     placed = all((row.shard, row.row) == (shard, index) for index, row in enumerate(rows))
-    again = b"".join(line(asdict(row)) for row in rows)
+    again = b"".join(line(row._asdict()) for row in rows)
     return tuple(rows) if named and placed and again == content else ()
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
 from shutil import disk_usage
@@ -231,7 +231,7 @@ def _shard_bytes(header: Header, group: int, refs: Sequence[SampleRef], outline:
         _NO_HASH,
     )
     rows = [
-        replace(first, id=ref.id, source=ref.source, seed=ref.seed, row=index)
+        first._replace(id=ref.id, source=ref.source, seed=ref.seed, row=index)
         for index, ref in enumerate(refs)
     ]
     tensors = len(refs) * sum(prod(shape) * dtype.itemsize for shape, dtype in outline.values())
@@ -239,7 +239,7 @@ def _shard_bytes(header: Header, group: int, refs: Sequence[SampleRef], outline:
     empty = {name: torch.empty(0, *shape, dtype=dtype) for name, (shape, dtype) in outline.items()}
     words = len(save(empty, metadata(header, refs[0].size))) + len(empty) * 2 * len(str(tensors))
     commit = Commit(shard, len(refs), tensors, _NO_HASH, _NO_HASH)
-    texts = [line(asdict(row)) for row in rows] + [line(asdict(commit))]
+    texts = [line(row._asdict()) for row in rows] + [line(commit.record())]
     return tensors + words + sum(map(len, texts))
 
 

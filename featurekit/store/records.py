@@ -8,6 +8,7 @@ counts from the moment its line is there.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,8 @@ HEADER, FITTED = "store.json", "reduction.safetensors"
 TENSORS, MANIFEST = ".safetensors", ".jsonl"
 MARK = "featurekit"  # key of the one word of a shard's metadata: several come in random order
 
+_version = cache(version)  # of this process: looking it up takes milliseconds
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _OTHER_WEIGHTS = (
     ": other files, or a network that was changed after it was loaded, as by an adapter or FreeU"
 )
@@ -107,7 +110,7 @@ class Header:
     recipe: tuple[str, ...]
     fitted: str  # hash of what the recipe was fitted to; empty if it needs nothing
     layout: Layout
-    toolkit: str = field(default_factory=lambda: version("featurekit"))
+    toolkit: str = field(default_factory=lambda: _version("featurekit"))
 
     def record(self) -> dict[str, Any]:
         """As ``store.json`` has it."""
@@ -115,15 +118,22 @@ class Header:
 
     def key(self, sample: SampleRef) -> str:
         """Hash all that a sample's stored bytes follow from: equal keys, equal bytes."""
+        sample_says = {"seed": sample.seed, "size": sample.size, "source": sample.source}
+        digest = self._made.copy()
+        digest.update(b"," + line(sample_says)[1:])
+        return str(digest.hexdigest())
+
+    @cached_property
+    def _made(self) -> Any:  # noqa: ANN401  # hashlib has no public name for it
+        """Hash begun with what every sample's key has in common, whose names come before others."""
         made = self.record()
         del made["layout"], made["toolkit"]
-        sample_says = {"source": sample.source, "size": sample.size, "seed": sample.seed}
-        return sha256(line({**made, **sample_says})).hexdigest()
+        return sha256(line(made).removesuffix(b"}\n"))
 
 
 def line(record: Mapping[str, Any]) -> bytes:
     """Write a record as a line of JSON, equal records to equal bytes."""
-    return (json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n").encode()
+    return (_JSON.encode(record) + "\n").encode()
 
 
 def group_folder(root: Path, group: int) -> Path:

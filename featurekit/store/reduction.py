@@ -1,5 +1,6 @@
 """Recipes at work: features made smaller before they are written, down to fewer bits a number."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -47,15 +48,16 @@ class Reduction:
                 or too large for the dtype.
             ShapeError: a step cannot take that shape.
         """
-        feature = self.before(len(self.recipe.steps), name, feature)
-        if self.recipe.numbers is None:
-            return {name: feature}
-        if self.recipe.numbers == "int8":
+        numbers = self.recipe.numbers
+        if self.recipe.steps or numbers == "int8":  # which may hide what is not finite
+            feature = self.before(len(self.recipe.steps), name, feature)
+        if numbers == "int8":
             return _quantised(name, feature)
-        stored = feature.to(dtype_of(self.recipe.numbers))
-        if not bool(stored.isfinite().all()):
+        stored = feature if numbers is None else feature.to(dtype_of(numbers))
+        if not _is_finite(stored):
+            _refuse_not_finite(name, feature)
             raise ConfigError(
-                f"{self.recipe.numbers} must hold every feature, but {name!r} reaches "
+                f"{numbers} must hold every feature, but {name!r} reaches "
                 f"{float(feature.abs().max()):.4g}; end the recipe with bf16, fp32 or int8"
             )
         return {name: stored}
@@ -72,8 +74,7 @@ class Reduction:
             ConfigError: the recipe was not fitted to that name, or the numbers are not finite.
             ShapeError: a step cannot take that shape.
         """
-        if not bool(feature.isfinite().all()):
-            raise ConfigError(f"features must be finite, got NaN or infinity in {name!r}")
+        _refuse_not_finite(name, feature)
         for index, step in enumerate(self.recipe.steps[:stop]):
             feature = applied(step, feature, self._kept(name, index, step, feature))
         return feature
@@ -161,6 +162,19 @@ def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in stored.items()
         if not name.endswith(SCALE)
     }
+
+
+def _is_finite(feature: Tensor) -> bool:
+    """Tell whether every number is finite: one look at each, since extremes pass NaN on."""
+    if not feature.numel():
+        return True
+    least, most = feature.aminmax()
+    return math.isfinite(least) and math.isfinite(most)
+
+
+def _refuse_not_finite(name: str, feature: Tensor) -> None:
+    if not _is_finite(feature):
+        raise ConfigError(f"features must be finite, got NaN or infinity in {name!r}")
 
 
 def _quantised(name: str, feature: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.file_bytes import (
     RawTensor,
     read_metadata,
-    sha256_of,
-    stacked,
-    write_raw,
+    write_stacked,
 )
 from featurekit.core.types import Shape
 from featurekit.store.commit_log import COMMITS, Commit, Row, read_commits, rows_of
@@ -59,23 +57,25 @@ def put_shard(
     shard = shard_name(group, [(ref.id, key) for ref, key in zip(refs, keys, strict=True)])
     columns = {name: _column(name, refs, stored) for name in _names(refs, stored)}
     path, manifest = shard_path(root, shard), shard_path(root, shard, MANIFEST)
-    rows = [
-        Row(
-            **_asked(ref),
-            key=key,
-            shard=shard,
-            row=index,
-            shapes=shapes_of(columns),
-            checksum=checksum(sample(columns, index)),
-        )
-        for index, (ref, key) in enumerate(zip(refs, keys, strict=True))
-    ]
-    write_raw(columns, path, metadata=metadata(header, refs[0].size))
-    content = b"".join(line(asdict(row)) for row in rows)
-    with replacing(manifest) as temporary:
-        temporary.write_bytes(content)
-    digest = sha256(content).hexdigest()
-    return Commit(shard, len(refs), path.stat().st_size, sha256_of(path), digest)
+    shapes = {name: rows[0].shape for name, rows in columns.items()}
+    with ThreadPoolExecutor(1) as other:  # which mostly waits for the disk
+        head = other.submit(write_stacked, columns, path, metadata(header, refs[0].size))
+        rows = [
+            Row(
+                **_asked(ref),
+                key=key,
+                shard=shard,
+                row=index,
+                shapes=shapes,
+                checksum=checksum(stored[index]),
+            )
+            for index, (ref, key) in enumerate(zip(refs, keys, strict=True))
+        ]
+        content = b"".join(line(row._asdict()) for row in rows)
+        with replacing(manifest) as temporary:
+            temporary.write_bytes(content)
+        head_hash = head.result()
+    return Commit(shard, len(refs), path.stat().st_size, sha256(content).hexdigest(), head_hash)
 
 
 def metadata(header: Header, size: Sequence[int]) -> dict[str, str]:
@@ -172,7 +172,8 @@ def _names(refs: Sequence[SampleRef], stored: Sequence[Stored]) -> list[str]:
     return sorted(stored[0])
 
 
-def _column(name: str, refs: Sequence[SampleRef], stored: Sequence[Stored]) -> RawTensor:
+def _column(name: str, refs: Sequence[SampleRef], stored: Sequence[Stored]) -> list[RawTensor]:
+    """What all samples have under one name, in their order."""
     first = stored[0][name]
     for ref, one in zip(refs, stored, strict=True):
         if one[name].shape != first.shape or one[name].dtype != first.dtype:
@@ -181,4 +182,4 @@ def _column(name: str, refs: Sequence[SampleRef], stored: Sequence[Stored]) -> R
                 f"{first.shape} {first.dtype} of {refs[0].id!r} and "
                 f"{one[name].shape} {one[name].dtype} of {ref.id!r}; give them other sizes"
             )
-    return stacked([one[name] for one in stored])
+    return [one[name] for one in stored]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import read_raw, sha256_of
+from featurekit.core.file_bytes import head_sha256_of, read_raw, sha256_of
 from featurekit.core.locks import held_if_free, is_held
 from featurekit.store.commit_log import (
     Commit,
@@ -145,12 +145,13 @@ def damage_of(root: Path, commit: Commit) -> str | None:
     if not is_whole(root, commit):
         found = f"has {path.stat().st_size}" if path.is_file() else "is missing"
         return f"{str(path)!r} must have {commit.bytes} bytes, but {found}"
-    if sha256_of(path) != commit.sha256:
-        return f"{str(path)!r} must be as it was committed, but its bytes have changed"
+    changed = f"{str(path)!r} must be as it was committed, but its bytes have changed"
+    if not _hashes_as(path, commit):
+        return changed
     try:
         _stored(root, rows)
     except ConfigError as error:
-        return _problem(error, root).found
+        return changed if commit.head else _problem(error, root).found
     if len(rows) != commit.samples:
         return f"{str(path)!r} must hold {commit.samples} samples, but its manifest has {len(rows)}"
     return None
@@ -186,6 +187,13 @@ def compact_store(folder: Path | str) -> int:
                 remove(loose_files(group))
             freed += before - _bytes_in(group)
     return freed
+
+
+def _hashes_as(path: Path, commit: Commit) -> bool:
+    """Tell whether a shard's bytes are as committed, of newer lines those before the tensors."""
+    if commit.head:
+        return head_sha256_of(path) == commit.head
+    return sha256_of(path) == commit.sha256
 
 
 def _problem(error: ConfigError, root: Path) -> Problem:

@@ -7,11 +7,11 @@ from safetensors.torch import load_file, save_file
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.file_bytes import (
     dtype_code,
+    head_sha256_of,
     read_metadata,
     read_raw,
     sha256_of,
-    stacked,
-    write_raw,
+    write_stacked,
 )
 from featurekit.images.io import as_bytes, write_tensors
 
@@ -61,15 +61,19 @@ def test_a_hash_is_that_of_the_bytes(tmp_path):
     assert sha256_of(tmp_path / "a").startswith("cdc76e5c9914fb92")  # FIPS 180-2, B.3
 
 
-def test_tensors_as_bytes_make_the_file_that_the_library_makes(tensors, tmp_path):
-    words = {"made": "by ✎"}
-    save_file(tensors, tmp_path / "theirs.safetensors", metadata=words)
-    raw = {name: as_bytes(tensor) for name, tensor in tensors.items()}
-    write_raw(raw, tmp_path / "ours.safetensors", words)
-    write_raw(read_raw(tmp_path / "theirs.safetensors"), tmp_path / "again.safetensors", words)
+@pytest.mark.parametrize("words", [{}, {"made": 'by ✎ "me"\\ \x01\x7f/'}], ids=["none", "odd"])
+def test_rows_make_the_file_that_the_library_makes_of_the_stacked(tensors, tmp_path, words):
+    tensors = {name: one for name, one in tensors.items() if name not in ("empty", "single")}
+    tensors |= {"a/long": drawn(torch.float32, 2, 40_000), "a/none": torch.zeros(3, 0)}
+    save_file(tensors, tmp_path / "theirs.safetensors", metadata=words or None)
+    rows = {name: [*map(as_bytes, tensor)] for name, tensor in tensors.items()}
+    read = read_raw(tmp_path / "theirs.safetensors")
+    again = {name: [*map(one.row, range(one.rows))] for name, one in read.items()}
     theirs = (tmp_path / "theirs.safetensors").read_bytes()
-    assert (tmp_path / "ours.safetensors").read_bytes() == theirs
-    assert (tmp_path / "again.safetensors").read_bytes() == theirs
+    for columns in (rows, again):
+        head = write_stacked(columns, tmp_path / "ours.safetensors", words)
+        assert (tmp_path / "ours.safetensors").read_bytes() == theirs
+        assert head == head_sha256_of(tmp_path / "theirs.safetensors")
 
 
 def test_rows_are_those_of_the_tensor_and_stack_to_it_again(tensors, tmp_path):
@@ -84,7 +88,8 @@ def test_rows_are_those_of_the_tensor_and_stack_to_it_again(tensors, tmp_path):
                 == (raw.dtype, raw.shape, raw.data.tobytes())
                 for row, raw in zip(rows, map(as_bytes, tensor), strict=True)
             )
-            path = write_raw({"x": stacked(rows)}, tmp_path / "s.safetensors", {})
+            path = tmp_path / "s.safetensors"
+            write_stacked({"x": rows}, path, {})
             back = load_file(path)["x"]
             assert back.dtype == tensor.dtype
             assert back.view(torch.uint8).equal(tensor.view(torch.uint8))

@@ -196,7 +196,7 @@ def tear_log(folder):
 
 
 def change_log(folder):
-    flip(log_of(folder), log_of(folder).read_bytes().index(b"sha256") + 10, bit=1)
+    flip(log_of(folder), log_of(folder).read_bytes().index(b"head") + 8, bit=1)
 
 
 def lose_log(folder):
