@@ -17,9 +17,13 @@ from featurekit.backbones.dit.flux import Flux
 from featurekit.core.errors import BackboneError, ConfigError, UnknownNameError
 from featurekit_drag import Session
 from featurekit_drag.engine.drag import Drag
+from featurekit_drag.engine.points import read_points
+from featurekit_drag.engine.request import Request, untimed
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.of_model import completed, maps_of, middle_of
 from featurekit_drag.presets import own_settings
+from featurekit_drag.redraw.warp_drag import WarpDrag
+from featurekit_drag.session.asking import Asking
 from featurekit_drag.tasks.setup import drag_of
 
 OPTIMISING = "experiment=drag_gooddrag"
@@ -161,3 +165,26 @@ def test_points_alone_move_the_region_around_the_handle(flux, picture, tmp_path)
     record = fk.run(cfg, backbone=flux)
     assert record["metrics"]["plan"]["kind"] == "around"
     assert "what lies around it moves; brush the thing itself with" in record["summary"]
+
+
+def test_what_is_turned_is_settled_by_a_flow(flux):
+    own = Asking.settings_of(flux)
+    redraw = replace(own.redraw, steps=2, candidates=1, fill="model", settle=0.5)
+    plan = replace(own.plan, mode="move", shifts=1)
+    settings = replace(own, redraw=redraw, plan=plan, feather_px=0)
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mask = torch.zeros(1, 1, 64, 96)
+    mask[..., 8:56, 8:88] = 1
+    points = read_points([[30, 30, 40, 24], [60, 30, 64, 44]], height=64, width=96)
+    stages = []
+
+    def stage(name):
+        stages.append(name)
+        return untimed(name)
+
+    edit = WarpDrag(flux, settings)(Request(image, points, mask), stage=stage)
+    assert edit.facts["kind"] == "similarity"
+    assert stages[-1] == "settling"
+    outside = (mask == 0).expand_as(image)
+    assert torch.equal(edit.image[outside], image[outside])
+    assert (edit.image - edit.stages["warp"])[~outside].abs().max() > 0.003

@@ -119,3 +119,37 @@ def test_the_latent_of_the_picture_is_kept_where_it_is_read_unmoved(backbone, sh
     assert (kept is None) == (shifts == 2)
     if kept is not None:
         assert torch.equal(kept, backbone.encode(image))
+
+
+class Tokens(nn.Module):
+    """The same as a transformer gives it: tokens of squares of cells, behind those of a text."""
+
+    def __init__(self, patch):
+        super().__init__()
+        self.maps, self.block = Coordinates(patch), nn.Identity()
+
+    def forward(self, z):
+        tokens = self.maps(z).flatten(2).transpose(1, 2)
+        return self.block(torch.cat([torch.full_like(tokens[:, :3], 0.5), tokens], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("stride", "patch", "shifts"), [(8, 2, 1), (8, 2, 2), (8, 2, 4), (32, 1, 2)]
+)
+def test_what_is_read_of_tokens_lies_where_they_are(stride, patch, shifts):
+    cell = patch * stride
+    height, width = 10 * cell, 12 * cell
+    at_px = Grid(height, width, 1.0).centres.permute(2, 0, 1)[None] / (2 * width)
+    image = torch.cat([at_px, torch.zeros(1, 1, height, width)], dim=1)
+    grid = Grid.over(height, width, cell)
+    stub = told_by_coordinates(stride, patch)
+    stub.denoiser = net = Tokens(patch)
+    stub.predictor = lambda conditioning: lambda z, t: net(z)
+    tap = Tap("up2", "block", "single", 3, cell, form="tokens", place="last")
+    stub.activations = {"up2": tap}
+    found = pixel_features(stub, image, grid, PlanSettings(shifts=shifts)).features
+    assert grid.cell_px == cell
+    expected = grid.centres * grid.unit_px
+    inner = slice(8, -8)  # at the frame the picture is reflected
+    apart = found[:2].permute(1, 2, 0) * 2 * width - expected
+    assert apart[inner, inner].abs().max() < 0.1 * grid.unit_px
