@@ -30,7 +30,7 @@ from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import digest, load_style
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
 from featurekit_sketch.two_scales.reading import TwoScaleReader
-from featurekit_sketch.two_scales.training import RANKS
+from featurekit_sketch.two_scales.training import NETWORKS, RANKS
 
 WORKS_AT_PX = 128
 
@@ -100,8 +100,10 @@ def _teacher(asked: argparse.Namespace) -> Draw:
         return drawer_of(style, backbone, Tiling())
     reader = Reader(backbone, Reading("noise", 20), backbone.embed("").states.detach())
     two_scales = TwoScaleReader(reader, RANKS)
-    network = new_network(two_scales, ("unet", "vae"), 1).eval()
-    return TwoScaleDrawer(two_scales, [network], WORKS_AT_PX)
+    networks = [
+        new_network(two_scales, ("unet", "vae"), 1, seed).eval() for seed in range(NETWORKS)
+    ]
+    return TwoScaleDrawer.of_networks(two_scales, networks, WORKS_AT_PX)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,11 @@ class Reduced(nn.Module):
 
     def forward(self, one: Tensor) -> Tensor:
         """(b c h w) to (b width h w); while learning whole channels are dropped."""
-        standard = ((one.to(self.mean.dtype) - self.mean) / self.deviation).clamp(
-            -FURTHEST, FURTHEST
-        )
+        standard = torch.sub(one, self.mean).div_(self.deviation).clamp_(-FURTHEST, FURTHEST)
         if self.training:
             # functional.dropout2d draws from torch's own generator, which a stopped training loses
             whole = torch.rand(*standard.shape[:2], 1, 1, generator=self.lots) >= DROPPED
-            standard = standard * whole.to(standard) / (1 - DROPPED)
+            standard.mul_(whole.to(standard)).div_(1 - DROPPED)
         reduced: Tensor = self.mix(standard)
         return reduced
 
