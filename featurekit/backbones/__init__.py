@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from featurekit.core.types import Tap
     from featurekit.diffusion.backbone import Backbone
 
-__all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
+__all__ = [
+    "FAMILIES",
+    "HUB_IDS",
+    "NAMES",
+    "describe_backbone",
+    "is_large",
+    "is_transformer",
+    "load",
+]
 
 FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin names none of its own
     "embedded": "embedded",
@@ -157,6 +165,27 @@ def is_large(source: str) -> bool:
 
             folder = fetch_config(source)
         return has_two_encoders(folder)
+    except BackboneError:
+        return False
+
+
+def is_transformer(source: str) -> bool:
+    """Tell a model with a transformer by its index, before anything else is read of it.
+
+    Args:
+        source: folder in the diffusers layout, safetensors file, or a hub id, whose config of a
+            UNet is looked for first.
+
+    Returns:
+        False also where nothing can be read; loading then says why.
+    """
+    folder = Path(source).expanduser()
+    try:
+        if not folder.exists() and is_hub_id(source):
+            from featurekit.backbones.hub import fetch_index  # deferred, as below
+
+            folder = fetch_index(source)
+        return folder.is_dir() and has_transformer(folder)
     except BackboneError:
         return False
 

@@ -75,6 +75,22 @@ def fetch_config(hub_id: str) -> Path:
     return _sent(hub_id, [CONFIGS["unet"]])
 
 
+def fetch_index(hub_id: str) -> Path:
+    """Download what a model says that it is made of, unless it has a UNet.
+
+    Args:
+        hub_id: ``owner/name``.
+
+    Returns:
+        Local folder with the index, or with the config of the UNet alone.
+
+    Raises:
+        BackboneError: as for ``fetch``.
+    """
+    folder = fetch_config(hub_id)
+    return folder if (folder / CONFIGS["unet"]).is_file() else _sent(hub_id, [PIPELINE])
+
+
 def _parts(index: Mapping[str, Any]) -> Iterator[str]:
     """Patterns of what a model with a transformer is made of, as its index lists it."""
     for part, named in index.items():

@@ -14,7 +14,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from featurekit.backbones import is_large
+from featurekit.backbones import is_large, is_transformer
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
 from featurekit.pipeline.text_values import as_text, kinds_of, quoted, unquoted
 
@@ -22,6 +22,7 @@ CONFIG_MODULE = "featurekit.conf"
 NEEDED: Any = MISSING  # default of a key that must be given
 CUSTOM_BACKBONE = "sd15"  # whose settings a folder or a hub id starts from; an XL, from:
 CUSTOM_LARGE_BACKBONE = "sdxl"
+CUSTOM_TRANSFORMER = "transformer"
 LARGEST_SEED = 2**63 - 1  # every generator that is seeded takes as much
 HYDRA_PACKAGES = {  # that Hydra's makers publish, by what they add
     "hydra/launcher": {
@@ -66,8 +67,8 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
     Returns:
         The overrides, with a value of ``backbone`` that is no config choice but an existing
         folder or file, or holds a slash, as ``backbone.source`` of the settings of sd15, or of
-        sdxl if it is one. Of a hub id the config of its UNet is fetched, unless it is in the local
-        cache.
+        sdxl or of transformers if it is one. Of a hub id the config of its UNet, or its index
+        without one, is fetched, unless it is in the local cache.
     """
     routed: list[str] = []
     for override in overrides:
@@ -75,7 +76,7 @@ def route_backbone(overrides: Sequence[str], *, sweep: bool = False) -> list[str
         name = unquoted(value)
         if key == "backbone" and _is_source(name) and not (sweep and "," in value):
             source = str(Path(name).expanduser()) if name.startswith("~") else name
-            family = CUSTOM_LARGE_BACKBONE if is_large(source) else CUSTOM_BACKBONE
+            family = _family_of(source)
             routed += [f"backbone={family}", f"backbone.source={quoted(source)}"]
         else:
             routed.append(override)
@@ -196,6 +197,13 @@ def _explain_key(error: OmegaConfBaseException, key: str) -> FeatureKitError:
 def _first_line(error: Exception) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     return line[:1].lower() + line[1:]
+
+
+def _family_of(source: str) -> str:
+    """Which backbone's settings hold for a user's own model."""
+    if is_large(source):
+        return CUSTOM_LARGE_BACKBONE
+    return CUSTOM_TRANSFORMER if is_transformer(source) else CUSTOM_BACKBONE
 
 
 def _is_source(value: str) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
+from featurekit.backbones.dit.fit import defaults_of_call
 from featurekit.backbones.dit.word_places import places_in
 from featurekit.backbones.latent_model import LatentModel, repeated
 from featurekit.backbones.loaded.layers import layers_of
@@ -38,6 +39,7 @@ class DiffusionTransformer(LatentModel):
     """A backbone with a transformer; a family says how it is called and what it answers."""
 
     DENOISER: ClassVar[str] = "transformer"
+    SETTINGS_OF: ClassVar[str] = "transformer"
     EXTRA: ClassVar[tuple[str, ...]] = ()  # what conditionings must hold beside their states
     transformer: Any
     text_encoder_2: Any = None
@@ -112,6 +114,11 @@ class DiffusionTransformer(LatentModel):
         side = self.transformer.config.get("sample_size") or _CELLS
         side = -(-int(side) // self.patch) * self.patch
         return side, side
+
+    @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the stock pipeline takes where nobody says otherwise."""
+        return float(defaults_of_call(self.prompts, "guidance_scale")["guidance_scale"])
 
     def copies(self, guidance: float) -> int:
         """Count the rows that are asked for each row of a latent.
@@ -198,9 +205,8 @@ class DiffusionTransformer(LatentModel):
         self.needs_text("text_encoder", "tokenizer")
         encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
         with ExitStack() as frozen:
-            for encoder in encoders:
-                if encoder is not None:
-                    frozen.enter_context(self.untouched(encoder))
+            for encoder in (one for one in encoders if one is not None):
+                frozen.enter_context(self.untouched(encoder))
             return self.embedded(prompt)
 
     def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:

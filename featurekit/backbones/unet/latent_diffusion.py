@@ -27,6 +27,7 @@ class LatentDiffusion(LatentModel):
     """A backbone with a UNet, without conditioning; see ``featurekit.diffusion.backbone``."""
 
     DENOISER: ClassVar[str] = "unet"
+    GUIDANCE: ClassVar[float] = 7.5
     noise: NoiseTable
     unet: Any  # UNet2DConditionModel
 
@@ -51,6 +52,11 @@ class LatentDiffusion(LatentModel):
     def multiple(self) -> int:
         """Pixels to pad to: the UNet halves its latent once less than it has levels."""
         return int(self.stride * 2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the stock pipeline takes where nobody says otherwise."""
+        return self.GUIDANCE
 
     @property
     def first_layer(self) -> nn.Module:
