@@ -1,4 +1,4 @@
-"""Bundled plugins on loaded pipelines: that of a UNet serves, that of a transformer is refused."""
+"""Bundled plugins on loaded pipelines: of a UNet all serve, of a transformer some are refused."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from pipelines import of_two_encoders
 from small_transformers import SMALL
 from test_plugins import BUNDLED, SHORT
 
@@ -13,6 +14,7 @@ import featurekit as fk
 from featurekit.backbones.folder import embedded_folder
 from featurekit.backbones.loaded.alterations import state
 from featurekit.core.errors import BackboneError
+from featurekit.pipeline.registry import load_plugin
 from featurekit_drag import Session
 
 OF_SMALLER = ["backbone=embedded"]  # whose settings hold; the networks are the pipeline's
@@ -59,7 +61,18 @@ def test_a_session_takes_the_settings_of_a_model_of_its_shape(pipeline):
     assert session.preview([[20, 20, 30, 24]]).shape[-2:] == (64, 64)
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+def test_a_style_is_learnt_on_a_model_of_two_text_encoders(tmp_path):
+    """What the network is told beside states, the pooled text, comes with each of its words."""
+    backbone = fk.wrap(of_two_encoders()[0], "mine")
+    words = ["plugin=sketch", *OF_SMALLER, *SHORT["sketch"], f"out={tmp_path}", "plugin.side_px=64"]
+    record = fk.run(fk.compose(words), backbone=backbone)
+    assert record["status"] == "done"
+    assert record["metrics"]["samples"] == 1
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in BUNDLED if "transformer" not in load_plugin(name).denoisers]
+)
 def test_a_transformer_is_refused_before_any_work(name, tmp_path):
     small = SMALL["flux_dev"]()
     words = [f"plugin={name}", *OF_SMALLER, f"out='{tmp_path}'"]

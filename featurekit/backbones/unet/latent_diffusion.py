@@ -27,7 +27,6 @@ class LatentDiffusion(LatentModel):
     """A backbone with a UNet, without conditioning; see ``featurekit.diffusion.backbone``."""
 
     DENOISER: ClassVar[str] = "unet"
-    GUIDANCE: ClassVar[float] = 7.5
     noise: NoiseTable
     unet: Any  # UNet2DConditionModel
 
@@ -56,7 +55,7 @@ class LatentDiffusion(LatentModel):
     @property
     def usual_guidance(self) -> float:
         """Scale of guidance that the stock pipeline takes where nobody says otherwise."""
-        return self.GUIDANCE
+        return 5.0 if self.SETTINGS_OF == "sdxl" else 7.5
 
     @property
     def first_layer(self) -> nn.Module:

@@ -42,7 +42,6 @@ class StableDiffusionXL(LatentDiffusion):
     """A frozen model of two text encoders; see ``featurekit.diffusion.backbone.Backbone``."""
 
     SETTINGS_OF: ClassVar[str] = "sdxl"
-    GUIDANCE: ClassVar[float] = 5.0
     text_encoder_2: Any = None  # CLIPTextModelWithProjection
     tokenizer_2: Any = None  # CLIPTokenizer
     empty_is_zero: bool = True  # the model was trained with zeros in the place of no prompt
