@@ -28,7 +28,7 @@ def stage(_):
 
 def training_on(backbone, *, iterations=6, views=3, side_px=SIDE, seed=0):
     """What several styles share, on a backbone."""
-    reader = Reader(backbone, Reading(steps=STEPS, seed=seed), backbone.embed("").states.detach())
+    reader = Reader.of(backbone, Reading(steps=STEPS, seed=seed))
     prior = fit_prior(backbone, ("a red circle", "two blue houses", "a face"))
     pictures = SampledPictures(backbone, prior, Sampling(2), STEPS, seed)
     return TwoScaleTraining(

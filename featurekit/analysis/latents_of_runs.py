@@ -9,7 +9,7 @@ from featurekit.analysis.representative_timesteps import gram_of_maps
 from featurekit.core.types import Predict
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.diffusion.sample import sample
 from featurekit.features.extract import extract_latents
 from featurekit.features.feature_maps import FeatureMaps
@@ -18,7 +18,12 @@ from featurekit.features.reading import encoded
 
 @torch.no_grad()
 def sampled_run(
-    backbone: Backbone, schedule: Schedule, size: tuple[int, int], *, prompt: str = "", seed: int
+    backbone: Backbone,
+    schedule: NoiseSchedule,
+    size: tuple[int, int],
+    *,
+    prompt: str = "",
+    seed: int,
 ) -> tuple[Tensor, ...]:
     """Sample from noise and keep the latents that the network was shown.
 
@@ -49,7 +54,7 @@ def sampled_run(
 
 @torch.no_grad()
 def inverted_run(
-    backbone: Backbone, schedule: Schedule, image: Tensor, *, prompt: str = ""
+    backbone: Backbone, schedule: NoiseSchedule, image: Tensor, *, prompt: str = ""
 ) -> tuple[Tensor, ...]:
     """Invert a picture and keep the latents: the run that would end at it.
 
@@ -73,7 +78,7 @@ def inverted_run(
 def run_gram(
     backbone: Backbone,
     runs: Sequence[Sequence[Tensor]],
-    schedule: Schedule,
+    schedule: NoiseSchedule,
     *,
     taps: Sequence[str],
     prompt: str = "",
@@ -96,7 +101,7 @@ def run_gram(
         FeatureKitError: as in ``extract``.
         CaptureError: a feature is not finite.
     """
-    rising = sorted(schedule.timesteps)
+    rising = sorted(map(int, schedule.timesteps))
     levels = zip(rising, zip(*runs, strict=True), strict=True)
     latents = {t: torch.cat(alike) for t, alike in levels}
 

@@ -77,6 +77,11 @@ class LatentModel(LoadedModel):
 
     @property
     @abstractmethod
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the family's stock pipeline takes where nobody says otherwise."""
+
+    @property
+    @abstractmethod
     def first_layer(self) -> torch.nn.Module:
         """The layer of the denoiser that a latent comes to first."""
 

@@ -111,6 +111,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the family's stock pipeline takes where nobody says otherwise."""
+        ...
+
+    @property
     def weights(self) -> Mapping[str, str]:
         """SHA-256 (hex) of each weight file by its path in the model folder; empty if random.
 

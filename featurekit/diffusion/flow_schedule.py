@@ -188,6 +188,27 @@ def schedule_of(
     return FlowSchedule.euler(noise, steps, tokens=tokens)
 
 
+def whole_timesteps(schedule: NoiseSchedule, train_timesteps: int = 1000) -> NoiseSchedule:
+    """Move the levels of a flow's run to the nearest whole timesteps, where features are read.
+
+    Args:
+        schedule: levels of a run.
+        train_timesteps: T of the table that it is of.
+
+    Returns:
+        Schedule of as many steps; one of diffusion, whose timesteps are whole, as it is.
+
+    Raises:
+        ScheduleError: there are so many steps that two would be one.
+    """
+    if not isinstance(schedule, FlowSchedule):
+        return schedule
+    levels = schedule.sigmas.flip(0)[:-1]
+    timesteps = tuple(round(train_timesteps * float(one)) for one in levels)
+    sigmas = torch.tensor([0, *reversed(timesteps)], dtype=torch.float64) / train_timesteps
+    return FlowSchedule(timesteps, sigmas, f"{schedule.told}, at whole timesteps")
+
+
 def _mu(table: FlowTable, steps: int, tokens: int | None, mu: float | None) -> float | None:
     """The shift that follows the size of the picture; None where the shift is fixed."""
     if table.dynamic is None:

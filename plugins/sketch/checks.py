@@ -10,6 +10,7 @@ from featurekit_sketch.tasks.distil import check_places as check_distil_places
 from featurekit_sketch.tasks.distil import style_of
 from featurekit_sketch.tasks.evaluate_dataset import check_dataset
 from featurekit_sketch.tasks.extract import check_given
+from featurekit_sketch.tasks.models import check_source
 from featurekit_sketch.tasks.train import check_places, read_targets
 from featurekit_sketch.tasks.unused_settings import check_used
 
@@ -24,19 +25,20 @@ def check(job: Job, source: str) -> None:
 
     Args:
         job: without a backbone.
-        source: what ``describe_backbone`` takes; nothing here depends on the model.
+        source: what ``describe_backbone`` takes.
 
     Raises:
-        ConfigError: a setting is out of range or would not be used, a picture has no drawing or a
-            drawing no picture, the prior is none, a result would replace a picture, or a folder
-            holds no data set.
+        ConfigError: a setting is out of range, would not be used or cannot hold for the model, a
+            picture has no drawing or a drawing no picture, the prior is none, a result would
+            replace a picture, or a folder holds no data set.
         ImageError: a picture or a drawing cannot be used.
         UnknownNameError: a word is unknown.
     """
-    del source
     config: SketchConfig = job.settings
     check_settings(config)
     check_used(config, task=job.task, own=job.image is not None)
+    if needs_backbone(job):
+        check_source(job, source)
     if config.prior is not None:
         read_prior(config.prior)
     if job.task == "evaluate" and config.dataset is not None:

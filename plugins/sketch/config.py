@@ -61,7 +61,7 @@ class SketchConfig(PluginConfig):
     steps: int = Reading.steps
     timesteps: Any = PUBLISHED  # published | analysed | random | [train timesteps]
     samples: int = 1200
-    guidance: float = Sampling.guidance
+    guidance: float | None = Sampling.guidance  # none: that of the family's own pipeline
     fade: float = Sampling.fade
     prior: str | None = None  # file of ``featurekit fit-prior``; none: the world's captions
 
@@ -138,7 +138,7 @@ def check(config: SketchConfig) -> None:
     """
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise ConfigError(f"plugin.{name} must lie in {low:g} to {high:g}, got {value:g}")
     for name, known in WORDS.items():
         if getattr(config, name) not in known:
@@ -200,9 +200,15 @@ def reading_of(config: SketchConfig, seed: int) -> Reading:
     return Reading(config.features, config.steps, seed)
 
 
-def sampling_of(config: SketchConfig) -> Sampling:
-    """How pictures without a drawing are made."""
-    return Sampling(config.samples, config.guidance, config.fade)
+def sampling_of(config: SketchConfig, usual_guidance: float) -> Sampling:
+    """How pictures without a drawing are made.
+
+    Args:
+        config: all settings.
+        usual_guidance: of the model's family, where the settings name none.
+    """
+    guidance = usual_guidance if config.guidance is None else config.guidance
+    return Sampling(config.samples, guidance, config.fade)
 
 
 def learning_of(config: SketchConfig) -> Learning:

@@ -1,11 +1,11 @@
-"""Bundled plugins on loaded pipelines: that of a UNet serves, that of a transformer is refused."""
+"""Bundled plugins on loaded pipelines, which are as they were afterwards."""
 
-import subprocess
-import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from pipelines import of_two_encoders
 from small_transformers import SMALL
 from test_plugins import BUNDLED, SHORT
 
@@ -13,6 +13,7 @@ import featurekit as fk
 from featurekit.backbones.folder import embedded_folder
 from featurekit.backbones.loaded.alterations import state
 from featurekit.core.errors import BackboneError
+from featurekit.pipeline.backbone_of_run import check_kind
 from featurekit.pipeline.registry import load_plugin
 from featurekit_drag import Session
 
@@ -60,20 +61,23 @@ def test_a_session_takes_the_settings_of_a_model_of_its_shape(pipeline):
     assert session.preview([[20, 20, 30, 24]]).shape[-2:] == (64, 64)
 
 
-UNETS_ALONE = [name for name in BUNDLED if "transformer" not in load_plugin(name).denoisers]
+def test_a_style_is_learnt_on_a_model_of_two_text_encoders(tmp_path):
+    """What the network is told beside states, the pooled text, comes with each of its words."""
+    backbone = fk.wrap(of_two_encoders()[0], "mine")
+    words = ["plugin=sketch", *OF_SMALLER, *SHORT["sketch"], f"out={tmp_path}", "plugin.side_px=64"]
+    record = fk.run(fk.compose(words), backbone=backbone)
+    assert record["status"] == "done"
+    assert record["metrics"]["samples"] == 1
 
 
-@pytest.mark.parametrize("name", UNETS_ALONE)
-def test_a_transformer_is_refused_before_any_work(name, tmp_path):
+def test_a_plugin_of_unets_refuses_a_transformer_before_its_weights_are_read(tmp_path):
     small = SMALL["flux_dev"]()
-    words = [f"plugin={name}", *OF_SMALLER, f"out='{tmp_path}'"]
-    with pytest.raises(BackboneError, match=f"plugin {name} must have a model with a unet, .* has"):
-        fk.run(fk.compose(words), backbone=small.wrapped())
-    small.pipeline.save_pretrained(tmp_path / "model")
-    asked = [f"plugin={name}", f"backbone={tmp_path / 'model'}", f"out={tmp_path / 'run'}"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "featurekit", "run", *asked], capture_output=True, text=True
-    )
-    assert ended.returncode == 2
-    assert "has a transformer; features of it can be read with extract" in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
+    plugin = replace(load_plugin("sketch"), denoisers=("unet",))
+    told = "plugin sketch must have a model with a unet, .* has a transformer; features of it"
+    with pytest.raises(BackboneError, match=told):
+        check_kind(plugin, fk.compose(["plugin=sketch", *OF_SMALLER]), small.wrapped())
+    small.pipeline.save_pretrained(tmp_path)
+    for weights in tmp_path.rglob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(BackboneError, match=told):
+        check_kind(plugin, fk.compose(["plugin=sketch", f"backbone={tmp_path}"]), None)

@@ -13,7 +13,7 @@ from diffusers import (
 from flow_families import DYNAMIC, MADE, SOLVER, asked, schedule, table
 
 from featurekit.core.errors import NoiseLevelError, ScheduleError, ShapeError
-from featurekit.diffusion.flow_schedule import FlowSchedule, schedule_of
+from featurekit.diffusion.flow_schedule import FlowSchedule, schedule_of, whole_timesteps
 from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.flows.sigmas import SPACINGS
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
@@ -257,3 +257,21 @@ def test_the_run_of_any_model_is_chosen_by_its_kind():
     assert sized.fingerprint == euler(found, 10, tokens=512).fingerprint
     fixed = schedule_of(table("sd3"), 10, cells=(64, 32))
     assert np.allclose(fixed.timesteps, schedule("sd3", 10).timesteps)
+
+
+@pytest.mark.parametrize("family", MADE)
+def test_whole_timesteps_are_the_nearest_to_a_run_and_are_told(family):
+    run = schedule(family, 28, tokens=64)
+    whole = whole_timesteps(run)
+    assert all(isinstance(t, int) for t in whole.timesteps)
+    assert (whole.sigmas - run.sigmas).abs().max() <= 0.0005
+    levels = torch.tensor(whole.timesteps, dtype=torch.float64).flip(0) / 1000
+    assert torch.equal(whole.sigmas[1:], levels)
+    assert whole.told == f"{run.told}, at whole timesteps"
+
+
+def test_whole_timesteps_are_those_of_diffusion_and_never_one_twice():
+    ddim = Schedule.ddim(NoiseTable.scaled_linear(), 20)
+    assert whole_timesteps(ddim) is ddim
+    with pytest.raises(ScheduleError, match="timesteps must fall"):
+        whole_timesteps(schedule_of(FlowTable(), 1500))

@@ -152,6 +152,30 @@ def test_a_folder_gets_the_settings_of_its_family(added, family, tmp_path):
     assert found == [f"backbone={family}", f"backbone.source='{tmp_path}'"]
 
 
+def test_a_folder_without_a_unet_gets_the_settings_of_transformers(tmp_path):
+    index = {"transformer": ["diffusers", "FluxTransformer2DModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    found = route_backbone([f"backbone={tmp_path}"])
+    assert found == ["backbone=transformer", f"backbone.source='{tmp_path}'"]
+    (tmp_path / "model_index.json").write_text("no JSON")
+    assert route_backbone([f"backbone={tmp_path}"])[0] == "backbone=sd15"  # loading says why
+
+
+def test_a_hub_id_without_a_unet_is_told_by_its_index(tmp_path, monkeypatch):
+    asked = []
+
+    def send(hub_id, allow_patterns):
+        asked.append(tuple(allow_patterns))
+        if "model_index.json" in allow_patterns:
+            index = {"transformer": ["diffusers", "FluxTransformer2DModel"]}
+            (tmp_path / "model_index.json").write_text(json.dumps(index))
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", send)
+    assert route_backbone(["backbone=some/where"])[0] == "backbone=transformer"
+    assert asked == [("unet/config.json", "model_index.json")]
+
+
 def cached_unet(cache, hub_id, content):
     """Put the config of a UNet into the hub's cache, as its client leaves it there."""
     cached, commit = cache / f"models--{hub_id.replace('/', '--')}", "0" * 40

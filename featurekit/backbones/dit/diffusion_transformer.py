@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
+from featurekit.backbones.dit.fit import defaults_of_call
 from featurekit.backbones.dit.word_places import places_in
 from featurekit.backbones.latent_model import LatentModel, repeated
 from featurekit.backbones.loaded.layers import layers_of
@@ -114,6 +115,11 @@ class DiffusionTransformer(LatentModel):
         side = -(-int(side) // self.patch) * self.patch
         return side, side
 
+    @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the stock pipeline takes where nobody says otherwise."""
+        return float(defaults_of_call(self.prompts, "guidance_scale")["guidance_scale"])
+
     def copies(self, guidance: float) -> int:
         """Count the rows that are asked for each row of a latent.
 
@@ -199,9 +205,8 @@ class DiffusionTransformer(LatentModel):
         self.needs_text("text_encoder", "tokenizer")
         encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
         with ExitStack() as frozen:
-            for encoder in encoders:
-                if encoder is not None:
-                    frozen.enter_context(self.untouched(encoder))
+            for encoder in (one for one in encoders if one is not None):
+                frozen.enter_context(self.untouched(encoder))
             return self.embedded(prompt)
 
     def token_indices(self, prompt: str, words: str) -> tuple[int, ...]:

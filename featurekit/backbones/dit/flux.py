@@ -39,6 +39,11 @@ class Flux(DiffusionTransformer):
         """Cells of the latent along the side of a token."""
         return _PATCH
 
+    @property
+    def usual_guidance(self) -> float:
+        """Scale that dev is told; schnell was distilled to need none."""
+        return super().usual_guidance if self.transformer.config.guidance_embeds else 1.0
+
     def velocity(self, z: Tensor, t: Tensor, words: Words, guidance: float) -> Tensor:
         """Pack, call and unpack; the network is told noise levels, text is at position 0."""
         grid = self.grid(z)

@@ -60,6 +60,11 @@ class Flux2(DiffusionTransformer):
         """Rows and columns of the latents of 1024 px, for which the network was made."""
         return 1024 // self.stride, 1024 // self.stride
 
+    @property
+    def usual_guidance(self) -> float:
+        """Scale that the stock pipeline takes; a distilled network takes none."""
+        return 1.0 if self.is_distilled else super().usual_guidance
+
     def copies(self, guidance: float) -> int:
         """Count the rows that are asked for each row of a latent, as for every transformer.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
-from featurekit.backbones.dit.fit import check_packed, check_plain
+from featurekit.backbones.dit.fit import check_packed, check_plain, defaults_of_call
 from featurekit.backbones.dit.packing import packed, unpacked
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.flow_table import FlowTable
@@ -43,6 +43,11 @@ class QwenImage(DiffusionTransformer):
     def patch(self) -> int:
         """Cells of the latent along the side of a token."""
         return _PATCH
+
+    @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the stock pipeline calls its true one."""
+        return float(defaults_of_call(self.prompts, "true_cfg_scale")["true_cfg_scale"])
 
     @property
     def stride(self) -> int:

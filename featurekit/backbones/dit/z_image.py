@@ -44,6 +44,11 @@ class ZImage(DiffusionTransformer):
         """Cells of the latent along the side of a token."""
         return _PATCH
 
+    @property
+    def usual_guidance(self) -> float:
+        """One more than the stock pipeline's own scale, which is 0 without guidance."""
+        return super().usual_guidance + 1
+
     def velocity(self, z: Tensor, t: Tensor, words: Words, guidance: float) -> Tensor:
         """Call with a film of one image for each row; the network is told the share of signal.
 

@@ -53,6 +53,11 @@ class LatentDiffusion(LatentModel):
         return int(self.stride * 2 ** (len(self.unet.config.block_out_channels) - 1))
 
     @property
+    def usual_guidance(self) -> float:
+        """Scale of guidance that the stock pipeline takes where nobody says otherwise."""
+        return 5.0 if self.SETTINGS_OF == "sdxl" else 7.5
+
+    @property
     def first_layer(self) -> nn.Module:
         """The layer of the UNet that a latent comes to first."""
         layer: nn.Module = self.unet.conv_in

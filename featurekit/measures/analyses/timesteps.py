@@ -20,6 +20,7 @@ from featurekit.analysis.representative_timesteps import (
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.flow_schedule import schedule_of, whole_timesteps
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.features.noise_draws import seed_of
 from featurekit.measures.held_out import Measured
@@ -110,7 +111,8 @@ def measure_runs(
     """
     if not given:
         raise ConfigError("timesteps must be chosen on a run, got none")
-    schedule = Schedule.ddim(backbone.noise, asked.steps)
+    levels = schedule_of(backbone.noise, asked.steps, cells=backbone.sample_size)
+    schedule = whole_timesteps(levels, backbone.noise.train_timesteps)
     names = list(asked.taps) or list(resnet_taps(backbone))
     runs: list[tuple[Tensor, ...]] = []
     grams: list[Tensor] = []
@@ -126,9 +128,8 @@ def measure_runs(
             grams.append(run_gram(backbone, [run], schedule, taps=names))
         progress(done, len(given))
     joint = run_gram(backbone, runs, schedule, taps=names)
-    found = representatives(
-        [*blocks_of(joint, len(runs)), *grams], sorted(schedule.timesteps), count=asked.count
-    )
+    rising = sorted(map(int, schedule.timesteps))
+    found = representatives([*blocks_of(joint, len(runs)), *grams], rising, count=asked.count)
     return _measured(found, (joint, len(runs)), names)
 
 

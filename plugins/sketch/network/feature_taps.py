@@ -47,6 +47,11 @@ class FeatureTaps:
         return self.low + self.top
 
     @property
+    def denoiser(self) -> tuple[Tap, ...]:
+        """The same, by the name that does for every kind of denoiser."""
+        return self.unet
+
+    @property
     def vae(self) -> tuple[Tap, ...]:
         """Every map of the autoencoder's decoder."""
         return tuple(tap for stage in self.decoder for tap in stage)

@@ -1,6 +1,6 @@
 """Pictures without a drawing: sampled once, ever further from the drawn one, and kept on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Sampler:
         """
         # the last samples, a share of 1 - fade, have nothing of the source's text
         span = max(1, round(self.sampling.fade * self.sampling.count))
-        drawn = self.prior.draw(_generator(self.seed, number, 0)).to(self.source)
+        drawn = self.prior.draw(lots_of(self.seed, number, 0)).to(self.source)
         return mixed(self.source, drawn, source_weight(number, span))
 
     def __call__(
@@ -67,21 +67,8 @@ class Sampler:
         Returns:
             Samples in order.
         """
-        make_folder(folder)
-        count = self.sampling.count
-        paths = [folder / f"{i:04d}.safetensors" for i in range(count)]
-        missing = {i for i, path in enumerate(paths) if not _is_kept(path, key)}
-        progress(count - len(missing), count)
-        for start in range(0, count, TOGETHER):
-            batch = range(start, min(count, start + TOGETHER))
-            if missing.isdisjoint(batch):
-                continue
-            for i, sample in zip(batch, self._sampled(batch), strict=True):
-                if i in missing:
-                    _write(sample, paths[i], key)
-            missing -= set(batch)
-            progress(count - len(missing), count)
-        return tuple(_read(path) for path in paths)
+        kept = KeptSamples(folder, self.sampling.count, key)
+        return kept.filled(self._sampled, together=TOGETHER, progress=progress)
 
     def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
         states = torch.cat([self.condition(i) for i in numbers])
@@ -89,9 +76,50 @@ class Sampler:
             self.backbone,
             states,
             SampledRun(self.steps, self.sampling.guidance, self.timesteps),
-            seeds=[_seed(self.seed, i, 1) for i in numbers],
+            seeds=[seed_of(self.seed, i, 1) for i in numbers],
         )
         return [Sample(noising, own[None]) for noising, own in zip(paths, states, strict=True)]
+
+
+@dataclass(frozen=True)
+class KeptSamples:
+    """A folder with one file for each sample."""
+
+    folder: Path
+    count: int
+    key: str  # what decides the samples; files of another key are made anew
+
+    def filled(
+        self,
+        sampled: Callable[[Sequence[int]], Sequence[Sample]],
+        *,
+        together: int,
+        progress: Progress = silent,
+    ) -> tuple[Sample, ...]:
+        """Make what is missing, and read all.
+
+        Args:
+            sampled: makes those of some numbers.
+            together: how many it is asked for at once, always the same ones.
+            progress: told the number of samples there are.
+
+        Returns:
+            Samples in order.
+        """
+        make_folder(self.folder)
+        paths = [self.folder / f"{i:04d}.safetensors" for i in range(self.count)]
+        missing = {i for i, path in enumerate(paths) if not _is_kept(path, self.key)}
+        progress(self.count - len(missing), self.count)
+        for start in range(0, self.count, together):
+            batch = range(start, min(self.count, start + together))
+            if missing.isdisjoint(batch):
+                continue
+            for i, sample in zip(batch, sampled(batch), strict=True):
+                if i in missing:
+                    _write(sample, paths[i], self.key)
+            missing -= set(batch)
+            progress(self.count - len(missing), self.count)
+        return tuple(_read(path) for path in paths)
 
 
 def _is_kept(path: Path, key: str) -> bool:
@@ -117,12 +145,14 @@ def _read(path: Path) -> Sample:
     return Sample(NoisingPath(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
 
 
-def _seed(*numbers: int) -> int:
+def seed_of(*numbers: int) -> int:
+    """One seed of several numbers."""
     seed = 0
     for number in numbers:
         seed = (seed * 1_000_003 + number + 1) % (2**63 - 1)
     return seed
 
 
-def _generator(*numbers: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed(*numbers))
+def lots_of(*numbers: int) -> torch.Generator:
+    """What decides by lot, on the CPU, for several numbers."""
+    return torch.Generator().manual_seed(seed_of(*numbers))

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.core.errors import ConfigError
 from featurekit.core.json_files import read_json, write_json
 from featurekit.core.types import Job
 from featurekit.images.io import write_image
 from featurekit.measures.analyses.timesteps import Asked, measure_runs
 from featurekit_sketch.config import SketchConfig, reading_of
+from featurekit_sketch.network.map_table import map_table
 from featurekit_sketch.sampling.representative_timesteps import COUNT, check_timesteps
 from featurekit_sketch.sampling.sampled_pictures import condensed
 from featurekit_sketch.settings import ANALYSED, Reading
@@ -35,12 +37,15 @@ def reading_for(job: Job) -> Reading:
         reading = replace(reading, timesteps=_analysed(job), chosen_by=ANALYSED)
         listed = ", ".join(map(str, reading.timesteps))
         job.say(f"{len(reading.timesteps)} timesteps stand for {RUNS} runs of the model: {listed}")
-    check_timesteps(reading, job.backbone.noise)
+    check_timesteps(reading, job.backbone.noise, job.backbone.sample_size)
     return reading
 
 
 def _analysed(job: Job) -> tuple[int, ...]:
-    asked = Asked(steps=job.settings.steps, count=COUNT)
+    taps: tuple[str, ...] = ()
+    if kind_of_denoiser(job.backbone) != "unet":
+        taps = tuple(tap.name for tap in map_table(job.backbone).denoiser)
+    asked = Asked(taps, steps=job.settings.steps, count=COUNT)
     facts = [asked.steps, asked.count, RUNS, dict(job.backbone.weights), job.backbone.name]
     key, path = condensed(facts), job.out / FIGURES
     found = _kept(path, key)

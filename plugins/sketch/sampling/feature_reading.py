@@ -1,12 +1,15 @@
-"""Read the features of a picture: the UNet's at each timestep, the VAE decoder's once."""
+"""Read the features of a picture: the denoiser's at each timestep, the VAE decoder's once."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from featurekit.core.shapes import expect
-from featurekit.core.types import Conditioning
+from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.capture import capture
+from featurekit.taps.tokens_to_maps import as_map
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.sampling.noising_paths import NoisingPath
@@ -72,3 +75,31 @@ def unet_maps(
             parts[name].append(captured[name])
     # pop: what is joined is given back at once, so that the maps are never all there twice
     return {name: torch.cat(parts.pop(name)) for name in paths}
+
+
+def denoiser_maps(
+    backbone: Backbone, taps: Sequence[Tap], noising: NoisingPath, words: Conditioning
+) -> dict[str, Tensor]:
+    """Maps of a UNet or a transformer by name, (rows c h w): a row for each timestep in turn.
+
+    The network is left after its last map.
+
+    Args:
+        backbone: a loaded model.
+        taps: which of its maps to read.
+        noising: latents of the picture.
+        words: what it is conditioned on, one row.
+    """
+    latents = noising.latents.to(backbone.device)
+    timesteps = torch.tensor(noising.timesteps, device=backbone.device)
+    size_px = (latents.shape[2] * backbone.stride, latents.shape[3] * backbone.stride)
+    addresses = {tap.name: tap.address for tap in taps}
+    parts: dict[str, list[Tensor]] = {name: [] for name in addresses}
+    for first in range(0, len(latents), CHUNK):
+        rows = slice(first, first + CHUNK)
+        predict = backbone.predictor(words)
+        with capture(backbone.denoiser, addresses, stop_after=True) as captured:
+            predict(latents[rows], timesteps[rows])
+        for tap in taps:
+            parts[tap.name].append(as_map(captured[tap.name], tap, size_px=size_px))
+    return {name: torch.cat(parts.pop(name)) for name in addresses}

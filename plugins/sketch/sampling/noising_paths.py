@@ -1,7 +1,7 @@
 """The path of a picture into noise, at the timesteps read: noised, inverted or sampled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning, Predict, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.invert import invert
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.sample import sample
-from featurekit_sketch.sampling.representative_timesteps import levels_at
+from featurekit_sketch.sampling.representative_timesteps import levels_at, run_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class NoisingPath:
 class SampledRun:
     """How a picture is sampled, and at which timesteps of that its latents are kept."""
 
-    steps: int  # of DDIM
+    steps: int  # of DDIM, of a flow of Euler
     guidance: float  # scale of classifier-free guidance against the empty prompt; 1 is without
     timesteps: tuple[int, ...] = ()  # train timesteps, rising; none: the representative ones
 
@@ -84,19 +85,19 @@ def noised_path(
 def inverted_path(
     backbone: Backbone,
     clean: Tensor,
-    schedule: Schedule,
-    states: Tensor,
+    schedule: NoiseSchedule,
+    states: Tensor | Conditioning,
     *,
     timesteps: Sequence[int] = (),
     progress: Progress = silent,
 ) -> NoisingPath:
-    """Climb from a clean latent with DDIM inversion, without guidance.
+    """Climb from a clean latent with DDIM inversion, of a flow Euler's, without guidance.
 
     Args:
         backbone: a loaded model.
         clean: latent of one picture, (1 c h w), VAE-scaled, on the backbone's device.
         schedule: levels to climb.
-        states: what the network is conditioned on, (1 n d).
+        states: what the network is conditioned on, (1 n d), or a whole conditioning.
         timesteps: train timesteps that are kept, rising; none: the representative ones.
         progress: called after each step.
 
@@ -108,10 +109,11 @@ def inverted_path(
         ShapeError: ``clean`` or ``states`` is not of one picture.
     """
     expect(clean, "1 c h w", of="clean latent")
-    expect(states, "1 n d", of="states")
+    words = _words(states)
+    expect(words.states, "1 n d", of="states")
     levels = levels_at(schedule, timesteps)
     trajectory = invert(
-        _predictor(backbone, states),
+        _predictor(backbone, words),
         clean,
         schedule,
         keep_residuals=False,
@@ -119,26 +121,27 @@ def inverted_path(
         progress=progress,
     )
     latents = torch.cat([trajectory.at(level) for level in levels])
-    return NoisingPath(latents, tuple(map(schedule.timestep, levels)), clean)
+    return NoisingPath(latents, _told(schedule, levels), clean)
 
 
 @torch.no_grad()
 def generated_paths(
     backbone: Backbone,
-    states: Tensor,
+    states: Tensor | Conditioning,
     run: SampledRun,
     *,
     seeds: Sequence[int],
     progress: Progress = silent,
 ) -> list[NoisingPath]:
-    """Let the model draw pictures of its own size, all in one batch, with DDIM steps.
+    """Let the model draw pictures of its own size, all in one batch, with DDIM or Euler's steps.
 
     A picture depends on its states and its seed, not on the batch it is drawn in. The network is
-    called once a step: with two rows a picture, and with one where guidance is 1.
+    called once a step: with two rows a picture, and with one where guidance is 1 or is told it.
 
     Args:
         backbone: a loaded model.
-        states: what each picture is conditioned on, (b n d).
+        states: what each picture is conditioned on, (b n d); or a whole conditioning, for networks
+            that are told more than states.
         run: how they are sampled, and what is kept.
         seeds: of each picture's first noise, drawn on the CPU.
         progress: called after each step.
@@ -151,8 +154,9 @@ def generated_paths(
         ConfigError: there are too few steps, or the run does not pass a timestep (``levels_at``).
         ShapeError: there is not one row of states for each seed.
     """
-    expect(states, "b n d", of="states, one row a seed,", b=len(seeds))
-    schedule = _to_clean(Schedule.ddim(backbone.noise, run.steps))
+    words = _words(states)
+    expect(words.states, "b n d", of="states, one row a seed,", b=len(seeds))
+    schedule = _to_clean(run_of(backbone.noise, run.steps, backbone.sample_size))
     levels = levels_at(schedule, run.timesteps)
     start = _noise((backbone.latent_channels, *backbone.sample_size), seeds).to(backbone.device)
     kept = {run.steps: start}
@@ -161,10 +165,11 @@ def generated_paths(
         if level in levels:
             kept[level] = z
 
-    predict = _predictor(backbone, states, run.guidance)
-    clean = sample(predict, start, schedule, on_step=keep, progress=progress)
+    clean = sample(
+        _predictor(backbone, words, run.guidance), start, schedule, on_step=keep, progress=progress
+    )
     latents = torch.stack([kept[level] for level in levels], dim=1)
-    timesteps = tuple(map(schedule.timestep, levels))
+    timesteps = _told(schedule, levels)
     rows = zip(latents, clean[:, None], strict=True)
     return [NoisingPath(row.clone(), timesteps, end.clone()) for row, end in rows]
 
@@ -175,13 +180,24 @@ def _noise(size: Sequence[int], seeds: Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(*size, generator=one) for one in generators])
 
 
-def _predictor(backbone: Backbone, states: Tensor, guidance: float = 1.0) -> Predict:
+def _told(schedule: NoiseSchedule, levels: Sequence[int]) -> tuple[int, ...]:
+    """Timesteps of levels, all of which are whole in a run here."""
+    return tuple(int(schedule.timestep(level)) for level in levels)
+
+
+def _words(given: Tensor | Conditioning) -> Conditioning:
+    return given if isinstance(given, Conditioning) else Conditioning(given, "")
+
+
+def _predictor(backbone: Backbone, words: Conditioning, guidance: float = 1.0) -> Predict:
     """Predict for states that need not come from a prompt; they are fitted to the backbone."""
-    fitted = states.to(backbone.device, backbone.dtype)
-    return backbone.predictor(Conditioning(states=fitted, prompt=""), guidance)
+    fitted = words.states.to(backbone.device, backbone.dtype)
+    return backbone.predictor(replace(words, states=fitted), guidance)
 
 
-def _to_clean(schedule: Schedule) -> Schedule:
-    """The same levels with a clean end without noise: the last step then ends at its x0."""
+def _to_clean(schedule: NoiseSchedule) -> NoiseSchedule:
+    """The same levels with a clean end without noise, as a flow's is: the last step ends at x0."""
+    if not isinstance(schedule, Schedule):
+        return schedule
     noiseless = torch.ones_like(schedule.alpha_bars[:1])
     return Schedule(schedule.timesteps, torch.cat([noiseless, schedule.alpha_bars[1:]]))

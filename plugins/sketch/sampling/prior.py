@@ -20,6 +20,7 @@ from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit.scenes import TRAIN_SEEDS, scene
+from featurekit_sketch.sampling.captions import takes_prior
 from featurekit_sketch.sampling.pca import principal_axes
 
 FAMILY, VERSION = "featurekit.prior/", "1"  # what a file says it is
@@ -62,6 +63,14 @@ class Prior:
                 f"deviations {self.deviations[:3].tolist()}"
             )
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of its numbers."""
+        found = sha256()
+        for part in (self.mean, self.deviations, self.axes):
+            found.update(part.numpy().tobytes())
+        return found.hexdigest()
+
     def draw(self, generator: torch.Generator, count: int = 1) -> Tensor:
         """Draw hidden states.
 
@@ -101,10 +110,15 @@ def fit_prior(
         progress: told after each batch of captions.
 
     Raises:
-        ConfigError: there are too few captions or components, or all captions are one to the
-            text encoder.
+        ConfigError: there are too few captions or components, all captions are one to the text
+            encoder, or the model's words are more than states of one encoder.
         BackboneError: the text encoder gives numbers that are not finite.
     """
+    if not takes_prior(backbone):
+        raise ConfigError(
+            f"a prior is drawn in place of the states of one text encoder, but {backbone.name} is "
+            f"told more, or in texts of any length; it needs none: sampled pictures have captions"
+        )
     if components < 1:
         raise ConfigError(f"components must be at least 1, got {components}")
     if len(captions) < 2:

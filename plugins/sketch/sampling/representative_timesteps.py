@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
-from featurekit.diffusion.levels import ForwardProcess
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.flow_schedule import schedule_of, whole_timesteps
+from featurekit.diffusion.flow_table import FlowTable
+from featurekit.diffusion.levels import ForwardProcess, NoiseSchedule
+from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit_sketch.settings import ENOUGH, Reading
 
 STEPS = 50  # of the run that the numbers below count
@@ -58,18 +60,33 @@ def levels_of(steps: int) -> tuple[int, ...]:
     return levels
 
 
-def check_timesteps(reading: Reading, noise: ForwardProcess) -> None:
+def run_of(noise: ForwardProcess, steps: int, size: tuple[int, int] | None = None) -> NoiseSchedule:
+    """The levels of a whole path, at whole timesteps and the same for pictures of every size.
+
+    Args:
+        noise: levels of the model.
+        steps: of the path.
+        size: rows and columns of the latents that the model was made for, which a flow's shift
+            may follow.
+    """
+    return whole_timesteps(schedule_of(noise, steps, cells=size), noise.train_timesteps)
+
+
+def check_timesteps(
+    reading: Reading, noise: ForwardProcess, size: tuple[int, int] | None = None
+) -> None:
     """Refuse timesteps that were chosen and cannot be read.
 
     Args:
         reading: how pictures become features.
         noise: levels of the model that is to read them.
+        size: rows and columns of the latents that the model was made for.
 
     Raises:
         ConfigError: the model has no such timestep; or a picture is to be inverted, and the run
             does not pass it.
     """
-    last = noise.train_timesteps - 1
+    last = noise.train_timesteps - (not isinstance(noise, FlowTable))
     missed = [one for one in reading.timesteps if not 0 <= one <= last]
     if missed:
         raise ConfigError(
@@ -77,10 +94,10 @@ def check_timesteps(reading: Reading, noise: ForwardProcess) -> None:
             f"with, got {missed[0]}; choose others by plugin.timesteps"
         )
     if reading.timesteps and reading.kind == "inversion":
-        levels_at(Schedule.ddim(noise, reading.steps), reading.timesteps)
+        levels_at(run_of(noise, reading.steps, size), reading.timesteps)
 
 
-def levels_at(schedule: Schedule, timesteps: Sequence[int] = ()) -> tuple[int, ...]:
+def levels_at(schedule: NoiseSchedule, timesteps: Sequence[int] = ()) -> tuple[int, ...]:
     """Find the levels of a run that lie at train timesteps, or at the representative ones.
 
     Args:
@@ -92,7 +109,7 @@ def levels_at(schedule: Schedule, timesteps: Sequence[int] = ()) -> tuple[int, .
     """
     if not timesteps:
         return levels_of(schedule.steps)
-    passed = {schedule.timestep(level): level for level in range(1, schedule.steps + 1)}
+    passed = {int(schedule.timestep(level)): level for level in range(1, schedule.steps + 1)}
     missed = [one for one in timesteps if one not in passed]
     if missed:
         raise ConfigError(
@@ -103,7 +120,7 @@ def levels_at(schedule: Schedule, timesteps: Sequence[int] = ()) -> tuple[int, .
     return tuple(passed[one] for one in timesteps)
 
 
-def timesteps_of(schedule: Schedule) -> tuple[int, ...]:
+def timesteps_of(schedule: NoiseSchedule) -> tuple[int, ...]:
     """Name the representative train timesteps of a run, rising.
 
     Args:
@@ -112,4 +129,30 @@ def timesteps_of(schedule: Schedule) -> tuple[int, ...]:
     Raises:
         ConfigError: the run has too few steps, as ``levels_of`` finds.
     """
-    return tuple(schedule.timestep(level) for level in levels_of(schedule.steps))
+    return tuple(int(schedule.timestep(level)) for level in levels_of(schedule.steps))
+
+
+def representative(
+    noise: ForwardProcess, schedule: NoiseSchedule, *, noised: bool
+) -> tuple[int, ...]:
+    """Name the timesteps that stand for a run, rising.
+
+    Args:
+        noise: levels of the model.
+        schedule: levels of the run.
+        noised: whether pictures are noised to them; else they are passed on the run itself.
+
+    Returns:
+        Those of the run. Of a flow whose pictures are noised, whole thousandths of noise where
+        noise stands to signal as at the published timesteps of Stable Diffusion: its own runs lie
+        elsewhere with every shift, and a picture would be read at other noise for it.
+
+    Raises:
+        ConfigError: the run has too few steps, as ``levels_of`` finds.
+    """
+    if not (noised and isinstance(noise, FlowTable)):
+        return timesteps_of(schedule)
+    published = Schedule.ddim(NoiseTable.scaled_linear(), schedule.steps)
+    signal_powers = published.alpha_bars[list(levels_of(schedule.steps))]
+    share = (1 - signal_powers).sqrt() / (signal_powers.sqrt() + (1 - signal_powers).sqrt())
+    return tuple(round(float(one)) for one in noise.train_timesteps * share)

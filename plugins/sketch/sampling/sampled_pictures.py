@@ -9,6 +9,8 @@ from pathlib import Path
 
 from featurekit.core.types import Conditioning, Progress
 from featurekit.diffusion.backbone import Backbone
+from featurekit_sketch.sampling.caption_sampler import CaptionSampler
+from featurekit_sketch.sampling.captions import Captions
 from featurekit_sketch.sampling.cdst_sampler import Sample, Sampler
 from featurekit_sketch.sampling.prior import Prior
 from featurekit_sketch.settings import Sampling
@@ -21,7 +23,7 @@ class SampledPictures:
     """How they are sampled."""
 
     backbone: Backbone
-    prior: Prior
+    prior: Prior | Captions
     sampling: Sampling
     steps: int
     seed: int
@@ -36,27 +38,21 @@ class SampledPictures:
             stage: for the progress.
         """
         source = self.backbone.embed(prompt)
-        sampler = Sampler(
-            backbone=self.backbone,
-            prior=self.prior,
-            source=source.states.detach(),
-            sampling=self.sampling,
-            steps=self.steps,
-            seed=self.seed,
-            timesteps=self.timesteps,
-        )
+        given = (self.sampling, self.steps, self.seed, self.timesteps)
+        sampler: Sampler | CaptionSampler
+        if isinstance(self.prior, Captions):
+            sampler = CaptionSampler(self.backbone, self.prior, source, *given)
+        else:
+            sampler = Sampler(self.backbone, self.prior, source.states.detach(), *given)
         with stage("sampling pictures") as progress:
             return sampler(folder, key=self.key(source), progress=progress)
 
     def key(self, source: Conditioning) -> str:
         """What decides them."""
-        prior = sha256()
-        for part in (self.prior.mean, self.prior.deviations, self.prior.axes):
-            prior.update(part.numpy().tobytes())
         facts = [asdict(self.sampling), self.steps, self.seed, source.fingerprint]
         facts += [self.timesteps] if self.timesteps else []  # version 0.1 had no others
         return condensed(
-            [*facts, prior.hexdigest(), dict(self.backbone.weights), self.backbone.name]
+            [*facts, self.prior.digest, dict(self.backbone.weights), self.backbone.name]
         )
 
 

@@ -89,7 +89,7 @@ def drawer_for(job: Job, files: DrawingFiles) -> Drawer:
     styles = []
     for path in files.styles:
         style = load_style(path, job.backbone.name, digest(job.backbone.weights))
-        check_reading(config, style, backbone=job.backbone.name)
+        check_reading(config, style, backbone=job.backbone.settings_of)
         if config.svg and style.ink_channels != 1:
             raise ConfigError(
                 "plugin.svg traces drawings of one ink, but the style draws in colours; leave it "

@@ -9,7 +9,7 @@ from featurekit.core.atomic import replacing
 from featurekit.core.types import Job, Result
 from featurekit.images.io import load_image, write_image
 from featurekit.measures.held_out import image_of
-from featurekit_sketch.config import SketchConfig
+from featurekit_sketch.config import SketchConfig, sampling_of
 from featurekit_sketch.inputs import bundled, scene_px
 from featurekit_sketch.output_names import keep_apart
 from featurekit_sketch.sampling.noising_paths import SampledRun, generated_paths
@@ -67,12 +67,13 @@ def _picture(job: Job) -> tuple[Tensor, str]:
 
 @torch.no_grad()
 def _sampled(job: Job, config: SketchConfig) -> Tensor:
-    states = job.backbone.embed(job.prompt).states
+    words = job.backbone.embed(job.prompt)
+    guidance = sampling_of(config, job.backbone.usual_guidance).guidance
     with job.stage("sampling a picture") as progress:
         (path,) = generated_paths(
             job.backbone,
-            states,
-            SampledRun(config.steps, config.guidance),
+            words,
+            SampledRun(config.steps, guidance),
             seeds=[job.seed],
             progress=progress,
         )

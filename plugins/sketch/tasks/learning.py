@@ -49,6 +49,11 @@ def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
 def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     reading = reading_for(job)
     training = two_scale_training_of(job, pictures_of(job, reading), reading)
+    if not training.reader.taps.vae:
+        job.say(
+            f"the autoencoder of {job.backbone.name} computes films, not maps: the style is learnt "
+            f"from the denoiser's maps and the picture"
+        )
     subjects = [subject for pairs in lessons.values() for subject in pairs]
     images = list({id(one.image): one.image for one in subjects}.values())
     samples = training.pictures(subjects[0].prompt, job.out / "samples", job.stage)

@@ -226,7 +226,7 @@ def _published(given: Given, config: SketchConfig, sources: tuple[str, ...]) -> 
     job = given.job
     training = style_training_of(replace(job, settings=config), given.pictures, given.reading)
     reader = training.reader
-    reader = RememberingFeatures(reader.backbone, reader.reading, reader.states)
+    reader = RememberingFeatures(reader.backbone, reader.reading, reader.words)
     training = replace(training, reader=reader)
     return PublishedRival(training, sources, job.stage, side_px(job.backbone), tiling_of(config))
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
@@ -33,6 +34,7 @@ from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
 from featurekit_sketch.tasks.init import init
 from featurekit_sketch.tasks.learning import LearntStyle, learn_styles
+from featurekit_sketch.tasks.models import check_model
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
 from featurekit_sketch.training.style_file import save_style
@@ -45,7 +47,9 @@ def run(job: Job) -> Result:
 
     Raises:
         UnknownNameError: no such task.
-        ConfigError: a setting is out of range, or the task would not use it.
+        ConfigError: a setting is out of range, the task would not use it, or it cannot hold for
+            the model.
+        BackboneError: the model has no text encoder.
     """
     tasks = {
         "train": train,
@@ -58,6 +62,7 @@ def run(job: Job) -> Result:
         raise UnknownNameError("task of plugin sketch", job.task, tasks)
     check(job.settings)
     check_used(job.settings, task=job.task, own=job.image is not None)
+    check_model(job)
     if job.task in ("init", "extract"):
         return tasks[job.task](job)
     with tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"):
@@ -86,7 +91,9 @@ def train(job: Job) -> Result:
         if job.image is None and not config.examples:
             table, pictures["sheet" + suffix] = _examined(job, style.drawer)
             metrics["held_out"] = {config.drawing_style: table}
-            lines += [sentence(table), CONTROLS]
+            lines.append(sentence(table))
+            if kind_of_denoiser(job.backbone) == "unet":
+                lines.append(CONTROLS)
     if not targets and "held_out" not in metrics:
         use = f"image=FILE {_use(job, learnt)}"
         lines.append(f"to sketch: featurekit run plugin=sketch task=extract {use}")

@@ -96,7 +96,7 @@ def check_reading(config: SketchConfig, style: Style, *, backbone: str) -> None:
     Args:
         config: all settings.
         style: that is to be drawn in.
-        backbone: what the settings call the model.
+        backbone: whose settings are the model's.
 
     Raises:
         ConfigError: ``plugin.features``, ``plugin.steps`` or ``plugin.timesteps`` was changed, and

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise_schedule import Schedule
+from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.images import coordinates
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
@@ -20,7 +21,8 @@ from featurekit_sketch.sampling.representative_timesteps import (
     COUNT,
     check_timesteps,
     drawn,
-    timesteps_of,
+    representative,
+    run_of,
 )
 from featurekit_sketch.settings import PUBLISHED, RANDOM, RELEASED, Reading
 from featurekit_sketch.training.style_file import Style, digest, take_weights
@@ -34,7 +36,7 @@ class Reader:
 
     backbone: Backbone
     reading: Reading
-    states: Tensor  # (1 n d), what photographs are read with
+    words: Conditioning  # of one row, what photographs are read with
 
     @classmethod
     def of_style(cls, style: Style, backbone: Backbone) -> "Reader":
@@ -46,25 +48,44 @@ class Reader:
         reading = Reading(style.features, style.steps, style.seed)
         if style.chosen_by != PUBLISHED:
             reading = replace(reading, timesteps=style.timesteps, chosen_by=style.chosen_by)
-        check_timesteps(reading, backbone.noise)
-        return cls(backbone, reading, backbone.embed("").states.detach())
+        check_timesteps(reading, backbone.noise, backbone.sample_size)
+        return cls.of(backbone, reading)
+
+    @classmethod
+    def of(cls, backbone: Backbone, reading: Reading) -> "Reader":
+        """Read pictures with the empty prompt.
+
+        Raises:
+            BackboneError: there is no text encoder for it.
+        """
+        words = backbone.embed("")
+        extra = {name: one.detach() for name, one in words.extra.items()}
+        return cls(backbone, reading, replace(words, states=words.states.detach(), extra=extra))
+
+    @property
+    def states(self) -> Tensor:
+        """Hidden states (1 n d) of what photographs are read with."""
+        return self.words.states
 
     @property
     def feature_taps(self) -> FeatureTaps:
-        """The maps that are read."""
+        """The maps that the paper's network reads, of a model with a UNet."""
         return FeatureTaps.of(self.backbone.denoiser.config, self.backbone.vae.config)
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> NoiseSchedule:
         """The path that timesteps are levels of."""
-        return Schedule.ddim(self.backbone.noise, self.reading.steps)
+        return run_of(self.backbone.noise, self.reading.steps, self.backbone.sample_size)
 
     @property
     def timesteps(self) -> tuple[int, ...]:
         """Train timesteps that are read, rising; or of which some are drawn for each picture."""
         if self.reading.chosen_by == RANDOM:
-            return self.reading.timesteps or tuple(sorted(self.schedule.timesteps))
-        return self.reading.timesteps or timesteps_of(self.schedule)
+            return self.reading.timesteps or tuple(sorted(map(int, self.schedule.timesteps)))
+        noised = self.reading.kind == "noise"
+        return self.reading.timesteps or representative(
+            self.backbone.noise, self.schedule, noised=noised
+        )
 
     @property
     def count(self) -> int:
@@ -84,7 +105,7 @@ class Reader:
                 self.backbone,
                 clean,
                 self.schedule,
-                self.states,
+                self.words,
                 timesteps=self.timesteps_for(clean) if self.reading.chosen_by != PUBLISHED else (),
             )
         return noised_path(self.backbone, clean, self.timesteps_for(clean), seed=self.reading.seed)

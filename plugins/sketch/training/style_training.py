@@ -12,7 +12,6 @@ from torch import Tensor
 from featurekit.backbones.open_clip import load as load_clip
 from featurekit.core.types import Job, Say, unsaid
 from featurekit.diffusion.backbone import Backbone
-from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.measures.augmentations import View, views_of
 from featurekit.measures.perceptual.distances import ClipPerceptual, Lpips, Perceptual
 from featurekit_sketch.config import SketchConfig, learning_of, sampling_of
@@ -23,10 +22,12 @@ from featurekit_sketch.losses.released_preparation import (
 )
 from featurekit_sketch.losses.sketch_loss import ImageEncoder, SketchLoss
 from featurekit_sketch.network.features import Features
+from featurekit_sketch.sampling.captions import Captions, takes_prior
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.sampling.feature_cache import FeatureCache
 from featurekit_sketch.sampling.noising_paths import noised_path
-from featurekit_sketch.sampling.prior import fit_prior, load_prior, world_captions
+from featurekit_sketch.sampling.prior import Prior, fit_prior, load_prior, world_captions
+from featurekit_sketch.sampling.representative_timesteps import run_of
 from featurekit_sketch.sampling.sampled_pictures import SampledPictures, Stages, condensed
 from featurekit_sketch.settings import NAMED_BEFORE, PUBLISHED, RANDOM, RELEASED, Learning, Reading
 from featurekit_sketch.training.framing import corners, framed
@@ -203,7 +204,7 @@ def style_training_of(job: Job, pictures: SampledPictures, reading: Reading) -> 
         perceptual = Lpips.load(config.lpips, backbone.device)
     released = config.network == RELEASED
     return StyleTraining(
-        reader=Reader(backbone, reading, backbone.embed("").states.detach()),
+        reader=Reader.of(backbone, reading),
         pictures=pictures,
         learning=learning_of(config),
         clip=ReleasedEncoder.of(clip) if released else clip,
@@ -229,16 +230,20 @@ def pictures_of(
         ConfigError: the file of the prior cannot be used.
     """
     config: SketchConfig = job.settings
-    if config.prior is None:
+    prior: Prior | Captions
+    if config.prior is not None:
+        prior = load_prior(config.prior, job.backbone)
+    elif takes_prior(job.backbone):
         prior = fit_prior(job.backbone, world_captions())
     else:
-        prior = load_prior(config.prior, job.backbone)
-    sampling = sampling_of(config)
+        prior = Captions(tuple(world_captions()))
+    sampling = sampling_of(config, job.backbone.usual_guidance)
     if count is not None:
         sampling = replace(sampling, count=count)
     kept: tuple[int, ...] = ()
     if reading is not None and reading.kind == "inversion":
-        every = tuple(sorted(Schedule.ddim(job.backbone.noise, config.steps).timesteps))
+        run = run_of(job.backbone.noise, config.steps, job.backbone.sample_size)
+        every = tuple(sorted(map(int, run.timesteps)))
         kept = every if reading.chosen_by == RANDOM else reading.timesteps
     return SampledPictures(
         backbone=job.backbone,

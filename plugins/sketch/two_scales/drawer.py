@@ -196,7 +196,7 @@ def new_network(
         seed: of the first weights.
         maps: names of those that are used; None are those that a new style learns from.
     """
-    taps = reader.reader.feature_taps
+    taps = reader.taps
     used = learnt_maps(taps, sources) if maps is None else maps
     specs = [spec for spec in map_specs(taps, len(reader.ranks), sources) if spec.name in used]
     with torch.random.fork_rng(devices=[]):

@@ -1,11 +1,12 @@
-"""What the network sees of a picture: the UNet's maps at two scales, the decoder's, the picture.
+"""What the network sees: the denoiser's maps at two scales, the decoder's, the picture itself.
 
 A model knows what a thing is at the size that it was trained at, and where its rim lies at the
-finer one. So the UNet reads the picture as it is and at half its sides, both noised alike.
+finer one. So the denoiser reads the picture as it is and at half its sides, both noised alike.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,13 +15,13 @@ from torch.nn import functional
 from featurekit.core.shapes import expect
 from featurekit.images import coordinates
 from featurekit.taps.capture import capture
-from featurekit_sketch.network.feature_taps import FeatureTaps
-from featurekit_sketch.sampling.feature_reading import unet_maps
+from featurekit_sketch.network.map_table import MapTable, map_table
+from featurekit_sketch.sampling.feature_reading import denoiser_maps
 from featurekit_sketch.sampling.noising_paths import NoisingPath, noised_path
 from featurekit_sketch.training.sketcher import Reader
 
 HALVED = 2  # the second scale: its sides are those of the first by this
-COARSEST = 2  # latent cells along a cell of a UNet's map that a new style learns from, at most
+COARSEST = 2  # latent cells along a cell of a map that a new style learns from, at most
 KEPT = torch.float16  # maps wait for their lessons in half precision
 
 
@@ -61,33 +62,35 @@ class MapSpec:
     stride: int  # px of the picture per cell
 
 
-def map_specs(taps: FeatureTaps, timesteps: int, sources: Sequence[str]) -> tuple[MapSpec, ...]:
-    """List the maps of a model: ``fine.*``, ``half.*`` of the UNet, ``v*`` of the decoder.
+def map_specs(taps: MapTable, timesteps: int, sources: Sequence[str]) -> tuple[MapSpec, ...]:
+    """List the maps of a model: ``fine.*``, ``half.*`` of the denoiser, ``v*`` of the decoder.
 
     Args:
         taps: which maps the model offers.
-        timesteps: that the UNet is read at.
-        sources: whose maps are used, of ``unet`` and ``vae``.
+        timesteps: that the denoiser is read at.
+        sources: whose maps are used, of ``unet``, which is the denoiser of any kind, and ``vae``.
     """
     found: list[MapSpec] = []
     if "unet" in sources:
         for scale, times in (("fine", 1), ("half", HALVED)):
             found += [
                 MapSpec(f"{scale}.{tap.name}", timesteps * tap.channels, times * tap.stride)
-                for tap in taps.unet
+                for tap in taps.denoiser
             ]
     if "vae" in sources:
         found += [MapSpec(tap.name, tap.channels, tap.stride) for tap in taps.vae]
     return tuple(found)
 
 
-def learnt_maps(taps: FeatureTaps, sources: Sequence[str]) -> frozenset[str]:
-    """Names of the maps that a new style learns from: all but the UNet's coarse ones.
+def learnt_maps(taps: MapTable, sources: Sequence[str]) -> frozenset[str]:
+    """Names of the maps that a new style learns from: all but the denoiser's coarse ones.
 
     A map of a few cells tells a picture from others, so that a network learns what to draw in the
     one that it knows, and not where lines lie.
     """
-    coarse = {tap.name for tap in taps.unet if tap.stride > COARSEST * taps.stride}
+    finest = min((tap.stride for tap in taps.denoiser), default=0)
+    most = max(COARSEST * taps.stride, finest)
+    coarse = {tap.name for tap in taps.denoiser if tap.stride > most}
     names = {spec.name for spec in map_specs(taps, 1, sources)}
     return frozenset(name for name in names if name.partition(".")[2] not in coarse)
 
@@ -103,6 +106,11 @@ class TwoScaleReader:
     def timesteps(self) -> tuple[int, ...]:
         """Train timesteps that are read."""
         return tuple(self.reader.timesteps[rank] for rank in self.ranks)
+
+    @cached_property
+    def taps(self) -> MapTable:
+        """The maps that are read."""
+        return map_table(self.reader.backbone)
 
     @property
     def multiple(self) -> int:
@@ -125,21 +133,21 @@ class TwoScaleReader:
             ShapeError: the image is not (1 3 h w).
         """
         expect(image, "1 3 h w", of="image")
-        backbone, taps = self.reader.backbone, self.reader.feature_taps
+        backbone, taps = self.reader.backbone, self.taps
         frame = coordinates.pad(image.to(backbone.device, torch.float32), self.multiple)
         half = functional.interpolate(frame, scale_factor=1 / HALVED, mode="area")
         clean = backbone.encode(frame)
-        maps = self._of_unet("fine", clean, seed) | self._of_unet(
-            "half", backbone.encode(half), seed
-        )
-        with capture(backbone.vae, {tap.name: tap.path for tap in taps.vae}) as captured:
-            backbone.decode(clean)
-        maps |= dict(captured)
+        maps = self._of_denoiser("fine", clean, seed)
+        maps |= self._of_denoiser("half", backbone.encode(half), seed)
+        if taps.vae:
+            with capture(backbone.vae, {tap.name: tap.address for tap in taps.vae}) as captured:
+                backbone.decode(clean)
+            maps |= dict(captured)
         return TwoScaleMaps({name: one.to(KEPT) for name, one in maps.items()}, frame.to(KEPT))
 
-    def _of_unet(self, scale: str, clean: Tensor, seed: int | None) -> dict[str, Tensor]:
+    def _of_denoiser(self, scale: str, clean: Tensor, seed: int | None) -> dict[str, Tensor]:
         path = self._path(clean, seed)
-        rows = unet_maps(self.reader.backbone, self.reader.feature_taps, path, self.reader.states)
+        rows = denoiser_maps(self.reader.backbone, self.taps.denoiser, path, self.reader.words)
         return {f"{scale}.{name}": one.flatten(0, 1)[None] for name, one in rows.items()}
 
     def _path(self, clean: Tensor, seed: int | None) -> NoisingPath:

@@ -158,7 +158,7 @@ class TwoScaleTraining:
         backbone = self.reader.reader.backbone
         facts: list[object] = [self.iterations, self.learning_rate, self.views, self.side_px]
         facts += [NETWORKS, self.seed, samples, list(sources), list(self.reader.timesteps)]
-        facts.append(sorted(learnt_maps(self.reader.reader.feature_taps, sources)))
+        facts.append(sorted(learnt_maps(self.reader.taps, sources)))
         facts += [
             str(self.precision),
             self.reader.reader.reading.kind,
@@ -265,7 +265,7 @@ def two_scale_training_of(
     """
     config: SketchConfig = job.settings
     backbone = job.backbone
-    reader = Reader(backbone, reading, backbone.embed("").states.detach())
+    reader = Reader.of(backbone, reading)
     ranks = tuple(range(len(reading.timesteps))) if reading.chosen_by == OWN else RANKS
     return TwoScaleTraining(
         reader=TwoScaleReader(reader, ranks),

@@ -119,10 +119,9 @@ def test_two_scales_takes_its_ranks_of_the_analysis_and_all_of_a_list(backbone, 
 
 
 def test_a_list_of_the_usual_timesteps_reads_what_is_usually_read(backbone):
-    states = backbone.embed("").states.detach()
-    usual = TwoScaleReader(Reader(backbone, Reading("noise", STEPS, 3), states), RANKS)
+    usual = TwoScaleReader(Reader.of(backbone, Reading("noise", STEPS, 3)), RANKS)
     own = Reading("noise", STEPS, 3, (51, 301), OWN)
-    found = TwoScaleReader(Reader(backbone, own, states), (0, 1))(picture())
+    found = TwoScaleReader(Reader.of(backbone, own), (0, 1))(picture())
     wanted = usual(picture())
     assert usual.timesteps == (51, 301)
     assert all(torch.equal(found.maps[name], one) for name, one in wanted.maps.items())
@@ -144,8 +143,7 @@ def test_inversion_and_sampling_keep_the_latents_of_the_timesteps_that_are_asked
 
 
 def test_timesteps_by_lot_are_13_of_the_run_and_other_ones_for_another_picture(backbone):
-    states = backbone.embed("").states.detach()
-    reader = Reader(backbone, Reading("noise", STEPS, 3, chosen_by=RANDOM), states)
+    reader = Reader.of(backbone, Reading("noise", STEPS, 3, chosen_by=RANDOM))
     one, other = (backbone.encode(picture(seed)).detach() for seed in (0, 1))
     found = reader.noising(one)
     assert len(found.timesteps) == len(found.latents) == reader.count == 13

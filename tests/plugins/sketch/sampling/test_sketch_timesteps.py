@@ -5,14 +5,19 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError
+from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.noise_schedule import NoiseTable, Schedule
 from featurekit_sketch.sampling.representative_timesteps import (
     ENOUGH,
     REPRESENTATIVE,
     STEPS,
+    check_timesteps,
     levels_of,
+    representative,
+    run_of,
     timesteps_of,
 )
+from featurekit_sketch.settings import Reading
 
 NOISE = NoiseTable.scaled_linear()
 FIFTY = Schedule.ddim(NOISE, STEPS)
@@ -93,3 +98,39 @@ def test_too_few_steps_are_refused(steps, within):
     if steps:
         with pytest.raises(ConfigError, match=f"got {steps} steps"):
             timesteps_of(Schedule.ddim(NOISE, steps))
+
+
+def test_a_flow_is_read_where_noise_stands_to_signal_as_published():
+    """By the signal of the published timesteps, which the specification lists."""
+    signal = torch.tensor(SIGNAL[:8])
+    ratios = ((1 - signal) / signal).sqrt()
+    table = FlowTable(shift=3.0)
+    found = representative(table, run_of(table, 50), noised=True)
+    assert len(found) == 13
+    shares = torch.tensor(found[:8]) / 1000
+    torch.testing.assert_close(shares / (1 - shares), ratios, rtol=0.02, atol=1e-3)
+    assert representative(FlowTable(shift=6.0), run_of(table, 50), noised=True) == found
+    assert list(found) == sorted(found)
+    assert 900 < found[-1] < 1000
+
+
+def test_a_flow_that_is_inverted_is_read_on_its_own_run():
+    table = FlowTable(shift=3.0)
+    run = run_of(table, 50)
+    found = representative(table, run, noised=False)
+    assert set(found) < set(run.timesteps)
+    assert all(isinstance(one, int) for one in found)
+    noise = NoiseTable.scaled_linear()
+    assert representative(noise, run_of(noise, 50), noised=True)[:2] == (1, 61)
+
+
+def test_timesteps_that_a_flow_does_not_have_are_refused():
+    table = FlowTable()
+    check_timesteps(Reading(timesteps=(0, 1000)), table)
+    with pytest.raises(ConfigError, match="must lie in 0 to 1000"):
+        check_timesteps(Reading(timesteps=(1001,)), table)
+    with pytest.raises(ConfigError, match="must lie in 0 to 999"):
+        check_timesteps(Reading(timesteps=(1000,)), NoiseTable.scaled_linear())
+    with pytest.raises(ConfigError, match="must be of the run of 20 steps"):
+        check_timesteps(Reading("inversion", 20, timesteps=(51,)), table)
+    check_timesteps(Reading("inversion", 20, timesteps=(50, 100)), table)

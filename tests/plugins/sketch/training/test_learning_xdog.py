@@ -66,7 +66,7 @@ def taught(tmp_path_factory):
         states = torch.cat([backbone.embed(caption).states for caption in captions()])
         seeds = range(1000 * SEED, 1000 * SEED + len(states))
         ways = generated_paths(backbone, states, SampledRun(STEPS, 5.0), seeds=seeds)
-        reader = Reader(backbone, Reading(steps=STEPS, seed=SEED), backbone.embed("").states)
+        reader = Reader.of(backbone, Reading(steps=STEPS, seed=SEED))
         rows = zip(ways, states, strict=True)
         features = [read(backbone, reader.feature_taps, way, own[None]) for way, own in rows]
     network = SketchNetwork(reader.feature_taps, seed=SEED)

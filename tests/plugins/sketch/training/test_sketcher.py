@@ -15,7 +15,7 @@ KINDS = ("noise", "inversion")
 
 
 def reader(backbone, kind="noise"):
-    return Reader(backbone, Reading(kind, steps=16, seed=1), backbone.embed("").states.detach())
+    return Reader.of(backbone, Reading(kind, steps=16, seed=1))
 
 
 def sketcher(backbone, kind="noise"):

@@ -25,7 +25,7 @@ STEPS = 16
 def study():
     backbone = fk.load_backbone("random", device="cpu")
     prior = fit_prior(backbone, ("a red circle", "two blue houses", "a face"))
-    reader = Reader(backbone, Reading(steps=STEPS), backbone.embed("").states.detach())
+    reader = Reader.of(backbone, Reading(steps=STEPS))
     pictures = SampledPictures(backbone, prior, Sampling(), STEPS, 0)
     return StyleTraining(reader, pictures, Learning(), None, None, seed=0)
 

@@ -32,8 +32,7 @@ def picture(height=64, width=64, seed=0):
 
 @pytest.fixture(scope="module")
 def reader(backbone):
-    states = backbone.embed("").states.detach()
-    return TwoScaleReader(Reader(backbone, Reading(steps=STEPS), states), RANKS)
+    return TwoScaleReader(Reader.of(backbone, Reading(steps=STEPS)), RANKS)
 
 
 @pytest.fixture(scope="module")

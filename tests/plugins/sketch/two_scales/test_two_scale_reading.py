@@ -31,8 +31,7 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def reader(backbone):
-    states = backbone.embed("").states.detach()
-    return TwoScaleReader(Reader(backbone, Reading(steps=20, seed=SEED), states), RANKS)
+    return TwoScaleReader(Reader.of(backbone, Reading(steps=20, seed=SEED)), RANKS)
 
 
 def picture(height, width, seed=0):
@@ -147,12 +146,11 @@ def test_the_global_random_state_decides_nothing(reader, found):
 
 
 def test_inversion_reads_the_same_ranks_of_its_own_path(backbone, reader):
-    states = reader.reader.states
-    inverting = TwoScaleReader(Reader(backbone, Reading("inversion", 16, SEED), states), RANKS)
+    inverting = TwoScaleReader(Reader.of(backbone, Reading("inversion", 16, SEED)), RANKS)
     image = picture(64, 64)
     found = inverting(image)
     maps = found.maps
-    noised = TwoScaleReader(Reader(backbone, Reading("noise", 16, SEED), states), RANKS)(image).maps
+    noised = TwoScaleReader(Reader.of(backbone, Reading("noise", 16, SEED)), RANKS)(image).maps
     assert {name: one.shape for name, one in maps.items()} == {
         name: one.shape for name, one in noised.items()
     }
