@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from documents import ROOT, blocks
 from PIL import Image
 from starlette.testclient import TestClient
@@ -18,6 +20,10 @@ from featurekit.web.http.server import Served, guarded
 from featurekit.web.opening import Place
 from featurekit.web.studio import Studio
 
+NEEDS_AXE = pytest.mark.skipif(
+    find_spec("axe_playwright_python") is None,
+    reason="no axe: pip install axe-playwright-python",
+)
 HOST = "http://127.0.0.1:7870"
 
 
@@ -94,3 +100,16 @@ def until(holds, patience=2000):
             return
         time.sleep(0.01)
     raise AssertionError("it never came to hold")
+
+
+def serious(page):
+    """Violations that keep somebody from using the page."""
+    spec = find_spec("axe_playwright_python")
+    script = Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
+    page.evaluate(script)
+    found = page.evaluate("axe.run().then((all) => all.violations)")
+    return [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

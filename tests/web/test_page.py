@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from studio_desk import opened, picture, printed_tab, served, until
+from studio_desk import NEEDS_AXE, opened, picture, printed_tab, serious, served, until
 
 
 @pytest.fixture
@@ -33,6 +33,16 @@ def test_a_picture_is_chosen_and_the_tab_shows_it(page):
     context = "document.querySelector('.view canvas').getContext('2d')"
     middle = f"[...{context}.getImageData({x}, {y}, 1, 1).data]"
     until(lambda: page.evaluate(middle)[:3] == [128, 128, 0])
+
+
+@NEEDS_AXE
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_shell(page, theme):
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    assert not serious(page)  # the welcome
+    put(page)
+    page.wait_for_selector("#blur-size:not(:empty)")
+    assert not serious(page)
 
 
 def test_what_is_no_picture_is_told(page, tab_of):
