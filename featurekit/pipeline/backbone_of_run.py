@@ -1,4 +1,4 @@
-"""The backbone of a run: whether it is needed, which kind will do, and what loads it."""
+"""The backbone of a run or a command: whether it is needed, which kind will do, what loads it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,41 @@ class Settings(Protocol):
     backbone: Any  # name, source, vae, prediction, lora_file, lora_scale
     device: str
     dtype: str
+
+
+class Words(Protocol):
+    """The words of a command that its backbone is loaded by; empty ones say nothing."""
+
+    backbone: str
+    vae: str
+    prediction: str
+    lora_file: str
+    lora_scale: float
+    device: str
+    dtype: str
+
+
+def backbone_of_words(words: Words) -> Backbone:
+    """Load the backbone that the words of a command name.
+
+    Args:
+        words: its options.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        FeatureKitError: as ``backbones.load`` says.
+    """
+    return backbones.load(
+        words.backbone,
+        words.device,
+        words.dtype,
+        vae=words.vae or None,
+        prediction=words.prediction or None,
+        lora_file=words.lora_file or None,
+        lora_scale=words.lora_scale,
+    )
 
 
 def backbone_of(cfg: Settings) -> Backbone:
