@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from featurekit.backbones.sources.parts import Instead
     from featurekit.backbones.unet.sd import StableDiffusion
     from featurekit.core.types import Tap
-    from featurekit.diffusion.backbone import Backbone
 
 __all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "is_large", "load"]
 
@@ -53,7 +52,7 @@ def load(  # noqa: PLR0913
     prediction: str | None = None,
     lora_file: str | Path | None = None,
     lora_scale: float = 1.0,
-) -> Backbone:
+) -> LatentModel:
     """Load a backbone.
 
     Args:

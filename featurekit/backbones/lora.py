@@ -24,6 +24,7 @@ from featurekit.core.errors import (
 )
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.denoising_objective import Objective
+from featurekit.taps.compiled import is_compiled
 
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
@@ -246,6 +247,8 @@ def _checked(loss: Tensor, step: int, recipe: LoraRecipe) -> float:
 def _adaptable(module: nn.Module) -> list[str]:
     """Paths of the layers that an update can be for, in the order of the network."""
     parts = [(path, part) for path, part in module.named_modules() if path]
+    if any(is_compiled(part) for _, part in parts):
+        raise BackboneError("a network is fitted and updated uncompiled; load it without compile")
     found = [path for path, part in parts if isinstance(part, BaseTunerLayer)]
     if found:
         raise BackboneError(

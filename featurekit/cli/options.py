@@ -30,6 +30,9 @@ class ModelOptions:
 class BackboneOptions(ModelOptions):
     """A model that a command loads."""
 
+    compile: bool = field(
+        default=False, metadata={"help": "compile its repeated blocks; minutes, before the first"}
+    )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Settings(Protocol):
     """The settings of a run that its backbone is loaded by, as ``compose`` gives them."""
 
-    backbone: Any  # name, source, vae, prediction, lora_file, lora_scale
+    backbone: Any  # name, source, vae, prediction, lora_file, lora_scale, compile
     device: str
     dtype: str
 
@@ -31,6 +31,7 @@ class Words(Protocol):
     prediction: str
     lora_file: str
     lora_scale: float
+    compile: bool
     device: str
     dtype: str
 
@@ -47,7 +48,7 @@ def backbone_of_words(words: Words) -> Backbone:
     Raises:
         FeatureKitError: as ``backbones.load`` says.
     """
-    return backbones.load(
+    loaded = backbones.load(
         words.backbone,
         words.device,
         words.dtype,
@@ -56,6 +57,7 @@ def backbone_of_words(words: Words) -> Backbone:
         lora_file=words.lora_file or None,
         lora_scale=words.lora_scale,
     )
+    return loaded.compiled() if words.compile else loaded
 
 
 def backbone_of(cfg: Settings) -> Backbone:
@@ -67,7 +69,7 @@ def backbone_of(cfg: Settings) -> Backbone:
     Raises:
         FeatureKitError: as ``backbones.load`` says.
     """
-    return backbones.load(
+    loaded = backbones.load(
         cfg.backbone.name,
         cfg.device,
         cfg.dtype,
@@ -77,6 +79,7 @@ def backbone_of(cfg: Settings) -> Backbone:
         lora_file=cfg.backbone.lora_file,
         lora_scale=cfg.backbone.lora_scale,
     )
+    return loaded.compiled() if cfg.backbone.compile else loaded
 
 
 def check_kind(plugin: Plugin, cfg: Settings, given: Backbone | None) -> None:
