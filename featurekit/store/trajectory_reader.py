@@ -13,6 +13,7 @@ from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.flow_schedule import schedule_of
+from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.features.extract import extract_latents
@@ -84,6 +85,8 @@ class TrajectoryReader:
             prompt: what the network is conditioned on, with no guidance.
             batch: pictures in a call of the network, >= 1.
 
+        Levels that follow the number of tokens are chosen when a picture is first looked at.
+
         Raises:
             ConfigError: ``batch`` is below 1.
             ScheduleError: the model's table has no such schedule.
@@ -93,7 +96,12 @@ class TrajectoryReader:
         self.batch = batch
         self._backbone, self._inversion = backbone, inversion
         self._conditioning = backbone.embed(prompt)
-        self._schedule = schedule_of(backbone.noise, inversion.steps)
+        noise = backbone.noise
+        self._follows = noise if isinstance(noise, FlowTable) and noise.dynamic else None
+        self._tokens = 0  # of the pictures, where levels follow it: none was looked at
+        # levels of another size, until then: as many of them, and as many calls
+        cells = None if self._follows is None else (8 * self._follows.patch,) * 2
+        self._schedule = schedule_of(noise, inversion.steps, cells=cells)
         self.cost = Cost(_calls(inversion.method, self._schedule), batch=batch)
 
     def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -131,6 +139,8 @@ class TrajectoryReader:
 
         Raises:
             ImageError: it cannot be decoded.
+            ConfigError: levels follow the number of tokens, and it has another one than those
+                that were looked at before.
         """
         if size is None:
             height, width = load_image(path).shape[2:]
@@ -138,7 +148,27 @@ class TrajectoryReader:
             own = told is not self._conditioning
             multiple = 1 if own else self._backbone.multiple
             size = (coordinates.padded(height, multiple), coordinates.padded(width, multiple))
+        self._follow(path.name, size)
         return SampleRef(path.name, sha256_of(path), size, path=path)
+
+    def _follow(self, name: str, size: tuple[int, ...]) -> None:
+        """Choose the levels by the size of the pictures, where they follow it."""
+        if self._follows is None:
+            return
+        model = self._backbone
+        rows, columns = (coordinates.padded(side, model.multiple) // model.stride for side in size)
+        tokens = self._follows.tokens((rows, columns))
+        if self._tokens not in (0, tokens):
+            raise ConfigError(
+                f"pictures of one store must have as many tokens, since the noise levels of "
+                f"{Path(model.name).name} follow their number, got {self._tokens} and, of {name!r},"
+                f" {tokens}; make a store for each size"
+            )
+        if not self._tokens:
+            self._tokens = tokens
+            self._schedule = schedule_of(
+                self._follows, self._inversion.steps, cells=(rows, columns)
+            )
 
     def provenance(self) -> Provenance:
         """Say what makes the latents, apart from the pictures."""
