@@ -14,6 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from featurekit.backbones.loaded.untouched import FITTED
 from featurekit.backbones.loaded.updates import in_force
 from featurekit.core.errors import (
     BackboneError,
@@ -219,13 +220,12 @@ def _flags_restored(module: nn.Module) -> Iterator[None]:
 
 def _initialised(layer: Any, generator: torch.Generator) -> list[Tensor]:  # noqa: ANN401
     """Down as peft does (He uniform with slope sqrt 5), up zero: the update is the identity."""
-    weights = [
-        torch.zeros(half[_NAME].weight.shape, device=generator.device)
-        for half in (layer.lora_A, layer.lora_B)
-    ]
+    halves = (layer.lora_A, layer.lora_B)
+    weights = [torch.zeros(one[_NAME].weight.shape, device=generator.device) for one in halves]
     nn.init.kaiming_uniform_(weights[0], a=math.sqrt(5), generator=generator)
-    for half, weight in zip((layer.lora_A, layer.lora_B), weights, strict=True):
+    for half, weight in zip(halves, weights, strict=True):
         half[_NAME].weight = nn.Parameter(weight.to(layer.get_base_layer().weight.device))
+        setattr(half[_NAME].weight, FITTED, True)
     return [layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight]
 
 
@@ -258,7 +258,7 @@ def _adaptable(module: nn.Module) -> list[str]:
 
 
 def _takes_an_update(part: nn.Module) -> bool:
-    """Tell whether a layer is linear in all its inputs at once, as a product of two is."""
+    """Tell whether a layer is linear in all its inputs at once."""
     return isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1)
 
 

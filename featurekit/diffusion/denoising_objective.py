@@ -10,6 +10,7 @@ from featurekit.core.precision import rounded
 from featurekit.core.shapes import expect
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
+from featurekit.diffusion.flow_objective import flow_objective
 from featurekit.diffusion.steps import noised
 
 Objective = Callable[[torch.Generator], Tensor]
@@ -23,11 +24,10 @@ def denoising_objective(
 
     Every call draws latents from the cached posterior, timesteps uniformly, and noise. A network
     is held to the squared error of what it predicts: of v that of eps divided by alpha_bar, of x0
-    that of eps times (1 - alpha_bar) / alpha_bar. That of a flow is refused, whose published
-    trainings do not draw timesteps uniformly.
+    that of eps times (1 - alpha_bar) / alpha_bar. That of a flow is ``flow_objective``'s.
 
     Args:
-        backbone: the model whose ``unet`` is fitted.
+        backbone: the model whose denoiser is fitted.
         moments: mean and standard deviation as ``backbone.moments`` returns them, (n c h w) each;
             rows are drawn evenly.
         conditioning: what the images show.
@@ -37,20 +37,17 @@ def denoising_objective(
         Function of a generator that returns the 0-dim loss.
 
     Raises:
-        ConfigError: ``batch`` is below 1, or the network is a flow's.
+        ConfigError: ``batch`` is below 1.
         ShapeError: the moments are not two (n c h w) of one size.
 
     Source: Ho et al. 2020, arXiv:2006.11239, eq. 14.
     """
     mean, std = moments
     expect(std, "n c h w", of="standard deviation", **expect(mean, "n c h w", of="mean"))
-    if backbone.noise.prediction == "flow":
-        raise ConfigError(
-            f"a network must be fitted as one of diffusion, got the flow {backbone.noise!r}: flows "
-            f"are trained on other timesteps than uniform ones; fit it with diffusers' own script"
-        )
     if batch < 1:
         raise ConfigError(f"batch must be at least 1, got {batch}")
+    if backbone.noise.prediction == "flow":
+        return flow_objective(backbone, moments, conditioning, batch)
     predict = backbone.predictor(conditioning)
     train_timesteps = backbone.noise.train_timesteps
 
