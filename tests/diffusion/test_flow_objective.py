@@ -10,12 +10,15 @@ from small_parts import drawn
 from small_transformers import SMALL
 
 from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
+from featurekit.backbones.lora_progress import EVERY
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.denoising_objective import denoising_objective
 from featurekit.diffusion.flow_objective import shift_of
 from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.flows.sigmas import DynamicShift
+from featurekit.images.io import read_tensors, write_tensors
 
 WORDS = Conditioning(torch.zeros(1, 1, 1), "")
 
@@ -107,5 +110,64 @@ def test_one_image_is_learnt_by_the_projections_of_a_transformer(name):
         with applied(network, lora):
             learnt = [float(objective(seeded(seed))) for seed in range(100, 108)]
     assert sum(learnt) < 0.99 * sum(held_out)
-    again = fit_lora(network, objective, recipe=replace(RECIPE, steps=3), generator=seeded())
-    assert again.losses == lora.losses[:3]
+
+
+class StoppedError(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+def test_a_fit_that_was_stopped_goes_on_to_the_bit(tmp_path):
+    small = SMALL["flux_schnell"]()
+    backbone = small.wrapped()
+    mean = drawn(1, 16, 4, 4)
+    objective = denoising_objective(backbone, (mean, torch.zeros_like(mean)), small.words, 2)
+    recipe = replace(RECIPE, steps=2 * EVERY + 3, batch=2)
+    kept = tmp_path / "fit.safetensors"
+
+    def fitted(seed, **named):
+        return fit_lora(
+            backbone.denoiser, objective, recipe=recipe, generator=seeded(seed), **named
+        )
+
+    def stop(done, of):
+        if done == EVERY + 4:
+            raise StoppedError
+
+    whole = fitted(3)
+    with pytest.raises(StoppedError):
+        fitted(3, kept=kept, progress=stop)
+    assert kept.exists()
+    told = []
+    again = fitted(99, kept=kept, progress=lambda done, of: told.append(done))  # its own draws
+    assert told[0] == EVERY + 1
+    assert again.losses == whole.losses
+    assert again.weights.keys() == whole.weights.keys()
+    assert all(torch.equal(again.weights[name], one) for name, one in whole.weights.items())
+    assert not kept.exists()
+
+
+def test_what_was_kept_of_another_fit_is_refused(tmp_path):
+    small = SMALL["flux_schnell"]()
+    mean = drawn(1, 16, 4, 4)
+    objective = denoising_objective(small.wrapped(), (mean, mean * 0), small.words, 2)
+    kept, network = tmp_path / "fit.safetensors", small.pipeline.transformer
+
+    def stop(done, of):
+        if done == EVERY:
+            raise StoppedError
+
+    def fitted(**named):
+        recipe = replace(RECIPE, **named)
+        return fit_lora(
+            network, objective, recipe=recipe, generator=seeded(), progress=stop, kept=kept
+        )
+
+    with pytest.raises(StoppedError):
+        fitted(steps=EVERY + 1)
+    with pytest.raises(ConfigError, match=r"go on as it was begun, .* delete it to begin anew"):
+        fitted(steps=EVERY + 1, rank=2)
+    tensors = read_tensors(kept)
+    del tensors["generator"]
+    write_tensors(tensors, kept, read_metadata(kept))
+    with pytest.raises(ConfigError, match=r"from a whole file, .* delete it to begin anew"):
+        fitted(steps=EVERY + 1)
