@@ -89,8 +89,7 @@ def fit_lora(
         recipe: shape and optimiser of the update.
         generator: the only source of randomness; equal states give equal updates, bit for bit.
         progress: told after each update.
-        kept: file that says how far the fit has come while it lasts, and from which the same fit
-            goes on to the bit; None keeps nothing.
+        kept: file from which the same fit goes on to the bit; it is gone when the fit is done.
 
     Returns:
         The update and its losses; the tensors lie on the network's device.
@@ -111,15 +110,14 @@ def fit_lora(
         # torch's other defaults are the published ones: betas .9 and .999, decay 1e-2, eps 1e-8
         optimiser = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate)
         fit = Fit(trained, optimiser, generator, losses)
-        if kept is not None:
-            go_on(fit, kept, asdict(recipe))
+        go_on(fit, kept, asdict(recipe))
         for step in range(len(losses), recipe.steps):
             loss = objective(generator)
             losses.append(_checked(loss, step, recipe))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            if kept is not None and (step + 1) % EVERY == 0:
+            if (step + 1) % EVERY == 0:
                 keep(fit, kept, asdict(recipe))
             progress(step + 1, recipe.steps)
         weights = {name: weight.detach().clone() for name, weight in trained.items()}

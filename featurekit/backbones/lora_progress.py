@@ -28,17 +28,19 @@ class Fit:
     losses: list[float]  # before each update
 
 
-def keep(fit: Fit, path: Path, words: Mapping[str, object]) -> None:
+def keep(fit: Fit, path: Path | None, words: Mapping[str, object]) -> None:
     """Write how far a fit has come; the file is replaced as a whole.
 
     Args:
         fit: after an update.
-        path: target; its folder must exist.
+        path: target; its folder must exist. None keeps nothing.
         words: what the fit is of, as JSON knows it.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    if path is None:
+        return
     tensors = {
         _LOSSES: torch.tensor(fit.losses, dtype=torch.float64),
         _GENERATOR: fit.generator.get_state(),
@@ -50,7 +52,7 @@ def keep(fit: Fit, path: Path, words: Mapping[str, object]) -> None:
     write_tensors(tensors, path, {"format": FORMAT, "of": json.dumps(dict(words))})
 
 
-def go_on(fit: Fit, path: Path, words: Mapping[str, object]) -> None:
+def go_on(fit: Fit, path: Path | None, words: Mapping[str, object]) -> None:
     """Bring a fit that was just begun to where a file left it.
 
     Args:
@@ -61,7 +63,7 @@ def go_on(fit: Fit, path: Path, words: Mapping[str, object]) -> None:
     Raises:
         ConfigError: the file is damaged, of another kind or of another fit.
     """
-    if not path.exists():
+    if path is None or not path.exists():
         return
     said, tensors = read_metadata(path), read_tensors(path)
     if said.get("format") != FORMAT or said.get("of") != json.dumps(dict(words)):

@@ -28,9 +28,10 @@ from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.pipeline.overrides import check_seed, fill, split
 from featurekit.pipeline.stages import lasting
 from featurekit.store.export import Reader, plan_pictures, store_pictures
+from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.recipe import parse_recipe
-from featurekit.store.trajectory_reader import Inversion, TrajectoryReader
+from featurekit.store.trajectory_reader import TrajectoryReader
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
 

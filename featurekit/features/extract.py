@@ -44,8 +44,7 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
             right and bottom, and the maps cover the padding and know what is none.
         taps: names, aliases, roles, module paths or globs, as ``addresses.resolve`` reads them
             among ``backbone.activations``, or paths of other modules of its network.
-        timesteps: train timesteps, each once, from 0 to below the length of the noise table; of a
-            flow any number up to it.
+        timesteps: train timesteps, each once, below the length of the noise table; a flow's real.
         prompt: what the network is conditioned on.
         conditioning: that itself, in place of a prompt: 1 row, or one an image. A network that is
             told sizes is told the image's own, unless it says others.

@@ -14,8 +14,7 @@ from featurekit.backbones.lora_progress import EVERY
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
 from featurekit.core.types import Conditioning
-from featurekit.diffusion.denoising_objective import denoising_objective
-from featurekit.diffusion.flow_objective import shift_of
+from featurekit.diffusion.denoising_objective import denoising_objective, shift_of
 from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.flows.sigmas import DynamicShift
 from featurekit.images.io import read_tensors, write_tensors
