@@ -109,8 +109,7 @@ def fit_lora(
             trained[path + DOWN], trained[path + UP] = _initialised(layer, generator)
         # torch's other defaults are the published ones: betas .9 and .999, decay 1e-2, eps 1e-8
         optimiser = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate)
-        fit = Fit(trained, optimiser, generator, losses)
-        go_on(fit, kept, asdict(recipe))
+        go_on(fit := Fit(trained, optimiser, generator, losses), kept, asdict(recipe))
         for step in range(len(losses), recipe.steps):
             loss = objective(generator)
             losses.append(_checked(loss, step, recipe))

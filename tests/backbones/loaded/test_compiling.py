@@ -22,6 +22,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Past a number of tracings of one function torch runs it as it is."""
+    torch._dynamo.reset()
+
+
 BLOCK = "mid_block.attentions.0.transformer_blocks.0"
 
 
