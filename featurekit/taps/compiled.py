@@ -38,10 +38,11 @@ class CompiledForward:
         try:
             return self._compiled(*given, **named)
         except BackendCompilerFailed as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
+            told = (one.strip() for one in str(error).splitlines())
+            lines = [one for one in told if one and not one.endswith("raised:")]
             raise BackboneError(
                 f"torch must have what it compiles blocks with, got "
-                f"{lines[0].strip() if lines else type(error).__name__}; install a C++ compiler "
+                f"{lines[0] if lines else type(error).__name__}; install a C++ compiler "
                 f"(g++ or clang) if it misses one, or leave compile out"
             ) from error
 

@@ -159,7 +159,7 @@ def test_it_is_a_part_of_what_results_are_known_by_and_is_pickled(tmp_path):
         compiled.compiled()
 
 
-def test_a_missing_compiler_is_one_sentence(monkeypatch, z):
+def test_a_missing_compiler_is_one_sentence(z):
     def broken(graph, inputs):
         raise RuntimeError("no compiler")
 
