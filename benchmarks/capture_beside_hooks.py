@@ -2,7 +2,8 @@
 
 python benchmarks/capture_beside_hooks.py              # all block outputs of the embedded UNet
 python benchmarks/capture_beside_hooks.py --empty      # of as many parts that compute nothing
-python benchmarks/capture_beside_hooks.py --nnsight    # beside nnsight, in either of the two
+python benchmarks/capture_beside_hooks.py --sd         # of Stable Diffusion 1.5's shape, 32 x 32
+python benchmarks/capture_beside_hooks.py --nnsight    # beside nnsight, in any of the three
 
 nnsight is no dependency: pip install nnsight==0.8.1 into an environment to throw away. Where it is
 not installed its row is left out, with the reason. One thread, no gradient. On the UNet a forward
@@ -21,6 +22,8 @@ from side_by_side import Seconds, alone, compared, timed
 from torch import Tensor, nn
 
 import featurekit as fk
+from featurekit.backbones.folder import bundled_configs
+from featurekit.backbones.unet import sd
 from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.parts import refuse_stale
 
@@ -28,9 +31,9 @@ TIMESTEP, MANY = 261, 50
 PAIRS = (  # ours, and what it is held to
     ("fk.capture", "plain hooks"),
     ("fk.capture", "nnsight"),
-    ("fk.capture, mid and up blocks", "nnsight, mid and up blocks"),
+    ("fk.capture", "bare forward"),
+    ("nnsight", "bare forward"),
 )
-FIVE = ("mid", "up0", "up1", "up2", "up3")  # that nnsight is asked for, word by word
 
 
 class Empty(nn.Module):
@@ -61,22 +64,24 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=6, help="of a way in a round")
     parser.add_argument("--empty", action="store_true")
+    parser.add_argument("--sd", action="store_true")
     parser.add_argument("--nnsight", action="store_true")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    backbone = fk.load_backbone("embedded", device="cpu")
+    backbone = large() if asked.sd else fk.load_backbone("embedded", device="cpu")
     if asked.empty:
         network = Empty(backbone.unet)
         paths = {f"block{number}": f"blocks.{number}" for number in range(9)}
         run = partial(network, torch.zeros(1, 4))
     else:
-        network, run = backbone.unet, forward_of(backbone, backbone.unet)
+        cells = 32 if asked.sd else 16
+        network, run = backbone.unet, forward_of(backbone, backbone.unet, cells)
         names = (name for name in backbone.taps if name.startswith(("down", "mid", "up")))
         paths = {name: backbone.taps[name].path for name in names if "." not in name}
     ways = reading(network, run, paths)
     if asked.nnsight:
-        ways |= traced_empty(network) if asked.empty else beside_nnsight(backbone, run)
+        ways |= traced_empty(network) if asked.empty else beside_nnsight(backbone, cells)
     parts = sum(1 for _ in network.modules())
     found = compared(
         f"{len(paths)} outputs of a network of {parts} parts, one call",
@@ -91,8 +96,13 @@ def main(words: Sequence[str] | None = None) -> None:
     for name, other in PAIRS:
         if {name, other} <= set(found):
             print(f"  {name} / {other}: {ratio(found[name], found[other])} of CPU")
-    if not asked.empty:
+    if not asked.empty and not asked.sd:
         parts_of(backbone, paths)
+
+
+def large() -> Backbone:
+    """Stable Diffusion 1.5 with random weights."""
+    return sd.build("sd15", bundled_configs("sd15"), device="cpu")
 
 
 def ratio(ours: Sequence[Seconds], theirs: Sequence[Seconds]) -> str:
@@ -134,9 +144,9 @@ def traced_empty(network: nn.Module) -> dict[str, Callable[[], object]]:
     return {"nnsight": traced}
 
 
-def forward_of(backbone: Backbone, network: Callable) -> Callable[[], object]:
+def forward_of(backbone: Backbone, network: Callable, cells: int = 16) -> Callable[[], object]:
     """Make a call of a UNet of the backbone's shape."""
-    z = torch.randn(1, backbone.latent_channels, 16, 16)
+    z = torch.randn(1, backbone.latent_channels, cells, cells)
     return partial(network, z, TIMESTEP, encoder_hidden_states=backbone.embed("").states)
 
 
@@ -168,30 +178,28 @@ def reading(
     return {"bare forward": run, "plain hooks": hooks, "fk.capture": captured}
 
 
-def beside_nnsight(
-    backbone: Backbone, run: Callable[[], object]
-) -> dict[str, Callable[[], object]]:
-    """The same five outputs by nnsight and by ``fk.capture``."""
+def beside_nnsight(backbone: Backbone, cells: int) -> dict[str, Callable[[], object]]:
+    """The same outputs of all nine blocks by nnsight, which is asked for them word by word."""
     model = nnsight_of(backbone.unet)
     if model is None:
         return {}
-    z = torch.randn(1, backbone.latent_channels, 16, 16)
+    z = torch.randn(1, backbone.latent_channels, cells, cells)
     states = backbone.embed("").states
-    paths = {name: backbone.taps[name].path for name in FIVE}
 
     def traced() -> tuple[object, ...]:
         with model.trace(z, TIMESTEP, encoder_hidden_states=states):
+            down0 = model.down_blocks[0].output.save()
+            down1 = model.down_blocks[1].output.save()
+            down2 = model.down_blocks[2].output.save()
+            down3 = model.down_blocks[3].output.save()
             mid = model.mid_block.output.save()
             up0 = model.up_blocks[0].output.save()
             up1 = model.up_blocks[1].output.save()
             up2 = model.up_blocks[2].output.save()
             up3 = model.up_blocks[3].output.save()
-        return mid, up0, up1, up2, up3
+        return down0, down1, down2, down3, mid, up0, up1, up2, up3
 
-    return {
-        "nnsight, mid and up blocks": traced,
-        "fk.capture, mid and up blocks": reading(backbone.unet, run, paths)["fk.capture"],
-    }
+    return {"nnsight": traced}
 
 
 def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:

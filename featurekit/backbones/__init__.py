@@ -14,7 +14,8 @@ from featurekit.backbones import describe
 from featurekit.backbones.describe import NAMES, unknown_backbone
 from featurekit.backbones.folder import has_transformer, has_two_encoders, is_hub_id
 from featurekit.backbones.single_file.kinds import identify
-from featurekit.core.errors import BackboneError
+from featurekit.backbones.unet.blocks import activations
+from featurekit.core.errors import BackboneError, ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from featurekit.backbones.sources.parts import Instead
     from featurekit.backbones.unet.sd import StableDiffusion
     from featurekit.core.types import Tap
-    from featurekit.diffusion.backbone import Backbone
 
 __all__ = ["FAMILIES", "HUB_IDS", "NAMES", "describe_backbone", "load", "settings_for"]
 
+SHIPPED = ("embedded", "random")  # what needs nothing but the package
 FAMILIES = {  # whose settings of a plugin a backbone takes where the plugin names none of its own
     "embedded": "embedded",
     "random": "embedded",
@@ -52,7 +53,7 @@ def load(  # noqa: PLR0913
     prediction: str | None = None,
     lora_file: str | Path | None = None,
     lora_scale: float = 1.0,
-) -> Backbone:
+) -> LatentModel:
     """Load a backbone.
 
     Args:
@@ -81,15 +82,16 @@ def load(  # noqa: PLR0913
             prediction.
         BackboneError: the folder, the file, the hub id or the LoRA cannot be used, for the reason
             it says; or what is given is neither a name nor a path.
-        ConfigError: ``lora_scale`` is not finite.
+        ConfigError: ``lora_scale`` is not finite, or there is no ``lora_file`` that it is for.
         ScheduleError: the noise levels of the model cannot be inverted.
     """
     _check_given(name, "the name of a backbone")
     for of, value in (("source", source), ("vae", vae), ("lora_file", lora_file)):
         if value is not None:
             _check_given(value, of)
+    check_scaled(lora_file, lora_scale)
     name = str(name)
-    path = None if name in ("embedded", "random") else _path(name, source)
+    path = None if name in SHIPPED else _path(name, source)
     # deferred, so that naming a backbone costs nothing: a family imports torch and diffusers
     from featurekit.backbones.adapters.merging import with_lora
     from featurekit.backbones.sources.parts import Instead
@@ -99,26 +101,30 @@ def load(  # noqa: PLR0913
         given = {"source": source, "vae": vae, "prediction": prediction}
         found: LatentModel = _shipped(name, device, dtype, given)
     else:
-        _check_takes_lora(path, lora_file)
         found = _given(name, path, (device, dtype), instead)
     return found if lora_file is None else with_lora(found, Path(lora_file), lora_scale)
 
 
-def _check_takes_lora(path: Path, lora_file: str | Path | None) -> None:
-    """Refuse an update of a model whose layers it is not written for, before it is loaded."""
-    if lora_file is not None and path.is_dir() and has_transformer(path):
-        raise BackboneError(
-            f"lora_file is for models with a UNet, {path} has a transformer; load its pipeline, "
-            f"give it the file with load_lora_weights, and make a backbone of it with fk.wrap"
+def check_scaled(lora_file: str | Path | None, lora_scale: float) -> None:
+    """Refuse a scale of an update that is not there.
+
+    Raises:
+        ConfigError: a scale other than 1 is given, and no file.
+    """
+    if lora_file is None and lora_scale != 1:
+        raise ConfigError(
+            f"lora_scale must go with a lora_file, got {lora_scale} alone; name the file, or leave "
+            f"the scale out"
         )
 
 
-def describe_backbone(name: str) -> tuple[Tap, ...]:
+def describe_backbone(name: str, *, vae: str | Path | None = None) -> tuple[Tap, ...]:
     """List the activations of a backbone without its weights.
 
     Args:
         name: as for ``describe.describe_backbone``; or a local diffusers folder of a model with a
             transformer, of which a network without numbers is built.
+        vae: another autoencoder, as for ``load``.
 
     Returns:
         First the taps of ``taps``, in the order in which a forward reaches the blocks; then what
@@ -126,15 +132,27 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
 
     Raises:
         UnknownNameError: it is neither a known name nor a folder nor a file.
-        BackboneError: the folder is no diffusers folder, the file none with a whole model, or the
-            architecture is another one.
+        BackboneError: the folder is no diffusers folder, the file none with a whole model, the
+            architecture is another one, or the autoencoder cannot be used.
     """
     folder = Path(name).expanduser()
+    other = None if vae is None else Path(vae)
     if name not in NAMES and folder.is_dir() and has_transformer(folder):
         from featurekit.backbones.dit.folder import without_weights  # deferred, as above
+        from featurekit.backbones.sources.parts import Instead
 
-        return tuple(without_weights(folder, name=name).activations.values())
-    return describe.describe_backbone(name)
+        bare = without_weights(folder, name=name, instead=Instead(vae=other))
+        return tuple(bare.activations.values())
+    if other is None:
+        return describe.describe_backbone(name)
+    if name in SHIPPED:
+        raise _left_out(name, "vae", other)
+    from featurekit.backbones.sources.other_vae import other_vae, same_channels  # deferred
+
+    unet, own = describe.configs_of(name)
+    found, _ = other_vae(other, own)
+    same_channels(found, own, name)
+    return activations(unet, found)
 
 
 def settings_for(source: str) -> str:
@@ -201,8 +219,7 @@ def _given(
     if name not in NAMES and has_transformer(path):
         from featurekit.backbones.dit import folder as transformers  # deferred, as above
 
-        instead.refuse(path)
-        return transformers.load_folder(path, name=name, device=at[0], dtype=at[1])
+        return transformers.load_folder(path, **given)
     large = name == "sdxl" or (name not in NAMES and has_two_encoders(path))
     return sdxl.load_folder(path, **given) if large else sd.load_folder(path, **given)
 
@@ -225,13 +242,17 @@ def _shipped(
     """Load a backbone that needs nothing but the package."""
     for of, value in given.items():
         if value is not None:
-            raise BackboneError(
-                f"{of} must be left out for {name}, which ships with the package, got "
-                f"{str(value)!r}; give the folder itself as the name of the backbone"
-            )
+            raise _left_out(name, of, value)
     from featurekit.backbones import embedded, random  # deferred, as above
 
     return embedded.load(device, dtype) if name == "embedded" else random.load(device, dtype)
+
+
+def _left_out(name: str, of: str, value: object) -> BackboneError:
+    return BackboneError(
+        f"{of} must be left out for {name}, which ships with the package, got {str(value)!r}; "
+        f"give the folder itself as the name of the backbone"
+    )
 
 
 def _folder(name: str, source: str) -> Path:

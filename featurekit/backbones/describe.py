@@ -1,6 +1,8 @@
 """What can be read from a backbone, computed from its configs. Imports no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from featurekit.backbones.folder import bundled_configs, embedded_folder, read_config
 from featurekit.backbones.single_file.kinds import identify
@@ -27,17 +29,34 @@ def describe_backbone(name: str) -> tuple[Tap, ...]:
         BackboneError: the folder is no diffusers folder, the file none with a whole model, or the
             architecture is another one.
     """
-    if name in ("embedded", "random"):
-        return folder_taps(embedded_folder())
-    if name in NAMES:
+    unet, vae = configs_of(name)
+    return activations(unet, vae)
+
+
+def configs_of(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read the configs by which the taps of a backbone are known.
+
+    Args:
+        name: as for ``describe_backbone``.
+
+    Returns:
+        Those of its UNet and of its autoencoder.
+
+    Raises:
+        UnknownNameError: as for ``describe_backbone``.
+        BackboneError: likewise.
+    """
+    path = Path(name).expanduser()
+    if name in NAMES and name not in ("embedded", "random"):
         configs = bundled_configs(name)
-        return activations(configs["unet"], configs["vae"])
-    if Path(name).expanduser().is_file():
-        of = identify(Path(name).expanduser()).configs
-        return activations(of["unet"], of["vae"])
-    if Path(name).expanduser().is_dir():
-        return folder_taps(Path(name).expanduser())
-    raise unknown_backbone(name)
+        return configs["unet"], configs["vae"]
+    if name not in NAMES and path.is_file():
+        of = identify(path).configs
+        return of["unet"], of["vae"]
+    if name not in NAMES and not path.is_dir():
+        raise unknown_backbone(name)
+    folder = embedded_folder() if name in NAMES else path
+    return read_config(folder, "unet"), read_config(folder, "vae")
 
 
 def unknown_backbone(name: str) -> UnknownNameError:
@@ -51,18 +70,3 @@ def unknown_backbone(name: str) -> UnknownNameError:
     """
     advice = "the path of a diffusers folder or a hub id owner/name may be given as well"
     return UnknownNameError("backbone", name, NAMES, advice)
-
-
-def folder_taps(folder: Path) -> tuple[Tap, ...]:
-    """List the taps of the model in a diffusers folder.
-
-    Args:
-        folder: a diffusers folder; only two of its configs are read.
-
-    Returns:
-        Taps as ``activations`` lists them.
-
-    Raises:
-        BackboneError: a config is missing, or the architecture is another one.
-    """
-    return activations(read_config(folder, "unet"), read_config(folder, "vae"))

@@ -8,11 +8,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from featurekit.backbones.loaded.compiling import with_compiled_blocks
 from featurekit.backbones.loaded.layers import compute_dtype, running_device
 from featurekit.backbones.loaded.model import LoadedModel
 from featurekit.backbones.loaded.prompts import padded_ids, places_of
@@ -64,6 +65,17 @@ class LatentModel(LoadedModel):
     @abstractmethod
     def multiple(self) -> int:
         """Pixels that an image is padded to a multiple of."""
+
+    def compiled(self) -> Self:
+        """Compile the repeated blocks of the denoiser, at whose borders taps stay readable.
+
+        Returns:
+            The backbone, known by other fingerprints since its answers are rounded otherwise.
+
+        Raises:
+            BackboneError: as ``compiling.with_compiled_blocks`` says.
+        """
+        return with_compiled_blocks(self, self.DENOISER)
 
     @property
     def latent_channels(self) -> int:

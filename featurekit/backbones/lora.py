@@ -6,27 +6,27 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from featurekit.backbones.loaded.adaptable import DOWN, UP, ending_with, updated_by
+from featurekit.backbones.loaded.untouched import FITTED
 from featurekit.backbones.loaded.updates import in_force
+from featurekit.backbones.lora_progress import EVERY, Fit, go_on, keep
 from featurekit.core.errors import (
-    BackboneError,
     ConfigError,
     ShapeError,
     TrainingError,
-    UnknownNameError,
 )
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.denoising_objective import Objective
 
 _NAME = "default"  # peft's word for the one adapter; it never outlives a block
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"  # peft's own names, so others can read the file
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def fit_lora(
     recipe: LoraRecipe,
     generator: torch.Generator,
     progress: Progress = silent,
+    kept: Path | None = None,
 ) -> Lora:
     """Fit a low-rank update of a network to an objective; the network comes back unchanged.
 
@@ -88,6 +89,7 @@ def fit_lora(
         recipe: shape and optimiser of the update.
         generator: the only source of randomness; equal states give equal updates, bit for bit.
         progress: told after each update.
+        kept: file from which the same fit goes on to the bit; it is gone when the fit is done.
 
     Returns:
         The update and its losses; the tensors lie on the network's device.
@@ -95,23 +97,27 @@ def fit_lora(
     Raises:
         UnknownNameError: a target names no linear or convolution layer.
         BackboneError: the network carries an adapter already.
+        ConfigError: what was kept is damaged, or of another fit.
         TrainingError: loss or update is not finite, or does not depend on the network.
 
     Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; AdamW with constant rate.
     """
-    paths, losses = _targets(module, recipe.targets), list[float]()
+    paths, losses = ending_with(module, recipe.targets), list[float]()
     with _injected(module, paths, recipe) as layers, torch.enable_grad():
         trained: dict[str, Tensor] = {}
         for path, layer in layers.items():
-            trained[path + _DOWN], trained[path + _UP] = _initialised(layer, generator)
+            trained[path + DOWN], trained[path + UP] = _initialised(layer, generator)
         # torch's other defaults are the published ones: betas .9 and .999, decay 1e-2, eps 1e-8
         optimiser = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate)
-        for step in range(recipe.steps):
+        go_on(fit := Fit(trained, optimiser, generator, losses), kept, asdict(recipe))
+        for step in range(len(losses), recipe.steps):
             loss = objective(generator)
             losses.append(_checked(loss, step, recipe))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            if (step + 1) % EVERY == 0:
+                keep(fit, kept, asdict(recipe))
             progress(step + 1, recipe.steps)
         weights = {name: weight.detach().clone() for name, weight in trained.items()}
     if losses and not all(bool(weight.isfinite().all()) for weight in weights.values()):
@@ -119,6 +125,8 @@ def fit_lora(
             f"the update must stay finite for {recipe.steps} steps, it did not; "
             f"lower learning_rate (now {recipe.learning_rate:g})"
         )
+    if kept is not None:
+        kept.unlink(missing_ok=True)
     return Lora(weights=weights, recipe=recipe, losses=tuple(losses))
 
 
@@ -148,7 +156,7 @@ def applied(module: nn.Module, lora: Lora, strength: float = 1.0) -> Iterator[No
     """
     if not math.isfinite(strength):
         raise ConfigError(f"strength must be finite, got {strength}")
-    layers = {path: module.get_submodule(path) for path in _paths(module, lora)}
+    layers = {path: module.get_submodule(path) for path in updated_by(module, lora.weights)}
     own = {path: module.get_parameter(f"{path}.weight") for path in layers}
     merged = {path: _merged(path, own[path], lora, strength) for path in layers}
     with _flags_restored(module):
@@ -166,8 +174,8 @@ def _merged(path: str, own: Tensor, lora: Lora, strength: float) -> Tensor:
     """The weights of a layer with the update in them, on its device, of its dtype."""
     rank = lora.recipe.rank
     halves = {
-        _DOWN: (rank, *own.shape[1:]),
-        _UP: (own.shape[0], rank, *(1 for _ in own.shape[2:])),
+        DOWN: (rank, *own.shape[1:]),
+        UP: (own.shape[0], rank, *(1 for _ in own.shape[2:])),
     }
     for end, shape in halves.items():
         if lora.weights[path + end].shape != shape:
@@ -218,13 +226,12 @@ def _flags_restored(module: nn.Module) -> Iterator[None]:
 
 def _initialised(layer: Any, generator: torch.Generator) -> list[Tensor]:  # noqa: ANN401
     """Down as peft does (He uniform with slope sqrt 5), up zero: the update is the identity."""
-    weights = [
-        torch.zeros(half[_NAME].weight.shape, device=generator.device)
-        for half in (layer.lora_A, layer.lora_B)
-    ]
+    halves = (layer.lora_A, layer.lora_B)
+    weights = [torch.zeros(one[_NAME].weight.shape, device=generator.device) for one in halves]
     nn.init.kaiming_uniform_(weights[0], a=math.sqrt(5), generator=generator)
-    for half, weight in zip((layer.lora_A, layer.lora_B), weights, strict=True):
+    for half, weight in zip(halves, weights, strict=True):
         half[_NAME].weight = nn.Parameter(weight.to(layer.get_base_layer().weight.device))
+        setattr(half[_NAME].weight, FITTED, True)
     return [layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight]
 
 
@@ -241,56 +248,3 @@ def _checked(loss: Tensor, step: int, recipe: LoraRecipe) -> float:
             f"lower learning_rate (now {recipe.learning_rate:g})"
         )
     return value
-
-
-def _adaptable(module: nn.Module) -> list[str]:
-    """Paths of the layers that an update can be for, in the order of the network."""
-    parts = [(path, part) for path, part in module.named_modules() if path]
-    found = [path for path, part in parts if isinstance(part, BaseTunerLayer)]
-    if found:
-        raise BackboneError(
-            f"the network must carry no adapter yet, found one at {found[0]}; leave its block first"
-        )
-    return [path for path, part in parts if _takes_an_update(part)]
-
-
-def _takes_an_update(part: nn.Module) -> bool:
-    """Tell whether a layer is linear in all its inputs at once, as a product of two is."""
-    return isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1)
-
-
-def _targets(module: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Layers whose path ends with a target."""
-    known = _adaptable(module)
-    for target in targets:
-        if not any(f".{path}".endswith(f".{target}") for path in known):
-            raise UnknownNameError("linear or convolution layer", target, known)
-    paths = [path for path in known if any(f".{path}".endswith(f".{end}") for end in targets)]
-    return _precise(module, paths)
-
-
-def _paths(module: nn.Module, lora: Lora) -> list[str]:
-    """Layers that an update is for; each must exist and have both halves."""
-    paths = {key.removesuffix(_DOWN).removesuffix(_UP) for key in lora.weights}
-    if not paths or {path + end for path in paths for end in (_DOWN, _UP)} != set(lora.weights):
-        raise ConfigError(
-            f"an update must hold PATH{_DOWN} and PATH{_UP} for each layer, got "
-            f"{len(lora.weights)} tensors for {len(paths)} layers: {sorted(lora.weights)[:2]}"
-        )
-    known = _adaptable(module)
-    for path in sorted(paths.difference(known)):
-        raise UnknownNameError("linear or convolution layer", path, known)
-    return _precise(module, [path for path in known if path in paths])
-
-
-def _precise(module: nn.Module, paths: Sequence[str]) -> list[str]:
-    """The paths, once their weights are such that an update is not lost when it is added."""
-    for path in paths:
-        dtype = module.get_parameter(f"{path}.weight").dtype
-        if not dtype.is_floating_point or dtype.itemsize < 2:
-            raise BackboneError(
-                f"weights must be floating-point numbers of 16 bits or more to take an update, "
-                f"those of {path} are {str(dtype).removeprefix('torch.')}; load the network in "
-                f"float32, bfloat16 or float16, or fit no LoRA (lora_steps=0)"
-            )
-    return list(paths)

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from featurekit import backbones
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import ExtractOptions
 from featurekit.cli.progress_bars import bar, say
@@ -25,12 +24,14 @@ from featurekit.features.feature_maps import FeatureMaps
 from featurekit.features.recipes import Ensemble, Recipe, recipe
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
+from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.pipeline.overrides import check_seed, fill, split
 from featurekit.pipeline.stages import lasting
 from featurekit.store.export import Reader, plan_pictures, store_pictures
+from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.recipe import parse_recipe
-from featurekit.store.trajectory_reader import Inversion, TrajectoryReader
+from featurekit.store.trajectory_reader import TrajectoryReader
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
 
@@ -91,7 +92,7 @@ def main(words: Sequence[str]) -> int:
 
 def _loaded(options: ExtractOptions) -> Backbone:
     with bar("load the backbone"):
-        return backbones.load(options.backbone, options.device, options.dtype)
+        return backbone_of_words(options)
 
 
 def _say_cost(backbone: Backbone, asked: Recipe, paths: Sequence[Path]) -> None:

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featurekit import backbones
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import InvertOptions
 from featurekit.cli.progress_bars import say
@@ -31,6 +30,7 @@ from featurekit.diffusion.trajectory_file import save_trajectory
 from featurekit.images.coordinates import crop
 from featurekit.images.io import load_image, write_image
 from featurekit.images.pictures import contact_sheet
+from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.pipeline.overrides import check_seed, fill
 from featurekit.pipeline.run import RECORD, recorded, versions
 from featurekit.pipeline.stages import Stages, timed_stages
@@ -88,7 +88,7 @@ def main(words: Sequence[str]) -> int:
 
     with recorded(record, out), timed_stages(record, say=say, keep=keep) as stage:
         with stage("load the backbone"):
-            backbone = backbones.load(options.backbone, options.device, options.dtype)
+            backbone = backbone_of_words(options)
         record["weights"] = dict(backbone.weights)
         found = _round_trip(backbone, picture, options, stage)
         record["schedule"] = found.trajectory.schedule.told

@@ -7,12 +7,40 @@ from featurekit.pipeline.overrides import NEEDED
 
 
 @dataclass
-class TapsOptions:
-    """What ``featurekit taps`` takes."""
+class ModelOptions:
+    """Which model a command is about, and what it is given beside its own parts."""
 
     backbone: str = field(
-        default="embedded", metadata={"help": "name of a backbone, or a diffusers folder"}
+        default="embedded",
+        metadata={"help": "a name, a diffusers folder, a .safetensors file or a hub id"},
     )
+    vae: str = field(
+        default="", metadata={"help": "another autoencoder: a folder or a .safetensors file"}
+    )
+    prediction: str = field(
+        default="", metadata={"help": "epsilon or v_prediction, where the model does not say"}
+    )
+    lora_file: str = field(
+        default="", metadata={"help": "an update of its layers: a .safetensors file"}
+    )
+    lora_scale: float = field(default=1.0, metadata={"help": "factor of that update"})
+
+
+@dataclass
+class BackboneOptions(ModelOptions):
+    """A model that a command loads."""
+
+    compile: bool = field(
+        default=False, metadata={"help": "compile its repeated blocks; minutes, before the first"}
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
+    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
+
+
+@dataclass
+class TapsOptions(ModelOptions):
+    """What ``featurekit taps`` takes."""
+
     taps: list[str] = field(
         default_factory=list,
         metadata={"help": "names, roles, paths or globs; all if none is given"},
@@ -20,7 +48,7 @@ class TapsOptions:
 
 
 @dataclass
-class ExtractOptions:
+class ExtractOptions(BackboneOptions):
     """What ``featurekit extract`` takes."""
 
     image: str = field(
@@ -37,9 +65,6 @@ class ExtractOptions:
     timesteps: list[int] = field(
         default_factory=lambda: [261], metadata={"help": "train timesteps, each a noise level"}
     )
-    backbone: str = field(
-        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
-    )
     prompt: str = field(default="", metadata={"help": "what the picture shows"})
     ensemble: str = field(
         default="1", metadata={"help": "noises to take the mean over; antithetic-8; clean"}
@@ -47,8 +72,6 @@ class ExtractOptions:
     seed: int = field(default=0, metadata={"help": "of the noises"})
     batch: int = field(default=8, metadata={"help": "pictures in a call of the network, at most"})
     rows: int = field(default=64, metadata={"help": "rows in a call, over noises and timesteps"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
-    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="features", metadata={"help": "folder for the results"})
     store: str = field(default="", metadata={"help": "store to write into, in place of out"})
     reduce: list[str] = field(
@@ -68,13 +91,10 @@ class ExtractOptions:
 
 
 @dataclass
-class InvertOptions:
+class InvertOptions(BackboneOptions):
     """What ``featurekit invert`` takes."""
 
     image: str = field(default=NEEDED, metadata={"help": "the picture to invert"})
-    backbone: str = field(
-        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
-    )
     prompt: str = field(default="", metadata={"help": "what the picture shows"})
     guidance: float = field(default=1.0, metadata={"help": "of both ways; 1 is without"})
     method: str = field(
@@ -92,8 +112,6 @@ class InvertOptions:
         default="", metadata={"help": "leading, trailing or linspace; else what the model says"}
     )
     seed: int = field(default=0, metadata={"help": "of the noise that edit_friendly draws"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
-    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="inversion", metadata={"help": "folder for the results"})
 
 
@@ -127,14 +145,9 @@ class ScenesOptions:
 
 
 @dataclass
-class AnalyseOptions:
+class AnalyseOptions(BackboneOptions):
     """What every analysis takes."""
 
-    backbone: str = field(
-        default="embedded", metadata={"help": "a name, a diffusers folder or a hub id"}
-    )
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
-    dtype: str = field(default="auto", metadata={"help": "auto, float32, float16, bfloat16"})
     out: str = field(default="analysis", metadata={"help": "folder for figures and picture"})
 
 

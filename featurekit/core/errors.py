@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TypeAlias
 
-Name: TypeAlias = str | tuple[str | int, ...]
+Name: TypeAlias = str | tuple[str | float, ...]
 
 
 class FeatureKitError(Exception):

@@ -103,7 +103,7 @@ class FeatureMap:
 
     tensor: Tensor  # (b c h w)
     tap: str
-    timestep: int
+    timestep: float
     stride: int  # pixels of the input image per cell
     picture_px: tuple[int, int] | None = None  # rows and columns of the picture; None: all cells
 

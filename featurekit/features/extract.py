@@ -24,7 +24,7 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
     image: Picture,
     *,
     taps: str | Sequence[str],
-    timesteps: int | Sequence[int],
+    timesteps: float | Sequence[float],
     prompt: str = "",
     conditioning: Conditioning | None = None,
     ensemble: int | str | Ensemble = 1,
@@ -44,7 +44,7 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
             right and bottom, and the maps cover the padding and know what is none.
         taps: names, aliases, roles, module paths or globs, as ``addresses.resolve`` reads them
             among ``backbone.activations``, or paths of other modules of its network.
-        timesteps: train timesteps, each once, from 0 to below the length of the noise table.
+        timesteps: train timesteps, each once, below the length of the noise table; a flow's real.
         prompt: what the network is conditioned on.
         conditioning: that itself, in place of a prompt: 1 row, or one an image. A network that is
             told sizes is told the image's own, unless it says others.
@@ -83,10 +83,10 @@ def extract(  # noqa: PLR0913 - a public name of architecture.md, section 4
 
 def extract_latents(  # noqa: PLR0913 - a public name of architecture.md, section 4
     backbone: Backbone,
-    latents: Mapping[int, Tensor] | Trajectory,
+    latents: Mapping[int, Tensor] | Mapping[float, Tensor] | Trajectory,
     *,
     taps: str | Sequence[str],
-    timesteps: int | Sequence[int] | None = None,
+    timesteps: float | Sequence[float] | None = None,
     prompt: str = "",
     conditioning: Conditioning | None = None,
     picture_px: tuple[int, int] | None = None,
@@ -136,7 +136,7 @@ def extract_latents(  # noqa: PLR0913 - a public name of architecture.md, sectio
 
 
 def _recipe(
-    taps: str | Sequence[str], timesteps: int | Sequence[int], ensemble: int | str | Ensemble
+    taps: str | Sequence[str], timesteps: float | Sequence[float], ensemble: int | str | Ensemble
 ) -> Recipe:
     """What is asked for, where it is anything."""
     policy = Ensemble.of(ensemble or Ensemble())  # of none: refused below
@@ -165,32 +165,25 @@ def _conditioning(backbone: Backbone, prompt: str, given: Conditioning | None) -
     return given
 
 
-def _by_timestep(latents: Mapping[int, Tensor] | Trajectory) -> dict[int, Tensor]:
-    """Latents of one state each, by what the network is told; whole timesteps, or none of them."""
+def _by_timestep(
+    latents: Mapping[int, Tensor] | Mapping[float, Tensor] | Trajectory,
+) -> dict[float, Tensor]:
+    """Latents of one state each, by what the network is told."""
     if isinstance(latents, Trajectory):
         levels = range(1, latents.until + 1)
         one = len(latents.latents[0]) // latents.states
-        told = [_whole(latents.schedule.timestep(level)) for level in levels]
+        told = [latents.schedule.timestep(level) for level in levels]
         return {t: latents.at(level)[:one] for t, level in zip(told, levels, strict=True)}
     if not isinstance(latents, Mapping):
         raise ConfigError(
             f"latents must be tensors by timestep, such as {{261: z}}, or a Trajectory, got a "
             f"{type(latents).__name__}"
         )
-    return dict(latents)
-
-
-def _whole(t: float) -> int:
-    if t != int(t):
-        raise ConfigError(
-            f"features must be of whole timesteps, got {t:g} of a flow's run; noise the picture to "
-            f"a whole one with extract, or give latents by timestep"
-        )
-    return int(t)
+    return {t: z for t, z in latents.items()}  # noqa: C416 - whole numbers become others
 
 
 def _checked(
-    backbone: Backbone, stored: Mapping[int, Tensor], timesteps: tuple[int, ...]
+    backbone: Backbone, stored: Mapping[float, Tensor], timesteps: tuple[float, ...]
 ) -> tuple[int, int]:
     """Rows and columns in px that the latents cover, once they are known to fit the network."""
     shape = None

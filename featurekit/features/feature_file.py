@@ -75,9 +75,9 @@ def read_maps(
         record, words = json.loads(said[_MAPS]), dict(json.loads(said[_WORDS]))
         maps = [
             Features(
-                tensors[_name(str(row["tap"]), int(row["t"]))].to(device),
+                tensors[_name(str(row["tap"]), _number(row["t"]))].to(device),
                 str(row["tap"]),
-                int(row["t"]),
+                _number(row["t"]),
                 int(row["stride"]),
                 tuple(row["picture_px"]) if row["picture_px"] else None,
             )
@@ -88,5 +88,10 @@ def read_maps(
     return maps, words
 
 
-def _name(tap: str, timestep: int) -> str:
+def _name(tap: str, timestep: float) -> str:
     return f"{tap}/{timestep}"
+
+
+def _number(t: object) -> float:
+    """A timestep of a record: whole ones are whole numbers there."""
+    return t if isinstance(t, int | float) else int(str(t))

@@ -39,10 +39,10 @@ class FeatureMaps(Sequence[Features]):
         self._words = dict(words)
 
     @overload
-    def __getitem__(self, key: int | str | tuple[str, int]) -> Features: ...
+    def __getitem__(self, key: int | str | tuple[str, float]) -> Features: ...
     @overload
     def __getitem__(self, key: slice) -> "FeatureMaps": ...
-    def __getitem__(self, key: int | str | slice | tuple[str, int]) -> "Features | FeatureMaps":
+    def __getitem__(self, key: int | str | slice | tuple[str, float]) -> "Features | FeatureMaps":
         """One map by number, by tap or by (tap, timestep), or some of them by slice.
 
         Args:
@@ -80,7 +80,7 @@ class FeatureMaps(Sequence[Features]):
             )
         return found[0]
 
-    def _ipython_key_completions_(self) -> list[str | tuple[str, int]]:
+    def _ipython_key_completions_(self) -> list[str | tuple[str, float]]:
         """What a notebook offers after ``maps[``: taps that stand alone, and every key."""
         taps = [one.tap for one in self._maps]
         alone = [tap for tap in taps if taps.count(tap) == 1]

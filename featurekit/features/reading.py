@@ -26,7 +26,7 @@ class Reading:
 
     taps: Mapping[str, Tap]  # by the word asked for; by its name where a word means several
     words: Mapping[str, str]  # name of a tap by each word that means one alone
-    timesteps: tuple[int, ...]  # what the network is told, all of them known to its noise levels
+    timesteps: tuple[float, ...]  # what the network is told, all of them known to its noise levels
     ensemble: Ensemble
 
     @property
@@ -39,7 +39,7 @@ class Reading:
 class Latents:
     """What the network is given of some pictures of one size."""
 
-    at: Callable[[int, int], Tensor]  # (timestep, draw) to noisy latents, (b c h w)
+    at: Callable[[float, int], Tensor]  # (timestep, draw) to noisy latents, (b c h w)
     draws: int = 1  # of each picture, to take the mean over
 
 
@@ -186,7 +186,7 @@ def read(
     """
     clean = asked.ensemble.policy == "clean"
 
-    def at(t: int, draw: int) -> Tensor:
+    def at(t: float, draw: int) -> Tensor:
         return z0 if clean else backbone.noise.noised(z0, noise[draw].to(z0), t)
 
     given = Latents(at, len(noise))
@@ -221,7 +221,7 @@ def read_latents(
         ShapeError: a tap gives another size than it says.
     """
     pairs = [(t, draw) for t in asked.timesteps for draw in range(latents.draws)]
-    sums: dict[tuple[int, str], Tensor] = {}
+    sums: dict[tuple[float, str], Tensor] = {}
     for some in _chunks(pairs, together):
         given = [latents.at(t, draw) for t, draw in some]
         predict = backbone.predictor(_repeated(conditioning, len(some)))
@@ -240,7 +240,7 @@ def read_latents(
     return FeatureMaps(maps, asked.words)
 
 
-def _laid(mean: Tensor, tap: Tap, t: int, size_px: tuple[int, int]) -> Features:
+def _laid(mean: Tensor, tap: Tap, t: float, size_px: tuple[int, int]) -> Features:
     """A mean over draws as a map; the stride of an unlisted module shows only here."""
     if tap.role == UNLISTED:
         tensor, stride = gridded(mean, size_px, of=tap.name)
@@ -248,12 +248,12 @@ def _laid(mean: Tensor, tap: Tap, t: int, size_px: tuple[int, int]) -> Features:
     return Features(as_map(mean, tap, size_px=size_px), tap.name, t, tap.stride)
 
 
-def _chunks(pairs: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+def _chunks(pairs: Sequence[tuple[float, int]], size: int) -> Iterator[Sequence[tuple[float, int]]]:
     for start in range(0, len(pairs), size):
         yield pairs[start : start + size]
 
 
-def _timesteps(pairs: Sequence[tuple[int, int]], z: Tensor) -> float | Tensor:
+def _timesteps(pairs: Sequence[tuple[float, int]], z: Tensor) -> float | Tensor:
     """One number where all rows share it, as the network is called elsewhere; else one a row."""
     timesteps = [t for t, _ in pairs]
     if len(set(timesteps)) == 1:

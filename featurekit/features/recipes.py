@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
 from types import MappingProxyType
@@ -110,7 +110,7 @@ class Recipe:
     """
 
     taps: tuple[str, ...]  # names, aliases, roles, module paths or globs
-    timesteps: tuple[int, ...]  # train timesteps
+    timesteps: tuple[float, ...]  # train timesteps, whole ones but of a flow
     ensemble: Ensemble = field(default_factory=Ensemble)
     paper: str = ""  # where it comes from
     backbone: str = ""  # what the figures of the paper were made with
@@ -122,11 +122,11 @@ class Recipe:
         """Take one of a kind for a list of one.
 
         Raises:
-            ConfigError: a tap is no text, a timestep no whole number, or the ensemble is none.
+            ConfigError: a tap is no text, a timestep no number, or the ensemble is none.
             UnknownNameError: there is no such ensemble policy.
         """
         object.__setattr__(self, "taps", _texts(self.taps))
-        object.__setattr__(self, "timesteps", _whole(self.timesteps))
+        object.__setattr__(self, "timesteps", _numbers(self.timesteps))
         object.__setattr__(self, "ensemble", Ensemble.of(self.ensemble))
 
     def words(self) -> tuple[str, ...]:
@@ -153,18 +153,24 @@ def _texts(taps: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _whole(timesteps: int | Sequence[int]) -> tuple[int, ...]:
-    """Timesteps as they are kept; arrays of whole numbers are lists as well."""
+def _numbers(timesteps: float | Sequence[float]) -> tuple[float, ...]:
+    """Timesteps as they are kept, whole ones as whole numbers; arrays are lists as well."""
+    given = timesteps if isinstance(timesteps, Iterable) else (timesteps,)
     try:
-        return (index(timesteps),)  # type: ignore[arg-type]  # a list is no number: see below
-    except (TypeError, ValueError):
-        pass
+        return tuple(map(_number, given))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"timesteps must be numbers, such as [261], got {timesteps!r}") from error
+
+
+def _number(t: object) -> float:
+    """A timestep, told apart from text and from truth."""
+    if isinstance(t, (str, bytes)):
+        raise TypeError(t)
     try:
-        return tuple(index(t) for t in timesteps)  # type: ignore[union-attr]  # so is a number
-    except TypeError as error:
-        raise ConfigError(
-            f"timesteps must be whole numbers, such as [261], got {timesteps!r}"
-        ) from error
+        return index(t)  # type: ignore[arg-type]  # what is no whole number is told by its error
+    except TypeError:
+        real = float(t)  # type: ignore[arg-type]
+        return int(real) if real == int(real) else real
 
 
 _DIFT = "Tang et al. 2023 (DIFT), arXiv:2306.03881"

@@ -1,4 +1,4 @@
-"""The backbone of a run: whether it is needed, which kind will do, and what loads it."""
+"""The backbone of a run or a command: whether it is needed, which kind will do, what loads it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,46 @@ if TYPE_CHECKING:
 class Settings(Protocol):
     """The settings of a run that its backbone is loaded by, as ``compose`` gives them."""
 
-    backbone: Any  # name, source, vae, prediction, lora_file, lora_scale
+    backbone: Any  # name, source, vae, prediction, lora_file, lora_scale, compile
     device: str
     dtype: str
+
+
+class Words(Protocol):
+    """The words of a command that its backbone is loaded by; empty ones say nothing."""
+
+    backbone: str
+    vae: str
+    prediction: str
+    lora_file: str
+    lora_scale: float
+    compile: bool
+    device: str
+    dtype: str
+
+
+def backbone_of_words(words: Words) -> Backbone:
+    """Load the backbone that the words of a command name.
+
+    Args:
+        words: its options.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        FeatureKitError: as ``backbones.load`` says.
+    """
+    loaded = backbones.load(
+        words.backbone,
+        words.device,
+        words.dtype,
+        vae=words.vae or None,
+        prediction=words.prediction or None,
+        lora_file=words.lora_file or None,
+        lora_scale=words.lora_scale,
+    )
+    return loaded.compiled() if words.compile else loaded
 
 
 def backbone_of(cfg: Settings) -> Backbone:
@@ -32,7 +69,7 @@ def backbone_of(cfg: Settings) -> Backbone:
     Raises:
         FeatureKitError: as ``backbones.load`` says.
     """
-    return backbones.load(
+    loaded = backbones.load(
         cfg.backbone.name,
         cfg.device,
         cfg.dtype,
@@ -42,6 +79,7 @@ def backbone_of(cfg: Settings) -> Backbone:
         lora_file=cfg.backbone.lora_file,
         lora_scale=cfg.backbone.lora_scale,
     )
+    return loaded.compiled() if cfg.backbone.compile else loaded
 
 
 def check_kind(plugin: Plugin, cfg: Settings, given: Backbone | None) -> None:

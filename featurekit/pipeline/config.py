@@ -58,6 +58,7 @@ class BackboneConfig:
     prediction: str | None = None  # epsilon or v_prediction; none: what the model says
     lora_file: str | None = None  # .safetensors file of an update that the layers are to hold
     lora_scale: float = 1.0  # factor of that update
+    compile: bool = False  # its repeated blocks, when they are first called
     lora: LoraConfig = field(default_factory=LoraConfig)
 
 

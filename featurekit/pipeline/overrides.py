@@ -126,10 +126,10 @@ def check_seed(seed: int) -> None:
 
 
 def usage(schema: type[Any]) -> str:
-    """List a dataclass's keys with their defaults and what the ``help`` of their metadata says."""
+    """List a dataclass's keys, needed ones first, with their defaults and ``help`` of metadata."""
     rows = [
         (f"{entry.name}={_shown(entry)}", str(entry.metadata.get("help", "")))
-        for entry in fields(schema)
+        for entry in sorted(fields(schema), key=lambda entry: entry.default != NEEDED)
     ]
     width = max(len(key) for key, _ in rows)
     return "\n".join(f"  {key:<{width}}  {words}".rstrip() for key, words in rows)

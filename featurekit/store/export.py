@@ -159,10 +159,10 @@ def _work(
 ) -> _Work:
     """Look at this worker's pictures, and at those that a new store's recipe is fitted to."""
     header = read_header(root) if is_begun(root) else None
-    spec = _spec(reader, reduce)
+    _refuse_reduced(reader, reduce)
     ordered = sorted(paths, key=lambda path: hash_of_id(path.name))
     looked = _Looked(reader, _sizes(root, header, share))
-    needed = spec.fitted_to if header is None and parse_recipe(reduce).fits else 1
+    needed = StoreSpec.fitted_to if header is None and parse_recipe(reduce).fits else 1
     first: list[SampleRef] = []
     for path in ordered:  # the same ones whoever looks
         if len(first) == needed:
@@ -170,6 +170,8 @@ def _work(
         first += looked.at(path)
     if not first:
         raise _nothing(list(looked.broken.values()))
+    # only now: the levels of an inversion may follow the size of the pictures
+    spec = StoreSpec(reader.provenance(), tuple(reduce), kind=reader.kind)
     if header is None:
         spec = replace(spec, layout=_layout(reader, first[0], len(paths), reduce))
     groups = (header or spec).layout.groups  # type: ignore[union-attr]  # one of them has it
@@ -191,14 +193,13 @@ def _nothing(reasons: Sequence[str]) -> ImageError:
     return ImageError(f"a store needs a picture that can be read, got {one}")
 
 
-def _spec(reader: Reader, reduce: Sequence[str]) -> StoreSpec:
-    """What the store is to hold; latents whose cells are gone would be good for nothing."""
+def _refuse_reduced(reader: Reader, reduce: Sequence[str]) -> None:
+    """Refuse latents whose cells would be gone: they are good for nothing."""
     if reader.kind == TRAJECTORIES and parse_recipe(reduce).steps:
         raise ConfigError(
             f"trajectories must be stored whole, with other numbers at most, got reduce="
             f"[{','.join(reduce)}]; reduce the features that are made of them"
         )
-    return StoreSpec(reader.provenance(), tuple(reduce), kind=reader.kind)
 
 
 class _Looked:

@@ -168,7 +168,7 @@ def layout_for(samples: int, sample_bytes: int) -> Layout:
     return Layout(samples=most, groups=min(1024, max(16, ceil(samples / most))))
 
 
-def tap_shapes(taps: Sequence[Tap], timesteps: Sequence[int], *, multiple: int) -> Shapes:
+def tap_shapes(taps: Sequence[Tap], timesteps: Sequence[float], *, multiple: int) -> Shapes:
     """Make the shapes of what ``extract`` reads, from the taps' widths and strides alone.
 
     Args:

@@ -1,7 +1,7 @@
 """Inversions of pictures for a store, and features made of them when they are asked for."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -13,6 +13,7 @@ from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.flow_schedule import schedule_of
+from featurekit.diffusion.flow_table import FlowTable
 from featurekit.diffusion.invert import invert
 from featurekit.diffusion.levels import NoiseSchedule
 from featurekit.features.extract import extract_latents
@@ -20,48 +21,11 @@ from featurekit.features.reading import encoded, reading
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images import coordinates
 from featurekit.images.io import load_image
+from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import weights_of
 from featurekit.store.plan import Cost
 from featurekit.store.read import Recomputed, StoredFeatures
 from featurekit.store.records import TRAJECTORIES, Header, Provenance, SampleRef, read_header
-
-METHODS = ("ddim", "anderson")  # whose latents, one state each, are all there is to keep
-
-
-@dataclass(frozen=True)
-class Inversion:
-    """How pictures are inverted for a store."""
-
-    method: str = "ddim"
-    steps: int = 50
-
-    @classmethod
-    def named(cls, word: str) -> "Inversion":
-        """Read an inversion from a word of a command line.
-
-        Args:
-            word: steps, such as ``50``; a method, such as ``anderson``; or ``anderson-50``.
-
-        Returns:
-            The inversion.
-
-        Raises:
-            ConfigError: the word is no such thing, or the method's latents are not all it needs.
-        """
-        method, _, number = f"{cls.method}-{word}".partition("-") if word.isdigit() else (
-            word.partition("-")
-        )  # fmt: skip
-        fits = not number or (number.isascii() and number.isdigit() and int(number) > 0)
-        if method not in METHODS or not fits:
-            raise ConfigError(
-                f"trajectories must be steps or one of {', '.join(METHODS)}, whose latents are all "
-                f"there is to keep, such as 50 or anderson-50, got {word!r}"
-            )
-        return cls(method, int(number or cls.steps))
-
-    def __str__(self) -> str:
-        """The word that ``named`` reads."""
-        return f"{self.method}-{self.steps}"
 
 
 class TrajectoryReader:
@@ -84,6 +48,8 @@ class TrajectoryReader:
             prompt: what the network is conditioned on, with no guidance.
             batch: pictures in a call of the network, >= 1.
 
+        Levels that follow the number of tokens are chosen when a picture is first looked at.
+
         Raises:
             ConfigError: ``batch`` is below 1.
             ScheduleError: the model's table has no such schedule.
@@ -93,7 +59,12 @@ class TrajectoryReader:
         self.batch = batch
         self._backbone, self._inversion = backbone, inversion
         self._conditioning = backbone.embed(prompt)
-        self._schedule = schedule_of(backbone.noise, inversion.steps)
+        noise = backbone.noise
+        self._follows = noise if isinstance(noise, FlowTable) and noise.dynamic else None
+        self._tokens = 0  # of the pictures, where levels follow it: none was looked at
+        # levels of another size, until then: as many of them, and as many calls
+        cells = None if self._follows is None else (8 * self._follows.patch,) * 2
+        self._schedule = schedule_of(noise, inversion.steps, cells=cells)
         self.cost = Cost(_calls(inversion.method, self._schedule), batch=batch)
 
     def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -131,6 +102,8 @@ class TrajectoryReader:
 
         Raises:
             ImageError: it cannot be decoded.
+            ConfigError: levels follow the number of tokens, and it has another one than those
+                that were looked at before.
         """
         if size is None:
             height, width = load_image(path).shape[2:]
@@ -138,7 +111,27 @@ class TrajectoryReader:
             own = told is not self._conditioning
             multiple = 1 if own else self._backbone.multiple
             size = (coordinates.padded(height, multiple), coordinates.padded(width, multiple))
+        self._follow(path.name, size)
         return SampleRef(path.name, sha256_of(path), size, path=path)
+
+    def _follow(self, name: str, size: tuple[int, ...]) -> None:
+        """Choose the levels by the size of the pictures, where they follow it."""
+        if self._follows is None:
+            return
+        model = self._backbone
+        rows, columns = (coordinates.padded(side, model.multiple) // model.stride for side in size)
+        tokens = self._follows.tokens((rows, columns))
+        if self._tokens not in (0, tokens):
+            raise ConfigError(
+                f"pictures of one store must have as many tokens, since the noise levels of "
+                f"{Path(model.name).name} follow their number, got {self._tokens} and, of {name!r},"
+                f" {tokens}; make a store for each size"
+            )
+        if not self._tokens:
+            self._tokens = tokens
+            self._schedule = schedule_of(
+                self._follows, self._inversion.steps, cells=(rows, columns)
+            )
 
     def provenance(self) -> Provenance:
         """Say what makes the latents, apart from the pictures."""

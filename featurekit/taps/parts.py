@@ -11,6 +11,7 @@ from typing import TypeAlias
 from torch import nn
 
 from featurekit.core.errors import CaptureError, UnknownNameError
+from featurekit.taps.compiled import is_compiled
 
 HARMLESS = {  # hooks of diffusers that move or cast weights and run all there is
     "group_offloading",
@@ -134,6 +135,12 @@ def refuse_compiled(network: nn.Module, path: str = "") -> list[Link]:
         if part._compiled_call_impl is not None or _WRAPPED in part._modules:
             where = ".".join(path.split(".")[: parts.index(part)])
             raise _compiled(part, where or "the network", path or "a network")
+        if is_compiled(part) and part is not parts[-1]:
+            where = ".".join(path.split(".")[: parts.index(part)])
+            raise CaptureError(
+                f"{path} must run uncompiled to be read or changed, but it lies inside {where}, "
+                f"which compile has compiled; read {where} itself, or load without compile"
+            )
     return links
 
 
@@ -172,7 +179,7 @@ def refuse_fused(attention: nn.Module, path: str) -> None:
 def _replaced(part: nn.Module) -> bool:
     """Tell whether a forward was set on the instance; hooks that pass on to its own one do that."""
     own = vars(part)
-    if _WRAPPED in part._modules:
+    if _WRAPPED in part._modules or is_compiled(part):
         return False
     kept = [own["forward"]]
     if "_hf_hook" in own:  # accelerate's offloading

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from spoken import sentence
 
-from featurekit.cli.analyses import analyse, analysis_run
+from featurekit import backbones
+from featurekit.cli.analyses import analyse
 from featurekit.cli.analyses.analyse import ACTIONS
 from featurekit.cli.router import main
 from featurekit.features.recipes import recipe
@@ -150,10 +151,10 @@ def test_what_can_be_known_is_refused_before_a_model_is_loaded(tmp_path, monkeyp
     for name, size in (("a", (40, 24)), ("b", (24, 40))):
         Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
 
-    def load(*args):
+    def load(*_, **__):
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr(analysis_run.backbones, "load", load)
+    monkeypatch.setattr(backbones, "load", load)
     refused = {
         "analyse norms images=.": "pictures of one size to be compared, got 24x40 px, 40x24 px",
         "analyse norms images=nowhere": "images must be a folder of pictures or one of them",

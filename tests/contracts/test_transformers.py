@@ -206,8 +206,8 @@ def test_its_folder_loads_as_the_same_backbone(small, backbone, latent, predict,
     )
     assert not any(weight.requires_grad for weight in loaded.denoiser.parameters())
     for given, message in (
-        ({"lora_file": "style.safetensors"}, "lora_file is for models with a UNet, .*fk.wrap"),
-        ({"vae": "other"}, "vae must be left out for a model with a transformer, got other"),
+        ({"lora_file": "style.safetensors"}, "lora_file must be an existing .safetensors file"),
+        ({"vae": "other"}, "vae must be the folder of an Autoencoder.* got 'other'"),
         ({"prediction": "epsilon"}, "prediction must be left out for a model with a transformer"),
     ):
         with pytest.raises(BackboneError, match=message):

@@ -257,9 +257,10 @@ def test_an_image_of_bytes_is_refused(backbone):
         ({"prompt": ["a", "b"]}, ConfigError, "prompt must be one text for all images, got a list"),
         (
             {"timesteps": [261.5]},
-            ConfigError,
-            r"timesteps must be whole numbers, .* got \[261\.5\]",
+            NoiseLevelError,
+            r"t must be an integer, got torch\.float32; round it yourself",
         ),
+        ({"timesteps": ["now"]}, ConfigError, r"timesteps must be numbers, .* got \['now'\]"),
         ({"taps": [3]}, ConfigError, "a tap must be a name, got 3"),
         ({"taps": 3}, ConfigError, "taps must be names, such as .*, got 3"),
         ({"ensemble": 1.5}, ConfigError, r"ensemble must be a number of noises, .* got 1\.5"),

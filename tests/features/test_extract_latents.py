@@ -3,17 +3,24 @@
 import pytest
 import torch
 from reduced import reduced_configs
+from small_parts import drawn
+from small_transformers import flux
 
 from featurekit.backbones import load
 from featurekit.backbones.unet import sdxl
 from featurekit.core.errors import ConfigError, NoiseLevelError, NotFiniteError, ShapeError
+from featurekit.diffusion.flow_schedule import schedule_of
+from featurekit.diffusion.invert import invert
 from featurekit.diffusion.noise_schedule import Schedule
 from featurekit.diffusion.steps import noised
 from featurekit.diffusion.trajectory import Trajectory
 from featurekit.features.extract import extract, extract_latents
 from featurekit.features.extractor import Extractor, joined
+from featurekit.features.feature_maps import load_features
 from featurekit.features.noise_draws import noises
 from featurekit.features.recipes import Ensemble, Recipe
+from featurekit.taps.capture import capture
+from featurekit.taps.tokens_to_maps import as_map
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,31 @@ def test_a_trajectory_says_its_timesteps_and_of_a_pair_the_first_state(backbone,
     for same in (by_hand, Trajectory(pairs, schedule, method="edict")):
         for one, other in zip(maps, extract_latents(backbone, same, taps="mid"), strict=True):
             assert torch.equal(one.tensor, other.tensor)
+
+
+def test_a_flow_s_trajectory_is_read_at_its_own_timesteps(tmp_path):
+    small = flux()
+    flow, z = small.wrapped(), drawn(1, 16, 6, 10)
+    predict = flow.predictor(small.words)
+    with torch.no_grad():
+        way = invert(predict, z, schedule_of(flow.noise, 3, cells=(6, 10)))
+        asked = {"taps": ["double1"], "conditioning": small.words}
+        together = extract_latents(flow, way, **asked)
+        t = way.schedule.timesteps[-1]
+        alone = extract_latents(flow, way, **asked, timesteps=t)
+        with capture(flow.denoiser, flow.addresses("double1")) as found:
+            predict(way.at(1), t)
+    assert t != int(t)
+    assert {one.timestep for one in together} == set(way.schedule.timesteps)
+    wanted = as_map(found["double1"], flow.taps["double1"], size_px=(48, 80))
+    torch.testing.assert_close(alone["double1", t].tensor, wanted)
+    torch.testing.assert_close(together["double1", t].tensor, wanted, rtol=1e-4, atol=1e-5)
+    read = load_features(together.save(tmp_path / "maps.safetensors"))
+    assert torch.equal(read["double1", t].tensor, together["double1", t].tensor)
+    picture = drawn(1, 3, 48, 80).clamp(-1, 1)
+    noisy = extract(flow, picture, **asked, timesteps=[261, 261.5])
+    assert [one.timestep for one in noisy] == [261, 261.5]
+    assert not torch.equal(noisy[0].tensor, noisy[1].tensor)
 
 
 def test_gradients_reach_a_latent(backbone, latents):

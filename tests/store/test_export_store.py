@@ -39,7 +39,7 @@ def alone(backbone, monkeypatch):
     """No launcher, and the network that is there."""
     for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", ARRAY[0]):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(backbones, "load", lambda *asked: backbone)
+    monkeypatch.setattr(backbones, "load", lambda *_, **__: backbone)
 
 
 def album(folder, count):

@@ -13,7 +13,7 @@ from spoken import sentence
 from featurekit import backbones
 from featurekit.backbones.unet import sdxl
 from featurekit.cli.router import main
-from featurekit.core.errors import ConfigError, ScheduleError, UnknownNameError
+from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.diffusion.backbone import Predictor
 from featurekit.diffusion.flow_schedule import FlowSchedule
 from featurekit.diffusion.flow_table import FlowTable
@@ -43,7 +43,7 @@ def alone(backbone, monkeypatch):
     """No launcher, and the network that is there."""
     for name in ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(backbones, "load", lambda *asked: backbone)
+    monkeypatch.setattr(backbones, "load", lambda *_, **__: backbone)
 
 
 def album(folder, count=3):
@@ -91,9 +91,34 @@ def test_a_flow_is_inverted_for_a_store_at_its_own_levels(backbone, photos, tmp_
     assert set(features) == {"mid/600"}
 
 
-def test_a_flow_whose_levels_follow_the_picture_is_refused(backbone):
-    with pytest.raises(ScheduleError, match="number of tokens, or mu, got neither"):
-        reader_of(FlowOf(backbone, FlowTable(dynamic=DynamicShift())))
+def test_levels_that_follow_the_picture_are_those_of_its_size(backbone, photos, tmp_path):
+    flow = FlowOf(backbone, FlowTable(dynamic=DynamicShift(), patch=1))
+    store_pictures(tmp_path / "store", photos[:1], reader=reader_of(flow))
+    z0 = backbone.encode(load_image(photos[0]))
+    schedule = FlowSchedule.euler(flow.noise, STEPS, tokens=z0.shape[2] * z0.shape[3])
+    ((_, kept),) = StoredFeatures(tmp_path / "store")
+    with torch.no_grad():
+        way = invert(flow.predictor(backbone.embed("")), z0, schedule, keep_residuals=False)
+    assert len(kept) == STEPS
+    for t in schedule.timesteps:
+        found = kept[f"latent/{int(t) if t == int(t) else t}"]
+        torch.testing.assert_close(found, way.at_timestep(t)[0])
+    t = schedule.timesteps[-1]
+    assert t != int(t)
+    ((_, features),) = recomputed(tmp_path / "store", flow, Recipe(("mid",), (t,)))
+    maps = extract_latents(flow, way, taps="mid", timesteps=t)
+    torch.testing.assert_close(features[f"mid/{t}"], maps["mid", t].tensor[0])
+    again, _ = store_pictures(tmp_path / "store", photos[:1], reader=reader_of(flow))
+    assert (again.samples, again.found) == (0, 1)
+
+
+def test_pictures_of_two_sizes_are_refused_where_levels_follow_them(backbone, tmp_path):
+    for side in (32, 64):
+        Image.new("RGB", (side, 64)).save(tmp_path / f"{side}.png")
+    flow = FlowOf(backbone, FlowTable(dynamic=DynamicShift(), patch=1))
+    with pytest.raises(ConfigError, match=r"as many tokens, .* got (256|128) and, of .* make a st"):
+        store_pictures(tmp_path / "store", sorted(tmp_path.glob("*.png")), reader=reader_of(flow))
+    assert not (tmp_path / "store").exists()
 
 
 def reader_of(backbone, **others):

@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from featurekit.backbones.adapters.names import of_transformer, of_unet
 from featurekit.backbones.adapters.update_files import read_updates
+from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer
+from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.backbones.loaded.handing_on import Made, made
-from featurekit.backbones.loaded.model import LoadedModel
 from featurekit.core.errors import BackboneError, ConfigError
 from featurekit.core.file_bytes import sha256_of
 
-AnyModel = TypeVar("AnyModel", bound=LoadedModel)
+AnyModel = TypeVar("AnyModel", bound=LatentModel)
 _Halves = Mapping[str, tuple[Tensor, Tensor]]
 
 
@@ -44,12 +46,15 @@ def with_lora(backbone: AnyModel, path: Path, scale: float) -> AnyModel:
     if not math.isfinite(scale):
         raise ConfigError(f"lora_scale must be finite, got {scale}")
     path = path.expanduser()
-    if not path.is_file():
-        raise BackboneError(f"lora_file must be an existing .safetensors file, got {str(path)!r}")
     networks: dict[str, Any] = {
         name: one for name in NETWORKS if (one := getattr(backbone, name, None)) is not None
     }
-    updates = _placed(read_updates(path, networks["unet"]), networks, path, backbone.name)
+    if isinstance(backbone, DiffusionTransformer):
+        rename = of_transformer(networks, type(backbone.prompts))
+    else:
+        rename = of_unet(networks["unet"])
+    read = read_updates(path, backbone.DENOISER, rename)
+    updates = _placed(read, networks, path, backbone.name)
     for name, layers in updates.items():
         for layer, halves in layers.items():
             _add(networks[name].get_submodule(layer), halves, scale)

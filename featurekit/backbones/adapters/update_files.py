@@ -12,34 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.utils.state_dict_utils import (
-    convert_state_dict_to_diffusers,
-    convert_state_dict_to_peft,
-    convert_unet_state_dict_to_peft,
-)
 from safetensors.torch import load_file
 from torch import Tensor
 
+from featurekit.backbones.adapters.forms import HALF, update_header
+from featurekit.backbones.adapters.names import DOWN, NETWORKS, PEFT, UP, Rename, dotted
 from featurekit.backbones.lora_file import FORMAT, load_lora
-from featurekit.backbones.single_file.header import Header, read_header
+from featurekit.backbones.single_file.header import Header
 from featurekit.backbones.stock import MISFITS, quietly
 from featurekit.core.errors import BackboneError
 
-DOWN, UP = ".lora_A.weight", ".lora_B.weight"  # peft's names, which everything is renamed to
-_OTHERS = {  # updates of other forms, by what their tensors are called
-    r"dora_scale|lora_magnitude_vector": "DoRA, whose magnitudes have no place in diffusers",
-    r"hada_w": "LoHa",
-    r"lokr_w": "LoKr",
-    r"oft_|boft_": "OFT",
-    r"lora_mid": "LoCon with a middle factor",
-    r"\.diff(_b)?$|\.set_weight$": "differences of whole layers",
-}
-_HALF = re.compile(r"(?P<layer>.*?)[._]lora[._](linear_layer\.)?(?P<half>down|up|A|B)\.weight")
 _UPPER = {"down": "up", "A": "B"}
-_KOHYA = ("lora_unet_", "lora_te")
-_PEFT = "base_model.model."
-_NETWORKS = ("unet", "text_encoder", "text_encoder_2")
+_UPPER_ENDS = ("up.weight", "B.weight")
 _METADATA, _CONFIG = "lora_adapter_metadata", "adapter_config.json"
 
 
@@ -58,70 +42,64 @@ class Scale:
         return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def read_updates(path: Path, unet: Any) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:  # noqa: ANN401
+def read_updates(
+    path: Path, denoiser: str, rename: Rename
+) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
     """Read the updates of a file.
 
     Args:
         path: safetensors file.
-        unet: the UNet that it is for; kohya's names of an XL are told by its config.
+        denoiser: the network that files of this package are for, ``unet`` or ``transformer``.
+        rename: of ``names``, for the model that it is for.
 
     Returns:
-        By network (``unet``, ``text_encoder``, ``text_encoder_2``; "" where the file does not say)
-        and path of a layer: the down half (r in ...) and the up half (out r ...), float32, whose
-        product is to be added as it is.
+        By network ("" where the file does not say) and path of a layer: the down half (r in ...)
+        and the up half (out r ...), float32, whose product is to be added as it is.
 
     Raises:
         BackboneError: it is no safetensors file, no LoRA, one of another form, or not whole.
     """
-    header = read_header(path)
-    _check_form(header)
+    header = update_header(path)
     if header.words.get("format") == FORMAT:
-        return _ours(path)
+        return {denoiser: _ours(path)}
     weights = {name: weight.float() for name, weight in load_file(path).items()}
     given = _scaled(weights, path)
     try:
         with quietly():
-            renamed = _renamed(given, unet)
-    except MISFITS as error:
-        reason = " ".join(str(error).split())[:200]
+            renamed = rename(given)
+    except BackboneError as error:
+        raise BackboneError(f"{error}; the file is {path}") from error
+    except (*MISFITS, AssertionError) as error:  # converters assert what they know of a file
+        reason = " ".join(str(error).split())[:200] or "names of another model"
         raise BackboneError(
-            f"the names in {path} must be those of a LoRA, got: {reason}"
+            f"the names in {path} must be those of a LoRA for this model, got: {reason}"
         ) from error
-    found = _paired(renamed, _scales(header), path)
-    count = sum(len(layers) for layers in found.values())
-    if count * 2 != len(given):
+    # a converter passes over what it does not know, and cuts fused layers apart
+    named = {name: half for name, half in renamed.items() if name.endswith((DOWN, UP))}
+    rows, found = _rows(given), _rows(named)
+    if rows != found:
+        strange = sorted(name.lstrip(":") for name in renamed.keys() - named.keys())
         raise BackboneError(
-            f"every update in {path} must have a place, but of {len(given) // 2} only {count} have "
-            f"one after renaming; it mixes two ways of naming layers"
+            f"every update in {path} must have a place, but of {rows} rows of weights that it is "
+            f"for {found} have one after renaming; it mixes two ways of naming layers, or diffusers"
+            f" does not know all of them{' (' + ', '.join(strange[:2]) + ')' if strange else ''}"
         )
-    return found
+    return _paired(named, _scales(header), path)
 
 
-def _check_form(header: Header) -> None:
-    for pattern, kind in _OTHERS.items():
-        known = [name for name in header.shapes if re.search(pattern, name)]
-        if known:
-            raise BackboneError(
-                f"lora_file must be a LoRA, {header.path} holds {kind} ({known[0]}); merge it into "
-                f"its model with what trained it, and load that"
-            )
-    if not any(_HALF.fullmatch(name) for name in header.shapes):
-        raise BackboneError(
-            f"lora_file must be a LoRA, {header.path} holds {len(header.shapes)} tensors, none of "
-            f"them a half of an update ({', '.join(sorted(header.shapes)[:2]) or 'none at all'})"
-        )
+def _rows(halves: Mapping[str, Tensor]) -> int:
+    """Rows of the weights that upper halves are for: as many however layers are cut apart."""
+    return sum(half.shape[0] for name, half in halves.items() if name.endswith(_UPPER_ENDS))
 
 
-def _ours(path: Path) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
-    """An update of this package, which is the UNet's."""
+def _ours(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """An update of this package, which is the denoiser's."""
     lora = load_lora(path)
     factor = lora.recipe.alpha / lora.recipe.rank
     layers = dict.fromkeys(name.removesuffix(DOWN).removesuffix(UP) for name in lora.weights)
     return {
-        "unet": {
-            layer: (lora.weights[layer + DOWN].float(), lora.weights[layer + UP].float() * factor)
-            for layer in layers
-        }
+        layer: (lora.weights[layer + DOWN].float(), lora.weights[layer + UP].float() * factor)
+        for layer in layers
     }
 
 
@@ -130,7 +108,7 @@ def _scaled(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     left = dict(weights)
     found: dict[str, Tensor] = {}
     for name in weights:
-        match = _HALF.fullmatch(name)
+        match = HALF.fullmatch(name)
         if match is None or match["half"] not in _UPPER:
             continue
         start, end = match.span("half")
@@ -151,32 +129,6 @@ def _scaled(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
             f"({', '.join(names[:2])})"
         )
     return found
-
-
-def _renamed(given: dict[str, Tensor], unet: Any) -> dict[str, Tensor]:  # noqa: ANN401
-    """The halves under the networks' names and peft's."""
-    if all(name.startswith(_KOHYA) for name in given):
-        given, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(
-            dict(given), unet_config=unet.config
-        )
-    found: dict[str, Tensor] = {}
-    for network in (*_NETWORKS, ""):
-        start = f"{network}." if network else ""
-        mine = {
-            name.removeprefix(start).removeprefix(_PEFT): weight
-            for name, weight in given.items()
-            if name.startswith(start) and (network or not name.startswith(_dotted()))
-        }
-        if network.startswith("text"):
-            mine = convert_state_dict_to_peft(convert_state_dict_to_diffusers(mine)) if mine else {}
-        elif mine:
-            mine = convert_unet_state_dict_to_peft(mine)
-        found |= {f"{network}:{name}": weight for name, weight in mine.items()}
-    return found
-
-
-def _dotted() -> tuple[str, ...]:
-    return tuple(f"{network}." for network in _NETWORKS)
 
 
 def _paired(
@@ -206,11 +158,11 @@ def _scales(header: Header) -> dict[str, Scale]:
                 for key, value in config.items()
                 if key.startswith(f"{network}.")
             }
-            for network in _NETWORKS
+            for network in NETWORKS
         }
-        bare = {key: value for key, value in config.items() if not key.startswith(_dotted())}
+        bare = {key: value for key, value in config.items() if not key.startswith(dotted())}
         return {network: Scale(own) for network, own in {**found, "": bare}.items() if own}
-    if not header.under(_PEFT, *(f"{network}.{_PEFT}" for network in _NETWORKS)):
+    if not header.under(PEFT, *(f"{network}.{PEFT}" for network in NETWORKS)):
         return {}
     beside = header.path.parent / _CONFIG
     if not beside.is_file():
@@ -222,7 +174,7 @@ def _scales(header: Header) -> dict[str, Scale]:
         text = beside.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise BackboneError(f"{beside} must be readable JSON, got: {error}") from error
-    return dict.fromkeys((*_NETWORKS, ""), Scale(_mapping(text, str(beside))))
+    return dict.fromkeys((*NETWORKS, ""), Scale(_mapping(text, str(beside))))
 
 
 def _mapping(text: str, of: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, doub
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_packed
 from featurekit.backbones.dit.packing import packed, places_of_tokens, unpacked
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -76,9 +77,9 @@ class Chroma(DiffusionTransformer):
         )
         return Conditioning(states, prompt, {_MASK: mask})
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
         """Say what states are of: the prompt."""
-        return self.tokenizer, prompt, 0
+        return (Spelling(self.tokenizer, prompt),)
 
 
 def wrapped(pipeline: Any, name: str) -> Chroma:  # noqa: ANN401 - untyped

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from featurekit.backbones.dit.blocks import Stack, block_taps, inner_taps
 from featurekit.backbones.dit.fit import defaults_of_call
-from featurekit.backbones.dit.word_places import places_in
+from featurekit.backbones.dit.word_places import Spelling, places_in
 from featurekit.backbones.latent_model import LatentModel, repeated
 from featurekit.backbones.loaded.layers import layers_of
 from featurekit.backbones.vae_taps import vae_stride, vae_taps
-from featurekit.core.errors import BackboneError, ShapeError, UnknownNameError
+from featurekit.core.errors import ShapeError, UnknownNameError
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.backbone import Predictor
 
@@ -214,32 +214,34 @@ class DiffusionTransformer(LatentModel):
 
         Raises:
             UnknownNameError: they are not in the prompt, or beyond what is read of it.
-            BackboneError: there is no tokenizer, or the pipeline arranges states of several texts.
+            BackboneError: there is no tokenizer, or one that says no places.
         """
         self.needs_text("text_encoder", "tokenizer")
-        tokenizer, text, before = self.spelt(prompt)
-        places = [place - before for place in places_in(tokenizer, text, prompt, words)]
-        length = self.embed(prompt).states.shape[1]
-        read = tuple(place for place in places if 0 <= place < length)
+        states = self.embed(prompt).states.shape[1]
+        spellings = self.spelt(prompt)
+        lengths = [one.length or states for one in spellings]
+        asked = self.written(prompt), self.written(words)
+        read = {
+            place
+            for one, length in zip(spellings, lengths, strict=True)
+            for place in places_in(one, *asked, length)
+        }
         if not read:
             raise UnknownNameError(
-                "words of the prompt", words, prompt.split(), f"its first {length} tokens are read"
+                "words of the prompt",
+                words,
+                prompt.split(),
+                f"its first {max(lengths)} tokens are read",
             )
-        return read
+        return tuple(sorted(read))
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
-        """Say what the pipeline makes states of: a family without one text does not.
+    @abstractmethod
+    def spelt(self, prompt: str) -> Sequence[Spelling]:
+        """Say which texts the pipeline makes states of; several where several encoders read it."""
 
-        Returns:
-            Tokenizer; the text that it is given; how many states of it are left out in front.
-
-        Raises:
-            BackboneError: the states are of several texts.
-        """
-        raise BackboneError(
-            f"places of words are known where one text is read, but {self.name} arranges states "
-            f"as its pipeline does; count the places with the pipeline's tokenizer"
-        )
+    def written(self, text: str) -> str:
+        """Write a text as the pipeline writes it before a tokenizer reads it."""
+        return text
 
     @abstractmethod
     def embedded(self, prompt: str) -> Conditioning:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from featurekit.backbones.stock import quietly
 from featurekit.core.errors import BackboneError, ShapeError
 
 
@@ -79,6 +80,21 @@ def defaults_of_call(pipeline: Any, *names: str) -> dict[str, Any]:  # noqa: ANN
     """
     known = inspect.signature(type(pipeline).__call__).parameters
     return {name: known[name].default for name in names if name in known}
+
+
+def cleaned(pipeline: Any, text: str) -> str:  # noqa: ANN401
+    """Write a text as a pipeline that cleans captions does before it is read.
+
+    Args:
+        pipeline: of PixArt's kind.
+        text: a prompt or words of it.
+
+    Returns:
+        The text in lower case, cleaned as far as the pipeline's call does by default.
+    """
+    with quietly():
+        asked = defaults_of_call(pipeline, "clean_caption")
+        return str(pipeline._text_preprocessing(text, **asked)[0])
 
 
 def check_grid(grid: tuple[int, int], most: tuple[int, int], *, of: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, double_parts
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.packing import packed, places_of_tokens, unpacked
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
 
@@ -68,10 +69,10 @@ class Flux(DiffusionTransformer):
         )
         return Conditioning(states, prompt, {_POOLED: pooled})
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
         """Say what states are of: the prompt, as T5 reads it."""
         self.needs_text("text_encoder_2", "tokenizer_2")
-        return self.tokenizer_2, prompt, 0
+        return (Spelling(self.tokenizer_2, prompt),)
 
 
 def wrapped(pipeline: Any, name: str) -> Flux:  # noqa: ANN401 - untyped

@@ -13,6 +13,7 @@ from featurekit.backbones.dit.blocks import Part, Stack, double_and_single, doub
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_packed
 from featurekit.backbones.dit.packing import gathered, packed, scattered, unpacked
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.backbones.vae_taps import vae_stride
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
@@ -122,7 +123,7 @@ class Flux2(DiffusionTransformer):
         std = (norm.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps).sqrt()
         return mean, std.to(like)
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
         """Say what states are of: the prompt in a conversation."""
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}],
@@ -130,7 +131,7 @@ class Flux2(DiffusionTransformer):
             add_generation_prompt=True,
             enable_thinking=False,
         )
-        return self.tokenizer, text, 0
+        return (Spelling(self.tokenizer, text),)
 
 
 def wrapped(pipeline: Any, name: str) -> Flux2:  # noqa: ANN401 - untyped

@@ -18,6 +18,8 @@ from featurekit.backbones.folder import read_pipeline
 from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.layout.weight_files import WeightFiles, files_at
 from featurekit.backbones.sources.networks import check_intact, read_network
+from featurekit.backbones.sources.other_vae import other_vae, same_channels
+from featurekit.backbones.sources.parts import OWN, Instead, Read
 from featurekit.backbones.stock import quietly
 from featurekit.core.errors import BackboneError
 
@@ -30,6 +32,7 @@ def load_folder(
     name: str,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
+    instead: Instead = OWN,
 ) -> LatentModel:
     """Load a diffusers folder: safetensors only, no code from the folder, no network.
 
@@ -39,6 +42,7 @@ def load_folder(
         name: what the backbone will be called.
         device: ``auto`` (CUDA if there is one) or any torch device.
         dtype: ``auto`` (float32 on a CPU, else bfloat16 or float16), a name or a torch dtype.
+        instead: another autoencoder, if any.
 
     Returns:
         Frozen backbone in evaluation mode.
@@ -50,34 +54,42 @@ def load_folder(
         UnknownNameError: there is no such dtype.
     """
     where, what = place(device, dtype)
+    instead.refuse_prediction(folder)
     index = read_pipeline(folder)
     parts = _classes(folder, index)
     family = _family(folder, parts)
+    vae = None if instead.vae is None else _other_vae(instead.vae, folder, parts["vae"])
+    own = {part: kind for part, kind in parts.items() if part != "vae" or vae is None}
     files = {
         path.relative_to(folder).as_posix(): path
-        for part, kind in parts.items()
+        for part, kind in own.items()
         if _is_network(kind)
         for path in _weights(folder, part, kind).paths
     }
     for path in files.values():
         check_intact(path)
     with quietly():
-        loaded = {part: _read(kind, folder, part, what) for part, kind in parts.items()}
+        loaded = {part: _read(kind, folder, part, what) for part, kind in own.items()}
+        if vae is not None:
+            loaded["vae"], more = vae[1](what)
+            files |= more
     for network in loaded.values():
         if isinstance(network, nn.Module):
             network.requires_grad_(False).eval().to(where)
     pipeline = _pipeline(folder, index)(**{**_absent(index), **loaded})
     given = {"folder": folder.absolute(), "name": name, "device": device, "dtype": dtype}
+    given["instead"] = instead.absolute()
     wrapped = FAMILIES[family](pipeline, name)
     return replace(wrapped, pipeline=None, files=files, origin=(load_folder, given))
 
 
-def without_weights(folder: Path, *, name: str) -> LatentModel:
+def without_weights(folder: Path, *, name: str, instead: Instead = OWN) -> LatentModel:
     """Build the model of a diffusers folder on the meta device, from its configs alone.
 
     Args:
         folder: diffusers folder; of its text encoders nothing is read.
         name: what the backbone will be called.
+        instead: as for ``load_folder``.
 
     Returns:
         Backbone without numbers, whose activations can be listed and operations counted.
@@ -86,16 +98,27 @@ def without_weights(folder: Path, *, name: str) -> LatentModel:
         BackboneError: as for ``load_folder``, but for weights.
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
+    instead.refuse_prediction(folder)
     index = read_pipeline(folder)
     parts = _classes(folder, index)
     family = _family(folder, parts)
     bare = _Bare(index)
+    vae = None if instead.vae is None else _other_vae(instead.vae, folder, parts["vae"])
     with quietly():
         for part, where in (("transformer", "meta"), ("vae", "meta"), ("scheduler", "cpu")):
-            config = parts[part].load_config(folder / part, local_files_only=True)
+            other = None if vae is None or part != "vae" else dict(vae[0])
+            config = other or parts[part].load_config(folder / part, local_files_only=True)
             with torch.device(where):
                 setattr(bare, part, parts[part].from_config(config))
     return FAMILIES[family](bare, name)
+
+
+def _other_vae(path: Path, folder: Path, kind: Any) -> tuple[Mapping[str, Any], Read]:  # noqa: ANN401
+    """An autoencoder of the class and the channels of the folder's own."""
+    own = kind.load_config(folder / "vae", local_files_only=True)
+    found = other_vae(path, own, kind.__name__)
+    same_channels(found[0], own, str(folder))
+    return found
 
 
 class _Bare:

@@ -11,6 +11,7 @@ from torch import Tensor
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid, defaults_of_call
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.errors import ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -97,6 +98,11 @@ class Lumina2(DiffusionTransformer):
         )
         states, mask = found[:2] if prompt else found[2:]
         return Conditioning(states, prompt, {_MASK: mask})
+
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
+        """Say what states are of: the prompt behind the pipeline's system prompt."""
+        text = f"{self.prompts.system_prompt} <Prompt Start> {prompt}"
+        return (Spelling(self.tokenizer, text),)
 
 
 def wrapped(pipeline: Any, name: str) -> Lumina2:  # noqa: ANN401 - untyped

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
-from featurekit.backbones.dit.fit import check_channels, check_plain, defaults_of_call
+from featurekit.backbones.dit.fit import check_channels, check_plain, cleaned, defaults_of_call
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.backbones.unet.configs import noise_table
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
@@ -63,6 +64,14 @@ class PixArt(DiffusionTransformer):
             **defaults_of_call(self.prompts, "clean_caption", "max_sequence_length"),
         )
         return Conditioning(states, prompt, {_MASK: mask})
+
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
+        """Say what states are of: the cleaned prompt."""
+        return (Spelling(self.tokenizer, self.written(prompt)),)
+
+    def written(self, text: str) -> str:
+        """Clean a text as the pipeline does."""
+        return cleaned(self.prompts, text)
 
     def _size(self, z: Tensor) -> dict[str, Tensor | None]:
         """Size and shape of the picture, which the 1024 px network of alpha is told."""

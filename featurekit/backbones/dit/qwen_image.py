@@ -13,6 +13,7 @@ from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_packed, check_plain, defaults_of_call
 from featurekit.backbones.dit.packing import packed, unpacked
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.flow_table import FlowTable
 
@@ -129,10 +130,10 @@ class QwenImage(DiffusionTransformer):
         states, mask = self.prompts.encode_prompt(prompt=prompt, device=self.device)
         return Conditioning(states, prompt, {} if mask is None else {_MASK: mask.bool()})
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
         """Say what states are of: the prompt behind an instruction, which is left out."""
         text = self.prompts.prompt_template_encode.format(prompt)
-        return self.tokenizer, text, self.prompts.prompt_template_encode_start_idx
+        return (Spelling(self.tokenizer, text, self.prompts.prompt_template_encode_start_idx),)
 
 
 def wrapped(pipeline: Any, name: str) -> QwenImage:  # noqa: ANN401 - untyped

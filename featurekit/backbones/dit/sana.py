@@ -11,7 +11,8 @@ from torch import Tensor
 
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
-from featurekit.backbones.dit.fit import check_channels, check_plain, defaults_of_call
+from featurekit.backbones.dit.fit import check_channels, check_plain, cleaned, defaults_of_call
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.types import Conditioning, Tap
 from featurekit.diffusion.flow_table import FlowTable
 
@@ -86,6 +87,16 @@ class Sana(DiffusionTransformer):
         )
         states, mask = found[:2] if prompt else found[2:]
         return Conditioning(states, prompt, {_MASK: mask})
+
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
+        """Say what states are of: a first token, then the prompt behind an instruction left out."""
+        told = "\n".join(defaults_of_call(self.prompts, _INSTRUCTION)[_INSTRUCTION])
+        before = len(self.tokenizer.encode(told)) - 2  # the pipeline keeps one more, and the first
+        return (Spelling(self.tokenizer, told + self.written(prompt), before),)
+
+    def written(self, text: str) -> str:
+        """Clean a text as the pipeline does."""
+        return cleaned(self.prompts, text)
 
 
 def wrapped(pipeline: Any, name: str) -> Sana:  # noqa: ANN401 - untyped

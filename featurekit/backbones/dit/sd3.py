@@ -11,6 +11,7 @@ from torch import Tensor
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -73,6 +74,17 @@ class StableDiffusion3(DiffusionTransformer):
             do_classifier_free_guidance=False,
         )
         return Conditioning(states, prompt, {_POOLED: pooled})
+
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
+        """Say what states are of: the prompt as the CLIPs read it side by side, then as T5 does."""
+        self.needs_text("tokenizer_2")
+        length = int(self.prompts.tokenizer_max_length)
+        clips = [Spelling(one, prompt, length=length) for one in (self.tokenizer, self.tokenizer_2)]
+        if self.text_encoder_3 is None:  # zeros stand in the place of T5's states
+            return tuple(clips)
+        states = self.embed(prompt).states.shape[1]
+        t5 = Spelling(self.tokenizer_3, prompt, first=length, length=states - length)
+        return (*clips, t5)
 
 
 def wrapped(pipeline: Any, name: str) -> StableDiffusion3:  # noqa: ANN401 - untyped

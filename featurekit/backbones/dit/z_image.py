@@ -12,6 +12,7 @@ from torch import Tensor
 from featurekit.backbones.dit.blocks import Part, Stack
 from featurekit.backbones.dit.diffusion_transformer import DiffusionTransformer, Words, parts_of
 from featurekit.backbones.dit.fit import check_channels, check_grid, check_plain
+from featurekit.backbones.dit.word_places import Spelling
 from featurekit.core.errors import BackboneError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.flow_table import FlowTable
@@ -71,7 +72,7 @@ class ZImage(DiffusionTransformer):
         )
         return Conditioning(states[0].unsqueeze(0), prompt)
 
-    def spelt(self, prompt: str) -> tuple[Any, str, int]:
+    def spelt(self, prompt: str) -> tuple[Spelling, ...]:
         """Say what states are of: the prompt in a conversation."""
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}],
@@ -79,7 +80,7 @@ class ZImage(DiffusionTransformer):
             add_generation_prompt=True,
             enable_thinking=True,
         )
-        return self.tokenizer, text, 0
+        return (Spelling(self.tokenizer, text),)
 
 
 def wrapped(pipeline: Any, name: str) -> ZImage:  # noqa: ANN401 - untyped

@@ -12,6 +12,7 @@ from featurekit.core.errors import BackboneError
 from featurekit.taps.parts import having
 from featurekit.taps.recomputation import kept_in_recomputations
 
+FITTED = "_fitted"  # attribute of weights that an update of ours is fitted through
 _MOVING = ("group_offloading", "layerwise_casting")  # hooks that change weights in place
 
 
@@ -19,7 +20,8 @@ _MOVING = ("group_offloading", "layerwise_casting")  # hooks that change weights
 def frozen(network: nn.Module) -> Iterator[None]:
     """Keep gradients from the weights of a network while a block calls it.
 
-    They pass it and reach what it is given. Recomputations of gradient checkpointing are no other.
+    They pass it and reach what it is given, and weights that ``fit_lora`` fits. Recomputations of
+    gradient checkpointing are no other.
 
     Args:
         network: any network; its weights want gradients or not after the block, as before.
@@ -71,7 +73,7 @@ def _wanting(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     inside = [network]
     for part in inside:  # grows while it is walked: many times faster than named_parameters
         for name, weight in part._parameters.items():
-            if weight is not None and weight.requires_grad:
+            if weight is not None and weight.requires_grad and not hasattr(weight, FITTED):
                 yield part, name
         inside += [one for one in part._modules.values() if one is not None]
 

@@ -30,21 +30,20 @@ class Instead:
         """
         check_prediction(self.prediction)
 
-    def refuse(self, model: Path) -> None:
-        """Refuse what cannot take the place of a part of a model.
+    def refuse_prediction(self, model: Path) -> None:
+        """Refuse to say what a model predicts where it cannot be anything else.
 
         Args:
-            model: one whose parts are always its own.
+            model: one with a transformer.
 
         Raises:
-            BackboneError: something is given.
+            BackboneError: a prediction is given.
         """
-        for name, value in (("vae", self.vae), ("prediction", self.prediction)):
-            if value is not None:
-                raise BackboneError(
-                    f"{name} must be left out for a model with a transformer, got {value} for "
-                    f"{model}; put it into the model's folder in the place of its own"
-                )
+        if self.prediction is not None:
+            raise BackboneError(
+                f"prediction must be left out for a model with a transformer, whose scheduler says "
+                f"it, got {self.prediction} for {model}"
+            )
 
     def absolute(self) -> "Instead":
         """The same, from whatever folder it is read."""

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from featurekit import backbones
 from featurekit.cli.analyses.analysis_tables import show_figures
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import AnalyseOptions
@@ -20,6 +19,7 @@ from featurekit.core.types import Progress
 from featurekit.images.gallery import Gallery
 from featurekit.images.io import write_image
 from featurekit.measures.held_out import Measured, image_of, scenes_of, side_px
+from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.scenes import TRAINED_KINDS
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
@@ -88,7 +88,7 @@ def done(
             then no new folder stays behind.
     """
     with bar("load the backbone"):
-        backbone = backbones.load(options.backbone, options.device, options.dtype)
+        backbone = backbone_of_words(options)
     size_px = rows.size_px or (side_px(backbone), side_px(backbone))
     say_cost(backbone, size_px, rows.count, of=rows.bound)
     with _results(options.out) as out:
