@@ -54,6 +54,7 @@ class Desk:
         self.asking = Asking(backbone, saved.settings)
         self.history = History(saved.steps, saved.now)
         self.hears: list[Callable[[Event], None]] = []
+        self.told: Event | None = None  # the last of them
         self.looks: list[Look] = []
         self.done: Edit | None = None  # what the engine says of the edit that ended last
         self.edit: Worker[Moment] | None = None
@@ -115,6 +116,7 @@ class Desk:
                 raise worker.failure
 
     def _tell(self, event: Event) -> None:
+        self.told = event
         for hear in self.hears:
             hear(event)
 
@@ -218,7 +220,7 @@ class Desk:
             self.history.push(moment)
             return moment
 
-        changes = self.asking.changes_network
+        self.done, changes = None, self.asking.changes_network
         self.edit = Worker(work, self.turn, changes_network=changes)
         self.going = asked
 

@@ -168,6 +168,10 @@ class Session(Remembered):
         self._desk.surface()
         return self._desk.done
 
+    def last_event(self) -> Event | None:
+        """How far the work is that was told last; None before there is any."""
+        return self._desk.told
+
     @property
     def is_going(self) -> bool:
         """Whether an edit was started, or came with the file, and has not ended."""

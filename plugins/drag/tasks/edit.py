@@ -42,7 +42,7 @@ LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins ag
 class Make(Protocol):
     """Makes an edit with an engine: at once, or as a person lets it go on."""
 
-    def __call__(self, editor: Editor, work: Work, *, stage: Stage) -> Edit:
+    def __call__(self, editor: Editor, work: Work, /, *, stage: Stage) -> Edit:
         """Edit what is worked on."""
         ...
 

@@ -1,0 +1,74 @@
+"""The tab Drag: which actions and jobs there are."""
+
+from importlib.resources import files
+
+from featurekit.web.asked import Asked
+from featurekit.web.desk import Desk
+from featurekit.web.tab import Json, Reply, Tab
+from featurekit_drag.studio.apply import Applying
+from featurekit_drag.studio.exports import Exporting
+from featurekit_drag.studio.masks import LARGEST_PX, Masks
+from featurekit_drag.studio.place import Place
+from featurekit_drag.studio.preview import Following
+from featurekit_drag.studio.told import Telling
+
+
+def make_tab(desk: Desk) -> Tab:
+    """Make the tab."""
+    place = Place(desk)
+    follows, tells = Following(place), Telling(place)
+    exports = Exporting(place, tells)
+    applies = Applying(place, lambda: desk.publish("history", {}))
+    brushes = Brushing(place.masks, desk)
+    return Tab(
+        name="drag",
+        title="Drag",
+        files=files("featurekit_drag") / "studio" / "page",
+        actions={
+            "mask": brushes.mask,
+            "brushed": brushes.brushed,
+            "follow": follows.follow,
+            "exact": follows.exact,
+            "told": tells.told,
+            "picture": tells.picture,
+            "go": tells.go,
+            "choose": tells.choose,
+            "accept": tells.accept,
+            "discard": tells.discard,
+            "export": exports.export,
+            "python": exports.python,
+        },
+        jobs={"apply": applies.apply, "resume": applies.resume},
+    )
+
+
+class Brushing:
+    """Actions ``mask`` and ``brushed``, which need no model."""
+
+    def __init__(self, masks: Masks, desk: Desk) -> None:
+        """Brush nothing yet."""
+        self._masks, self._desk = masks, desk
+
+    def mask(self, asked: Asked) -> Json:
+        """Keep a mask of the picture on the desk; gives its key.
+
+        Raises:
+            MaskError: it is none.
+        """
+        picture = self._desk.picture(None)
+        size = (picture.height, picture.width)
+        return {"mask": self._masks.put(asked.part("runs"), _raster(asked), size)}
+
+    def brushed(self, asked: Asked) -> Reply:
+        """Give a mask that was kept.
+
+        Raises:
+            UnknownNameError: there is none of that key.
+        """
+        runs = self._masks.runs(asked.text("mask", longest=40), _raster(asked))
+        return Reply({}, {"runs": runs})
+
+
+def _raster(asked: Asked) -> tuple[int, int]:
+    sides = (asked.whole(name, low=1, high=LARGEST_PX) for name in ("height", "width"))
+    return next(sides), next(sides)
