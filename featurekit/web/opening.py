@@ -59,7 +59,7 @@ def check_extra() -> None:
     if missing:
         raise ConfigError(
             f"the studio needs {' and '.join(missing)}, not installed; "
-            f" pip install 'featurekit[studio]'"
+            f"pip install 'featurekit[studio]'"
         )
 
 

@@ -41,7 +41,7 @@ class Picture:
             return self.image
         factor = side / max(self.width, self.height)
         size = (max(1, round(self.width * factor)), max(1, round(self.height * factor)))
-        return self.image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return self.image.resize(size, Image.Resampling.LANCZOS)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -131,7 +131,9 @@ class Shelf:
             if found not in self._known:
                 raise UnknownNameError("picture", found[:40], self._known)
             if found not in self._decoded:
-                self._decoded[found] = self._decode(found, str(self._known[found]["name"]))
+                self._decoded[found] = self._decode(
+                    found, str(self._known[found].get("name", "picture"))
+                )
             self._decoded.move_to_end(found)
             while len(self._decoded) > DECODED:
                 self._decoded.popitem(last=False)

@@ -1,9 +1,12 @@
 """Serving a studio: a socket, the guard before the application, and an end that leaves it whole."""
 
 import errno
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
@@ -17,6 +20,7 @@ from featurekit.web.opening import Place
 from featurekit.web.studio import Studio
 
 USUAL_PORT = 7870
+ENDS = (signal.SIGINT, signal.SIGTERM)
 IN_USE = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -68,6 +72,31 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, before: Callable[[], None]) -> None:
         super().__init__(config)
         self._before = before
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End at the first Ctrl-C, and raise it once all is closed.
+
+        uvicorn sends itself the signal anew, which the command line takes for a second Ctrl-C.
+        """
+        ours = threading.current_thread() is threading.main_thread()
+        heard: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            heard.append(number)
+            self.handle_exit(number, frame)
+
+        asked = [one for one in ENDS if ours and signal.getsignal(one) is not signal.SIG_IGN]
+        before = {one: signal.signal(one, end) for one in asked}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if signal.SIGINT in heard:
+            raise KeyboardInterrupt
+        if heard:
+            signal.raise_signal(heard[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._before()

@@ -37,9 +37,10 @@ export class View {
     this.redraw();
   }
 
-  /** Draw something over the picture: draw(context, view), in CSS px; see toScreen. Null takes it away. */
-  layer(name, draw) {
-    if (draw) this.layers.set(name, draw); else this.layers.delete(name);
+  /** Draw something over the picture: draw(context, view), in CSS px; see toScreen. Null takes it away; higher
+   *  layers are drawn later, those of one height in the order of their names' first use. */
+  layer(name, draw, height = 0) {
+    this.layers.set(name, { draw, height });
     this.redraw();
   }
 
@@ -151,7 +152,8 @@ export class View {
       context.imageSmoothingQuality = "high";
       context.drawImage(this.base, this.left, this.top, this.width * this.scale, this.height * this.scale);
     }
-    for (const draw of this.layers.values()) {
+    for (const { draw } of [...this.layers.values()].sort((one, other) => one.height - other.height)) {
+      if (!draw) continue;
       context.save();
       draw(context, this);
       context.restore();

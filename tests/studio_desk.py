@@ -1,12 +1,12 @@
 """A studio for tests: the tab that the documents print, a model in closed form, a client."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from textwrap import dedent
 
 from documents import ROOT, blocks
 from PIL import Image
@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from featurekit.web.http.guard import Guard
 from featurekit.web.http.routes import application
-from featurekit.web.http.server import guarded
+from featurekit.web.http.server import Served, guarded
+from featurekit.web.opening import Place
 from featurekit.web.studio import Studio
 
 HOST = "http://127.0.0.1:7870"
@@ -57,9 +58,9 @@ def printed_tab(folder: Path):
         sys.path.remove(str(folder / "site"))
 
 
-def opened(folder: Path, tabs, *, bench=Bench) -> Studio:
+def opened(folder: Path, tabs, *, bench=Bench, backbone="random") -> Studio:
     """A studio with these tabs by name, all of them there."""
-    made = Studio(folder, "random", bench=bench, tabs=lambda: iter(tabs.items()))
+    made = Studio(folder, backbone, bench=bench, tabs=lambda: iter(tabs.items()))
     made.load_tabs()
     return made
 
@@ -80,6 +81,16 @@ def picture(width=64, height=48, colour="olive", kind="PNG") -> bytes:
     return file.getvalue()
 
 
-def plain(text: str) -> str:
-    """Code without the indentation of a test."""
-    return dedent(text)
+def served(studio: Studio, **place):
+    """A studio at a port of its own, in a thread."""
+    one = Served(studio, Place(port=0, **place))
+    return one, one.in_thread()
+
+
+def until(holds, patience=2000):
+    """Wait until something holds; the page's policy forbids what playwright waits by."""
+    for _ in range(patience):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came to hold")
