@@ -111,13 +111,15 @@ class Masks:
         """
         with Image.open(self.file(key)) as file:
             small = file.convert("L").resize(raster[::-1], Image.Resampling.NEAREST)
-        flat = np.asarray(small).ravel() > 127
-        edges = np.flatnonzero(np.diff(flat)) + 1
-        ends = np.concatenate([[0], edges, [flat.size]])
-        found = np.diff(ends)
-        if flat[0]:
-            found = np.concatenate([[0], found])
-        return found.astype("<u4").tobytes()
+        return runs_of(np.asarray(small) > 127)
+
+
+def runs_of(mask: NDArray[np.bool_]) -> bytes:
+    """A mask (h w) as runs: how many pixels, row by row, are out, in, out, in, ..."""
+    flat = mask.ravel()
+    ends = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
+    found = np.diff(ends)
+    return (np.concatenate([[0], found]) if flat[0] else found).astype("<u4").tobytes()
 
 
 def _painted(runs: bytes, raster: tuple[int, int]) -> NDArray[np.bool_]:

@@ -2,15 +2,21 @@
 
 from importlib.resources import files
 
+import numpy as np
+
+from featurekit.scenes import held_out_moves
 from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk
+from featurekit.web.pictures import encode
 from featurekit.web.tab import Json, Reply, Tab
 from featurekit_drag.studio.apply import Applying
 from featurekit_drag.studio.exports import Exporting
-from featurekit_drag.studio.masks import LARGEST_PX, Masks
+from featurekit_drag.studio.masks import LARGEST_PX, Masks, runs_of
 from featurekit_drag.studio.place import Place
 from featurekit_drag.studio.preview import Following
 from featurekit_drag.studio.told import Telling
+
+SCENE, SCENE_PX = 7, 512  # a dog with a ball, as large as a page shows it
 
 
 def make_tab(desk: Desk) -> Tab:
@@ -27,6 +33,7 @@ def make_tab(desk: Desk) -> Tab:
         actions={
             "mask": brushes.mask,
             "brushed": brushes.brushed,
+            "scene": scene,
             "follow": follows.follow,
             "exact": follows.exact,
             "told": tells.told,
@@ -40,6 +47,16 @@ def make_tab(desk: Desk) -> Tab:
         },
         jobs={"apply": applies.apply, "resume": applies.resume},
     )
+
+
+def scene(asked: Asked) -> Reply:
+    """A bundled scene to begin with: its picture, its drag, and runs of its mask."""
+    move = held_out_moves(SCENE + 1, deforms=False)[SCENE]
+    mask = move.mask(SCENE_PX)
+    content, _ = encode(move.before.image(SCENE_PX))
+    points = [[*handle, *target] for handle, target in move.drags_px(SCENE_PX)]
+    values = {"points": points, "prompt": move.before.caption(), "side": SCENE_PX}
+    return Reply(values, {"picture": content, "runs": runs_of(np.asarray(mask) > 0)})
 
 
 class Brushing:

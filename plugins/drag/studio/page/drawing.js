@@ -1,6 +1,6 @@
 // what lies over the picture: masks and regions in their colours, arrows, points, the brush
 import { listed, middle, moves } from "./document.js";
-import { tinted } from "./raster.js";
+import { outlined, tinted } from "./raster.js";
 
 const GRIP_PX = 13, GRIP_TOUCH_PX = 22; // CSS px around a point that are the point
 
@@ -19,13 +19,16 @@ export function pointAt(view, doc, [x, y], selected, isTouch) {
 /** Draw everything. `state`: {doc, live, selected, pending, hover, brush, tool, dims}; live is a raster being brushed. */
 export function drawAll(context, view, canvas, state) {
   const { doc, selected, live } = state;
+  if (state.hides) return;
   const at = [view.left, view.top, view.width * view.scale, view.height * view.scale];
   context.imageSmoothingEnabled = true;
   const mask = live?.of === "mask" ? live.raster.canvas : doc.mask && tinted(doc.mask, canvas.colour("--accent"));
-  if (mask && !state.dims) drawMask(context, mask, at, canvas.colour("--accent"), live?.of === "mask");
+  const brushes = ["brush", "erase", "lasso"].includes(state.tool);
+  if (mask && !state.dims) drawMask(context, mask, at, canvas.colour("--accent"), live?.of === "mask", brushes ? 0.34 : 0.06);
+  if (doc.mask && !state.dims && live?.of !== "mask") context.drawImage(outlined(doc.mask, canvas.colour("--accent")), ...at);
   doc.regions.forEach((region, i) => {
     const shown = live?.of === i ? live.raster.canvas : tinted(region.mask, canvas.colour("--region"));
-    if (!state.dims) drawMask(context, shown, at, canvas.colour("--region"), live?.of === i, 0.4);
+    if (!state.dims) drawMask(context, shown, at, canvas.colour("--region"), live?.of === i, moves(region) && state.tool !== "region" ? 0.1 : 0.4);
     if (live?.of === i) return;
     const from = middle(region, view), isOne = selected?.kind === "region" && selected.i === i;
     const ends = [view.toScreen(from.x, from.y), view.toScreen(from.x + region.dx, from.y + region.dy)];

@@ -25,6 +25,7 @@ export function toolbar(h, tab) {
 /** Build the panel of what is asked for. */
 export function asking(h, dom, tab) {
   const hint = h("p", { class: "faint small-text" });
+  const example = h("button", { type: "button", class: "small", id: "drag-example", onclick: () => tab.example() }, "Show me: a scene with its drag");
   const points = dom.pointList({ label: "Points", points: () => (tab.picture ? listed(tab.doc, tab.picture) : []),
     change: (i, x, y) => tab.change("type a number", moved(tab.doc, listed(tab.doc, tab.picture)[i], x, y, tab.picture)),
     remove: (i) => tab.change("remove a point", removed(tab.doc, listed(tab.doc, tab.picture)[i])) });
@@ -47,7 +48,7 @@ export function asking(h, dom, tab) {
   const how = h("p", { class: "faint small-text" });
   const prompt = h("input", { type: "text", id: "drag-prompt", maxLength: 2000, onchange: () => tab.change("what the picture shows", { ...tab.doc, prompt: prompt.value }) });
   const root = h("div", { class: "drag-asking" },
-    h("section", { class: "group", "aria-label": "Points" }, h("h2", {}, "Points", clear), hint, points.root, h("label", { class: "check" }, clicks, "Click, then click, instead of pulling")),
+    h("section", { class: "group", "aria-label": "Points" }, h("h2", {}, "Points", clear), hint, points.root, h("div", { class: "row" }, example), h("label", { class: "check" }, clicks, "Click, then click, instead of pulling")),
     h("section", { class: "group", "aria-label": "Mask" }, h("h2", {}, "Mask", h("span", { class: "row" }, other, whole)), said, brush.root),
     h("section", { class: "group", "aria-label": "How" }, h("h2", {}, "How"), mode.root, how,
       h("div", { class: "field" }, h("label", { htmlFor: "drag-prompt" }, "What the picture shows, in words"), prompt)));
@@ -58,6 +59,7 @@ export function asking(h, dom, tab) {
     hint.textContent = doc.regions.some(moves) && doc.drags.length ? "Regions move, in place of the drags." : count ? "" : `${tool[3]}.`;
     hint.hidden = !hint.textContent;
     points.show();
+    example.hidden = Boolean(count) || Boolean(tab.told?.edit);
     clear.hidden = !count;
     const part = doc.mask && share(doc.mask);
     said.textContent = !doc.mask ? "No mask: everything may move. Brush what may change to hold the rest still."

@@ -3,6 +3,7 @@ import { answered, predicted } from "./fields.js";
 import { Canvas2d } from "./canvas2d.js";
 import { WebGl } from "./webgl.js";
 
+const FRAMES = 4000; // whose times are remembered
 const REST_MS = 160; // without a change, after which the exact picture is asked for
 
 export class Preview {
@@ -43,29 +44,32 @@ export class Preview {
     this.#ask(asked);
   }
 
-  /** Draw over a view, in CSS px. */
+  /** Draw over a view, in CSS px: what was asked since the last frame is laid now, and seen in this one. */
   draw(context, view) {
+    const began = performance.now(), isNew = this.isNew;
+    if (isNew) this.#lay();
     const image = this.exact ?? (this.isShown ? this.renderer.canvas : null);
     if (!image) return;
     context.imageSmoothingEnabled = view.scale < 4 || !this.exact;
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = this.exact ? "high" : "low"; // low is bilinear, which is fast
     context.drawImage(image, view.left, view.top, view.width * view.scale, view.height * view.scale);
+    if (isNew && this.isShown) {
+      this.frames.push(performance.now() - began);
+      if (this.frames.length > FRAMES) this.frames.shift();
+    }
   }
 
   #frame() {
-    if (this.asked) return;
-    this.asked = requestAnimationFrame(() => {
-      this.asked = 0;
-      if (!this.now || !this.cut || !fits(this.cut.asked, this.now)) { this.isShown = false; this.changed(); return; }
-      const began = performance.now();
-      const exactly = this.known && this.known.asked === this.now && this.known.cut === this.cut.cut;
-      const fields = exactly ? this.known.fields : predicted(this.known, this.now, this.picture);
-      this.renderer.draw(fields);
-      this.frames.push(performance.now() - began);
-      if (this.frames.length > 4000) this.frames.shift();
-      this.isShown = true;
-      this.changed();
-    });
+    this.isNew = true;
+    this.changed();
+  }
+
+  #lay() {
+    this.isNew = false;
+    this.isShown = Boolean(this.now && this.cut && fits(this.cut.asked, this.now));
+    if (!this.isShown) return;
+    const exactly = this.known?.asked === this.now && this.known.cut === this.cut.cut;
+    this.renderer.draw(exactly ? this.known.fields : predicted(this.known, this.now, this.picture));
   }
 
   async #ask(asked) {

@@ -97,3 +97,19 @@ export function tinted(mask, colour) {
   tints.set(mask, { canvas, colour });
   return canvas;
 }
+
+const outlines = new WeakMap();
+
+/** The line around a mask as a canvas in one colour. */
+export function outlined(mask, colour) {
+  const known = outlines.get(mask);
+  if (known?.colour === colour) return known.canvas;
+  const inside = tinted(mask, colour), { width, height } = mask;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
+  const wide = Math.max(1, Math.max(width, height) / 400);
+  for (let k = 0; k < 8; k += 1) context.drawImage(inside, wide * Math.cos((k * Math.PI) / 4), wide * Math.sin((k * Math.PI) / 4));
+  context.globalCompositeOperation = "destination-out";
+  context.drawImage(inside, 0, 0);
+  outlines.set(mask, { canvas, colour });
+  return canvas;
+}

@@ -39,7 +39,7 @@ class DragTab {
     this.view.layer("preview", (context, view) => { if (this.shows === "plan" && !this.job) this.preview.draw(context, view); });
     this.view.layer("compare", (context, view) => this.#drawBefore(context, view));
     this.view.layer("points", (context, view) => drawAll(context, view, studio.canvas, { ...this.tools, doc: this.doc,
-      brush: this.tools.brushes && !this.tools.clicks ? this.tools.brush : this.tools.brushes ? this.tools.brush : 0, dims: this.shows === "result" || Boolean(this.job) }));
+      brush: this.tools.brushes ? this.tools.brush : 0, dims: Boolean(this.job), hides: this.shows === "result" }));
     this.use(saved.tool ?? "drag");
     this.#listen();
   }
@@ -85,6 +85,14 @@ class DragTab {
   }
 
   selected() { this.parts[1].show(); }
+
+  /** Whether a press on the picture only brings the plan back, from what came of it. */
+  wakes() {
+    if (this.shows !== "result" || this.job) return Boolean(this.job);
+    this.look("plan");
+    this.say("The plan again; “Keep, and go on” makes the result the picture");
+    return true;
+  }
 
   say(sentence) { this.studio.say(sentence); }
 
@@ -154,7 +162,8 @@ class DragTab {
     Object.assign(this, { told: null, shows: "plan", isCompared: false, state: "" });
     Object.assign(this.tools, { selected: null, pending: null, path: null });
     if (!picture) return;
-    this.doc = { ...EMPTY, ...studio.saved?.pictures?.[picture.id] };
+    this.doc = this.given ?? { ...EMPTY, ...studio.saved?.pictures?.[picture.id] };
+    this.given = null;
     this.images = { before: await studio.image(picture.id), result: null, live: null };
     if (picture.id !== this.picture?.id) return;
     this.view.setPicture(this.images.before, picture.width, picture.height);
@@ -311,6 +320,13 @@ class DragTab {
     set(after);
     this.say("The result is the picture now; pull on");
     this.studio.undo.did("go on", async () => { set(before); await this.#go(from, "result"); }, async () => { set(after); await this.#go(to, "plan"); });
+  }
+
+  /** Put a bundled scene on the desk, with its drag and its mask. */
+  async example() {
+    const { parts, points, side } = await this.studio.act("scene");
+    this.given = { ...EMPTY, drags: points.map(([x, y, u, v]) => ({ x, y, u, v })), mask: { width: side, height: side, runs: [...new Uint32Array(parts.runs)] } };
+    await this.studio.upload(new File([parts.picture], "dog.png", { type: "image/png" }));
   }
 
   async export(kind) {

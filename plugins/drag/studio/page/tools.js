@@ -56,6 +56,7 @@ export class Tools {
   #exists({ kind, i }) { return listed(this.desk.doc, this.desk.picture).some((one) => one.kind === kind && one.i === i); }
 
   #down(at) {
+    if (this.desk.wakes()) { this.held = { what: "nothing", wakes: true }; return; }
     const { doc } = this.desk, hit = this.path ? null : pointAt(this.view, doc, at.screen, this.selected, at.kind === "touch");
     if (hit && !(this.clicks && this.pending)) { this.#hold(hit, at); return; }
     if (this.tool === "region") { this.#downRegion(at); return; }
@@ -127,6 +128,7 @@ export class Tools {
   #up(at) {
     const { held } = this;
     this.held = null;
+    this.woke = Boolean(held?.wakes);
     if (!held) return;
     if (held.what === "brush") this.#brushed(held, at.cancelled);
     else if (held.what === "lasso") {
@@ -175,7 +177,7 @@ export class Tools {
   #tap(at) {
     const { doc, picture } = this.desk;
     const byClicks = this.clicks || at.key;
-    if (!at.inside) return;
+    if (!at.inside || (at.key ? this.desk.wakes() : this.woke)) return;
     const place = { x: Math.round(at.x * 100) / 100, y: Math.round(at.y * 100) / 100 };
     const hit = pointAt(this.view, doc, at.screen, null, at.kind === "touch");
     if (this.tool === "pin" && !hit) {
