@@ -12,7 +12,7 @@ from featurekit.web.jobs import Job, Working
 from featurekit.web.workbench import Workbench
 from featurekit_drag.studio.tab import make_tab
 
-SIZE, SCENE = 32, 1  # a sun
+SIZE, SCENE = 64, 1  # a sun
 
 
 class Embedded(Bench):
@@ -45,7 +45,7 @@ def png(size=SIZE):
 
 def rows():
     """The scene's drag, as a person would pull it."""
-    return [[round(value, 2) for value in row] for row in subject(SCENE).points.rows]
+    return [[round(value, 2) for value in row] for row in subject(SCENE, SIZE).points.rows]
 
 
 def runs_of(mask):
@@ -59,7 +59,7 @@ def runs_of(mask):
 def masked(studio):
     """Brush the scene's mask; its key."""
     values = {"height": SIZE, "width": SIZE}
-    return act(studio, "mask", values, {"runs": runs_of(subject(SCENE).mask[0, 0])})["mask"]
+    return act(studio, "mask", values, {"runs": runs_of(subject(SCENE, SIZE).mask[0, 0])})["mask"]
 
 
 def act(studio, action, values=None, parts=None):

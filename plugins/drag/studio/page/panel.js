@@ -48,7 +48,7 @@ export function asking(h, dom, tab) {
   const how = h("p", { class: "faint small-text" });
   const prompt = h("input", { type: "text", id: "drag-prompt", maxLength: 2000, onchange: () => tab.change("what the picture shows", { ...tab.doc, prompt: prompt.value }) });
   const root = h("div", { class: "drag-asking" },
-    h("section", { class: "group", "aria-label": "Points" }, h("h2", {}, "Points", clear), hint, points.root, h("div", { class: "row" }, example), h("label", { class: "check" }, clicks, "Click, then click, instead of pulling")),
+    h("section", { class: "group", "aria-label": "Points" }, h("h2", {}, "Points", clear), hint, points.root, example, h("label", { class: "check" }, clicks, "Click, then click, instead of pulling")),
     h("section", { class: "group", "aria-label": "Mask" }, h("h2", {}, "Mask", h("span", { class: "row" }, other, whole)), said, brush.root),
     h("section", { class: "group", "aria-label": "How" }, h("h2", {}, "How"), mode.root, how,
       h("div", { class: "field" }, h("label", { htmlFor: "drag-prompt" }, "What the picture shows, in words"), prompt)));

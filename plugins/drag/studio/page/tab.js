@@ -164,6 +164,7 @@ class DragTab {
     if (!picture) return;
     this.doc = this.given ?? { ...EMPTY, ...studio.saved?.pictures?.[picture.id] };
     this.given = null;
+    this.#save();
     this.images = { before: await studio.image(picture.id), result: null, live: null };
     if (picture.id !== this.picture?.id) return;
     this.view.setPicture(this.images.before, picture.width, picture.height);
@@ -273,6 +274,7 @@ class DragTab {
       this.studio.undo.did("apply", () => this.#go(from, "plan"), () => this.#go(to, "result"));
     }
     this.look(job.status === "done" ? "result" : "plan");
+    if (job.status === "done") this.parts[3].result.scrollIntoView({ block: "start" });
     if (job.status === "failed") this.#say(job.line, true);
   }
 

@@ -9,7 +9,7 @@ from drag_studio import SCENE, desk_of, place_of, png
 from PIL import Image
 from studio_desk import until
 
-SIDE = 96
+SIDE = 64
 DRAG = "document.querySelector('#pane-drag').drag"
 
 
