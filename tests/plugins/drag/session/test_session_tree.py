@@ -102,19 +102,19 @@ def test_a_file_keeps_the_tree(branched, tmp_path):
         assert same(again.result(), branched.history()[0][1].moment.result)
 
 
-def rewritten(path, **changed):
-    """The file with its record changed; None takes a key away."""
+def rewritten(path, version, **changed):
+    """The file as of another version, with its record changed; None takes a key away."""
     with safe_open(path, "pt") as file:
         words = file.metadata()
     record = json.loads(words["session"]) | changed
-    words["session"] = json.dumps({key: one for key, one in record.items() if one is not None})
-    words["version"] = "1" if changed.get("steps", 0) is None else "2"
+    kept = {key: one for key, one in record.items() if changed.get(key, 0) is not None}
+    words |= {"session": json.dumps(kept), "version": version}
     save_file(load_file(path), path, words)
     return path
 
 
 def test_a_file_of_the_version_before_is_a_row_of_steps(branched, tmp_path):
-    path = rewritten(branched.save(tmp_path / "row.safetensors"), steps=None, now=1)
+    path = rewritten(branched.save(tmp_path / "row.safetensors"), "1", steps=None, now=1)
     with Session.load(path, backbone()) as again:
         steps, now = again.history()
         assert [(one.number, one.before) for one in steps] == [(0, None), (1, 0), (2, 1)]
@@ -131,7 +131,7 @@ def test_a_file_of_the_version_before_is_a_row_of_steps(branched, tmp_path):
     [[[0, None], [2, 1], [3, 0]], [[0, None], [2, 0], [1, 0]], [[0, None], ["1", 0], [2, 0]]],
 )
 def test_a_tree_that_is_none_is_refused(branched, tmp_path, steps):
-    path = rewritten(branched.save(tmp_path / "bad.safetensors"), steps=[[0, None], *steps])
+    path = rewritten(branched.save(tmp_path / "bad.safetensors"), "2", steps=[[0, None], *steps])
     with pytest.raises(ConfigError, match="missing or damaged"):
         Session.load(path, backbone())
 
