@@ -37,7 +37,7 @@ class Bench:
         return Image.new("RGB", (64, 48), "teal")
 
     def own_tab(self, desk):
-        raise NotImplementedError
+        raise NotImplementedError  # tests name the tabs that they open
 
 
 def printed_tab(folder: Path):
@@ -47,7 +47,7 @@ def printed_tab(folder: Path):
     (script,) = [one.text for one in page if one.language == "js"]
     name = f"printed_{folder.name.replace('-', '_')}"
     package = folder / "site" / name
-    (package / "page").mkdir(parents=True)
+    (package / "page").mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     (package / "studio.py").write_text(code.replace('files("fk_blur")', f'files("{name}")'))
     (package / "page" / "tab.js").write_text(script)
@@ -83,7 +83,7 @@ def picture(width=64, height=48, colour="olive", kind="PNG") -> bytes:
 
 def served(studio: Studio, **place):
     """A studio at a port of its own, in a thread."""
-    one = Served(studio, Place(port=0, **place))
+    one = Served(studio, Place(**{"port": 0, **place}))
     return one, one.in_thread()
 
 

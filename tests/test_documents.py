@@ -44,6 +44,7 @@ FEWER = {  # settings that make a command a matter of seconds, by how it begins;
 }
 ELSEWHERE = {  # commands that do not run here, and why
     "make": "sets up an environment",
+    "featurekit studio": "serves until Ctrl-C: tests/cli/test_studio_command.py",
     "torchrun": "needs several processes; tests/store/test_store_processes.py starts them",
     "featurekit pck data=SPair-71k": "needs the data set",
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",

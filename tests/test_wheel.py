@@ -93,6 +93,19 @@ def test_an_installed_wheel_lies_outside_the_repository_and_is_complete(program,
     assert run(program, "--version", folder=tmp_path) == f"featurekit {found['version']}\n"
 
 
+def test_an_installed_wheel_has_the_pages_of_the_studio(program, tmp_path):
+    code = """
+        from importlib.resources import files
+        for page in ("page", "look/page"):
+            folder = files("featurekit.web").joinpath(*page.split("/"))
+            print(*sorted(one.name for one in folder.iterdir()))
+    """
+    found = run(program.with_name("python"), "-c", dedent(code), folder=tmp_path).splitlines()
+    source = ROOT / "featurekit" / "web"
+    pages = (source / "page", source / "look" / "page")
+    assert found == [" ".join(sorted(one.name for one in page.iterdir())) for page in pages]
+
+
 def test_an_installed_wheel_offers_every_group_and_preset(program, tmp_path):
     shown = run(program, "run", "--help", folder=tmp_path)
     for group in ("backbone", "experiment"):

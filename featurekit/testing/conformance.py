@@ -162,7 +162,8 @@ def _tasks(case: Case) -> Iterator[str]:
 
 
 def _brought(case: Case) -> Iterator[str]:
-    offers = {"bench": case.spec.benches, "command": case.spec.commands}
+    tab = {case.spec.name: case.spec.studio} if case.spec.studio is not None else {}
+    offers = {"bench": case.spec.benches, "command": case.spec.commands, "studio": tab}
     for kind, targets in offers.items():
         for name, target in targets.items():
             try:

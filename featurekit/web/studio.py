@@ -25,7 +25,7 @@ from featurekit.web.asked import Asked
 from featurekit.web.blobs import Blobs
 from featurekit.web.desk import Desk
 from featurekit.web.events import Hub
-from featurekit.web.job_queue import JobQueue
+from featurekit.web.job_queue import JobQueue, QueueFullError
 from featurekit.web.jobs import Job
 from featurekit.web.model import Model
 from featurekit.web.pages import static_files
@@ -36,6 +36,7 @@ LOG = logging.getLogger("featurekit.studio")
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 FIRST_LOOK_S = 3.0  # that loading waits for a page to be up
 PLANNED_TABS = ("drag", "sketch")  # their order on the page, before those of others
+MOST_ASKING = 8  # actions of a tab at once, of which one runs
 MakeTab = Callable[[Desk], Tab]
 
 
@@ -47,6 +48,7 @@ class Placed:
         self.tab, self.desk = tab, desk
         self.files = static_files(tab.files)
         self.lock = threading.Lock()
+        self.room = threading.BoundedSemaphore(MOST_ASKING)
 
 
 class Studio:
@@ -176,13 +178,19 @@ class Studio:
 
         Raises:
             UnknownNameError: there is no such tab or action.
+            QueueFullError: too many wait for the tab.
             FeatureKitError: the tab refused.
         """
         placed = self.tab(tab)
         if action not in placed.tab.actions:
             raise UnknownNameError("action", action[:40], placed.tab.actions)
-        with placed.lock:
-            return placed.tab.actions[action](asked)
+        if not placed.room.acquire(blocking=False):
+            raise QueueFullError(f"{placed.tab.title} is busy; ask again in a moment")
+        try:
+            with placed.lock:
+                return placed.tab.actions[action](asked)
+        finally:
+            placed.room.release()
 
     def start(self, tab: str, job: str, asked: Asked) -> Job:
         """Put long work into the queue.

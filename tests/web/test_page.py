@@ -1,7 +1,10 @@
 """The page in a real browser: pictures, tabs, keys, jobs, undo, what is there after a reload."""
 
+import threading
+from dataclasses import replace
+
 import pytest
-from studio_desk import opened, picture, printed_tab, until
+from studio_desk import opened, picture, printed_tab, served, until
 
 
 @pytest.fixture
@@ -94,3 +97,111 @@ def test_the_theme_is_remembered(page):
     chosen = page.evaluate("document.documentElement.dataset.theme")
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == chosen == "dark"
+
+
+def slow_tab(tmp_path, let):
+    """The printed tab with a job that waits."""
+
+    def wait(asked, work):
+        with work.stage("waiting") as progress:
+            while not let.wait(0.01):
+                progress(1, 4)
+        return {}
+
+    make = printed_tab(tmp_path)
+    return lambda desk: replace(make(desk), jobs={"blur": wait})
+
+
+def test_work_waits_in_a_queue_that_says_so_and_stops(tmp_path, serve, tab_of):
+    let = threading.Event()
+    one, _ = serve(opened(tmp_path / "desk", {"blur": slow_tab(tmp_path, let)}))
+    page = tab_of(one.address)
+    put(page)
+    page.wait_for_selector("#blur-size:not(:empty)")
+    page.click("#blur-go")
+    page.wait_for_selector("#job:not([hidden])")
+    until(lambda: page.locator("#job").inner_text().split("\n")[0] == "waiting")
+    page.click("#blur-go")
+    until(lambda: page.locator("#queue").inner_text() == "1 waiting")
+    page.reload()
+    until(lambda: page.locator("#queue").inner_text() == "1 waiting")
+    page.click("#stop")
+    until(lambda: page.locator("#queue").inner_text() == "")
+    let.set()
+    until(lambda: page.locator("#said").inner_text() == "Blur: blur is done")
+
+
+def test_a_picture_is_dropped(page):
+    page.evaluate(
+        """async (bytes) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", {type: "image/png"}));
+          for (const kind of ["dragenter", "dragover"])
+            document.body.dispatchEvent(new DragEvent(kind,
+              {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        list(picture()),
+    )
+    assert page.locator("#drop").is_visible()
+    page.evaluate(
+        """async (bytes) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", {type: "image/png"}));
+          document.body.dispatchEvent(new DragEvent("drop",
+            {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        list(picture()),
+    )
+    page.wait_for_selector("#panes:not([hidden])")
+    assert page.locator("#drop").is_hidden()
+    until(lambda: "dropped.png" in page.locator("#said").inner_text())
+
+
+def test_tabs_are_chosen_by_arrows_and_remembered(tmp_path, serve, tab_of):
+    make = printed_tab(tmp_path)
+    tabs = {"blur": make, "more": lambda desk: replace(make(desk), name="more", title="More")}
+    one, _ = serve(opened(tmp_path / "desk", tabs))
+    page = tab_of(one.address)
+    put(page)
+    page.get_by_role("tab", name="Blur").focus()
+    page.keyboard.press("ArrowRight")
+    chosen = page.get_by_role("tab", selected=True)
+    assert chosen.inner_text() == "More"
+    assert page.locator("#pane-more").is_visible()
+    page.reload()
+    until(lambda: chosen.count() == 1 and chosen.inner_text() == "More")
+
+
+def test_the_page_says_when_the_studio_ends_and_goes_on_when_it_is_back(tmp_path, serve, tab_of):
+    folder, make = tmp_path / "desk", printed_tab(tmp_path)
+    first, thread = served(opened(folder, {"blur": make}))
+    page = tab_of(first.address)
+    put(page)
+    page.wait_for_selector("#blur-size:not(:empty)")
+    first.stop()
+    thread.join(10)
+    until(lambda: "does not answer" in page.locator("#said").inner_text())
+    port = int(first.address.rstrip("/").rpartition(":")[2])
+    serve(opened(folder, {"blur": make}), port=port)
+    until(lambda: page.locator("#said").inner_text() == "The studio is back")
+    page.click("#blur-go")
+    until(lambda: page.locator("#said").inner_text() == "Blur: blur is done")
+    tab_of.wrong.clear()  # the browser's own lines about the server that was away
+
+
+def test_a_view_zooms_about_the_pointer_pans_and_fits(page):
+    put(page)
+    page.wait_for_selector("#blur-size:not(:empty)")
+    zoom = page.locator(".view-tools .zoom")
+    fitted = zoom.inner_text()
+    box = page.locator(".view").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.wheel(0, -400)
+    until(lambda: zoom.inner_text() != fitted)
+    page.locator(".view").focus()
+    page.keyboard.press("0")
+    assert zoom.inner_text() == fitted
+    page.get_by_role("button", name="Zoom in").click()
+    assert zoom.inner_text() != fitted
+    with page.expect_request("**/act/blur/size"):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -1,12 +1,19 @@
 """The tab that the documents print keeps the contract, over HTTP."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from studio_desk import client, opened, picture, printed_tab
+from specimen import SPEC
+from studio_desk import Bench, client, opened, picture, printed_tab, until
 
+from featurekit.core.errors import ConfigError
+from featurekit.web.asked import Asked
 from featurekit.web.framing import MEDIA_TYPE, unpack
+from featurekit.web.studio import MOST_ASKING, Studio
 
 
 @pytest.fixture
@@ -76,6 +83,90 @@ def test_the_page_loads_the_tabs_files_and_no_others(speak):
     assert "export function mount" in script.text
     for name in ("../studio.py", "%2e%2e/studio.py", "tab.js/..", "/etc/passwd", "studio.py"):
         assert speak.get(f"/tab/blur/{name}").status_code == 404
+
+
+def test_a_tab_is_asked_by_few_at_once_and_the_studio_answers_meanwhile(tmp_path):
+    begun, let = threading.Semaphore(0), threading.Event()
+
+    def slow(asked):
+        begun.release()
+        let.wait(30)
+        return {}
+
+    def tab(desk):
+        return replace(printed_tab(tmp_path)(desk), actions={"size": slow})
+
+    studio = opened(tmp_path / "busy", {"blur": tab})
+    with client(studio) as speak, ThreadPoolExecutor(MOST_ASKING) as pool:
+        asked = [pool.submit(studio.act, "blur", "size", Asked()) for _ in range(MOST_ASKING)]
+        begun.acquire()
+        until(lambda: studio.placed["blur"].room._value == 0)
+        answer = speak.post("/act/blur/size")
+        assert answer.status_code == 429
+        assert answer.json() == {"error": "Blur is busy; ask again in a moment"}
+        assert speak.get("/state").status_code == 200
+        let.set()
+        assert [one.result(30) for one in asked] == [{}] * MOST_ASKING
+
+
+def test_a_tab_that_fails_is_named_and_leaves_the_others(tmp_path, caplog):
+    def refuses(desk):
+        raise ConfigError("a style must be there, got none")
+
+    def breaks(desk):
+        raise RuntimeError("a mistake of a plugin")
+
+    def misnamed(desk):
+        return replace(printed_tab(tmp_path)(desk), name="other")
+
+    def bare(desk):
+        return replace(printed_tab(tmp_path)(desk), name="bare", files=tmp_path / "site")
+
+    tabs = {"one": refuses, "two": breaks, "three": misnamed, "bare": bare, "Four!": refuses}
+    (tmp_path / "site").mkdir(exist_ok=True)
+    tabs["blur"] = printed_tab(tmp_path)
+    with client(opened(tmp_path / "desk", tabs)) as speak:
+        state = speak.get("/state").json()
+    assert [tab["name"] for tab in state["tabs"]] == ["blur"]
+    assert state["faults"] == {
+        "one": "a style must be there, got none",
+        "two": "its tab failed with RuntimeError: a mistake of a plugin",
+        "three": "the studio of 'three' must make a Tab of that name, got 'other'; mend the plugin",
+        "bare": "the files of tab 'bare' must hold a tab.js; mend the plugin",
+        "Four!": "a tab's name must be a word in small letters, got 'Four!'",
+    }
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+
+
+def test_a_page_of_an_earlier_server_is_told_to_begin_anew(speak):
+    for after in ("", "0badc0de-3", "x", f"{speak.get('/state').json()['event']}9"):
+        text = speak.get("/events", params={"after": after, "follow": "false"}).text
+        assert 'data: {"kind":"reset"}' in text
+    latest = speak.get("/state").json()["event"]
+    text = speak.get("/events", params={"after": latest, "follow": "false"}).text
+    assert "data:" not in text
+
+
+def test_a_mistake_of_ours_is_a_sentence_and_its_place_is_in_the_log(tmp_path, caplog):
+    def breaks(asked):
+        raise RuntimeError("a mistake of a plugin")
+
+    def tab(desk):
+        return replace(printed_tab(tmp_path)(desk), actions={"size": breaks})
+
+    with client(opened(tmp_path / "desk", {"blur": tab})) as speak:
+        answer = speak.post("/act/blur/size")
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith("this is a mistake of ours, RuntimeError: a mistake")
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+
+
+def test_the_tabs_are_those_of_the_plugins_and_our_own(tmp_path, third_party, monkeypatch):
+    spec = SPEC.replace("benches={{", 'studio="{package}.pipeline:bench",\n        benches={{')
+    third_party(spec=spec)
+    studio = Studio(tmp_path / "desk", "random", bench=Bench)
+    found = {name: made for name, made in studio._announced() if name != "look"}
+    assert found["blur"].__name__ == "bench"
 
 
 def test_what_a_page_saves_is_there_again(speak):

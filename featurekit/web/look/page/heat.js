@@ -38,7 +38,8 @@ export function heatCanvas(numbers, { rows, columns }, [low, high]) {
 export function overlay(cells, { rows, columns, cell_px: cell }, strength, smooth = true) {
   return (context, view) => {
     context.beginPath();
-    context.rect(view.left, view.top, view.width * view.scale, view.height * view.scale);
+    const [left, top] = [Math.floor(view.left), Math.floor(view.top)]; // whole pixels: no bright rim is left
+    context.rect(left, top, Math.ceil(view.left + view.width * view.scale) - left, Math.ceil(view.top + view.height * view.scale) - top);
     context.clip();
     context.globalAlpha = strength;
     context.imageSmoothingEnabled = smooth;
