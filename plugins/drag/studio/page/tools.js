@@ -32,6 +32,9 @@ export class Tools {
 
   get brushes() { return ["brush", "erase", "region"].includes(this.tool); }
 
+  /** Whether points are taken hold of; what paints, paints over them. */
+  get #grips() { return this.tool === "drag" || this.tool === "pin"; }
+
   choose(tool) {
     Object.assign(this, { tool, pending: null, path: null });
     this.view.root.dataset.tool = tool;
@@ -57,7 +60,7 @@ export class Tools {
 
   #down(at) {
     if (this.desk.wakes()) { this.held = { what: "nothing", wakes: true }; return; }
-    const { doc } = this.desk, hit = this.path ? null : pointAt(this.view, doc, at.screen, this.selected, at.kind === "touch");
+    const { doc } = this.desk, hit = this.#grips ? pointAt(this.view, doc, at.screen, this.selected, at.kind === "touch") : null;
     if (hit && !(this.clicks && this.pending)) { this.#hold(hit, at); return; }
     if (this.tool === "region") { this.#downRegion(at); return; }
     if (this.clicks || !at.inside) { this.held = { what: "nothing" }; return; }
@@ -179,7 +182,7 @@ export class Tools {
     const byClicks = this.clicks || at.key;
     if (!at.inside || (at.key ? this.desk.wakes() : this.woke)) return;
     const place = { x: Math.round(at.x * 100) / 100, y: Math.round(at.y * 100) / 100 };
-    const hit = pointAt(this.view, doc, at.screen, null, at.kind === "touch");
+    const hit = this.#grips ? pointAt(this.view, doc, at.screen, null, at.kind === "touch") : null;
     if (this.tool === "pin" && !hit) {
       this.desk.change("pin", { ...doc, pins: [...doc.pins, place] });
       this.select({ kind: "pin", i: doc.pins.length });
@@ -219,7 +222,7 @@ export class Tools {
   }
 
   #cursor(at) {
-    const hit = pointAt(this.view, this.desk.doc, at.screen, this.selected, false);
+    const hit = this.#grips ? pointAt(this.view, this.desk.doc, at.screen, this.selected, false) : null;
     this.view.root.classList.toggle("over-point", Boolean(hit));
   }
 
