@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -43,6 +43,7 @@ def run(
     backbone: Backbone | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
+    target: Callable[[Job], Result] | None = None,
 ) -> dict[str, Any]:
     """Run the task of one plugin and write its results into ``cfg.out``.
 
@@ -58,6 +59,8 @@ def run(
             ends the run as an error of the run would.
         say: where there is no terminal with bars, told a line as each stage begins and ends, and
             what the plugin says to a person, such as what the work will cost.
+        target: does the task in place of the plugin's own target, as the studio does a task that
+            a person stops and resumes; the record is the same.
 
     Returns:
         The record that was written: plugin, task, status, stop, config, seed, versions, weights,
@@ -90,7 +93,7 @@ def run(
         recorded(record, out),
         timed_stages(record, heard=progress, say=say, keep=keep) as stages,
     ):
-        _perform(record, plugin, cfg, (out, stages, backbone))
+        _perform(record, plugin, cfg, (out, stages, backbone), target)
     return record
 
 
@@ -213,6 +216,7 @@ def _perform(
     plugin: Plugin,
     cfg: DictConfig,
     within: tuple[Path, Stages, Backbone | None],
+    target: Callable[[Job], Result] | None,
 ) -> None:
     """Do the work between the first record and the last, and enter its results."""
     out, stages, given = within
@@ -247,7 +251,8 @@ def _perform(
             backbone = backbone_of(cfg) if given is None else given
         record["weights"] = dict(backbone.weights)
         job = replace(job, backbone=backbone)
-    pipeline = resolve(plugin.target, of=f"the target of plugin {plugin.name!r}")
+    own = f"the target of plugin {plugin.name!r}"
+    pipeline = resolve(plugin.target, of=own) if target is None else target
     result = pipeline(job)
     if not isinstance(result, Result):
         raise PluginError(

@@ -21,6 +21,7 @@ PLUGIN = Plugin(
     check="featurekit_drag.checks:check",
     denoisers=("unet", "transformer"),  # methods that drag latents refuse the second by the check
     presets="pkg://featurekit_drag.conf",
+    studio="featurekit_drag.studio.tab:make_tab",
     benches={
         "drag-scenes": "featurekit_drag.tasks.evaluate:bench",
         "drag-preview": "featurekit_drag.tasks.bench_preview:bench",

@@ -32,6 +32,7 @@ class Preview:
     texture: Tensor  # (1 3 h w) the picture at the size of the preview
     plate: Tensor  # (1 3 h w) without the layers
     alphas: tuple[Tensor, ...]  # (1 1 h w) of each layer
+    left: Tensor  # (1 1 h w), 1 where the plate is not the texture
     inside: Tensor  # (1 1 h w), 1 where the picture may change
     planner: Planner
     found: Found | None  # the layer under the handles; None: regions, or what lies around them
@@ -71,9 +72,10 @@ class Preview:
         left = torch.zeros_like(layers[0])
         for alpha in layers if mode != "copy" else ():
             left = torch.maximum(left, surrounded(alpha))
-        plate = filled(texture, uncovered(left, shown), grid)
+        left = uncovered(left, shown)
+        plate = filled(texture, left, grid)
         alphas = tuple(refined(alpha, texture, grid) for alpha in layers)
-        return cls(texture, plate, alphas, shown, planner, found, mode)
+        return cls(texture, plate, alphas, left, shown, planner, found, mode)
 
     def laid(self, request: Request) -> Tensor:
         """Lay the layers where a request moves them.
@@ -87,7 +89,7 @@ class Preview:
             rounding; a reshaped layer and a smaller texture are read bilinearly, which is faster.
         """
         picture = self.plate.clone()
-        fields = self._fields(request)
+        fields = self.fields(request)
         for alpha, (kind, back) in zip(self.alphas, fields, strict=True):
             where = self._where(back)
             moved = sharpened(_read(alpha, where, "bilinear") * self.inside)
@@ -132,8 +134,12 @@ class Preview:
         finer = F.interpolate(shift.permute(2, 0, 1)[None], size=size, mode="bilinear")
         return finer.add_(self._unmoved).permute(0, 2, 3, 1)
 
-    def _fields(self, request: Request) -> list[tuple[str, Tensor]]:
-        """For each layer the kind of its field and the backward map (h w 2) in units."""
+    def fields(self, request: Request) -> list[tuple[str, Tensor]]:
+        """For each layer the kind of its field and the backward map (h w 2) in units.
+
+        Args:
+            request: as for ``laid``.
+        """
         grid = self.planner.grid
         if self.found is None:
             backs = [-one.move.float() / grid.unit_px for one in request.regions]

@@ -1,7 +1,7 @@
 """The work of a session: features read ahead, the edit that goes on, what came of it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,12 +19,27 @@ from featurekit_drag.session.asking import Asking
 from featurekit_drag.session.events import Event, gated
 from featurekit_drag.session.history import Asked, History, Moment
 from featurekit_drag.session.network import turn_at
+from featurekit_drag.session.reading import MaskSource, Present, mask_of
 from featurekit_drag.session.session_file import Saved
+from featurekit_drag.session.watched import Look, Watched
 from featurekit_drag.session.worker import Worker
 from featurekit_drag.tasks.working_edit import edited
-from featurekit_drag.working_size import work_on
+from featurekit_drag.working_size import Work, work_on
 
 PREVIEW_PX = 512  # of the longer side of what is shown while a pointer moves
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a preview is laid from, and where to."""
+
+    shown: Preview
+    request: Request  # of which it is laid
+
+    @property
+    def picture(self) -> Tensor:
+        """The preview, (1 3 h w) of its size."""
+        return self.shown.laid(self.request)
 
 
 class Desk:
@@ -37,8 +52,11 @@ class Desk:
         """Begin to read the features of the present picture."""
         self.backbone, self.saved = backbone, saved
         self.asking = Asking(backbone, saved.settings)
-        self.history = History(saved.moments, saved.now)
+        self.history = History(saved.steps, saved.now)
         self.hears: list[Callable[[Event], None]] = []
+        self.told: Event | None = None  # the last of them
+        self.looks: list[Look] = []
+        self.done: Edit | None = None  # what the engine says of the edit that ended last
         self.edit: Worker[Moment] | None = None
         self.going: Asked | None = None  # what the edit was asked to do
         self.preparing: tuple[Tensor, Worker[Planner]] | None = None
@@ -48,19 +66,29 @@ class Desk:
         if saved.going is not None:
             self.begin(saved.going)
 
-    def preview(self, asked: Asked, *, full: bool) -> Tensor:
-        """Lay what a drag moves; see ``Session.preview``."""
+    def under(self, mask: MaskSource) -> Moment:
+        """The present moment, with another mask where one is given."""
         now = self.history.now
+        if mask is Present.MASK or mask is now.mask:
+            return now
+        return replace(now, mask=mask_of(mask, now.image))
+
+    def preview(self, now: Moment, asked: Asked) -> Tensor:
+        """Lay what a drag moves, at full size and exactly; see ``Session.preview``."""
         request, plan = self._request(now, asked), self.asking.plan_of(asked)
         planner = self.planner()
-        if full:
-            if now.mask is None:  # another layer may be found around these targets
-                self.shown = None
-            return planner.plan(request, plan).laid(now.image).picture
+        if now.mask is None:  # another layer may be found around these targets
+            self.shown = None
+        return planner.plan(request, plan).laid(now.image).picture
+
+    def cut(self, now: Moment, asked: Asked) -> Cut:
+        """Cut out what a drag moves, unless the last preview had the same layers."""
+        request, plan = self._request(now, asked), self.asking.plan_of(asked)
+        planner = self.planner()
         if self.shown is None or not _same_layers(self.shown[:2], (request, plan.mode)):
             shown = Preview.of(planner, request, plan.mode, PREVIEW_PX)
             self.shown = (request, plan.mode, shown)
-        return self.shown[2].laid(request)
+        return Cut(self.shown[2], request)
 
     @property
     def workers(self) -> list[Worker[Any]]:
@@ -70,9 +98,9 @@ class Desk:
 
     def record(self) -> Saved:
         """What is worth keeping of all this."""
-        moments, now = self.history.all
+        steps, now = self.history.all
         going = self.going if self.edit is not None and not self.edit.has_ended else None
-        return replace(self.saved, moments=moments, now=now, going=going)
+        return replace(self.saved, steps=steps, now=now, going=going)
 
     def close(self) -> None:
         """End all work."""
@@ -88,8 +116,19 @@ class Desk:
                 raise worker.failure
 
     def _tell(self, event: Event) -> None:
+        self.told = event
         for hear in self.hears:
             hear(event)
+
+    def _look_at(self, work: Work) -> Look:
+        """Show pictures of the part that is worked on as pictures of the whole."""
+        whole, image, box = work.is_whole, work.full.request.image, work.own_size.box
+
+        def look(name: str, make: Callable[[], Tensor]) -> None:
+            for one in self.looks:
+                one(name, make if whole else lambda: box.laid(make(), image))
+
+        return look
 
     def _request(self, now: Moment, asked: Asked) -> Request:
         return self.asking.request(now, asked, prompt=self.saved.prompt, seed=self.saved.seed)
@@ -105,6 +144,26 @@ class Desk:
         gone = self.history.go(by)
         self.prepare()
         return gone
+
+    def go_to(self, number: int) -> None:
+        """Go to any step of the history; an edit that goes on is dropped.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
+        self.history.go_to(number)
+        self.drop_edit()
+        self.prepare()
+
+    def describe(self, prompt: str, seed: int) -> None:
+        """Say anew what the picture shows and which noises are drawn."""
+        other = prompt != self.saved.prompt
+        self.saved = replace(self.saved, prompt=prompt, seed=seed)
+        if other and self.preparing is not None:
+            self.drop_edit()
+            self.preparing[1].stop()
+            self.preparing = None
+            self.prepare()
 
     def drop_edit(self) -> bool:
         """End an edit that goes on; whether there was one."""
@@ -154,12 +213,14 @@ class Desk:
             editor = self.asking.editor(asked, worker.result_of(preparing))
             subject = Subject(self._request(now, asked), "session")
             part = work_on(subject, self.asking.warp.side_px)
+            if self.looks and isinstance(editor, WarpDrag):
+                editor = Watched.by(editor, self._look_at(part))
             done = edited(editor, part, stage=gated(worker, self._tell))
-            moment = _came_of(now, asked, done)
+            moment, self.done = _came_of(now, asked, done), done
             self.history.push(moment)
             return moment
 
-        changes = self.asking.changes_network
+        self.done, changes = None, self.asking.changes_network
         self.edit = Worker(work, self.turn, changes_network=changes)
         self.going = asked
 
@@ -189,9 +250,15 @@ def _same_layers(one: tuple[Request, str], other: tuple[Request, str]) -> bool:
     return (
         mode == other_mode
         and a.image is b.image
-        and a.mask is b.mask
+        and _same_mask(a.mask, b.mask)
         and (bool(a.regions) or torch.equal(a.points.handles, b.points.handles))
         and torch.equal(a.pins, b.pins)
         and len(a.regions) == len(b.regions)
         and all(torch.equal(p.mask, q.mask) for p, q in zip(a.regions, b.regions, strict=True))
     )
+
+
+def _same_mask(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or torch.equal(one, other)

@@ -1,7 +1,8 @@
 """What a person gives a session: pictures, masks and drags, read with care."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,15 @@ from featurekit_drag.session.history import Asked
 LEAST_PX = 8  # of a picture's side, as for files
 
 Rows = Sequence[Any]  # whatever a person wrote
+
+
+class Present(Enum):
+    """What stands for the mask that a session has already."""
+
+    MASK = "the present one"
+
+
+MaskSource: TypeAlias = Source | Tensor | Present | None
 
 
 def read_asked(image: Tensor, rows: tuple[Rows, Rows, Rows], mode: str | None) -> Asked:

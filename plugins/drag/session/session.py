@@ -1,9 +1,6 @@
 """A picture that is dragged by a person: preview, start, step, pause, undo, accept, save."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -11,30 +8,27 @@ from typing import Self
 
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.photo import Source
+from featurekit_drag.engine.edit import Edit
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
 from featurekit_drag.session.asking import Asking
-from featurekit_drag.session.desk import Desk
+from featurekit_drag.session.desk import Cut
 from featurekit_drag.session.events import Event
-from featurekit_drag.session.history import Moment
-from featurekit_drag.session.reading import Rows, image_of, mask_of
+from featurekit_drag.session.history import Moment, Step
+from featurekit_drag.session.reading import MaskSource, Present, Rows, image_of, mask_of
+from featurekit_drag.session.remembered import Remembered
 from featurekit_drag.session.session_file import Saved, read_session, write_session
+from featurekit_drag.session.watched import Look
 
 
-class Session:
+class Session(Remembered):
     """One picture and what a person does to it; every method may be called from any thread.
 
     The network works in one thread at a time, over all sessions of a backbone; other uses of the
     backbone have to wait by themselves. What fails in the background is raised by the next call
     of any method, once, and leaves the session usable.
     """
-
-    def __init__(self, backbone: Backbone, saved: Saved) -> None:
-        """Made by ``open`` and ``load``."""
-        self._desk = Desk(backbone, saved)
-        self._lock = threading.RLock()  # of all that changes the desk
 
     @classmethod
     def open(
@@ -67,7 +61,7 @@ class Session:
         picture = image_of(image)
         moment = Moment(picture, mask_of(mask, picture))
         own = Asking.settings_of(backbone) if settings is None else settings
-        return cls(backbone, Saved(prompt, seed, own, (moment,), 0, None))
+        return cls(backbone, Saved(prompt, seed, own, (Step(0, moment, None),), 0, None))
 
     @classmethod
     def load(cls, path: Path | str, backbone: Backbone) -> Self:
@@ -97,6 +91,16 @@ class Session:
         """
         self._desk.hears.append(hear)
 
+    def look(self, look: Look) -> None:
+        """Show somebody how an edit by a warp looks while it goes on.
+
+        Args:
+            look: told a word, ``warp`` or ``redraw``, and what makes the picture (1 3 h w) of that
+                moment; called in the thread that works. Making it decodes a latent once more, and
+                changes nothing of the edit.
+        """
+        self._desk.looks.append(look)
+
     def preview(
         self,
         points: Rows = (),
@@ -104,6 +108,7 @@ class Session:
         pins: Rows = (),
         regions: Rows = (),
         mode: str | None = None,
+        mask: MaskSource = Present.MASK,
         full: bool = False,
     ) -> Tensor:
         """Show where a drag moves things, without the redraw. Waits until features are read.
@@ -118,6 +123,7 @@ class Session:
             pins: rows [x, y], px, that stay.
             regions: rows [mask, dx, dy], brushed, in place of points.
             mode: auto, move, reshape or copy; None: that of the settings.
+            mask: where the picture may change if this is what is done; see ``open``.
             full: the whole picture, exactly as ``start`` plans it.
 
         Returns:
@@ -128,8 +134,49 @@ class Session:
             PointsError, MaskError, UnknownNameError: what is asked for cannot be.
         """
         with self._working() as desk:
-            asked = desk.asking.asked(desk.history.now, (points, pins, regions), mode)
-            return desk.preview(asked, full=full)
+            now = desk.under(mask)
+            asked = desk.asking.asked(now, (points, pins, regions), mode)
+            return desk.preview(now, asked) if full else desk.cut(now, asked).picture
+
+    def cut(
+        self,
+        points: Rows = (),
+        *,
+        pins: Rows = (),
+        regions: Rows = (),
+        mode: str | None = None,
+        mask: MaskSource = Present.MASK,
+    ) -> Cut:
+        """Give what a preview is laid from: layers, what lies behind them, and their fields.
+
+        Args:
+            points: as for ``preview``.
+            pins: likewise.
+            regions: likewise.
+            mode: likewise.
+            mask: likewise.
+
+        Raises:
+            PointsError, MaskError, UnknownNameError: what is asked for cannot be.
+        """
+        with self._working() as desk:
+            now = desk.under(mask)
+            return desk.cut(now, desk.asking.asked(now, (points, pins, regions), mode))
+
+    def edit(self) -> Edit | None:
+        """All that the engine says of the last edit that ended here; None before there is one."""
+        self._desk.surface()
+        return self._desk.done
+
+    def last_event(self) -> Event | None:
+        """How far the work is that was told last; None before there is any."""
+        return self._desk.told
+
+    @property
+    def is_going(self) -> bool:
+        """Whether an edit was started, or came with the file, and has not ended."""
+        edit = self._desk.edit
+        return edit is not None and not edit.has_ended
 
     def start(
         self,
@@ -194,87 +241,10 @@ class Session:
         self._desk.surface()
         return more
 
-    def undo(self) -> bool:
-        """Go back by one: an edit that goes on, an edit, a choice, a mask, an acceptance.
-
-        Returns:
-            Whether there was something to undo.
-        """
-        with self._working() as desk:
-            return desk.drop_edit() or desk.go(-1)
-
-    def redo(self) -> bool:
-        """Do again what was undone.
-
-        Returns:
-            Whether there was something.
-        """
-        with self._working() as desk:
-            desk.drop_edit()
-            return desk.go(1)
-
-    def set_mask(self, mask: Source | Tensor | None) -> None:
-        """Say anew where the picture may change; see ``open``."""
-        with self._working() as desk:
-            now = desk.history.now
-            desk.push(replace(now, mask=mask_of(mask, now.image)))
-
-    def candidates(self) -> tuple[Tensor, ...]:
-        """The redraws of the last edit, (1 3 h w) each; none before there is an edit."""
-        self._desk.surface()
-        return self._desk.history.now.candidates
-
-    def choose(self, number: int) -> None:
-        """Take another candidate as the result.
-
-        Args:
-            number: of it, counted from 0.
-
-        Raises:
-            ConfigError: there is no such candidate.
-        """
-        with self._working() as desk:
-            now = desk.history.now
-            if not 0 <= number < len(now.candidates):
-                raise ConfigError(
-                    f"a choice must be one of the {len(now.candidates)} candidates, counted from "
-                    f"0, got {number}"
-                )
-            desk.push(replace(now, chosen=number))
-
-    def accept(self) -> None:
-        """Go on from the result as the next picture; its features are read in the background.
-
-        Raises:
-            ConfigError: there is no edit.
-        """
-        with self._working() as desk:
-            now = desk.history.now
-            if not now.candidates:
-                raise ConfigError("there must be an edit to be accepted, got none; start one")
-            desk.push(Moment(now.result, now.mask))
-
-    def result(self) -> Tensor:
-        """The chosen candidate, (1 3 h w) in [-1, 1]; the picture itself before there is one."""
-        self._desk.surface()
-        return self._desk.history.now.result
-
-    def remarks(self) -> tuple[str, ...]:
-        """What a person should be told of the last edit."""
-        self._desk.surface()
-        return self._desk.history.now.remarks
-
     def close(self) -> None:
         """End what goes on in the background; the session is not to be used any more."""
         with self._lock:
             self._desk.close()
-
-    @contextmanager
-    def _working(self) -> Iterator[Desk]:
-        """Let one thread at a time change the desk, and raise what failed in the background."""
-        with self._lock:
-            self._desk.surface()
-            yield self._desk
 
     def __enter__(self) -> Self:
         """Open it for the length of a block."""

@@ -17,10 +17,11 @@ from featurekit.images.io import read_tensors, write_tensors
 from featurekit.store.picture_reader import weights_of
 from featurekit_drag.engine.request import Region
 from featurekit_drag.engine.settings import DragSettings, WarpSettings
-from featurekit_drag.session.history import Asked, Moment
+from featurekit_drag.session.history import Asked, Moment, Step
 from featurekit_drag.session.reading import read_asked
 
-FORMAT, VERSION = "featurekit.drag_session", "1"
+FORMAT, VERSION = "featurekit.drag_session", "2"
+LINEAR = "1"  # the version before, whose moments follow one another
 KINDS = {"warp": WarpSettings, "drag": DragSettings}
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ class Saved:
     prompt: str
     seed: int
     settings: WarpSettings | DragSettings
-    moments: tuple[Moment, ...]
-    now: int  # number of the present moment
+    steps: tuple[Step, ...]  # in the order of their numbers
+    now: int  # number of the present one
     going: Asked | None  # of an edit that had not ended
 
 
@@ -64,7 +65,8 @@ def write_session(saved: Saved, path: Path | str, backbone: Backbone) -> Path:
         "prompt": saved.prompt,
         "seed": saved.seed,
         "settings": {"kind": kind, "values": asdict(saved.settings)},
-        "moments": [_moment_record(one, tensors) for one in saved.moments],
+        "moments": [_moment_record(one.moment, tensors) for one in saved.steps],
+        "steps": [[one.number, one.before] for one in saved.steps],
         "now": saved.now,
         "going": _asked_record(saved.going, tensors),
     }
@@ -79,7 +81,7 @@ def write_session(saved: Saved, path: Path | str, backbone: Backbone) -> Path:
 
 
 def read_session(path: Path | str, backbone: Backbone) -> Saved:
-    """Read a session that ``write_session`` wrote.
+    """Read a session that ``write_session`` wrote, of this version or the one before.
 
     Raises:
         ConfigError: the file is missing, damaged, of another kind or version, or was made with
@@ -91,9 +93,9 @@ def read_session(path: Path | str, backbone: Backbone) -> Saved:
         found = metadata.get("format")
         kind = "names no format" if found is None else f"is of format {found!r}"
         raise ConfigError(f"{opening}, but it {kind}; give a file that was saved as one")
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") not in (VERSION, LINEAR):
         raise ConfigError(
-            f"a session must be of version {VERSION}, but {str(path)!r} is of "
+            f"a session must be of version {LINEAR} or {VERSION}, but {str(path)!r} is of "
             f"{metadata.get('version')!r}; open it with the featurekit that saved it"
         )
     if metadata.get("weights") != weights_of(backbone):
@@ -113,18 +115,33 @@ def read_session(path: Path | str, backbone: Backbone) -> Saved:
 
 
 def _assembled(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Saved:
-    moments = tuple(_moment(one, tensors) for one in record["moments"])
+    steps = _steps(record, tuple(_moment(one, tensors) for one in record["moments"]))
     asked, now = record["settings"], int(record["now"])
-    if not 0 <= now < len(moments):
-        raise ValueError(f"moment {now} of {len(moments)}")
+    at = {one.number: one.moment for one in steps}
+    if now not in at:
+        raise ValueError(f"moment {now} of {len(steps)}")
     return Saved(
         prompt=_text(record["prompt"]),
         seed=int(record["seed"]),
         settings=_built(KINDS[asked["kind"]](), asked["values"]),
-        moments=moments,
+        steps=steps,
         now=now,
-        going=_asked(record["going"], tensors, moments[now].image),
+        going=_asked(record["going"], tensors, at[now].image),
     )
+
+
+def _steps(record: Mapping[str, Any], moments: tuple[Moment, ...]) -> tuple[Step, ...]:
+    """Put moments into their places; those of the version before stand in a row."""
+    row = [[number, number - 1 if number else None] for number in range(len(moments))]
+    steps: list[Step] = []
+    for (number, before), moment in zip(record.get("steps", row), moments, strict=True):
+        earlier = [one.number for one in steps]
+        if type(number) is not int or (earlier and number <= earlier[-1]):
+            raise ValueError(f"step {number} after {earlier[-1:]}")
+        if before is not None and before not in earlier:
+            raise ValueError(f"step {number} after {before}")
+        steps.append(Step(number, moment, before))
+    return tuple(steps)
 
 
 def _moment_record(moment: Moment, tensors: _Tensors) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """``featurekit run plugin=drag``: from a job to pictures, figures and a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.core.errors import UnknownNameError
@@ -26,6 +26,7 @@ from featurekit_drag.cost import (
 from featurekit_drag.engine.drag import Drag
 from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.preparation import INVERSION, LORA
+from featurekit_drag.engine.request import Stage
 from featurekit_drag.inputs import is_own, subject_of
 from featurekit_drag.metrics.scores import CONTROLS, scores
 from featurekit_drag.of_model import completed
@@ -41,29 +42,41 @@ FRAME_MS = 250
 LAST_FRAME_TIMES = 4  # the result stays a second before the animation begins again
 
 
-def run(job: Job) -> Result:
+class Make(Protocol):
+    """Makes an edit with an engine: at once, or as a person lets it go on."""
+
+    def __call__(self, editor: Editor, work: Work, /, *, stage: Stage) -> Edit:
+        """Edit what is worked on."""
+        ...
+
+
+def run(job: Job, make: Make = edited) -> Result:
     """Do the job's task.
+
+    Args:
+        job: what is asked.
+        make: makes the edit of ``task=edit``.
 
     Raises:
         UnknownNameError: neither ``edit`` nor ``evaluate``.
     """
     job = replace(job, settings=completed(job.settings, job.backbone))
-    tasks = {"edit": edit, "evaluate": evaluate}
+    tasks: dict[str, Callable[[Job], Result]] = {"edit": edit, "evaluate": evaluate}
     if job.task == "evaluate" and job.settings.dataset is not None:
         return evaluate_dataset(job)
     if job.task not in tasks:
         raise UnknownNameError("task of plugin drag", job.task, tasks)
-    return tasks[job.task](job)
+    return edit(job, make) if job.task == "edit" else tasks[job.task](job)
 
 
-def edit(job: Job) -> Result:
+def edit(job: Job, make: Make = edited) -> Result:
     """Drag one image, or the bundled scene, and show and measure what became of it."""
     config: DragConfig = job.settings
     drag, work = drag_of(job), work_on(subject_of(job), config.side_px or 0)
     unknown = _unknown(job, work)
     _tell(job, work, drag, unknown)
     with tells_how_to_go_on(lambda: _going_on(drag, work)):
-        done = edited(drag, work, stage=job.stage)
+        done = make(drag, work, stage=job.stage)
     with job.stage("judging") as progress:
         judge = judge_of(job, work.part)
         dragged = work.seen(done.image)

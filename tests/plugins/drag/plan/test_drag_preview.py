@@ -83,8 +83,8 @@ def test_where_a_layer_stays_in_part_the_preview_is_near(planned):
 def test_a_reshaped_layer_is_read_from_a_finer_texture_and_looks_the_same(planned):
     asked, planner = planned
     shown = Preview.of(planner, asked, "reshape", 512)
-    assert shown._fields(asked)[0][0] == "anchored"
-    where = shown._where(shown._fields(asked)[0][1])
+    assert shown.fields(asked)[0][0] == "anchored"
+    where = shown._where(shown.fields(asked)[0][1])
     finer, exact = (shown._content(kind, where) for kind in ("anchored", "move"))
     plain = preview._read(shown.texture, where, "bilinear")
     assert not torch.equal(finer, exact)

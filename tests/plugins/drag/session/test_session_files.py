@@ -125,7 +125,7 @@ def rewritten(kept, path, **changed):
 
 DAMAGED = [
     ({"format": "featurekit.lora"}, "is of format 'featurekit.lora'"),
-    ({"version": "0"}, "must be of version 1, but .* is of '0'"),
+    ({"version": "0"}, "must be of version 1 or 2, but .* is of '0'"),
     ({"weights": "f" * 64}, "weights that it was made with, those of backbone 'embedded'"),
     ({"session": lambda record: record.pop("prompt")}, "missing or damaged"),
     ({"session": lambda record: record.update(now=9)}, "missing or damaged"),

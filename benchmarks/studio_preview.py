@@ -1,0 +1,186 @@
+"""How the tab Drag keeps up with a pointer, and what a person waits for beside it.
+
+python benchmarks/studio_preview.py                      # needs chromium and playwright
+python benchmarks/studio_preview.py --moves 600 --edits 200
+
+Serves a studio with the embedded model in a folder of its own and drives its page. A frame is the
+time in which the page lays the layers and draws them over the picture, with WebGL where the browser
+has it and without. Seconds of the wall stand beside those in which the server's processor worked,
+which are what they would be on a machine that does nothing else.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import featurekit as fk
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DRAG = "document.querySelector('#pane-drag').drag"
+PHOTO_PX = 1024
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Time frames, previews and edits.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--moves", type=int, default=300)
+    parser.add_argument("--edits", type=int, default=1)
+    asked = parser.parse_args(words)
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    with (
+        TemporaryDirectory() as name,
+        sync_playwright() as driver,
+        begun(Path(name)) as (address, server),
+    ):
+        for flags in ([], ["--disable-3d-apis"]):
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS + flags)
+            frames(browser, address, asked.moves)
+            if not flags:
+                waits(browser, address, server, asked.edits)
+            browser.close()
+    print(f"load of the machine after: {os.getloadavg()[0]:.1f}")
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The command, with a folder of its own."""
+    words = ["studio", "browser=false", "port=0", f"folder={folder / 'studio'}"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "featurekit", *words], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield (
+            (server.stdout.readline() if server.stdout else "").strip(),
+            psutil.Process(server.pid),
+        )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """The tab, with the bundled scene and its drag."""
+    page = browser.new_page(viewport={"width": 1100, "height": 760})
+    page.goto(address)
+    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector("[role=tab]:has-text('Drag')", timeout=120_000)
+    if page.locator("#example").is_visible():
+        page.click("#example")
+    page.get_by_role("tab", name="Drag").click()
+    page.wait_for_selector("#pane-drag .drag-tools")
+    until(page, "drag.told")
+    page.evaluate(f"{DRAG}.example()")
+    until(page, "drag.picture.name === 'dog.png' && drag.told")
+    page.evaluate(f"{DRAG}.look('plan')")
+    until(page, "drag.preview.exact")
+    return page
+
+
+def until(page: Page, what: str, patience_s: float = 300.0) -> None:
+    """Wait until something holds in the page, whose policy forbids the usual way."""
+    ends = time.monotonic() + patience_s
+    while not page.evaluate(f"(() => {{ const drag = {DRAG}; return Boolean({what}); }})()"):
+        if time.monotonic() > ends:
+            raise TimeoutError(what)
+        time.sleep(0.005)
+
+
+def frames(browser: Browser, address: str, moves: int) -> None:
+    """Move the target to and fro, and say how long the page took for each frame."""
+    page = opened(browser, address)
+    page.evaluate(f"{DRAG}.preview.frames.length = 0")
+    x, y = at(page, "drag.doc.drags[0].u", "drag.doc.drags[0].v")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for number in range(moves):
+        page.mouse.move(x + 3 * (number % 40 - 20), y - number % 17)
+        time.sleep(0.016)
+    page.mouse.up()
+    found = page.evaluate(f"[{DRAG}.preview.renderer.name, {DRAG}.preview.frames]")
+    cuts = quantiles(found[1], n=20)
+    print(
+        f"{found[0]}: {len(found[1])} frames, median {cuts[9]:.1f} ms, 95% below {cuts[18]:.1f} ms"
+    )
+    page.close()
+
+
+def at(page: Page, x: str, y: str) -> tuple[float, float]:
+    """A place of the picture on the screen."""
+    place = page.evaluate(
+        f"(() => {{ const drag = {DRAG}; return drag.view.toScreen({x}, {y}); }})()"
+    )
+    box = page.locator("#pane-drag .view").bounding_box() or {"x": 0, "y": 0}
+    return place[0] + box["x"], place[1] + box["y"]
+
+
+def waits(browser: Browser, address: str, server: psutil.Process, edits: int) -> None:
+    """Time what a person waits for: an edit of the scene, the first preview of a photograph."""
+    page = opened(browser, address)
+
+    def timed(name: str, what: Callable[[], Any]) -> None:
+        began, worked = time.perf_counter(), sum(server.cpu_times()[:2])
+        what()
+        spent, work = time.perf_counter() - began, sum(server.cpu_times()[:2]) - worked
+        print(f"{name}: {spent:.2f} s, in which the server worked {work:.2f} s")
+
+    def edit() -> None:
+        before = page.evaluate(f"{DRAG}.told.now")
+        page.click("#drag-apply")
+        until(page, f"drag.told.now !== {before} && !drag.job && drag.images.result")
+
+    timed("apply on the bundled scene, until its result is seen", edit)
+    sizes = [server.memory_info().rss / 2**20]
+    for _ in range(edits - 1):
+        page.evaluate(f"{DRAG}.look('plan')")
+        edit()
+        sizes.append(server.memory_info().rss / 2**20)
+    print("resident set of the server: " + ", ".join(f"{one:.0f}" for one in sizes[::20]) + " MB")
+    file = BytesIO()
+    photograph().save(file, "JPEG", quality=92)
+    name, content = "photo.jpg", file.getvalue()
+
+    def put() -> None:
+        with page.expect_file_chooser() as chooser:
+            page.click("#open")
+        chosen = {"name": name, "mimeType": "image/jpeg", "buffer": content}
+        chooser.value.set_files(files=[chosen])
+        until(page, "drag.picture.name === 'photo.jpg'")
+        page.mouse.move(*at(page, "0.5 * drag.view.width", "0.5 * drag.view.height"))
+        page.mouse.down()
+        page.mouse.move(*at(page, "0.55 * drag.view.width", "0.5 * drag.view.height"))
+        page.mouse.move(*at(page, "0.6 * drag.view.width", "0.5 * drag.view.height"))
+        until(page, "drag.preview.isShown")
+
+    timed(f"a picture of {PHOTO_PX} px put on the desk and pulled, until its preview is seen", put)
+    page.mouse.up()
+    page.close()
+
+
+def photograph() -> Any:  # noqa: ANN401 - a Pillow image
+    """A picture of the size of a photograph."""
+    return fk.scenes.scene(5, "animal").image(PHOTO_PX)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The tab Drag in a real browser, as a person uses it."""
+
+from io import BytesIO
+from itertools import pairwise
+
+import pytest
+from drag_sessions import subject
+from drag_studio import SCENE, desk_of, place_of, png
+from PIL import Image
+from studio_desk import until
+
+SIDE = 64
+DRAG = "document.querySelector('#pane-drag').drag"
+
+
+class Person:
+    """Somebody at the page."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def knows(self, what):
+        return self.page.evaluate(f"(() => {{ const drag = {DRAG}; return {what}; }})()")
+
+    def waits(self, what):
+        until(lambda: self.knows(f"Boolean({what})"), 12_000)
+
+    def at(self, x, y):
+        """A place of the picture on the screen; x and y are shares."""
+        place = self.knows(f"drag.view.toScreen({x} * drag.view.width, {y} * drag.view.height)")
+        box = self.page.locator("#pane-drag .view").bounding_box()
+        return place[0] + box["x"], place[1] + box["y"]
+
+    def pulls(self, *places, drop=True):
+        self.page.mouse.move(*self.at(*places[0]))
+        self.page.mouse.down()
+        for (x, y), (u, v) in pairwise(places):
+            for k in range(1, 6):
+                self.page.mouse.move(*self.at(x + (u - x) * k / 5, y + (v - y) * k / 5))
+        if drop:
+            self.page.mouse.up()
+
+    def shows(self):
+        """A number of what the picture's view shows."""
+        return self.page.evaluate(
+            """(() => { const canvas = document.querySelector("#pane-drag .view canvas");
+            const { width, height } = canvas, context = canvas.getContext("2d");
+            const { data } = context.getImageData(0, 0, width, height);
+            let sum = 0; for (let i = 0; i < data.length; i += 41) sum = (sum * 31 + data[i]) % 1e9;
+            return sum; })()"""
+        )
+
+    def points(self):
+        """The numbers in the list of points, by label."""
+        return self.page.evaluate(
+            """Object.fromEntries([...document.querySelectorAll(".drag-asking li")].map((row) =>
+            [row.querySelector(".label").textContent,
+            [...row.querySelectorAll("input")].map((input) => +input.value)]))"""
+        )
+
+
+@pytest.fixture(scope="module")
+def sun():
+    """Where the scene's sun is and where it goes, in shares."""
+    (row,) = subject(SCENE, SIDE).points.rows
+    return [value / SIDE for value in row]
+
+
+@pytest.fixture
+def studio(tmp_path):
+    made = desk_of(tmp_path / "desk", picture=False)
+    made.put_picture(png(SIDE), "sun.png", select=True)
+    made.model.get()
+    return made
+
+
+@pytest.fixture
+def person(studio, serve, tab_of):
+    one, _ = serve(studio)
+    found = Person(tab_of(one.address))
+    found.page.wait_for_selector("#pane-drag .drag-tools")
+    found.waits("drag && drag.told")
+    return found
+
+
+def brushed(person, x, y, u, v):
+    person.page.keyboard.press("b")
+    person.page.locator(".drag-asking input[type=range]").fill("14")
+    person.pulls((x, y), (u, v))
+    person.page.keyboard.press("v")
+
+
+def test_pulls_pins_and_strokes_are_points_numbers_and_undone(person, tab_of):
+    person.pulls((0.2, 0.3), (0.4, 0.5))
+    person.pulls((0.7, 0.7), (0.6, 0.8))
+    person.page.keyboard.press("p")
+    person.page.mouse.click(*person.at(0.5, 0.25))
+    found = person.points()
+    assert list(found) == ["From 1", "To 1", "From 2", "To 2", "Pin"]
+    assert found["To 1"] == pytest.approx([0.4 * SIDE, 0.5 * SIDE], abs=0.6)
+    assert "No mask: everything may move" in person.page.locator("#drag-mask-said").inner_text()
+    brushed(person, 0.2, 0.3, 0.4, 0.5)
+    with_mask = person.page.locator("#drag-mask-said").inner_text()
+    assert "may move; the rest stays" in with_mask
+    person.page.keyboard.press("e")
+    person.pulls((0.2, 0.3), (0.25, 0.3))
+    assert person.page.locator("#drag-mask-said").inner_text() != with_mask
+    person.page.keyboard.press("l")
+    person.pulls((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))
+    assert person.knows("Math.round(100 * (drag.doc.mask.runs[1] / drag.doc.mask.width))") > 70
+    for _ in range(7):
+        person.page.keyboard.press("Control+z")
+    assert person.points() == {}
+    assert person.knows("drag.doc.mask") is None
+    for _ in range(7):
+        person.page.keyboard.press("Control+Shift+Z")
+    assert person.points() == found
+    assert person.knows("drag.doc.mask !== null")
+    assert all("422" in line for line in tab_of.wrong)  # of a handle that was erased from the mask
+    tab_of.wrong.clear()
+
+
+def test_clicks_and_keys_do_without_pulling(person):
+    person.page.get_by_label("Click, then click, instead of pulling").check()
+    person.page.mouse.click(*person.at(0.25, 0.25))
+    person.page.mouse.click(*person.at(0.5, 0.25))
+    before = person.points()
+    assert before["To"] == pytest.approx([0.5 * SIDE, 0.25 * SIDE], abs=0.6)
+    person.page.keyboard.press("ArrowRight")
+    person.page.keyboard.press("Shift+ArrowDown")
+    x, y = before["To"]
+    assert person.points()["To"] == pytest.approx([x + 1, y + 10], abs=0.06)
+    person.page.get_by_label("To 2, x in pixels").fill("20")
+    person.page.keyboard.press("Enter")
+    assert person.points()["To"][0] == 20
+    person.page.locator("#pane-drag .view").focus()
+    person.page.keyboard.press("Delete")
+    assert person.points() == {}
+    for key in ("Enter", *["ArrowRight"] * 5, "Enter"):
+        person.page.keyboard.press(key)
+    assert person.points()["To"] == [SIDE / 2 + 5, SIDE / 2]
+    person.page.keyboard.press("b")
+    size = person.knows("drag.tools.brush")
+    person.page.keyboard.press("]")
+    assert person.knows("drag.tools.brush") > size
+    person.page.keyboard.press("[")
+    person.page.keyboard.press("[")
+    assert person.knows("drag.tools.brush") < size
+
+
+def test_the_preview_follows_the_pointer_within_two_frames(person, sun):
+    x, y, u, v = sun
+    brushed(person, x, y, u, v)
+    person.pulls((x, y), (u, v), drop=False)
+    person.waits("drag.preview.cut && drag.preview.isShown")
+    shown = person.shows()
+    person.page.mouse.move(*person.at(u, v + 0.1))
+    person.page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    assert person.shows() != shown
+    person.page.mouse.up()
+    person.waits("drag.preview.exact")
+    assert person.knows("drag.preview.exact.width") == SIDE
+    assert person.knows("drag.preview.frames.length") > 1
+
+
+def test_a_handle_outside_the_mask_is_told_in_a_sentence(person, tab_of):
+    brushed(person, 0.2, 0.2, 0.3, 0.2)
+    person.pulls((0.8, 0.8), (0.7, 0.8))
+    person.waits("drag.isRefused")
+    assert "mask" in person.page.locator("#drag-state").inner_text()
+    assert all("422" in line for line in tab_of.wrong)  # the browser's own lines
+    tab_of.wrong.clear()
+
+
+def test_an_edit_is_stopped_resumed_undone_compared_saved_and_there_after_a_reload(
+    person, studio, sun
+):
+    x, y, u, v = sun
+    brushed(person, x, y, u, v)
+    person.pulls((x, y), (u, v))
+    person.page.click("#drag-apply")
+    person.page.locator("#drag-stop").click()
+    person.page.wait_for_selector("#drag-resume:not([hidden])", timeout=120_000)
+    assert person.page.locator("#drag-state").inner_text() == "Stopped; nothing is lost."
+    person.page.click("#drag-resume")
+    person.waits("drag.told.edit && !drag.job && drag.images.result")
+    assert person.page.locator("#drag-result [role=meter]").count() == 1
+    assert person.page.locator("#drag-result .thumbs button").count() > 1
+    result = person.shows()
+    person.page.keyboard.press("k")
+    until(lambda: person.shows() != result)
+    person.page.keyboard.press("k")
+    until(lambda: person.shows() == result)
+    person.page.keyboard.press("Control+z")
+    person.waits("!drag.told.edit")
+    person.page.keyboard.press("Control+Shift+Z")
+    person.waits("drag.told.edit && drag.images.result")
+    with person.page.expect_download() as download:
+        person.page.click("#drag-save-picture")
+    with Image.open(BytesIO(download.value.path().read_bytes())) as saved:
+        assert saved.size == (SIDE, SIDE)
+    asked, now = person.knows("drag.doc.drags"), person.knows("drag.told.now")
+    until(lambda: studio.tabs_told["tabs"][0]["saved"] is not None)
+    place_of(studio).keeper.flush()
+    person.page.reload()
+    person.page.wait_for_selector("#pane-drag .drag-tools")
+    person.waits("drag && drag.told && drag.images.result")
+    assert person.knows("drag.doc.drags") == asked
+    assert person.knows("drag.told.now") == now
+    person.page.click("#drag-accept")
+    person.waits("!drag.told.edit")
+    until(lambda: person.points() == {})
+    assert person.page.locator("#drag-history .drag-steps button").count() == 3
+    person.page.locator("#drag-history .drag-steps button").nth(1).click()
+    person.waits("drag.told.edit")
+    person.waits("drag.doc.drags.length === 1")
