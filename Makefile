@@ -16,7 +16,7 @@ LINK = mkdir -p $(SOURCES) && ln -sfn '$(CURDIR)/featurekit' $(SOURCES)/featurek
 	$(BIN)/python -c 'import pathlib, sysconfig; \
 	pathlib.Path(sysconfig.get_path("purelib"), "featurekit_links.pth").write_text("$(abspath $(SOURCES))\n")'
 
-.PHONY: demo test bench lock clean
+.PHONY: demo test bench evidence lock clean
 
 demo: $(STAMP)
 	@$(BIN)/featurekit run plugin=drag
@@ -40,6 +40,10 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/store.py
 	@$(BIN)/python benchmarks/inversion.py
 	@$(BIN)/python benchmarks/threads.py
+
+# the tables of docs/results.md from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs
+evidence: $(STAMP)
+	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)'
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \

@@ -19,6 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
+from evidence_tables import measured, write_record
 from torch import Tensor
 
 from featurekit.backbones import load
@@ -28,6 +29,14 @@ from featurekit.store.read import StoredFeatures
 from featurekit.store.records import Layout, Provenance, SampleRef, StoreSpec
 from featurekit.store.write import write_store
 
+COLUMNS = (
+    "recipe",
+    {"title": "written, images/s", "format": ".0f"},
+    {"title": "MB/s", "format": ".3g"},
+    {"title": "bytes an image", "format": ".0f"},
+    {"title": "read, images/s", "format": ".0f"},
+    {"title": "MB/s", "format": ".3g"},
+)
 TAPS, TIMESTEPS = ("up0", "up1", "up2"), (101, 261)
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "raw": (),
@@ -48,18 +57,26 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--side", type=int, default=64, help="of a picture in px")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--record", type=Path, help="write the table there, for evidence.py")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     features, seconds = made(asked.images, asked.side)
     print(f"{asked.images} pictures of {asked.side} px, {', '.join(TAPS)} at {TIMESTEPS}, 1 thread")
     print(f"{'made without a store':<22} {asked.images / seconds:8.1f} images/s")
     print(f"{'':<22} {'images/s':>9} {'MB/s':>8} {'bytes an image':>15} {'read/s':>9} {'MB/s':>8}")
+    table = []
     for title, recipe in RECIPES.items():
         rows = [timed(features, recipe, asked.side) for _ in range(asked.repeats)]
         written, size, read = (median(column) for column in zip(*rows, strict=True))
-        print(
-            f"{title:<22} {asked.images / written:9.1f} {size / written / 1e6:8.1f} "
-            f"{size / asked.images:15.0f} {asked.images / read:9.1f} {size / read / 1e6:8.1f}"
+        rates = (asked.images / written, size / written / 1e6, size / asked.images)
+        table.append([title, *rates, asked.images / read, size / read / 1e6])
+        print("{:<22} {:9.1f} {:8.1f} {:15.0f} {:9.1f} {:8.1f}".format(*table[-1]))
+    if asked.record:
+        settings = {"images": asked.images, "side_px": asked.side, "repeats": asked.repeats,
+                    "taps": TAPS, "timesteps": TIMESTEPS,
+                    "made_images_per_s": asked.images / seconds}  # fmt: skip
+        write_record(
+            measured("python benchmarks/store.py", COLUMNS, table, settings=settings), asked.record
         )
 
 

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+import featurekit as fk
 
 ROOT = Path(__file__).parents[1]
 LEFT_BEHIND = shutil.ignore_patterns(
@@ -25,11 +28,17 @@ LEFT_BEHIND = shutil.ignore_patterns(
 )
 
 
+BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+MOST_BYTES = 60_000_000  # of a wheel
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The command of a wheel that is installed in an environment of its own."""
     base = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, base / "source", ignore=LEFT_BEHIND)
+    subprocess.run([sys.executable, "-c", BUILD_SDIST, base], cwd=base / "source", check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
     pip("wheel", "--no-deps", "--wheel-dir", base, base / "source")
     shutil.rmtree(base / "source")
     (wheel,) = base.glob("*.whl")
@@ -60,6 +69,17 @@ def run(program, *words, folder):
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def test_a_wheel_is_small_and_a_source_archive_has_no_pictures_but_what_is_installed(program):
+    base = program.parents[2]
+    (wheel,), (archive,) = base.glob("*.whl"), base.glob("*.tar.gz")
+    assert wheel.name.startswith(f"featurekit-{fk.__version__}-py3-")
+    assert wheel.stat().st_size < MOST_BYTES
+    with tarfile.open(archive) as source:
+        names = [name.partition("/")[2] for name in source.getnames()]
+    assert "featurekit/weights/embedded/model_index.json" in names
+    assert not [name for name in names if name.endswith((".png", ".jpg"))]
 
 
 def test_an_installed_wheel_edits_a_picture_in_an_empty_folder(program, tmp_path):

@@ -18,6 +18,8 @@ from featurekit.core.shapes import expect
 from featurekit.images.colour_profiles import srgb_chunk
 from featurekit.images.photo import Source, open_photo
 
+_OF_NUMPY = {torch.float32, torch.float16, torch.float64, torch.int8}
+
 
 def load_image(source: Source) -> Tensor:
     """Read a picture as the toolkit sees it: upright, RGB, over white where it is transparent.
@@ -138,8 +140,12 @@ def as_bytes(tensor: Tensor) -> RawTensor:
     Raises:
         OutputError: no safetensors file has its dtype.
     """
-    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return RawTensor(_code_of(tensor.dtype), tuple(tensor.shape), flat.numpy())
+    plain = tensor.detach().contiguous()
+    if tensor.dtype in _OF_NUMPY:
+        data = plain.numpy().reshape(-1).view(np.uint8)  # in half the time of torch
+    else:
+        data = plain.reshape(-1).view(torch.uint8).numpy()
+    return RawTensor(_code_of(tensor.dtype), tuple(tensor.shape), data)
 
 
 @cache
