@@ -51,7 +51,7 @@ def test_the_controls_are_other_networks_and_the_edges_need_none(evaluated):
         row: read_tensors(out / f"brush-{row}" / "training.safetensors")
         for row in ("sketch", "vae-alone", "random-unet")
     }
-    of_unet = re.compile(r"weight\.network\.reduced\.fine_u\w+\.mean")
+    of_unet = re.compile(r"weight\.networks\.0\.reduced\.fine_u\w+\.mean")
     name = next(filter(of_unet.fullmatch, kept["sketch"]))
     assert not any(map(of_unet.fullmatch, kept["vae-alone"]))
     assert not torch.equal(kept["sketch"][name], kept["random-unet"][name])
