@@ -38,6 +38,7 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/extract.py
 	@$(BIN)/python benchmarks/store.py
+	@$(BIN)/python benchmarks/store_speed.py
 	@$(BIN)/python benchmarks/inversion.py
 	@$(BIN)/python benchmarks/threads.py
 

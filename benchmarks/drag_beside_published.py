@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from diffusers import DDPMScheduler
 from drag_case import SIDES_PX, Case, as_layers, case_of, edit, fitted, presets, settings, update
-from drag_published import Published
+from peers.drag_diffusion import Published
 from side_by_side import (
     Calls,
     Marks,
@@ -37,7 +37,7 @@ from featurekit.backbones.lora import LoraRecipe, applied, fit_lora
 from featurekit.diffusion.denoising_objective import denoising_objective
 
 Run = Callable[[int, Callable[[], object] | None], object]  # updates, what each look calls
-OURS = {"published preset (mask term)": "published", "frozen outside": "default+freeze"}
+OURS = {"published preset (mask term)": "published", "frozen outside": "published+freeze"}
 TIMESTEP = 681
 
 

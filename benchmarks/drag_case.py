@@ -33,6 +33,11 @@ from featurekit_drag.engine.unet_features import feature_and_step_reader, featur
 
 PROMPT = "a face"
 SIDES_PX = {"embedded": 64, "random": 64, "sd15": 256}
+KINDS = {
+    "published": "experiment=drag_dragdiffusion",
+    "gooddrag": "experiment=drag_gooddrag",
+    "default": "plugin=drag",
+}
 MARKED = {"freeze": "plugin.outside=hard", "no_animation": "plugin.animation_frames=0"}
 
 
@@ -91,11 +96,11 @@ def settings(case: Case, preset: str, updates: int | None = None) -> DragSetting
 
     Args:
         case: its model's own settings are those of the preset.
-        preset: ``published`` or ``default``, then any of ``+freeze`` and ``+no_animation``.
+        preset: of ``KINDS``, then any of ``+freeze`` and ``+no_animation``.
         updates: in place of the preset's.
     """
     name, *marks = preset.split("+")
-    kind = {"published": "experiment=drag_dragdiffusion", "default": "plugin=drag"}[name]
+    kind = KINDS[name]
     words = [kind, f"backbone={case.model}", *(MARKED[mark] for mark in marks)]
     found = settings_of(OmegaConf.to_object(fk.compose(words).plugin))
     rule = found.rule if updates is None else replace(found.rule, updates=updates)
@@ -194,6 +199,6 @@ def presets(words: str) -> Sequence[str]:
     names = words.split(",")
     for name in names:
         first, *marks = name.split("+")
-        if first not in ("published", "default") or not set(marks) <= set(MARKED):
+        if first not in KINDS or not set(marks) <= set(MARKED):
             raise ValueError(name)
     return names

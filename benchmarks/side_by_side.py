@@ -184,8 +184,17 @@ def hushed() -> Iterator[None]:
 
 
 def module_of(folder: str, name: str) -> ModuleType:
-    """Import a module of published code from the folder that holds its checkout."""
-    place = str(Path(folder).resolve())
-    if place not in sys.path:
-        sys.path.insert(0, place)
+    """Import a module of published code from the folder that holds its checkout.
+
+    Modules of another checkout that bear a name of this one's are forgotten; who has them keeps
+    them.
+    """
+    place = Path(folder).resolve()
+    own = {path.stem for path in place.iterdir()}
+    for known, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if known.partition(".")[0] in own and not (file and place in Path(file).parents):
+            del sys.modules[known]
+    if sys.path[0] != str(place):
+        sys.path.insert(0, str(place))
     return importlib.import_module(name)

@@ -10,15 +10,14 @@ Stable Diffusion 1.5 without any numbers, so that it takes neither minutes nor g
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
-from unittest.mock import patch
 
 import torch
+from peers.no_gpu import on_no_device
 from side_by_side import flops, module_of
-from torch import Tensor, nn
+from torch import Tensor
 
 import featurekit as fk
 from featurekit.backbones.unet import sd
@@ -46,30 +45,42 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(words)
     if asked.published and asked.side != PUBLISHED_PX:
         parser.error(f"the published network draws pictures of {PUBLISHED_PX} px alone")
+    for name, work in step_work(asked.published, asked.side).items():
+        print(f"{name}: {work:.1f} F")
+
+
+def step_work(published: str | None, side_px: int = PUBLISHED_PX) -> dict[str, float]:
+    """Count the work of a step, in forwards of one row; what else is counted is printed.
+
+    Args:
+        published: a checkout of DiffSketch, if there is one.
+        side_px: of the picture.
+    """
     backbone = sd.from_config("sd15", device="meta", dtype=torch.float32)
     taps = FeatureTaps.of(backbone.unet.config, backbone.vae.config)
     with torch.no_grad():
-        unit = flops(partial(run, backbone, asked.side, 1))
+        unit = flops(partial(run, backbone, side_px, 1))
         paths = {tap.name: tap.path for tap in taps.unet}
-        reading = flops(partial(run, backbone, asked.side, TIMESTEPS, paths)) / unit
-        z = latents(backbone, asked.side, 1)
+        reading = flops(partial(run, backbone, side_px, TIMESTEPS, paths)) / unit
+        z = latents(backbone, side_px, 1)
         decoding = flops(lambda: backbone.vae.decode(z)) / unit
-    print(f"F = {unit / 1e12:.4g} TFLOP, a forward of one row at {asked.side} px")
+    print(f"F = {unit / 1e12:.4g} TFLOP, a forward of one row at {side_px} px")
     print(f"reading {TIMESTEPS} rows to the last map {reading:.2f} F, decoding {decoding:.2f} F")
     network = SketchNetwork(taps, timesteps=TIMESTEPS).to("meta")
-    both = features(taps, asked.side, 2)
+    both = features(taps, side_px, 2)
     learning = flops(lambda: network(both).sum().backward()) / unit
     weights = sum(weight.numel() for weight in network.parameters())
-    kept = features(taps, asked.side, 1).bytes
+    kept = features(taps, side_px, 1).bytes
     print(f"our network, {weights / 1e6:.2f} M weights: two pictures and back {learning:.2f} F")
     print(f"features of one picture: {kept / 1e9:.2f} GB")
     one = reading + decoding
-    print(f"our step: {learning:.1f} F, and {one:.1f} F for each picture that is not kept")
-    if asked.published:
-        theirs = flops(partial(published_step, asked.published)) / unit
-        print(f"published network, two pictures and back {theirs:.2f} F")
-        whole = SAMPLED + 2 * decoding + theirs
-        print(f"published step: {whole:.1f} F, {SAMPLED} rows and two decodings with it")
+    ours = {"ours, both pictures kept": learning, "ours, one picture read anew": learning + one}
+    if not published:
+        return ours
+    theirs = flops(partial(published_step, published)) / unit
+    print(f"published network, two pictures and back {theirs:.2f} F")
+    whole = SAMPLED + 2 * decoding + theirs
+    return {f"DiffSketch's published network, {SAMPLED} rows and two decodings": whole, **ours}
 
 
 def latents(backbone: sd.StableDiffusion, side_px: int, rows: int) -> Tensor:
@@ -131,25 +142,6 @@ def published_step(folder: str) -> None:
             given += [torch.zeros(1, channels, side, side)] * count
         given.append(torch.zeros(1, 3, PUBLISHED_PX, PUBLISHED_PX))
         (network(given).sum() + network(given).sum()).backward()
-
-
-@contextmanager
-def on_no_device() -> Iterator[None]:
-    """Let code that asks for CUDA leave tensors and modules where they are."""
-
-    def staying(own: Callable) -> Callable:
-        def to(self: object, *given: object, **named: object) -> object:
-            asked = given[0] if given else named.get("device")
-            return self if str(asked).startswith("cuda") else own(self, *given, **named)
-
-        return to
-
-    with (
-        patch.object(nn.Module, "cuda", lambda self: self),
-        patch.object(nn.Module, "to", staying(nn.Module.to)),
-        patch.object(Tensor, "to", staying(Tensor.to)),
-    ):
-        yield
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """DragDiffusion's published code on the case of ``drag_case.py``, imported from its checkout.
 
-No command: ``drag_beside_published.py`` imports it. Its parts run as they are: override_forward,
-DragPipeline with forward_unet_features, step, invert and __call__, drag_diffusion_update,
-MutualSelfAttentionControl. Its LoRA cannot run: what it is set with is gone from diffusers.
+No command: ``drag_beside_published.py`` and ``beside_peers.py`` import it. Its parts run as they
+are: override_forward, DragPipeline with forward_unet_features, step, invert and __call__,
+drag_diffusion_update, MutualSelfAttentionControl. Its LoRA cannot run: what it is set with is gone
+from diffusers.
 """
 
 import copy
@@ -17,6 +18,7 @@ from side_by_side import hushed, module_of
 from torch import Tensor, nn
 from torch.nn import functional
 
+TESTED = "ebe659a9"
 STEPS, INVERTED = 50, 35
 SETTINGS = {"r_m": 1, "r_p": 3, "lam": 0.1, "lr": 0.01, "unet_feature_idx": [3]}
 RUN = {
