@@ -58,6 +58,12 @@ class Written:
         )
 
 
+def total_of(several: Iterable[Written]) -> Written:
+    """Add up what several workers did."""
+    parts = [(one.samples, one.shards, one.bytes, one.found) for one in several]
+    return Written(*map(sum, zip(*parts, strict=True)))
+
+
 @one_thread()
 def write_store(
     folder: Path | str,
