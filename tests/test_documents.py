@@ -44,7 +44,17 @@ FEWER = {  # settings that make a command a matter of seconds, by how it begins;
 }
 ELSEWHERE = {  # commands that do not run here, and why
     "make": "sets up an environment",
-    "torchrun": "needs several processes; tests/store/test_store_processes.py starts them",
+    "torchrun": "needs several processes; tests/scale/test_launchers.py starts them",
+    "accelerate": "likewise",
+    "srun": "likewise, with its variables",
+    "sbatch": "likewise",
+    "pip install": "changes the environment",
+    "featurekit extract image=photos.": "needs tars and tables: tests/scale/test_inputs.py",
+    "featurekit extract image=photos-": "likewise",
+    "featurekit extract image=photos/ store=features_by_ray": "tests/scale/test_ray_engine.py",
+    "RAY_ADDRESS=": "likewise",
+    "featurekit run -m plugin=drag seed=1,2 hydra/launcher": "tests/cli/test_sweep_launchers.py",
+    "python benchmarks": "minutes",
     "featurekit pck data=SPair-71k": "needs the data set",
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",
     "featurekit run plugin=sketch task=distil": "needs a style that draws: test_distil.py",

@@ -80,10 +80,11 @@ class Crew:
                 member = self._running.pop(reference)
                 try:
                     outcome = from_ray("get")(reference)
-                except from_ray("ray.exceptions:RayActorError"):
+                except _deaths():
                     self._replace(member)
                 else:
                     results[member.share.index] = _result_of(outcome)
+                    member.told = outcome.told
             self._look()
             self._tell(progress)
         return [results[index] for index in sorted(results)]
@@ -121,7 +122,7 @@ class Crew:
                 continue
             if not from_ray("wait")([member.answer], timeout=0)[0]:
                 continue
-            with suppress(from_ray("ray.exceptions:RayActorError")):
+            with suppress(*_deaths()):
                 told = from_ray("get")(member.answer)
                 member.told = max(member.told, told) if member.deaths == 0 else told
             member.answer = None
@@ -141,7 +142,7 @@ class Crew:
             except from_ray("ray.exceptions:RayError") as error:
                 raise ConfigError(
                     f"a worker must begin where featurekit is installed and the folder "
-                    f"{str(Path.cwd())!r} is seen, but one gave: {last_line(error)}"
+                    f"{str(Path.cwd())!r} is seen, but one gave: {first_cause(error)}"
                 ) from error
             for name, found in theirs.items():
                 if found != own[name]:
@@ -151,8 +152,16 @@ class Crew:
                     )
 
 
-def last_line(error: BaseException) -> str:
-    """The last line of an error's text, where Ray puts what happened."""
+def _deaths() -> tuple[type[Exception], ...]:
+    """What Ray raises where a worker was killed, by Ray itself as well, when memory runs out."""
+    names = ("RayActorError", "WorkerCrashedError", "OutOfMemoryError")
+    return tuple(from_ray(f"ray.exceptions:{name}") for name in names)
+
+
+def first_cause(error: BaseException) -> str:
+    """The last line of what an error came from, where Ray puts what happened."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 

@@ -5,6 +5,7 @@ starts the processes, tells how far they are and starts a share again whose work
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Any
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Progress, silent
 from featurekit.scale.ray_address import check_answers
-from featurekit.scale.ray_crew import WHAT, Crew, from_ray, last_line
+from featurekit.scale.ray_crew import WHAT, Crew, first_cause, from_ray
 from featurekit.scale.ray_worker import Work
 
+LOOPBACK = "127.0.0.1"
+_CLUSTER = "ENABLE_RAY_CLUSTER"  # of Ray's constants: whether other machines may come to it
 OBJECTS_BYTES = 100_000_000  # of the memory that Ray shares: nothing large goes through it
 _QUIET = {  # of a cluster that we start
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -83,29 +86,59 @@ def _connected(placing: Placing) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "") or "local"
     try:
         if address == "local":
-            init(
-                "local",
-                num_cpus=placing.workers or None,
-                object_store_memory=OBJECTS_BYTES,
-                include_dashboard=False,
-                logging_level="error",
-                log_to_driver=False,
-                _node_ip_address="127.0.0.1",
-            )
+            start_here(placing.workers)
         else:
             check_answers(address)
+            if address.startswith((f"{LOOPBACK}:", "localhost:")):
+                _keep_loopback()
             init(address, logging_level="error", log_to_driver=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except ConfigError:
+        raise
+    except Exception as error:  # Ray raises that itself where a busy machine starts it too slowly
         raise ConfigError(
             f"{WHAT} needs a cluster that takes this process, but {address!r} gave: "
-            f"{last_line(error)}; use the same Ray and Python everywhere"
+            f"{first_cause(error)}; use the same Ray, Python and token everywhere"
         ) from error
     try:
         yield
     finally:
         from_ray("shutdown")()
+
+
+def start_here(workers: int) -> None:
+    """Start a cluster of this machine that only this machine reaches, and connect to it.
+
+    Args:
+        workers: that it is to have room for; 0 for one a processor.
+
+    Raises:
+        ConfigError: this version of Ray listens to the network all the same.
+    """
+    init = from_ray("init")
+    _keep_loopback()
+    init(
+        "local",
+        num_cpus=workers or None,
+        object_store_memory=OBJECTS_BYTES,
+        include_dashboard=False,
+        logging_level="error",
+        log_to_driver=False,
+        _node_ip_address=LOOPBACK,
+    )
+    found = from_ray("get_runtime_context")().gcs_address
+    if not found.startswith(f"{LOOPBACK}:"):
+        from_ray("shutdown")()
+        raise ConfigError(
+            f"{WHAT} must not be reached from the network, but this version of Ray listens at "
+            f"{found}; install another one, or start a cluster yourself and set RAY_ADDRESS"
+        )
+
+
+def _keep_loopback() -> None:
+    """Else Ray takes this machine's address in the network for 127.0.0.1, to listen and to call."""
+    constants = sys.modules.get("ray._private.ray_constants")
+    if hasattr(constants, _CLUSTER):
+        setattr(constants, _CLUSTER, False)
 
 
 def _devices(placing: Placing) -> tuple[int, dict[str, float]]:

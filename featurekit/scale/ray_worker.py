@@ -21,6 +21,7 @@ class Outcome:
     result: Any = None
     error: str = ""  # name of its class; empty if there is none
     sentence: str = ""
+    told: tuple[int, int] = (0, 0)  # how far it said at last that it is
 
 
 class Worker:
@@ -54,7 +55,7 @@ class Worker:
             What came of it.
         """
         try:
-            return Outcome(work(share, self._tell))
+            return Outcome(work(share, self._tell), told=self._told)
         except FeatureKitError as error:
             return Outcome(None, type(error).__name__, str(error))
 
