@@ -6,7 +6,8 @@ python benchmarks/many_pictures.py --counts 1000 2000
 Tiny pictures are made into a tar. A worker of its own process, whose memory is watched, brings
 them into a store as ``featurekit extract`` does: the tar is listed, each picture is hashed, decoded
 and stored, flushed to the disk. In place of the network stand means of its pixels (``--network``
-takes the one with random weights, some 30 times as long). Everything is in a temporary folder.
+takes the one with random weights, some 30 times as long). Verifying and opening are in seconds of
+the processor, which other programs do not lengthen. Everything is in a temporary folder.
 """
 
 import argparse
@@ -91,8 +92,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if asked.work:
         _work(*map(Path, asked.work), network=asked.network)
         return
-    print(f"{'pictures':>9} {'write s':>9} {'CPU s':>8} {'peak MB':>8} {'verify s':>9} "
-          f"{'open s':>8} {'read ms':>8}")  # fmt: skip
+    print(f"{'pictures':>9} {'write s':>9} {'CPU s':>8} {'peak MB':>8} {'verify':>9} "
+          f"{'open':>8} {'read ms':>8}")  # fmt: skip
     for count in asked.counts:
         with TemporaryDirectory() as folder:
             tar, store = _tar(Path(folder) / "a.tar", count), Path(folder) / "s"
@@ -102,12 +103,12 @@ def main(words: Sequence[str] | None = None) -> None:
                 check=True, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
             write_s, spent_s, peak = json.loads(said.stdout)
-            start = time.perf_counter()
+            start = time.process_time()
             damages = verify_store(store)
-            verify_s = time.perf_counter() - start
-            start = time.perf_counter()
+            verify_s = time.process_time() - start
+            start = time.process_time()
             features = StoredFeatures(store)
-            open_s = time.perf_counter() - start
+            open_s = time.process_time() - start
             read_ms = 1000 * _read(features)
         if damages or len(features) != count:
             sys.exit(f"{len(damages)} damages, {len(features)} of {count} pictures")

@@ -32,7 +32,7 @@ class PictureFile(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NamedFile:
     """A file of another name than the picture's."""
 
@@ -48,7 +48,7 @@ class NamedFile:
         return f"{self.path} as {self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TarMember:
     """A picture in a tar that is not compressed, found without reading what lies before it."""
 

@@ -16,7 +16,7 @@ COLUMNS = ("id", "image")
 KEPT_GROUPS = 2  # row groups whose pictures stay in memory, in a process
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableCell:
     """A picture whose bytes are in a parquet file; its whole row group is read with it."""
 

@@ -32,7 +32,7 @@ _OTHER_WEIGHTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class SampleRef:
     """A sample that is to be stored, before it is read."""
 
