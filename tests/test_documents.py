@@ -54,7 +54,6 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit extract image=photos/ store=features_by_ray": "tests/scale/test_ray_engine.py",
     "RAY_ADDRESS=": "likewise",
     "featurekit run -m plugin=drag seed=1,2 hydra/launcher": "tests/cli/test_sweep_launchers.py",
-    "python benchmarks": "minutes",
     "featurekit pck data=SPair-71k": "needs the data set",
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",
     "featurekit run plugin=sketch task=distil": "needs a style that draws: test_distil.py",
