@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from featurekit.pipeline.config import compose
     from featurekit.pipeline.registry import load_plugin, plugins
     from featurekit.pipeline.run import run
+    from featurekit.scale.ray_map import ray_map
     from featurekit.taps.attention_maps import attention_maps
     from featurekit.taps.attention_probabilities import among_cells, among_words, to_tokens
     from featurekit.taps.capture import capture
@@ -68,6 +69,7 @@ __all__ = [
     "load_trajectory",
     "optimise",
     "plugins",
+    "ray_map",
     "recipe",
     "recipes",
     "run",
@@ -107,6 +109,7 @@ _HOMES = {  # public name -> module:name
     "load_trajectory": "featurekit.diffusion.trajectory_file:load_trajectory",
     "optimise": "featurekit.diffusion.optimise:optimise",
     "plugins": "featurekit.pipeline.registry:plugins",
+    "ray_map": "featurekit.scale.ray_map:ray_map",
     "recipe": "featurekit.features.recipes:recipe",
     "recipes": "featurekit.features.recipes:recipes",
     "run": "featurekit.pipeline.run:run",

@@ -20,7 +20,7 @@ PROMISED = {
     "Schedule", "ddim_step", "invert", "sample", "optimise", "Limits", "plugins", "load_plugin",
     "run", "compose", "inject", "attention_maps", "to_tokens", "among_words", "among_cells",
     "Trajectory", "save_trajectory", "load_trajectory",
-    "Extractor", "Sample", "Ensemble", "Recipe", "recipe", "recipes", "studio",
+    "Extractor", "Sample", "Ensemble", "Recipe", "ray_map", "recipe", "recipes", "studio",
 }  # fmt: skip
 MODULES = {"errors", "scenes", "testing"}
 

@@ -1,46 +1,42 @@
 """``featurekit extract``: features of a picture or a folder of them, as tensors and pictures."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import ExtractOptions
 from featurekit.cli.progress_bars import bar, say
 from featurekit.core.atomic import make_folder
-from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
+from featurekit.core.types import Progress
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
-from featurekit.features.feature_file import write_maps
-from featurekit.features.feature_maps import FeatureMaps
+from featurekit.features.folder_sink import FolderSink
 from featurekit.features.recipes import Ensemble, Recipe, recipe
-from featurekit.images.folders import pictures_in
-from featurekit.images.io import load_image, write_image
+from featurekit.images.folders import Listing
+from featurekit.images.io import load_image
+from featurekit.images.packed import PictureFile
 from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.pipeline.overrides import check_seed, fill, split
 from featurekit.pipeline.stages import lasting
+from featurekit.scale.inputs import pictures_of
+from featurekit.scale.ray_engine import Placing, placed
 from featurekit.store.export import Reader, plan_pictures, store_pictures
 from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.trajectory_reader import TrajectoryReader
+from featurekit.store.write import Written, total_of
 
 DONE, SKIPPED = 0, 3  # exit codes, as those of ``featurekit run``
-
-
-class Sink(Protocol):
-    """Where features go: files beside each other, or a store."""
-
-    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
-        """Keep the maps (1 c h w) of one picture and say which files are whole now."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -69,13 +65,13 @@ def main(words: Sequence[str]) -> int:
     if options.store:
         return _store(asked, options)
     sink = FolderSink(make_folder(options.out), asdict(options))
-    listing = pictures_in(options.image)
+    listing = pictures_of(options.image, options.columns)
     paths, skipped = listing.pictures, dict(listing.unreadable)
     backbone = _loaded(options)
     batch = min(options.batch, len(paths))
     extractor = Extractor(backbone, asked, seed=options.seed, batch=batch, rows=options.rows)
     _say_cost(backbone, asked, paths)
-    if not Path(options.image).expanduser().is_dir():
+    if paths == (Path(options.image).expanduser(),):
         ((_, maps),) = extractor([Sample(paths[0].name, paths[0], options.prompt)])
         sys.stdout.write("".join(f"{one}\n" for one in maps))
         sys.stdout.write("".join(f"{path}\n" for path in sink("", maps)))
@@ -95,7 +91,7 @@ def _loaded(options: ExtractOptions) -> Backbone:
         return backbone_of_words(options)
 
 
-def _say_cost(backbone: Backbone, asked: Recipe, paths: Sequence[Path]) -> None:
+def _say_cost(backbone: Backbone, asked: Recipe, paths: Sequence[PictureFile]) -> None:
     """Tell the cost by the first picture that can be read; a folder's are mostly of one size."""
     for path in paths:
         with suppress(ImageError):
@@ -106,44 +102,12 @@ def _say_cost(backbone: Backbone, asked: Recipe, paths: Sequence[Path]) -> None:
             return
 
 
-class FolderSink:
-    """Writes each picture's features into a folder of its own, as tensors and as pictures."""
-
-    def __init__(self, out: Path, settings: Mapping[str, object]) -> None:
-        """Remember where to.
-
-        Args:
-            out: existing folder.
-            settings: what is noted in each file of tensors.
-        """
-        self._out = out
-        self._record = {name: json.dumps(value) for name, value in settings.items()}
-
-    def __call__(self, name: str, maps: FeatureMaps) -> Sequence[Path]:
-        """Write the maps of one picture.
-
-        Args:
-            name: folder below the one given; empty for that one itself.
-            maps: maps (1 c h w).
-
-        Returns:
-            The files.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        folder = make_folder(self._out / name)
-        file = folder / "features.safetensors"
-        written = [write_maps(maps, maps.words, file, more=self._record)]
-        for one in maps:
-            written.append(write_image(one.to_pil(), folder / f"{one.tap}_{one.timestep}.png"))
-        return written
-
-
 class _Pictures:
     """The pictures of a folder as samples; those that turn out broken are noted."""
 
-    def __init__(self, paths: Sequence[Path], skipped: dict[Path, str], prompt: str) -> None:
+    def __init__(
+        self, paths: Sequence[PictureFile], skipped: dict[PictureFile, str], prompt: str
+    ) -> None:
         self._paths, self._skipped, self._prompt = paths, skipped, prompt
 
     def __len__(self) -> int:
@@ -163,8 +127,10 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     """Bring the pictures into a store, or say what that will cost."""
     share = parse_share(options.shard) if options.shard else launched_share(os.environ)
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
-    listing = pictures_in(options.image)
+    listing = pictures_of(options.image, options.columns)
     paths = listing.pictures
+    if options.engine and not options.dry_run:
+        return _placed(asked, options, listing)
     began = time.perf_counter()
     reader = _reader(asked, options)
     loaded_s = time.perf_counter() - began
@@ -190,12 +156,47 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
             f"{share.count} are more than is of use"
         )
 
-    def mine(path: Path) -> bool:
+    def mine(path: PictureFile) -> bool:
         return share.owns(group_of(path.name, share.count))
 
     unreadable = {path: why for path, why in listing.unreadable.items() if mine(path)}
     others = replace(listing, others=tuple(filter(mine, listing.others)))
     return _told(unreadable | broken, others.told)
+
+
+def _placed(asked: Recipe, options: ExtractOptions, listing: Listing[PictureFile]) -> int:
+    """Let an engine's workers bring the pictures into a store."""
+    placing = Placing(options.workers, options.device)
+    with _going_on(), bar("storing") as progress:
+        done = placed(partial(stored_share, asked, options), placing, progress=progress)
+    written = total_of(one for one, _ in done)
+    sys.stdout.write(f"{options.store}: {written}; {len(done)} workers of {options.engine}\n")
+    broken = {file: why for _, some in done for file, why in some.items()}
+    return _told(listing.unreadable | broken, listing.told)
+
+
+def stored_share(
+    asked: Recipe, options: ExtractOptions, share: Share, progress: Progress
+) -> tuple[Written, dict[PictureFile, str]]:
+    """Bring a worker's share of the pictures into a store; what an engine's worker calls.
+
+    Args:
+        asked: what is read of each picture.
+        options: as they were given.
+        share: this worker's.
+        progress: told how far it is.
+
+    Returns:
+        What was done, and pictures of the share that cannot be read, each with the reason.
+
+    Raises:
+        FeatureKitError: as for ``store_pictures``.
+    """
+    files = pictures_of(options.image, options.columns).pictures
+    return store_pictures(
+        options.store, files, reader=_reader(asked, options), reduce=options.reduce, share=share,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _reader(asked: Recipe, options: ExtractOptions) -> Reader:
@@ -222,7 +223,7 @@ def _by(share: Share) -> str:
     return f"; {share.told}" if share.told else ""
 
 
-def _told(skipped: Mapping[Path, str], others: str) -> int:
+def _told(skipped: Mapping[PictureFile, str], others: str) -> int:
     """Name pictures that were left out, and files that are none; the exit code for the first."""
     if others:
         sys.stderr.write(f"{others}\n")
@@ -242,8 +243,20 @@ def _options(words: Sequence[str]) -> ExtractOptions:
         )
     if options.recipe:
         options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
-    if not options.store and (options.reduce or options.shard or options.dry_run):
-        raise ConfigError("reduce, shard and dry_run must go with a store, got none; add store=...")
+    if not options.store and any(
+        (options.reduce, options.shard, options.dry_run, options.engine, options.workers)
+    ):
+        raise ConfigError(
+            "reduce, shard, dry_run, engine and workers must go with a store, got none; "
+            "add store=..."
+        )
+    if options.engine not in ("", "ray"):
+        raise UnknownNameError("engine", options.engine, ["ray"])
+    if (options.engine and options.shard) or (options.workers and not options.engine):
+        raise ConfigError(
+            "workers must go with engine=ray, which gives each its shard, got "
+            f"engine={options.engine} workers={options.workers} shard={options.shard}"
+        )
     if options.trajectories:
         _refuse_unread(options, words)
     return options
@@ -272,7 +285,7 @@ def _recipe(options: ExtractOptions) -> Recipe:
     return Recipe(tuple(options.taps), tuple(options.timesteps), Ensemble.named(options.ensemble))
 
 
-def _of_many(extractor: Extractor, pictures: _Pictures, sink: Sink) -> list[Path]:
+def _of_many(extractor: Extractor, pictures: _Pictures, sink: FolderSink) -> list[Path]:
     """Read and keep every picture; list the files, after the bar is gone."""
     written: list[Path] = []
     with bar("extracting") as progress:

@@ -52,7 +52,11 @@ class ExtractOptions(BackboneOptions):
     """What ``featurekit extract`` takes."""
 
     image: str = field(
-        default=NEEDED, metadata={"help": "the picture to look at, or a folder of them"}
+        default=NEEDED,
+        metadata={"help": "a picture, a folder, a tar or parquet file; photos-{00..31}.tar"},
+    )
+    columns: list[str] = field(
+        default_factory=list, metadata={"help": "of parquet: ids, pictures; else [id,image]"}
     )
     recipe: str = field(
         default="",
@@ -84,6 +88,10 @@ class ExtractOptions(BackboneOptions):
     shard: str = field(
         default="", metadata={"help": "i/n of a store's pictures; else what a launcher says"}
     )
+    engine: str = field(
+        default="", metadata={"help": "ray: workers of a store on every device of RAY_ADDRESS"}
+    )
+    workers: int = field(default=0, metadata={"help": "of the engine; 0: one a device"})
     dry_run: bool = field(
         default=False,
         metadata={"help": "or --dry-run: say what a store will cost, write nothing"},

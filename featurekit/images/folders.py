@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Generic, TypeVar
 
 from PIL import Image
 
 from featurekit.core.errors import ImageError
+from featurekit.images.packed import PictureFile
+
+File = TypeVar("File", bound=PictureFile)
 
 LISTED = 8  # names of other files in a sentence
 DATA = {"BUFR", "GRIB", "HDF5", "MPEG"}  # formats that Pillow knows by name alone
@@ -18,12 +22,12 @@ PHOTO_ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The files of a folder, by name."""
+class Listing(Generic[File]):
+    """The files of a folder, by name, or what larger files hold."""
 
-    pictures: tuple[Path, ...]  # whose ending is of a format that can be read
-    unreadable: dict[Path, str]  # those of pictures too, each with the reason
-    others: tuple[Path, ...] = ()  # of no picture: captions, records, what systems leave
+    pictures: tuple[File, ...]  # whose ending is of a format that can be read
+    unreadable: dict[File, str]  # those of pictures too, each with the reason
+    others: tuple[File, ...] = ()  # of no picture: captions, records, what systems leave
 
     @property
     def told(self) -> str:
@@ -36,7 +40,7 @@ class Listing:
         return f"passed over, no pictures: {listed}"
 
 
-def pictures_in(path: Path | str) -> Listing:
+def pictures_in(path: Path | str) -> Listing[Path]:
     """List a folder of pictures; a file is its own list.
 
     Whether a picture is whole shows when it is opened. Hidden files, among them the ``._`` files
@@ -76,9 +80,22 @@ def _visible(folder: Path) -> Sequence[Path]:
     return [one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_dir()]
 
 
-def _sorted_out(files: Sequence[Path]) -> Listing:
-    kinds = Image.registered_extensions()
-    readable = {ending for ending, kind in kinds.items() if kind in Image.OPEN and kind not in DATA}
+def readable_endings() -> frozenset[str]:
+    """Endings of the pictures that can be read, in lower case with the dot."""
+    kinds = Image.registered_extensions().items()
+    return frozenset(ending for ending, kind in kinds if kind in Image.OPEN and kind not in DATA)
+
+
+def refused(name: str) -> str:
+    """Say why pictures of a file's ending cannot be read; empty for a file that is no picture."""
+    ending = PurePath(name).suffix.lower()
+    if ending not in PHOTO_ENDINGS:
+        return ""
+    return f"pictures {ending} cannot be read here; save it as PNG or JPEG"
+
+
+def _sorted_out(files: Sequence[Path]) -> Listing[Path]:
+    readable = readable_endings()
     pictures, unreadable, others = [], {}, []
     for file in files:
         ending = file.suffix.lower()
@@ -89,11 +106,11 @@ def _sorted_out(files: Sequence[Path]) -> Listing:
         elif ending in readable:
             pictures.append(file)
         else:
-            unreadable[file] = f"pictures {ending} cannot be read here; save it as PNG or JPEG"
+            unreadable[file] = refused(file.name)
     return Listing(tuple(pictures), unreadable, tuple(others))
 
 
-def _found(listing: Listing) -> str:
+def _found(listing: Listing[Path]) -> str:
     reasons = [f"{path.name}: {why}" for path, why in list(listing.unreadable.items())[:LISTED]]
     found = "; ".join([*reasons, listing.told] if listing.told else reasons)
     return f"has none that can be read; {found}" if found else "is empty; check it"

@@ -3,6 +3,7 @@
 import struct
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,9 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featurekit.core.errors import FeatureKitWarning, ImageError
 from featurekit.images.colour_profiles import check_png, to_srgb
+from featurekit.images.packed import PictureFile
 
-Source: TypeAlias = str | Path | Image.Image | NDArray[Any]
-"""A picture on disk, in Pillow, or as uint8 (h w) or (h w 3)."""
+Source: TypeAlias = str | PictureFile | Image.Image | NDArray[Any]
+"""A picture on disk or within a larger file, in Pillow, or as uint8 (h w) or (h w 3)."""
 
 MAX_PIXELS = 64_000_000  # a 64 megapixel photograph; more is a mistake or a decompression bomb
 MIN_SIDE_PX = 8  # one latent cell of a Stable Diffusion VAE
@@ -94,12 +96,10 @@ def _opened(source: Source, of: str, finish: Finish) -> Image.Image:
         return _decoded(source, of, finish)
     if "://" in str(source):
         raise ImageError(f"{of} must be a file here, got the address {source!r}; download it first")
-    path = Path(source).expanduser()
-    _check_file(path, of)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
-            with Image.open(path) as picture:
+            with Image.open(_stream(source, of)) as picture:
                 return _decoded(picture, f"{of} {str(source)!r}", finish)
     except ImageError:
         raise
@@ -118,6 +118,18 @@ def _opened(source: Source, of: str, finish: Finish) -> Image.Image:
             f"{of} must be a whole picture, but {str(source)!r} is damaged ({error}); "
             f"fetch or save it again"
         ) from error
+
+
+def _stream(source: str | PictureFile, of: str) -> Path | BytesIO:
+    """What Pillow opens: a path, or the bytes of what has none of its own."""
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        _check_file(path, of)
+        return path
+    content = source.read_bytes()
+    if not content:
+        raise ImageError(f"{of} must be a picture file, but {str(source)!r} is empty; check it")
+    return BytesIO(content)
 
 
 def _check_file(path: Path, of: str) -> None:

@@ -246,10 +246,14 @@ def _records(content: bytes, path: Path) -> Iterator[Any]:
         for text in content.splitlines():
             yield json.loads(text)
     except ValueError as error:
-        raise ConfigError(
-            f"{str(path)!r} must hold a line of JSON each, but {error}; "
-            f"{repair_with(path.parent.parent)}"
-        ) from error
+        raise _no_lines(path, error) from error
+
+
+def _no_lines(path: Path, error: ValueError) -> ConfigError:
+    return ConfigError(
+        f"{str(path)!r} must hold a line of JSON each, but {error}; "
+        f"{repair_with(path.parent.parent)}"
+    )
 
 
 def _made(kind: type[Line], record: dict[str, Any], path: Path) -> Line:

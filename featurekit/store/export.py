@@ -9,10 +9,10 @@ from typing import Protocol
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
-from featurekit.core.file_bytes import sha256_of
 from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
+from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.store.commit_log import kept_rows
 from featurekit.store.plan import Cost, Plan, Shapes, layout_for, plan_store, refuse_overflow
 from featurekit.store.recipe import parse_recipe
@@ -60,7 +60,7 @@ class Reader(Protocol):
         """Read pictures of one size."""
         ...
 
-    def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
+    def ref(self, picture: PictureFile, size: tuple[int, ...] | None = None) -> SampleRef:
         """Say what a picture is for a store."""
         ...
 
@@ -79,26 +79,26 @@ class _Work:
 
     refs: list[SampleRef]  # its own, and those that a recipe is fitted to
     spec: StoreSpec
-    broken: dict[Path, str]  # its own, each with the reason
+    broken: dict[PictureFile, str]  # its own, each with the reason
 
 
 @one_thread()
 def store_pictures(
     folder: Path | str,
-    paths: Sequence[Path],
+    files: Sequence[PictureFile],
     *,
     reader: Reader,
     reduce: Sequence[str] = (),
     share: Share = Share(),  # noqa: B008 - frozen
     progress: Progress = silent,
-) -> tuple[Written, dict[Path, str]]:
+) -> tuple[Written, dict[PictureFile, str]]:
     """Bring the features of pictures into a store; those that it holds already are not read.
 
     Workers may run at the same time; each is given all pictures.
 
     Args:
         folder: a store or a folder to make one in.
-        paths: pictures, each file name once.
+        files: pictures, each name once.
         reader: what is read of them.
         reduce: words of ``recipe.parse_recipe``.
         share: this worker's part.
@@ -112,7 +112,7 @@ def store_pictures(
         FeatureKitError: as for ``write_store``, and before anything is written where the disk is
             too small.
     """
-    work = _work(Path(folder), paths, reader, reduce, share)
+    work = _work(Path(folder), files, reader, reduce, share)
     plan = plan_store(folder, work.refs, spec=work.spec, shapes=reader.shapes, cost=reader.cost,
                       share=share)  # fmt: skip
     refuse_overflow(plan, folder)
@@ -125,17 +125,17 @@ def store_pictures(
 @one_thread()
 def plan_pictures(
     folder: Path | str,
-    paths: Sequence[Path],
+    files: Sequence[PictureFile],
     *,
     reader: Reader,
     reduce: Sequence[str] = (),
     share: Share = Share(),  # noqa: B008 - frozen
-) -> tuple[Plan, dict[Path, str]]:
+) -> tuple[Plan, dict[PictureFile, str]]:
     """Work out what ``store_pictures`` would do with the same arguments; writes nothing.
 
     Args:
         folder: as there.
-        paths: as there.
+        files: as there.
         reader: as there; one picture is read to measure the time.
         reduce: as there.
         share: as there.
@@ -147,7 +147,7 @@ def plan_pictures(
         ImageError: no picture can be decoded.
         FeatureKitError: as for ``plan_store``.
     """
-    work = _work(Path(folder), paths, reader, reduce, share)
+    work = _work(Path(folder), files, reader, reduce, share)
     plan = plan_store(folder, work.refs, spec=work.spec, shapes=reader.shapes, cost=reader.cost,
                       share=share)  # fmt: skip
     cost = reader.timed(work.refs[0]) if plan.forwards else replace(reader.cost, forward_s=0.0)
@@ -155,33 +155,33 @@ def plan_pictures(
 
 
 def _work(
-    root: Path, paths: Sequence[Path], reader: Reader, reduce: Sequence[str], share: Share
+    root: Path, files: Sequence[PictureFile], reader: Reader, reduce: Sequence[str], share: Share
 ) -> _Work:
     """Look at this worker's pictures, and at those that a new store's recipe is fitted to."""
     header = read_header(root) if is_begun(root) else None
     _refuse_reduced(reader, reduce)
-    ordered = sorted(paths, key=lambda path: hash_of_id(path.name))
+    ordered = sorted(files, key=lambda file: hash_of_id(file.name))
     looked = _Looked(reader, _sizes(root, header, share))
     needed = StoreSpec.fitted_to if header is None and parse_recipe(reduce).fits else 1
     first: list[SampleRef] = []
-    for path in ordered:  # the same ones whoever looks
+    for file in ordered:  # the same ones whoever looks
         if len(first) == needed:
             break
-        first += looked.at(path)
+        first += looked.at(file)
     if not first:
         raise _nothing(list(looked.broken.values()))
     # only now: the levels of an inversion may follow the size of the pictures
     spec = StoreSpec(reader.provenance(), tuple(reduce), kind=reader.kind)
     if header is None:
-        spec = replace(spec, layout=_layout(reader, first[0], len(paths), reduce))
+        spec = replace(spec, layout=_layout(reader, first[0], len(files), reduce))
     groups = (header or spec).layout.groups  # type: ignore[union-attr]  # one of them has it
-    own = [path for path in ordered if share.owns(group_of(path.name, groups))]
+    own = [file for file in ordered if share.owns(group_of(file.name, groups))]
     refs = {ref.id: ref for ref in first}
-    for path in own:
-        for ref in looked.at(path):
-            if refs.setdefault(ref.id, ref).path != path:
+    for file in own:
+        for ref in looked.at(file):
+            if refs.setdefault(ref.id, ref).file != file:
                 raise ConfigError(f"file names of pictures must differ, got {ref.id!r} twice")
-    broken = {path: looked.broken[path] for path in own if path in looked.broken}
+    broken = {file: looked.broken[file] for file in own if file in looked.broken}
     return _Work(list(refs.values()), spec, broken)
 
 
@@ -207,20 +207,22 @@ class _Looked:
 
     def __init__(self, reader: Reader, sizes: Mapping[tuple[str, str], tuple[int, ...]]) -> None:
         self._reader, self._sizes = reader, sizes
-        self._found: dict[Path, SampleRef] = {}
-        self.broken: dict[Path, str] = {}
+        self._found: dict[PictureFile, SampleRef] = {}
+        self.broken: dict[PictureFile, str] = {}
 
-    def at(self, path: Path) -> list[SampleRef]:
+    def at(self, file: PictureFile) -> list[SampleRef]:
         """The picture, or nothing where it is broken."""
-        if path not in self._found and path not in self.broken:
+        if file not in self._found and file not in self.broken:
             try:
-                size = self._sizes.get((path.name, sha256_of(path))) if self._sizes else None
-                self._found[path] = self._reader.ref(path, size)
+                size = (
+                    self._sizes.get((file.name, sha256_of_picture(file))) if self._sizes else None
+                )
+                self._found[file] = self._reader.ref(file, size)
             except ImageError as error:
-                self.broken[path] = str(error)
+                self.broken[file] = str(error)
             except OSError as error:
-                self.broken[path] = f"image must be readable, but {error.strerror}"
-        return [self._found[path]] if path in self._found else []
+                self.broken[file] = f"image must be readable, but {error.strerror}"
+        return [self._found[file]] if file in self._found else []
 
 
 def _sizes(

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from featurekit.backbones.loaded.alterations import NETWORKS
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import sha256_of
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.noise_draws import seed_of
@@ -19,6 +18,7 @@ from featurekit.features.reading import UNLISTED, reading
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images import coordinates
 from featurekit.images.io import load_image
+from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.store.plan import Cost, tap_shapes
 from featurekit.store.records import FEATURES, Provenance, SampleRef, line
 
@@ -88,20 +88,21 @@ class PictureReader:
         for name, maps in self._extractor(samples):
             yield name, {f"{one.tap}/{one.timestep}": one.tensor[0] for one in maps}
 
-    def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
+    def ref(self, picture: PictureFile, size: tuple[int, ...] | None = None) -> SampleRef:
         """Say what a picture is for a store.
 
         Args:
-            path: of its file.
+            picture: its file; the name is the id.
             size: its padded rows and columns, where they are known; else it is decoded.
 
         Raises:
             ImageError: it cannot be decoded.
         """
         if size is None:
-            sides = load_image(path).shape[2:]
+            sides = load_image(picture).shape[2:]
             size = tuple(coordinates.padded(side, self._backbone.multiple) for side in sides)
-        return SampleRef(path.name, sha256_of(path), size, seed_of(self._seed, path.name), path)
+        digest, seed = sha256_of_picture(picture), seed_of(self._seed, picture.name)
+        return SampleRef(picture.name, digest, size, seed, picture)
 
     def provenance(self) -> Provenance:
         """Say what makes the features, apart from the pictures."""
@@ -139,9 +140,9 @@ class PictureReader:
         return replace(self.cost, forward_s=seconds[2] / self.batch, encode_s=encode_s)
 
     def _sample(self, ref: SampleRef) -> Sample:
-        if ref.path is None:
+        if ref.file is None:
             raise ConfigError(f"a picture must have a file to be read, got none for {ref.id!r}")
-        return Sample(ref.id, load_image(ref.path), self._prompt)
+        return Sample(ref.id, load_image(ref.file), self._prompt)
 
 
 def weights_of(backbone: Backbone) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from featurekit.core.errors import OutputError
-from featurekit.core.sharding import Share, group_of
+from featurekit.core.sharding import Share
 from featurekit.core.types import Shape, Tap
 from featurekit.images import coordinates
 from featurekit.store.commit_log import Commit, Row
@@ -32,7 +32,7 @@ from featurekit.store.records import (
 )
 from featurekit.store.reduction import Reduction
 from featurekit.store.shards import metadata
-from featurekit.store.write import fitting_calls, missing_of
+from featurekit.store.write import fitting_calls, grouped, missing_of
 
 Shapes: TypeAlias = Callable[[tuple[int, ...]], Mapping[str, Shape]]
 """A sample's size to the shapes (c ...) of its features by ``tap/t``."""
@@ -115,15 +115,13 @@ def plan_store(
     size = 0 if started else len(json.dumps(header.record(), indent=2)) + 1
     missing: list[SampleRef] = []
     shards = owned = rows = 0
-    for group in range(header.layout.groups):
-        if not share.owns(group):
-            continue
-        mine = [ref for ref in refs if group_of(ref.id, header.layout.groups) == group]
+    for group, mine in grouped(refs, header.layout.groups, share).items():
         owned += len(mine)
         for some in chunks(missing_of(root, header, group, mine), header.layout.samples):
             outline = _outline(reduction, shapes(some[0].size), cost.dtype)
             size += _shard_bytes(header, group, some, outline)
-            missing, shards = [*missing, *some], shards + 1
+            missing += some
+            shards += 1
             rows += _filled(some, cost)
     first: list[list[SampleRef]] = []
     if not started and refs:

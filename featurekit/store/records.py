@@ -19,6 +19,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
 from featurekit.core.json_files import read_json
 from featurekit.core.sharding import hash_of_id
+from featurekit.images.packed import PictureFile
 from featurekit.store.recipe import parse_recipe
 
 FORMAT = 1
@@ -34,7 +35,7 @@ _OTHER_WEIGHTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class SampleRef:
     """A sample that is to be stored, before it is read."""
 
@@ -42,7 +43,7 @@ class SampleRef:
     source: str  # hash of the picture's bytes
     size: tuple[int, ...]  # what its tensors' shapes depend on: rows and columns in px
     seed: int = 0  # of its noise
-    path: Path | None = field(default=None, compare=False)  # where to read it; not stored
+    file: PictureFile | None = field(default=None, compare=False)  # to be read; not stored
 
 
 @dataclass(frozen=True)

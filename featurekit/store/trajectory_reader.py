@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 from featurekit.diffusion.flow_schedule import schedule_of
@@ -21,6 +20,7 @@ from featurekit.features.reading import encoded, reading
 from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images import coordinates
 from featurekit.images.io import load_image
+from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import weights_of
 from featurekit.store.plan import Cost
@@ -93,11 +93,11 @@ class TrajectoryReader:
             for row, ref in enumerate(some):
                 yield ref.id, {_name(t): z[row].clone() for t, z in latents.items()}
 
-    def ref(self, path: Path, size: tuple[int, ...] | None = None) -> SampleRef:
+    def ref(self, picture: PictureFile, size: tuple[int, ...] | None = None) -> SampleRef:
         """Say what a picture is for a store.
 
         Args:
-            path: of its file.
+            picture: its file; the name is the id.
             size: what this said before, where that is known; else the picture is decoded.
 
         Raises:
@@ -106,13 +106,13 @@ class TrajectoryReader:
                 that were looked at before.
         """
         if size is None:
-            height, width = load_image(path).shape[2:]
+            height, width = load_image(picture).shape[2:]
             told = self._backbone.sized(self._conditioning, (height, width))
             own = told is not self._conditioning
             multiple = 1 if own else self._backbone.multiple
             size = (coordinates.padded(height, multiple), coordinates.padded(width, multiple))
-        self._follow(path.name, size)
-        return SampleRef(path.name, sha256_of(path), size, path=path)
+        self._follow(picture.name, size)
+        return SampleRef(picture.name, sha256_of_picture(picture), size, file=picture)
 
     def _follow(self, name: str, size: tuple[int, ...]) -> None:
         """Choose the levels by the size of the pictures, where they follow it."""
@@ -174,9 +174,9 @@ class TrajectoryReader:
         return self._backbone.sized(self._conditioning, (height, width))
 
     def _encoded(self, ref: SampleRef) -> Tensor:
-        if ref.path is None:
+        if ref.file is None:
             raise ConfigError(f"a picture must have a file to be read, got none for {ref.id!r}")
-        return encoded(self._backbone, ref.path, of=f"image {ref.id!r}")
+        return encoded(self._backbone, load_image(ref.file), of=f"image {ref.id!r}")
 
     def _inverted(self, refs: Sequence[SampleRef]) -> dict[float, Tensor]:
         """Latents by timestep, of a batch that is filled up with the last picture."""

@@ -58,6 +58,12 @@ class Written:
         )
 
 
+def total_of(several: Iterable[Written]) -> Written:
+    """Add up what several workers did."""
+    parts = [(one.samples, one.shards, one.bytes, one.found) for one in several]
+    return Written(*map(sum, zip(*parts, strict=True)))
+
+
 @one_thread()
 def write_store(
     folder: Path | str,
@@ -100,11 +106,7 @@ def write_store(
     if is_begun(root):
         refuse_mismatch(read_header(root), spec, root)  # before anything is touched
     header, reduction = _prepared(make_folder(root), refs, read, spec)
-    mine: dict[int, list[SampleRef]] = {}
-    for ref in refs:
-        group = group_of(ref.id, header.layout.groups)
-        if share.owns(group):
-            mine.setdefault(group, []).append(ref)
+    mine = grouped(refs, header.layout.groups, share)
     missing = {group: missing_of(root, header, group, some) for group, some in mine.items()}
     total = sum(map(len, missing.values()))
     samples_done = shards = size = 0
@@ -113,6 +115,22 @@ def write_store(
             samples_done, shards, size = samples_done + count, shards + 1, size + length
             progress(samples_done, max(total, samples_done))
     return Written(samples_done, shards, size, sum(map(len, mine.values())) - samples_done)
+
+
+def grouped(refs: Iterable[SampleRef], groups: int, share: Share) -> dict[int, list[SampleRef]]:
+    """Sort a worker's samples by their groups, in the order of these; each id is hashed once.
+
+    Args:
+        refs: samples of all workers.
+        groups: of the store.
+        share: the worker's.
+    """
+    mine: dict[int, list[SampleRef]] = {}
+    for ref in refs:
+        group = group_of(ref.id, groups)
+        if share.owns(group):
+            mine.setdefault(group, []).append(ref)
+    return dict(sorted(mine.items()))
 
 
 def missing_of(

@@ -199,8 +199,8 @@ def test_a_file_that_is_missing_is_a_mistake_of_ours(third_party):
 @pytest.mark.parametrize(
     ("word", "package"),
     [
-        ("hydra/launcher=joblib", "hydra-joblib-launcher"),
-        ("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"),
+        ("hydra/launcher=ray", "hydra-ray-launcher"),
+        ("hydra/launcher=rq", "hydra-rq-launcher"),
         ("hydra/sweeper=optuna", "hydra-optuna-sweeper"),
     ],
 )

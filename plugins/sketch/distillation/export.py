@@ -16,9 +16,9 @@ import torch
 
 from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError
+from featurekit.pipeline.extras import from_extra
 from featurekit_sketch.distillation.sketching import StudentSketcher
 from featurekit_sketch.distillation.student_file import StudentFile, check_words
-from featurekit_sketch.extras import from_extra
 
 OPSET = 18
 SMALLEST_PX, LARGEST_PX = 8, 16384  # sides of pictures that a graph is for

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from featurekit.core.types import Progress, silent
+from featurekit.pipeline.extras import from_extra
 from featurekit_sketch.distillation.export import EXTRA, INPUT, LOGIT, read_onnx
 from featurekit_sketch.distillation.student_file import load_student
-from featurekit_sketch.extras import from_extra
 from featurekit_sketch.two_scales.rendering import crisp
 from featurekit_sketch.working_size import resized, size_of, working_size
 

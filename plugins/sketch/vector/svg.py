@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError
-from featurekit_sketch.extras import from_extra
+from featurekit.pipeline.extras import from_extra
 
 SCALE, LARGE_SCALE = 8, 4  # px that a pixel is traced at; the tracer widens lines by about 2
 LARGE_PX = 1024 * 1024  # pixels of a drawing from which memory counts more than that

@@ -1,0 +1,258 @@
+"""Workers placed by Ray on loopback: the same bytes, nothing lost, one sentence where it is wrong.
+
+One cluster for the file; everything that uses it is in processes of their own.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_features import SAMPLES, contents
+
+from featurekit.cli.extract import main
+from featurekit.core.errors import ConfigError
+from featurekit.scale import ray_address
+from featurekit.scale.ray_address import check_answers
+from featurekit.scale.ray_engine import Placing
+from featurekit.store.upkeep import stat_store, verify_store
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra [scale] is missing")
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]  # a busy machine is slow
+HERE = Path(__file__).parent
+
+
+def child(name, *words, **environment):
+    """A script beside this file, started."""
+    return subprocess.Popen(
+        [sys.executable, *(["-m"] if name == "featurekit" else []),
+         name if name == "featurekit" else HERE / name, *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
+             "RAY_memory_monitor_refresh_ms": "0",  # kills where others use the memory up
+             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "ab" * 32, "PYTHONPATH": str(HERE),
+             **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def ended(process, seconds=800):
+    """Output and errors of a process that ended well."""
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == 0, err
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    head = child("ray_head.py", 2)
+    address = head.stdout.readline().strip()
+    yield address
+    head.communicate(timeout=300)
+
+
+@pytest.fixture(scope="module")
+def root(cluster, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ray")
+    ended(child("ray_children.py", "all", folder, RAY_ADDRESS=cluster))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(root):
+    return json.loads((root / "report.json").read_text())
+
+
+@pytest.fixture
+def album(tmp_path):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+@needs_ray
+def test_a_cluster_of_this_machine_is_on_loopback(cluster):
+    assert cluster.startswith("127.0.0.1:")
+
+
+@needs_ray
+def test_two_workers_write_the_bytes_of_one_process(root, report):
+    assert sum(report["counts"]) == len(SAMPLES)
+    assert min(report["counts"]) > 0
+    assert contents(root / "two") == contents(root / "one")
+
+
+@needs_ray
+def test_progress_counts_what_all_workers_have_done(report):
+    done = [one for one, _ in report["told"]]
+    assert done == sorted(done)
+    assert report["told"][-1] == [len(SAMPLES), len(SAMPLES)]
+
+
+@needs_ray
+def test_a_killed_worker_is_replaced_and_loses_its_shard_alone(root, report):
+    assert (root / "dying.mark").exists()
+    assert contents(root / "dying") == contents(root / "one")
+    assert report["damages"] == []
+    assert report["loose"] == 0
+
+
+@needs_ray
+def test_a_mistake_in_a_worker_is_the_sentence_of_the_call(report):
+    assert report["refusing"] == [
+        "ConfigError", "share 0/1 must not be asked for; this is a test"
+    ]  # fmt: skip
+
+
+@needs_ray
+def test_more_workers_than_devices_are_refused(report):
+    kind, sentence = report["many"]
+    assert kind == "ConfigError"
+    assert "at most as many as the cluster's CPUs, got 64 for 2" in sentence
+
+
+@needs_ray
+def test_a_share_whose_workers_die_time_and_again_is_given_up(report):
+    kind, sentence = report["dead"]
+    assert kind == "OutputError"
+    assert "2 died of share 0/1" in sentence
+    assert sentence.endswith("the same command goes on: what is stored stays")
+
+
+@needs_ray
+def test_workers_of_another_version_are_refused(report):
+    kind, sentence = report["versions"]
+    assert kind == "ConfigError"
+    assert "and this has 9.9.9; install the same everywhere" in sentence
+
+
+@needs_ray
+def test_a_killed_driver_loses_little_and_the_same_call_finishes_it(cluster, root, tmp_path):
+    folder = tmp_path / "s"
+    driver = child("ray_children.py", "slow", folder, RAY_ADDRESS=cluster)
+    while not list(folder.glob("*/commits.jsonl")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate(timeout=60)
+    assert stat_store(folder).samples < len(SAMPLES)
+    ended(child("ray_children.py", "slow", folder, RAY_ADDRESS=cluster))
+    assert contents(folder) == contents(root / "one")
+    assert verify_store(folder) == ()
+
+
+@needs_ray
+def test_the_command_with_an_engine_of_its_own_writes_what_it_writes_alone(album):
+    words = [f"image={album}", "backbone=random", "batch=2", "reduce=[pool:2,fp16]", "device=cpu"]
+    assert main([*words, f"store={album.parent / 'one'}"]) == 0
+    (album / "broken.png").write_bytes(b"no picture")
+    process = child("featurekit", "extract", *words, f"store={album.parent / 'two'}",
+                    "engine=ray", "workers=2", RAY_ADDRESS="")  # fmt: skip
+    out, err = process.communicate(timeout=800)
+    assert process.returncode == 3, err
+    assert "6 samples stored (0 there already)" in out
+    assert "2 workers of ray" in out
+    assert err.count("skipped broken.png") == 1
+    assert contents(album.parent / "two") == contents(album.parent / "one")
+
+
+@needs_ray
+def test_ray_map_gives_a_data_set_the_features_of_an_extractor(album):
+    said = album.parent / "said.json"
+    ended(child("ray_map_child.py", album, said, RAY_ADDRESS=""))
+    report = json.loads(said.read_text())
+    assert report["columns"] == ["id", "mid/261", "path"]
+    assert report["ids"] == [f"{number}.png" for number in range(6)]
+    assert max(report["far"]) < 1e-5
+
+
+# no cluster
+
+
+def test_an_engine_that_is_not_installed_is_one_sentence(album, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"engine=ray needs .* pip install 'featurekit\[scale\]'"):
+        main([f"image={album}", f"store={album.parent / 's'}", "engine=ray", "workers=1"])
+    assert not (album.parent / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["engine=spark"], "no engine named 'spark'"),
+        (["workers=2"], "workers must go with engine=ray"),
+        (["engine=ray", "shard=0/2"], "workers must go with engine=ray"),
+        (["engine=ray", "workers=-1"], "workers must be 0 or more"),
+        (["engine=ray", "device=cuda:1"], "device must be auto, cpu or cuda with engine=ray"),
+    ],
+)
+def test_words_that_do_not_fit_each_other_are_refused(album, words, sentence):
+    with pytest.raises(Exception, match=sentence):
+        main([f"image={album}", f"store={album.parent / 's'}", *words])
+
+
+@pytest.fixture
+def listening():
+    """A server that takes one connection and answers with what it is given."""
+    made = []
+
+    def listen(answer):
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            connection, _ = server.accept()
+            made.append(connection)
+            if answer:
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        made.append(server)
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+    yield listen
+    for one in made:
+        one.close()
+
+
+def test_an_address_that_answers_nothing_is_an_error_soon(listening, monkeypatch):
+    monkeypatch.setattr(ray_address, "ANSWER_S", 0.2)
+    with pytest.raises(ConfigError, match="gave: no answer; start it with ray start --head"):
+        check_answers(listening(b""))
+    with pytest.raises(ConfigError, match="Connection refused"):
+        check_answers("127.0.0.1:1")
+
+
+def test_patience_with_an_address_is_less_than_twenty_seconds():
+    assert 2 * ray_address.ANSWER_S < 20  # to connect, and to hear something
+
+
+def test_another_server_than_a_cluster_is_told_from_it(listening):
+    with pytest.raises(ConfigError, match="something else answers"):
+        check_answers(listening(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    check_answers(listening(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "ray://10.0.0.1:10001", "a:b", ":6379"])
+def test_an_address_of_another_form_is_refused(address):
+    with pytest.raises(ConfigError, match="RAY_ADDRESS must be host:port"):
+        check_answers(address)
+
+
+def test_workers_and_devices_are_checked_before_anything_is_started():
+    assert Placing() == Placing(0, "auto")
+    with pytest.raises(ConfigError, match="workers must be 0 or more, got -1"):
+        Placing(-1)
