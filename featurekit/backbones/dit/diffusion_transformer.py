@@ -227,12 +227,8 @@ class DiffusionTransformer(LatentModel):
             for place in places_in(one, *asked, length)
         }
         if not read:
-            raise UnknownNameError(
-                "words of the prompt",
-                words,
-                prompt.split(),
-                f"its first {max(lengths)} tokens are read",
-            )
+            among = f"its first {max(lengths)} tokens are read"
+            raise UnknownNameError("words of the prompt", words, prompt.split(), among)
         return tuple(sorted(read))
 
     @abstractmethod
