@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -169,7 +170,7 @@ def kind_of(moment: Moment, before: Moment | None) -> str:
         return "picture"
     if moment.image is not before.image:
         return "accepted"
-    if moment.candidates and moment.candidates == before.candidates:
+    if moment.candidates and _same(moment.candidates, before.candidates):
         return "choice" if moment.chosen != before.chosen else "mask"
     return "edit" if moment.candidates else "mask"
 
@@ -178,9 +179,15 @@ def edit_of(known: dict[int, Step], number: int) -> int:
     """The step that made the candidates which a step shows."""
     candidates = known[number].moment.candidates
     before = known[number].before
-    while before is not None and known[before].moment.candidates == candidates:
+    while before is not None and _same(known[before].moment.candidates, candidates):
         number, before = before, known[before].before
     return number
+
+
+def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether candidates are the very same ones."""
+    pairs = zip(some, others, strict=False)
+    return len(some) == len(others) and all(one is other for one, other in pairs)
 
 
 def in_words(remark: str) -> str:

@@ -38,6 +38,9 @@ def test_who_goes_back_and_does_something_else_begins_a_branch(history):
 
 
 def test_forth_goes_where_one_was_last(history):
+    history.go_to(1)
+    assert history.go(1)
+    assert history.all[1] == 3
     assert history.go(-1)
     assert history.go(1)
     assert history.all[1] == 3

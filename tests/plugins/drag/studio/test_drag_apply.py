@@ -7,6 +7,7 @@ from drag_studio import act, closed, desk_of, does, masked, place_of, rows
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.json_files import read_json
+from featurekit.images.io import load_image
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 
@@ -127,6 +128,11 @@ def test_history_comes_back_after_a_restart(tmp_path):
     assert after["edit"]["points"] == before["edit"]["points"]
     assert after["edit"]["chosen"] == before["edit"]["chosen"] != after["edit"]["measured"]
     assert [one["kind"] for one in after["steps"]] == ["picture", "mask", "edit", "choice"]
+    found, _ = does(again, "apply", {"points": rows(), "mask": masked(again), "seed": 1})
+    told = act(again, "told")
+    assert told["steps"][-1]["kind"] == "edit"
+    assert told["edit"]["step"] == found["step"] == told["now"]
+    assert told["edit"]["measured"] == told["edit"]["chosen"]
     closed(again)
 
 
@@ -149,6 +155,7 @@ def test_going_back_and_editing_makes_a_branch_and_going_on_takes_the_result(tmp
     does(studio, "apply", {"points": [row]})
     record = read_json(place.folder_of(opened, 4) / "run.json")
     assert record["config"]["image"] == str(place.file_of(opened, moment.image))
+    assert (load_image(record["config"]["image"]) == moment.image).all()
     closed(studio)
 
 
