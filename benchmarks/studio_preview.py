@@ -165,7 +165,7 @@ def waits(browser: Browser, address: str, server: psutil.Process, edits: int) ->
             page.click("#open")
         chosen = {"name": name, "mimeType": "image/jpeg", "buffer": content}
         chooser.value.set_files(files=[chosen])
-        until(page, "drag.picture.name === 'photo.jpg'")
+        until(page, f"drag.picture.name === 'photo.jpg' && drag.view.width === {PHOTO_PX}")
         page.mouse.move(*at(page, "0.5 * drag.view.width", "0.5 * drag.view.height"))
         page.mouse.down()
         page.mouse.move(*at(page, "0.55 * drag.view.width", "0.5 * drag.view.height"))
