@@ -103,7 +103,7 @@ def until(page: Page, what: str, patience_s: float = 300.0) -> None:
     while not page.evaluate(f"(() => {{ const drag = {DRAG}; return Boolean({what}); }})()"):
         if time.monotonic() > ends:
             raise TimeoutError(what)
-        time.sleep(0.005)
+        page.wait_for_timeout(20)
 
 
 def frames(browser: Browser, address: str, moves: int) -> None:
