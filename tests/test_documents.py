@@ -65,7 +65,7 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit sketch-table": "needs a sweep: test_sweep_table.py",
     "featurekit run experiment=sketch_views": "tests/test_saved_files.py goes on with it",
     "featurekit run plugin=sketch task=evaluate": "every style: test_sketch_evaluate.py",
-    "featurekit run plugin=drag backbone=FOLDER": "needs a transformer: test_drag_on_transformers.py",
+    "featurekit run plugin=drag backbone=FOLDER": "a transformer: test_drag_on_transformers.py",
     "featurekit run plugin=drag task=evaluate": "every control: test_drag_evaluate.py",
 }
 OWNED = {  # what a page calls a person's own in Python

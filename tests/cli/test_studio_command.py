@@ -8,8 +8,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
+from interrupts import hear
 from studio_desk import picture
 
 from featurekit.cli import studio as command
@@ -74,21 +76,25 @@ def test_a_folder_has_one_studio(capsys, tmp_path):
         pass
 
 
-def begin(tmp_path, *words):
-    """The command in a process of its own, once it has said its address."""
+@contextmanager
+def begun(tmp_path, *words):
+    """The command in a process of its own, once it has said its address; gone at the end."""
     (tmp_path / "me.png").write_bytes(picture())
     given = [sys.executable, "-m", "featurekit", "studio", "browser=false", "port=0",
              "folder=studio", *words]  # fmt: skip
     process = subprocess.Popen(
         given, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=hear,
     )  # fmt: skip
-    return process, process.stdout.readline().strip()
+    with process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def test_it_serves_ends_by_a_signal_and_is_as_it_was_left(tmp_path):
-    process, address = begin(tmp_path, "image=me.png")
-    with process:
+    with begun(tmp_path, "image=me.png") as (process, address):
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(address + "state", timeout=60) as answer:
             (found,) = json.load(answer)["pictures"]
@@ -98,8 +104,7 @@ def test_it_serves_ends_by_a_signal_and_is_as_it_was_left(tmp_path):
     assert process.returncode == 130
     assert "the same command shows the studio as it was left" in said
     assert "Traceback" not in said
-    process, address = begin(tmp_path)
-    with process:
+    with begun(tmp_path) as (process, address):
         with urllib.request.urlopen(address + "state", timeout=60) as answer:
             assert json.load(answer)["pictures"] == [found]
         process.send_signal(signal.SIGINT)
@@ -107,8 +112,7 @@ def test_it_serves_ends_by_a_signal_and_is_as_it_was_left(tmp_path):
 
 
 def test_beyond_this_machine_the_address_has_a_token(tmp_path):
-    process, address = begin(tmp_path, "host=0.0.0.0")
-    with process:
+    with begun(tmp_path, "host=0.0.0.0") as (process, address):
         token = address.partition("?token=")[2]
         assert len(token) > 20
         port = address.rpartition("/")[0].rpartition(":")[2]
