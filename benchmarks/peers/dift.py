@@ -5,13 +5,13 @@ forward run as they are, with torch's fused attention where it asks for xformers
 GPU. Its constructor is not used: it loads the networks by a name.
 """
 
-from diffusers import DDIMScheduler
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from side_by_side import module_of
 from torch import Tensor
 
 from featurekit.backbones.unet.sd import StableDiffusion
 from peers.no_gpu import on_no_device, standing_in
+from peers.stock import pipeline
 
 TESTED = "9421eb20"
 
@@ -31,23 +31,7 @@ class Featurizer:
             published = module_of(folder, "src.models.dift_sd")
         unet = published.MyUNet2DConditionModel.from_config(dict(backbone.unet.config))
         unet.load_state_dict(backbone.unet.state_dict())
-        pipe = published.OneStepSDPipeline(
-            vae=backbone.vae,
-            text_encoder=backbone.text_encoder,
-            tokenizer=backbone.tokenizer,
-            unet=unet.eval(),
-            scheduler=DDIMScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+        pipe = pipeline(published.OneStepSDPipeline, backbone, unet.eval())
         self.own = object.__new__(published.SDFeaturizer)
         self.own.pipe, self.own.null_prompt = pipe, ""
         self.own.null_prompt_embeds = backbone.embed("").states

@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from types import MethodType, SimpleNamespace
 
 import torch
-from diffusers import DDIMScheduler
 from drag_case import PROMPT, Case
 from side_by_side import hushed, module_of
 from torch import Tensor, nn
 from torch.nn import functional
+
+from peers.stock import pipeline
 
 TESTED = "ebe659a9"
 STEPS, INVERTED = 50, 35
@@ -39,27 +40,11 @@ class Published:
             folder: a checkout of DragDiffusion, ebe659a9.
         """
         self.case, self.unet = case, case.backbone.unet
-        pipeline = module_of(folder, "drag_pipeline")
+        published = module_of(folder, "drag_pipeline")
         self.drag = module_of(folder, "utils.drag_utils")
         self.attention = module_of(folder, "utils.attn_utils")
-        self.pipe = pipeline.DragPipeline(
-            vae=case.backbone.vae,
-            text_encoder=case.backbone.text_encoder,
-            tokenizer=case.backbone.tokenizer,
-            unet=self.unet,
-            scheduler=DDIMScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        self.forward = pipeline.override_forward(self.unet)
+        self.pipe = pipeline(published.DragPipeline, case.backbone, self.unet)
+        self.forward = published.override_forward(self.unet)
         own = self.drag.point_tracking
 
         def pinned(

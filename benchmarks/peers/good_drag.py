@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import torch
-from diffusers import DDIMScheduler
 from drag_case import Case
 from side_by_side import hushed, module_of
 from torch import Tensor
 from torch.nn import functional
 
 from peers.no_gpu import on_no_device, standing_in
+from peers.stock import scheduler
 
 TESTED = "fc01bc13"
 STEPS, INVERTED = 50, 38
@@ -41,20 +41,13 @@ class GoodDrag:
         self.case, self.unet = case, case.backbone.unet
         with standing_in(pytorch_lightning={"seed_everything": torch.manual_seed}):
             self.code = module_of(folder, "pipeline")
-        scheduler = DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        )
-        scheduler.set_timesteps(STEPS)
+        levels = scheduler()
+        levels.set_timesteps(STEPS)
         half = case.side_px // 2
         self.own = object.__new__(self.code.GoodDragger)
         vars(self.own).update(
             SETTINGS,
-            model=SimpleNamespace(unet=self.unet, scheduler=scheduler),
+            model=SimpleNamespace(unet=self.unet, scheduler=levels),
             unet_feature_idx=[3],
             sup_res_h=half,
             sup_res_w=half,
