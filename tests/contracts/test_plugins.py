@@ -19,7 +19,7 @@ SHORT = {  # settings that make the default task a matter of seconds
 ROOMS = {  # what the bundled plugins stand on beside public names; they are released together
     "drag": {
         "backbones", "core", "diffusion", "features", "images", "measures", "pipeline", "store",
-        "taps",
+        "taps", "web",
     },
     "sketch": {
         "backbones", "core", "diffusion", "images", "measures", "pipeline", "taps", "training",
