@@ -43,7 +43,7 @@ def test_every_backbone_file_is_complete_and_carries_its_own_name(name):
         compose([f"backbone={name}"]).backbone, throw_on_missing=True, resolve=True
     )
     assert config["name"] == name
-    beside = {"vae", "prediction", "lora_file", "lora_scale"}
+    beside = {"vae", "prediction", "lora_file", "lora_scale", "compile"}
     assert set(config) == {"name", "source", "lora", *beside}
 
 
