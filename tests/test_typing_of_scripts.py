@@ -23,7 +23,7 @@ SCRIPT = """
         return Result("done", {}, {"a": write_image(1, job.out)})
 """
 SAID = (
-    '9: note: Revealed type is "featurekit.diffusion.backbone.Backbone"',
+    '9: note: Revealed type is "featurekit.backbones.latent_model.LatentModel"',
     '10: note: Revealed type is "torch._tensor.Tensor"',
     '11: note: Revealed type is "int"',
     '12: note: Revealed type is "int"',

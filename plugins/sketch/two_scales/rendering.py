@@ -93,13 +93,9 @@ def _cubic(small: int, large: int) -> Tensor:
 
 
 def _slope(logit: Tensor) -> Tensor:
-    """How much a logit (b c h w) changes in a pixel, the same shape; its ends repeat."""
-    slope = torch.zeros_like(logit)
-    across, down = logit.diff(dim=-1), logit.diff(dim=-2)
-    slope[..., :-1].addcmul_(across, across)
-    slope[..., :-1, :].addcmul_(down, down)
-    slope[..., -1], slope[..., -1, :] = slope[..., -2], slope[..., -2, :]
-    return slope.sqrt_()
+    """How much a logit (b c h w) changes in a pixel, the same shape, by central differences."""
+    across, down = torch.gradient(logit, dim=(-1, -2))
+    return across.square_().addcmul_(down, down).sqrt_()
 
 
 def _enlarged(logit: Tensor, height: int, width: int) -> Tensor:
