@@ -40,7 +40,9 @@ def tab_of(chromium):
     made, wrong = [], []
 
     def go(address, width=1100, height=720):
-        page = chromium.new_page(viewport={"width": width, "height": height})
+        # still: colours that are on their way to others have contrasts of their own
+        size = {"width": width, "height": height}
+        page = chromium.new_page(viewport=size, reduced_motion="reduce")
         made.append(page)
         own = (address.partition("?")[0], "blob:", "data:")
 
