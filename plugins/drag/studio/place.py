@@ -59,7 +59,7 @@ class Place:
         self._lock = threading.RLock()
         self._opened: Opened | None = None
         self._sources: dict[int, tuple[Tensor, Path]] = {}
-        self._next_look = 0.0
+        self._last_look, self._next_look = "", 0.0
 
     def open(self) -> Opened:
         """The picture on the desk and its session; waits for the model.
@@ -162,10 +162,11 @@ class Place:
         self.desk.publish("reading", values)
 
     def _look(self, name: str, make: Callable[[], Tensor]) -> None:
-        """Show how an edit looks, as often as that slows it by a quarter at most."""
+        """Show how an edit looks: each stage once, then as often as slows it by a quarter."""
         show, began = self.show, perf_counter()
-        if show is None or (name != "warp" and began < self._next_look):
+        if show is None or (name == self._last_look and began < self._next_look):
             return
+        self._last_look = name
         show(name, make())
         ended = perf_counter()
         self._next_look = ended + max(LIVE_S, LIVE_SHARE * (ended - began))

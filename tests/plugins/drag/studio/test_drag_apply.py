@@ -14,10 +14,12 @@ from featurekit.pipeline.run import run
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
-    """One edit of the scene, under its mask."""
+    """One edit of the scene, under its mask, on a machine that has no time to show it often."""
     made = desk_of(tmp_path_factory.mktemp("apply") / "desk")
     made.asked = {"points": rows(), "mask": masked(made), "prompt": "a face", "seed": 3}
-    made.result, made.said = does(made, "apply", made.asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("featurekit_drag.studio.place.LIVE_S", float("inf"))
+        made.result, made.said = does(made, "apply", made.asked)
     yield made
     closed(made)
 
@@ -48,10 +50,9 @@ def test_an_edit_leaves_the_record_that_the_command_leaves(record, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
 
 
-def test_live_pictures_and_stages_are_told(studio):
+def test_each_stage_is_shown_once_however_slow_and_stages_are_told(studio):
     shown = [event["values"]["name"] for kind, event in studio.said if kind == "told"]
-    assert shown[0] == "warp"
-    assert "redraw" in shown
+    assert shown == ["warp", "redraw"]
     stages = [event["job"]["stage"] for kind, event in studio.said if kind == "job"]
     assert "redraw of what was uncovered" in stages
     assert "judging" in stages
