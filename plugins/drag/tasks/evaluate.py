@@ -108,7 +108,7 @@ def evaluate(job: Job) -> Result:
 def _wanted(job: Job) -> Mapping[str, DragConfig]:
     """Settings by preset; without animations, which nobody sees."""
     own: DragConfig = job.settings
-    named = settings_of_presets(own, job.backbone.name) or {AS_SET: own}
+    named = settings_of_presets(own, job.backbone.settings_of) or {AS_SET: own}
     return {name: replace(one, animation_frames=0) for name, one in named.items()}
 
 

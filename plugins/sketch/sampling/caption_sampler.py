@@ -80,5 +80,5 @@ class CaptionSampler:
             words = self.condition(number)
             seeds = [seed_of(self.seed, number, 1)]
             (path,) = generated_paths(self.backbone, words, run, seeds=seeds)
-            found.append(Sample(path, words.states))
+            found.append(Sample(path, words.states, words.extra))
         return found

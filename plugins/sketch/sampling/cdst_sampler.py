@@ -1,7 +1,7 @@
 """Pictures without a drawing: sampled once, ever further from the drawn one, and kept on disk."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
-from featurekit.core.types import Progress, silent
+from featurekit.core.types import Conditioning, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.sampling.cdst import mixed, source_weight
@@ -19,6 +19,7 @@ from featurekit_sketch.sampling.prior import Prior
 from featurekit_sketch.settings import Sampling
 
 TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
+EXTRA = "extra."  # before the names of what a network is told beside states, in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,12 @@ class Sample:
 
     noising: NoisingPath
     states: Tensor  # (1 n d)
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # what a network is told beside them
+
+    @property
+    def words(self) -> Conditioning:
+        """Its condition, without the text that it may be of."""
+        return Conditioning(self.states, "", self.extra)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +141,7 @@ def _write(sample: Sample, path: Path, key: str) -> None:
         "latents": sample.noising.latents,
         "clean": sample.noising.clean,
         "states": sample.states,
+        **{f"{EXTRA}{name}": one for name, one in sample.extra.items()},
     }
     tensors["timesteps"] = torch.tensor(sample.noising.timesteps)
     write_tensors(tensors, path, {"key": key})
@@ -142,7 +150,11 @@ def _write(sample: Sample, path: Path, key: str) -> None:
 def _read(path: Path) -> Sample:
     tensors = read_tensors(path)
     timesteps = tuple(tensors["timesteps"].tolist())
-    return Sample(NoisingPath(tensors["latents"], timesteps, tensors["clean"]), tensors["states"])
+    noising = NoisingPath(tensors["latents"], timesteps, tensors["clean"])
+    extra = {
+        name.removeprefix(EXTRA): one for name, one in tensors.items() if name.startswith(EXTRA)
+    }
+    return Sample(noising, tensors["states"], extra)
 
 
 def seed_of(*numbers: int) -> int:

@@ -1,6 +1,7 @@
 """Read the features of a picture: the denoiser's at each timestep, the VAE decoder's once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from featurekit.taps.capture import capture
 from featurekit.taps.tokens_to_maps import as_map
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
-from featurekit_sketch.sampling.noising_paths import NoisingPath
+from featurekit_sketch.sampling.noising_paths import NoisingPath, as_words
 
 # rows in one call of the UNet: a pair at 13 timesteps is two equal calls. From 4 to 26 rows a call
 # make no difference to the time on a CPU, and memory for activations grows with them
@@ -21,7 +22,10 @@ CHUNK = 13
 
 @torch.no_grad()
 def read(
-    backbone: Backbone, feature_taps: FeatureTaps, noising: NoisingPath, states: Tensor
+    backbone: Backbone,
+    feature_taps: FeatureTaps,
+    noising: NoisingPath,
+    states: Tensor | Conditioning,
 ) -> Features:
     """Compute the features of one picture, without gradient.
 
@@ -33,7 +37,8 @@ def read(
         backbone: a loaded model.
         feature_taps: which of its maps to read.
         noising: latents of the picture, on any device, in any dtype.
-        states: what the picture is conditioned on, (1 n d), likewise.
+        states: what the picture is conditioned on, (1 n d), likewise; or a whole conditioning,
+            for networks that are told more than states.
 
     Returns:
         Features of one picture, (1 t 2 ...) and (1 ...), on the device and in the dtype of the
@@ -42,13 +47,13 @@ def read(
     Raises:
         ShapeError: ``states`` is not (1 n d) with the backbone's n and d.
     """
-    without = backbone.embed("").states
-    expect(states, "1 n d", of="states", n=without.shape[1], d=without.shape[2])
-    pair = [without, states.to(backbone.device, backbone.dtype)]
-    if torch.equal(*pair):
+    without, words = backbone.embed(""), as_words(states)
+    expect(words.states, "1 n d", of="states", n=without.states.shape[1], d=without.states.shape[2])
+    pair = [without, _placed(words, backbone)]
+    if _are_equal(*pair):
         del pair[1]
     unet = {}
-    for name, rows in unet_maps(backbone, feature_taps, noising, torch.cat(pair)).items():
+    for name, rows in unet_maps(backbone, feature_taps, noising, pair).items():
         maps = rows.view(1, len(noising.timesteps), len(pair), *rows.shape[1:])
         unet[name] = maps.expand(-1, -1, 2, -1, -1, -1)
     with capture(backbone.vae, {tap.name: tap.path for tap in feature_taps.vae}) as captured:
@@ -57,18 +62,21 @@ def read(
 
 
 def unet_maps(
-    backbone: Backbone, feature_taps: FeatureTaps, noising: NoisingPath, conditions: Tensor
+    backbone: Backbone,
+    feature_taps: FeatureTaps,
+    noising: NoisingPath,
+    conditions: Sequence[Conditioning],
 ) -> dict[str, Tensor]:
     """Maps by name, (rows c h w): each timestep in turn, and within it each condition."""
     count, steps = len(conditions), len(noising.timesteps)
     latents = noising.latents.to(backbone.device).repeat_interleave(count, dim=0)
     timesteps = torch.tensor(noising.timesteps, device=backbone.device).repeat_interleave(count)
-    states = conditions.repeat(steps, 1, 1)
     paths = {tap.name: tap.path for tap in feature_taps.unet}
     parts: dict[str, list[Tensor]] = {name: [] for name in paths}
     for first in range(0, count * steps, CHUNK):
         rows = slice(first, first + CHUNK)
-        predict = backbone.predictor(Conditioning(states=states[rows], prompt=""))
+        told = [conditions[row % count] for row in range(count * steps)[rows]]
+        predict = backbone.predictor(_together(told))
         with capture(backbone.denoiser, paths, stop_after=True) as captured:
             predict(latents[rows], timesteps[rows])
         for name in paths:
@@ -103,3 +111,22 @@ def denoiser_maps(
         for tap in taps:
             parts[tap.name].append(as_map(captured[tap.name], tap, size_px=size_px))
     return {name: torch.cat(parts.pop(name)) for name in addresses}
+
+
+def _placed(words: Conditioning, backbone: Backbone) -> Conditioning:
+    """A conditioning where the backbone computes."""
+    extra = {name: one.to(backbone.device) for name, one in words.extra.items()}
+    return replace(words, states=words.states.to(backbone.device, backbone.dtype), extra=extra)
+
+
+def _are_equal(one: Conditioning, other: Conditioning) -> bool:
+    """Whether a network is told the same by both."""
+    if not torch.equal(one.states, other.states) or one.extra.keys() != other.extra.keys():
+        return False
+    return all(torch.equal(tensor, other.extra[name]) for name, tensor in one.extra.items())
+
+
+def _together(rows: Sequence[Conditioning]) -> Conditioning:
+    """Conditionings of one row each, under one another."""
+    extra = {name: torch.cat([one.extra[name] for one in rows]) for name in rows[0].extra}
+    return Conditioning(torch.cat([one.states for one in rows]), "", extra)

@@ -109,7 +109,7 @@ def inverted_path(
         ShapeError: ``clean`` or ``states`` is not of one picture.
     """
     expect(clean, "1 c h w", of="clean latent")
-    words = _words(states)
+    words = as_words(states)
     expect(words.states, "1 n d", of="states")
     levels = levels_at(schedule, timesteps)
     trajectory = invert(
@@ -154,7 +154,7 @@ def generated_paths(
         ConfigError: there are too few steps, or the run does not pass a timestep (``levels_at``).
         ShapeError: there is not one row of states for each seed.
     """
-    words = _words(states)
+    words = as_words(states)
     expect(words.states, "b n d", of="states, one row a seed,", b=len(seeds))
     schedule = _to_clean(run_of(backbone.noise, run.steps, backbone.sample_size))
     levels = levels_at(schedule, run.timesteps)
@@ -185,7 +185,8 @@ def _told(schedule: NoiseSchedule, levels: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(schedule.timestep(level)) for level in levels)
 
 
-def _words(given: Tensor | Conditioning) -> Conditioning:
+def as_words(given: Tensor | Conditioning) -> Conditioning:
+    """A conditioning of states (b n d) that need not come from a prompt, or the one given."""
     return given if isinstance(given, Conditioning) else Conditioning(given, "")
 
 

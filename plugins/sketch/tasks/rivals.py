@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn import functional
 
-from featurekit.core.types import Job
+from featurekit.core.types import Conditioning, Job
 from featurekit.measures.held_out import side_px
 from featurekit.measures.random_weights import untrained
 from featurekit_sketch.config import SketchConfig, tiling_of
@@ -73,12 +73,12 @@ class RememberingFeatures(Reader):
 
     known: Kept[str, Features] = field(default_factory=Kept)
 
-    def of_path(self, noising: NoisingPath, states: Tensor) -> Features:
+    def of_path(self, noising: NoisingPath, words: Conditioning) -> Features:
         """As ``Reader``; pictures, their views and sampled pictures are all read here."""
-        parts = (noising.latents, noising.clean, states)
-        name = " ".join([*map(_digest, parts), str(noising.timesteps)])
+        parts = (noising.latents, noising.clean)
+        name = " ".join([*map(_digest, parts), words.fingerprint, str(noising.timesteps)])
         read = super().of_path
-        return self.known.get(name, lambda: read(noising, states))
+        return self.known.get(name, lambda: read(noising, words))
 
 
 @dataclass(frozen=True, eq=False)

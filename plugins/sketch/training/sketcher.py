@@ -113,11 +113,11 @@ class Reader:
     @torch.no_grad()
     def features(self, image: Tensor) -> Features:
         """Features of a picture (1 3 h w) in [-1, 1], of its padded size."""
-        return self.of_path(self.noising(self.backbone.encode(image)), self.states)
+        return self.of_path(self.noising(self.backbone.encode(image)), self.words)
 
-    def of_path(self, noising: NoisingPath, states: Tensor) -> Features:
-        """Features of a picture by its path into noise, read with ``states`` (1 n d)."""
-        return read(self.backbone, self.feature_taps, noising, states)
+    def of_path(self, noising: NoisingPath, words: Conditioning) -> Features:
+        """Features of a picture by its path into noise, read with ``words``."""
+        return read(self.backbone, self.feature_taps, noising, words)
 
 
 @dataclass(frozen=True, eq=False)

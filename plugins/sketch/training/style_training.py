@@ -164,16 +164,16 @@ class StyleTraining:
             seed = self.reader.reading.seed + number
             chosen = self.reader.timesteps_for(clean)
             noising = noised_path(self.backbone, clean, chosen, seed=seed)
-            return self.reader.of_path(noising, self.reader.states)
+            return self.reader.of_path(noising, self.reader.words)
 
     def _of_sample(self, sample: Sample) -> Features:
         place = self.backbone.device
         if self.reader.reading.kind == "inversion":
             chosen = self.reader.timesteps_for(sample.noising.clean)
             noising = sample.noising.only(chosen).to(place)
-            return self.reader.of_path(noising, sample.states.to(place))
+            return self.reader.of_path(noising, sample.words)
         noising = self.reader.noising(sample.noising.clean.to(place))
-        return self.reader.of_path(noising, self.reader.states)
+        return self.reader.of_path(noising, self.reader.words)
 
     @torch.no_grad()
     def _decoded(self, sample: Sample) -> Tensor:

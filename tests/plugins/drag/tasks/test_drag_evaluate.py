@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from optimising import OPTIMISING
 from PIL import Image
+from pipelines import of_one_encoder
 
 import featurekit as fk
 from featurekit.core.errors import ConfigError
@@ -242,3 +243,17 @@ def test_pictures_on_the_way_of_an_edit_have_rows_of_their_own(tmp_path, monkeyp
     lines = [line.strip("| ").split(" | ") for line in record["summary"].splitlines()[2:]]
     assert [line[1] for line in lines[:3]] == ["edit", "edit: warp alone", "nothing"]
     assert lines[1][2:] == lines[2][2:]
+
+
+def test_presets_are_of_the_settings_that_a_wrapped_pipeline_has(tmp_path, monkeypatch):
+    asked = []
+
+    def noted(own, backbone):
+        asked.append(backbone)
+        raise ConfigError("here the test ends")
+
+    monkeypatch.setattr(evaluate, "settings_of_presets", noted)
+    words = ["plugin=drag", "backbone=random", "task=evaluate", f"out={tmp_path}"]
+    with pytest.raises(ConfigError, match="here the test ends"):
+        fk.run(fk.compose(words), backbone=fk.wrap(of_one_encoder()[0], "mine"))
+    assert asked == ["sd15"]  # not "mine", which is its own name

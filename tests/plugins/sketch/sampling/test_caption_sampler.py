@@ -75,6 +75,14 @@ def test_pictures_are_kept_and_each_is_the_same_whatever_else_is_sampled(tmp_pat
     assert samples[0].noising.clean.shape == (1, 16, 4, 4)
 
 
+def test_what_a_network_is_told_beside_states_is_kept(tmp_path):
+    sampler = sampler_of("sd3", count=2)
+    for _ in range(2):  # made, and read again
+        for number, sample in enumerate(sampler(tmp_path, key="a")):
+            assert sample.words.extra.keys() == {"pooled"}
+            assert same(sample.words, sampler.condition(number))
+
+
 def test_captions_decide_what_is_sampled():
     backbone = with_text("sd3", SMALL["sd3"]()).wrapped()
     words = backbone.embed("")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pipelines import of_two_encoders
 
 import featurekit as fk
 from featurekit.backbones.unet.sd import from_config
@@ -264,3 +265,24 @@ def test_no_hook_is_left_also_after_an_error(backbone, feature_taps, way, states
     with pytest.raises(UnknownNameError, match=r"up_blocks\.9"):
         read(backbone, other, way, states)
     assert [hooks(network) for network in networks] == before
+
+
+@torch.no_grad()
+def test_a_network_with_pooled_texts_is_told_the_one_of_each_condition():
+    """Stable Diffusion XL: the empty text's row has the empty text's, the other its own."""
+    told = of_two_encoders()[1]
+    maps = FeatureTaps.of(told.denoiser.config, told.vae.config)
+    way = noised_path(told, normal(1, 4, 8, 8), (1, 321), seed=1)
+    words = told.embed("a red circle")
+    found = read(told, maps, way, words)
+    tap = maps.unet[-1]
+    for column, one in enumerate((told.embed(""), words)):
+        with capture(told.denoiser, {tap.name: tap.path}) as captured:
+            told.predictor(one)(way.latents, torch.tensor(way.timesteps))
+        torch.testing.assert_close(found.unet[tap.name][0, :, column], captured[tap.name])
+    other = replace(words, extra={"pooled": words.extra["pooled"] + 1})
+    again = read(told, maps, way, other).unet[tap.name]
+    assert torch.equal(again[:, :, 0], found.unet[tap.name][:, :, 0])
+    assert not torch.equal(again[:, :, 1], found.unet[tap.name][:, :, 1])
+    with_empty = replace(told.embed(""), extra=other.extra)
+    assert read(told, maps, way, with_empty).unet[tap.name].stride(2) != 0

@@ -98,7 +98,10 @@ def test_what_is_remembered_is_what_would_be_read(backbone, prior, tmp_path):
     assert published.features(image.clone()) is found
     assert published.features(image.flip(-1)) is not found
     noising = published.noising(backbone.encode(image).detach())
-    assert published.of_path(noising, published.states + 1) is not found
+    assert (
+        published.of_path(noising, replace(published.words, states=published.states + 1))
+        is not found
+    )
 
 
 def test_rows_have_keys_of_their_own(backbone, prior, tmp_path):
