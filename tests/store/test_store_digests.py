@@ -8,8 +8,8 @@ from fake_features import LAYOUT, MADE, SPEC, contents, read, refs
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
-from featurekit.store.commit_log import COMMITS, group_folders, read_commits, read_rows
-from featurekit.store.records import StoreSpec, read_header, shard_path
+from featurekit.store.commit_log import COMMITS, read_commits, read_rows
+from featurekit.store.records import StoreSpec, group_folders, read_header, shard_path
 from featurekit.store.upkeep import compact_store, damage_of, verify_store
 from featurekit.store.write import write_store
 

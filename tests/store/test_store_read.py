@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
 from featurekit.store import read as store_read
+from featurekit.store.places import open_shard
 from featurekit.store.read import FeatureStream, Recomputed, StoredFeatures
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import StoreSpec
@@ -85,13 +86,13 @@ def test_only_the_slice_that_is_asked_for_is_read(folder, monkeypatch):
 
     class Shard:  # has no get_tensor
         def __init__(self, path, kind):
-            self.inner = open_shard(path, kind)
+            self.inner = whole(path, kind)
 
         def get_slice(self, name):
             return Slice(name, self.inner.get_slice(name))
 
-    open_shard = store_read.safe_open
-    monkeypatch.setattr(store_read, "safe_open", Shard)
+    whole = open_shard.safe_open
+    monkeypatch.setattr(open_shard, "safe_open", Shard)
     stored = StoredFeatures(folder, names=["up1/261"])
     assert stored[6][1]["up1/261"].shape == (8, 4, 6)
     row = stored.rows[6].row

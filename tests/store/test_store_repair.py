@@ -13,9 +13,9 @@ from fake_features import SPEC, CountingRead, contents, read, refs
 from featurekit.cli.router import main
 from featurekit.core.errors import ConfigError
 from featurekit.core.locks import held
-from featurekit.store.commit_log import COMMITS, group_folders, read_commits
+from featurekit.store.commit_log import COMMITS, read_commits
 from featurekit.store.read import StoredFeatures
-from featurekit.store.records import StoreSpec
+from featurekit.store.records import StoreSpec, group_folders
 from featurekit.store.repair import repair_store
 from featurekit.store.upkeep import compact_store, stat_store, verify_store
 from featurekit.store.write import write_store

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.sharding import Share, group_of
 from featurekit.images.io import read_tensors
-from featurekit.store.commit_log import COMMITS, group_folders, live_rows, read_commits
-from featurekit.store.records import Layout, StoreSpec, read_header, shard_path
+from featurekit.store.commit_log import COMMITS, live_rows, read_commits
+from featurekit.store.records import Layout, StoreSpec, group_folders, read_header, shard_path
 from featurekit.store.reduction import restored
 from featurekit.store.upkeep import stat_store, verify_store
 from featurekit.store.write import write_store
@@ -31,8 +31,8 @@ def undisturbed(tmp_path_factory):
 
 def rows_of(folder):
     rows = {}
-    for group in group_folders(folder):
-        rows |= live_rows(folder, group)
+    for some in live_rows(folder, group_folders(folder)):
+        rows |= some
     return rows
 
 
