@@ -14,7 +14,8 @@ def main(words: Sequence[str]) -> int:
     """Look after a store.
 
     Args:
-        words: one of ``ACTIONS``, then the store's folder or address; ``--help`` anywhere says what they do.
+        words: one of ``ACTIONS``, then the store's folder or address; ``--help`` anywhere
+            says what they do.
 
     Returns:
         The exit code, 0.
@@ -26,7 +27,8 @@ def main(words: Sequence[str]) -> int:
     if set(words) & set(HELP):
         asked = [words[0]] if words[0] in ACTIONS else list(ACTIONS)
         lines = [f"  {name:<{WIDTH}}  {ACTIONS[name][1]}" for name in asked]
-        sys.stdout.write("usage: featurekit store ACTION FOLDER_OR_ADDRESS\n\n" + "\n".join(lines) + "\n")
+        usage = "usage: featurekit store ACTION FOLDER_OR_ADDRESS"
+        sys.stdout.write(f"{usage}\n\n" + "\n".join(lines) + "\n")
         return 0
     if len(words) != 2:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Shape
 from featurekit.store.places.line_log import append_line, read_logs, replace_lines
-from featurekit.store.places.place import AT_ONCE, Place, read_each, sizes_in
+from featurekit.store.places.place import AT_ONCE, Place, is_near, read_each, sizes_in
 from featurekit.store.records import (
     MANIFEST,
     TENSORS,
@@ -72,15 +72,14 @@ class Commit:
         return {name: value for name, value in asdict(self).items() if value != ""}
 
 
-def read_commits(folder: Place) -> tuple[dict[str, Commit], int]:
+def read_commits(folder: Place) -> dict[str, Commit]:
     """Read a group's commit log.
 
     Args:
         folder: of the group.
 
     Returns:
-        Commits by shard, the last of each, in order; and how many bytes of the log are whole
-        lines, for a last line may be torn.
+        Commits by shard, the last of each, in order; a torn last line does not count.
 
     Raises:
         ConfigError: a whole line is no commit.
@@ -89,14 +88,14 @@ def read_commits(folder: Place) -> tuple[dict[str, Commit], int]:
     return _commits_of(content, folder / COMMITS)
 
 
-def _commits_of(content: bytes, path: Place) -> tuple[dict[str, Commit], int]:
+def _commits_of(content: bytes, path: Place) -> dict[str, Commit]:
     whole = content.rfind(b"\n") + 1
     commits: dict[str, Commit] = {}
     for record in _records(content[:whole], path):
         commit = _made(Commit, record, path)
         commits.pop(commit.shard, None)
         commits[commit.shard] = commit
-    return commits, whole
+    return commits
 
 
 def salvaged_commits(folder: Place) -> dict[str, Commit]:
@@ -126,10 +125,9 @@ def append_commit(folder: Place, commit: Commit) -> None:
     Raises:
         OutputError: the log cannot be written; the shard then does not count.
     """
-    commits, whole = read_commits(folder)
-    if commits.get(commit.shard) == commit:  # its files were lost and are as they were again
-        return
-    append_line(folder, COMMITS, line(commit.record()), whole=whole)
+    if is_near(folder) and read_commits(folder).get(commit.shard) == commit:
+        return  # its files were lost and are as they were again
+    append_line(folder, COMMITS, line(commit.record()))
 
 
 def replace_commits(folder: Place, commits: Iterable[Commit]) -> None:
@@ -246,7 +244,7 @@ def _manifests(
     for start in range(0, len(folders), AT_ONCE):
         some = folders[start : start + AT_ONCE]
         logs = [
-            list(_commits_of(content, folder / COMMITS)[0].values())
+            list(_commits_of(content, folder / COMMITS).values())
             for folder, content in zip(some, read_logs(some, COMMITS), strict=True)
         ]
         contents = read_each([shard_path(root, c.shard, MANIFEST) for log in logs for c in log])

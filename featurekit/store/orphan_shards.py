@@ -105,7 +105,7 @@ def tidy(root: Place, header: Header, folder: Place) -> None:
         if place == LAST:
             append_commit(folder, loose.commit)
         else:
-            commits, _ = read_commits(folder)
+            commits = read_commits(folder)
             replace_commits(folder, [loose.commit, *commits.values()])
     remove(settled(loose_files(folder)))
 

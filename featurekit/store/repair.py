@@ -106,11 +106,11 @@ def _mended_group(root: Place, header: Header, folder: Place) -> tuple[int, int]
         name.removesuffix(TENSORS) for name in sizes_in(folder) if name.endswith(TENSORS)
     }
     try:
-        sound = list(read_commits(folder)[0].values()) == good
+        sound = list(read_commits(folder).values()) == good
     except ConfigError:
         sound = False
     if not sound and (good or written_ns(folder)):
         replace_commits(folder, good)
     tidy(root, header, folder)
-    after = read_commits(folder)[0].keys()
+    after = read_commits(folder).keys()
     return len(after - {one.shard for one in good}), len(before - after)

@@ -127,7 +127,7 @@ def loose_files(folder: Place) -> list[Place]:
     Returns:
         Shards, manifests and unfinished files, in order; nothing that a store does not write.
     """
-    commits, _ = read_commits(folder)
+    commits = read_commits(folder)
     named = {f"{shard}{ending}" for shard in commits for ending in (TENSORS, MANIFEST)}
     found = [
         path

@@ -81,7 +81,7 @@ def stat_store(folder: Place | str) -> Stat:
     groups = group_folders(root)
     for group, rows in zip(groups, live_rows(root, groups), strict=True):
         samples += len(rows)
-        mine = list(read_commits(group)[0].values())
+        mine = list(read_commits(group).values())
         stored += sum(commit.samples for commit in mine)
         commits += mine
         loose += len(loose_files(group))
@@ -129,7 +129,7 @@ def verify_store(folder: Place | str) -> tuple[Problem, ...]:
         problems.append(Problem(found, cure))
     for group in group_folders(root):
         try:
-            commits = read_commits(group)[0].values()
+            commits = read_commits(group).values()
             damages = [damage_of(root, commit) for commit in commits]
             problems += [Problem(found, repair_with(root)) for found in damages if found]
             problems += _unnamed(root, header, group)
@@ -236,7 +236,7 @@ def _lost(loose: Loose, kept: Mapping[str, Row], log_ns: int) -> str:
 
 def _compact_group(root: Place, header: Header, folder: Place) -> None:
     group = int(folder.name)
-    old, _ = read_commits(folder)
+    old = read_commits(folder)
     rows = next(live_rows(root, [folder]))
     new: list[Commit] = []
     for refs in chunks([row.ref() for row in rows.values()], header.layout.samples):

@@ -116,7 +116,7 @@ def test_of_shards_without_a_log_the_later_one_of_a_sample_counts(folder):
 def test_an_older_shard_does_not_replace_what_a_newer_line_says(folder):
     """One line of the log is lost, with it samples of which one has changed since."""
     log = log_of(folder)
-    first, *_ = read_commits(log.parent)[0]
+    first, *_ = read_commits(log.parent)
     row = json.loads((log.parent / f"{first}.jsonl").read_text().splitlines()[0])
     (old,) = (ref for ref in SAMPLES if ref.id == row["id"])
     changed = replace(old, source="another")

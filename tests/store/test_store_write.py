@@ -51,7 +51,7 @@ def test_every_sample_is_stored_as_it_was_read(undisturbed):
 def test_shards_are_full_but_the_last_and_hold_one_size_of_one_group(undisturbed):
     for group in group_folders(undisturbed):
         sizes = {}
-        for shard in read_commits(group)[0]:
+        for shard in read_commits(group):
             rows = [row for row in rows_of(undisturbed).values() if row.shard == shard]
             assert len({row.size for row in rows}) == 1
             assert {group_of(row.id, LAYOUT.groups) for row in rows} == {int(group.name)}

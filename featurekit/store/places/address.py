@@ -160,14 +160,14 @@ class Address:
         return [bytes(one) for one in found]
 
     def read_together(self, several: Sequence["Address"]) -> list[bytes | None]:
-        """All of several objects of this store, asked at once; of what is not there None.
+        """All of several objects that are not empty, asked at once; of what is not there None.
 
         Raises:
             ConfigError: the service does not give one.
         """
         keys = [one.key for one in several]
         with self._reading():
-            found = self._service.cat_ranges(keys, None, None, on_error="return")
+            found = self._service.cat_ranges(keys, 0, None, on_error="return")
             for one in found:
                 if isinstance(one, Exception) and not isinstance(one, FileNotFoundError):
                     raise one
@@ -267,6 +267,21 @@ class Address:
             raise
         except Exception as error:
             raise OutputError(f"results at {refused(self._url, 'be writable', error)}") from error
+
+
+def found(url: str) -> Address:
+    """An address whose service answers.
+
+    Args:
+        url: as it was given.
+
+    Raises:
+        FeatureKitError: no store can be there, or nothing answers.
+    """
+    protocol, mark, rest = url.partition("://")
+    root = f"{protocol}{mark}{rest.rstrip('/')}"
+    reached(root, os.getpid())
+    return Address(root)
 
 
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")

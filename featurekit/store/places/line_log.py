@@ -32,23 +32,27 @@ def read_logs(folders: Sequence[Place], name: str) -> list[bytes]:
     return [b"".join(next(contents) or b"" for _ in some) for some in entries]
 
 
-def append_line(folder: Place, name: str, line: bytes, *, whole: int) -> None:
+def append_line(folder: Place, name: str, line: bytes) -> None:
     """Add a line, on the disk or at the address when this returns.
+
+    A torn last line of a file is cut off first. At an address a line that is there stays alone:
+    two who do the same work have it once.
 
     Args:
         folder: of the log; one of this machine must be held.
         name: of the log.
         line: with its end.
-        whole: bytes of the log that are whole lines; a torn last line is cut off.
 
     Raises:
         OutputError: it cannot be written.
     """
     if isinstance(folder, Address):
-        _put_lines(folder, name, [line])
+        if not any(one.stem.endswith(_hash(line)) for one in _lines(folder, name)):
+            _put_lines(folder, name, [line])
         return
     path = folder / name
     try:
+        whole = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
         sync_folder(folder)  # the names of files before the line that promises them
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -108,9 +112,13 @@ def _lines(folder: Address, name: str) -> list[Address]:
     return sorted((one for one in found if one.suffix == LINE), key=lambda one: one.name)
 
 
+def _hash(line: bytes) -> str:
+    return sha256(line).hexdigest()[:16]
+
+
 def _put_lines(folder: Address, name: str, lines: Sequence[bytes]) -> None:
     there = _lines(folder, name)
     first = 1 + int(there[-1].name.partition("-")[0]) if there else 0
     for number, text in enumerate(lines, start=first):
-        at = f"{number:06d}-{sha256(text).hexdigest()[:16]}{LINE}"
+        at = f"{number:06d}-{_hash(text)}{LINE}"
         (folder / Path(name).stem / at).put(text)

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.locks import held, held_if_free, is_held
-from featurekit.store.places.address import Address
+from featurekit.store.places.address import Address, found
 from featurekit.store.places.services import is_address
 
 Place: TypeAlias = Path | Address
@@ -52,9 +52,23 @@ def place_at(folder: Place | str) -> Place:
     if text.startswith(("file://", "local://")):
         parts = urlsplit(text)
         return Path(unquote(f"{parts.netloc}{parts.path}"))
-    address = Address(text.rstrip("/"))
-    address.exists()  # reaches the service, or says why not
-    return address
+    return found(text)
+
+
+def place_to_write(folder: Place | str) -> Place:
+    """Find where a store is to lie; an address is tried, before hours of work for it.
+
+    Raises:
+        FeatureKitError: as for ``place_at``.
+        OutputError: nothing can be written at the address.
+    """
+    place = place_at(folder)
+    return place if isinstance(place, Path) else writable(place)
+
+
+def in_this_process(place: Place) -> bool:
+    """Tell whether a place is memory that no other process sees."""
+    return isinstance(place, Address) and place.root.startswith("memory://")
 
 
 def writable(place: Place) -> Place:
@@ -106,6 +120,11 @@ def write_first(path: Place, content: bytes) -> None:
         path.put_new(content)
     else:
         write_whole(path, content)
+
+
+def is_near(place: Place) -> bool:
+    """Tell whether reading costs no way to a service."""
+    return isinstance(place, Path)
 
 
 def of_content(path: Place, digest: str) -> Place:

@@ -42,7 +42,9 @@ def is_address(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """An address as it may be read by anybody, without user and password."""
+    """A path, or an address as it may be read by anybody, without user and password."""
+    if not is_address(url):
+        return url
     protocol, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     if "@" in host and protocol not in _OWNERS:
