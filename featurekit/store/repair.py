@@ -15,6 +15,7 @@ from featurekit.store.places.place import (
     Place,
     holding,
     holding_if_free,
+    looked_at,
     place_at,
     sizes_in,
     writable,
@@ -101,7 +102,8 @@ def _may_be_replaced(root: Place) -> bool:
 def _mended_group(root: Place, header: Header, folder: Place) -> tuple[int, int]:
     """Shards restored and dropped."""
     named = salvaged_commits(folder)
-    good = [one for one in named.values() if damage_of(root, one) is None]
+    seen = looked_at(root)
+    good = [one for one in named.values() if damage_of(seen, one) is None]
     before = named.keys() | {
         name.removesuffix(TENSORS) for name in sizes_in(folder) if name.endswith(TENSORS)
     }

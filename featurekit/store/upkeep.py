@@ -115,7 +115,7 @@ def verify_store(folder: Place | str) -> tuple[Problem, ...]:
     Raises:
         ConfigError: there is no store, it is of another format, or its header cannot be read.
     """
-    root = place_at(folder)
+    root = looked_at(place_at(folder))
     header = read_header(root)
     problems = []
     if header not in (said_by_shards(root) or [header]):
@@ -153,8 +153,9 @@ def damage_of(root: Place, commit: Commit) -> str | None:
         rows = read_rows(root, commit)
     except ConfigError as error:
         return _problem(error, root).found
-    if not is_whole(root, commit):
-        found = f"has {path.stat().st_size}" if path.is_file() else "is missing"
+    size = path.stat().st_size if path.is_file() else None
+    if size != commit.bytes:
+        found = "is missing" if size is None else f"has {size}"
         return f"{str(path)!r} must have {commit.bytes} bytes, but {found}"
     changed = f"{str(path)!r} must be as it was committed, but its bytes have changed"
     if not _hashes_as(path, commit):

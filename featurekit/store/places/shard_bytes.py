@@ -75,13 +75,19 @@ class RemoteShard:
         }
 
     def whole(self, names: Sequence[str]) -> dict[str, RawTensor]:
-        """Some tensors, asked for together."""
+        """Some tensors, asked for together; what lies side by side is one question."""
         columns = [self.columns[name] for name in names]
-        parts = self._path.read_ranges([(one.first, one.last) for one in columns])
-        return {
-            name: _raw(column.dtype, column.shape, part)
-            for name, column, part in zip(names, columns, parts, strict=True)
-        }
+        spans: list[tuple[int, int]] = []
+        for one in sorted(columns, key=lambda one: one.first):
+            beside = bool(spans) and spans[-1][1] == one.first
+            spans.append((spans.pop()[0] if beside else one.first, one.last))
+        found: dict[str, RawTensor] = {}
+        for (first, last), part in zip(spans, self._path.read_ranges(spans), strict=True):
+            for name, one in zip(names, columns, strict=True):
+                if first <= one.first and one.last <= last:
+                    data = memoryview(part)[one.first - first : one.last - first]
+                    found[name] = _raw(one.dtype, one.shape, data)
+        return found
 
 
 def raw_in(path: Place) -> dict[str, RawTensor]:
@@ -135,7 +141,7 @@ def write_shard(
     return sha256(head).hexdigest(), len(content)
 
 
-def _raw(dtype: str, shape: Shape, part: bytes) -> RawTensor:
+def _raw(dtype: str, shape: Shape, part: bytes | memoryview) -> RawTensor:
     return RawTensor(dtype, shape, np.frombuffer(part, np.uint8))
 
 
