@@ -25,7 +25,7 @@ from featurekit.store.upkeep import stat_store, verify_store
 from featurekit.store.write import write_store
 
 SPEC = StoreSpec(MADE, ("pool:2", "pca:3", "int8"), Layout(samples=3, groups=2))
-SAMPLES = [*refs(9), *refs(2, size=(64, 32), start=100)]
+SAMPLES = [*refs(9), *refs(4, size=(64, 32), start=100)]
 
 
 def write(url, share=Share(), log=None):  # noqa: B008 - frozen

@@ -41,7 +41,7 @@ def report(url, tmp_path_factory):
 def test_several_processes_write_what_one_writes(url, report):
     assert report["codes"] == [0] * 5
     assert objects(f"{url}/two") == objects(f"{url}/one")
-    assert stat_store(f"{url}/one").samples == 11
+    assert stat_store(f"{url}/one").samples == 13
 
 
 def test_the_same_share_given_to_two_at_once_comes_out_once(url, report):

@@ -118,7 +118,7 @@ def _checked(root: str) -> str:
         )
     if protocol not in fsspec.available_protocols():
         raise UnknownNameError("protocol of a store", protocol, ("s3", "gs", "az", "memory"),
-                               "any that fsspec can write to")  # fmt: skip
+                               "or any other that fsspec can write to")  # fmt: skip
     if protocol in _NO_STORE:
         raise ConfigError(
             f"a store must be at an address that can be written to, got {shown(root)!r}; give a "
