@@ -4,10 +4,13 @@ Importing this imports numpy, not torch. What computes with tensors reads them b
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,8 @@ from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.types import Shape
 
 WORDS = "__metadata__"  # the words' place among the tensors of a header
-_BUFFER_BYTES = 2**20  # few large writes cost less than many small ones
+_PARTS = 1024  # that a system takes at once: IOV_MAX
+_GATHERS = hasattr(os, "writev")
 LENGTH_BYTES = 8  # before the header of a safetensors file, which says where each tensor lies
 
 
@@ -186,11 +190,22 @@ def write_stacked(
         OutputError: the file cannot be written.
     """
     head, parts = stacked(columns, metadata)
-    with replacing(path) as temporary, temporary.open("wb", buffering=_BUFFER_BYTES) as stream:
-        stream.write(head)
-        for part in parts:
-            stream.write(part)
+    with replacing(path) as temporary, temporary.open("wb", buffering=0) as stream:
+        _write_together(stream.fileno(), [head, *parts])
     return sha256(head).hexdigest()
+
+
+def _write_together(descriptor: int, parts: Iterable[bytes | memoryview]) -> None:
+    """Write parts behind each other, of which the system takes many at once, uncopied."""
+    waiting = deque(memoryview(part) for part in parts)
+    while waiting:
+        some = list(islice(waiting, _PARTS))
+        # Windows takes them one by one
+        taken = os.writev(descriptor, some) if _GATHERS else os.write(descriptor, some[0])
+        while waiting and taken >= len(waiting[0]):
+            taken -= len(waiting.popleft())
+        if taken:  # no more than a part of one
+            waiting[0] = waiting[0][taken:]
 
 
 @contextmanager

@@ -157,8 +157,7 @@ def missing_of(
         another now.
     """
     for refs, rows in zip(grouped.values(), kept_rows(root, list(grouped)), strict=True):
-        keys = {name: row.key for name, row in rows.items()}
-        yield [ref for ref in refs if keys.get(ref.id) != header.key(ref)]
+        yield [ref for ref in refs if ref.id not in rows or rows[ref.id].key != header.key(ref)]
 
 
 def fitting_calls(
