@@ -1,5 +1,6 @@
 """Reading a store: the right bytes, only those asked for, in any number of workers."""
 
+import gc
 import os
 import pickle
 from collections import Counter
@@ -222,3 +223,17 @@ def test_reading_leaves_the_store_as_it_is(folder):
     before = digest()
     list(FeatureStream(StoredFeatures(folder), shuffle_seed=0))
     assert digest() == before
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_opening_leaves_the_collection_of_garbage_as_it_was(folder, on):
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        StoredFeatures(folder)
+        assert gc.isenabled() == on
+        with pytest.raises(ConfigError):
+            StoredFeatures(folder / "nowhere")
+        assert gc.isenabled() == on
+    finally:
+        (gc.enable if was_on else gc.disable)()
