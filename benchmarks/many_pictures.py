@@ -2,6 +2,7 @@
 
 python benchmarks/many_pictures.py                        # 10,000 and 100,000: many minutes
 python benchmarks/many_pictures.py --counts 1000 2000
+python benchmarks/many_pictures.py --ray 2                # memory of a driver and two workers
 
 Tiny pictures are made into a tar. A worker of its own process, whose memory is watched, brings
 them into a store as ``featurekit extract`` does: the tar is listed, each picture is hashed, decoded
@@ -20,6 +21,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -32,10 +34,13 @@ from torch.nn import functional
 
 from featurekit import backbones
 from featurekit.core.errors import ConfigError
+from featurekit.core.sharding import Share
+from featurekit.core.types import Progress
 from featurekit.features.recipes import Recipe
 from featurekit.images.io import load_image
 from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.scale.inputs import pictures_of
+from featurekit.scale.ray_engine import Placing, placed
 from featurekit.store.export import Reader, store_pictures
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.plan import Cost
@@ -86,11 +91,19 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--network", action="store_true")
+    parser.add_argument("--ray", type=int, default=0, help="workers of Ray, whose memory is told")
     parser.add_argument("--work", nargs=2, default=(), help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     if asked.work:
-        _work(*map(Path, asked.work), network=asked.network)
+        tar, store = map(Path, asked.work)
+        if asked.ray:
+            _by_ray(tar, store, asked.ray)
+        else:
+            _work(tar, store, network=asked.network)
+        return
+    if asked.ray:
+        _memory_by_ray(asked.counts, asked.ray)
         return
     print(f"{'pictures':>9} {'write s':>9} {'CPU s':>8} {'peak MB':>8} {'verify':>9} "
           f"{'open':>8} {'read ms':>8}")  # fmt: skip
@@ -125,7 +138,35 @@ def _work(tar: Path, store: Path, *, network: bool) -> None:
     start, spent = time.perf_counter(), time.process_time()
     store_pictures(store, pictures_of(str(tar)).pictures, reader=reader, reduce=("fp16",))
     row = [time.perf_counter() - start, time.process_time() - spent]
-    print(json.dumps([*row, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    print(json.dumps([*row, _peak_mb()]))
+
+
+def _memory_by_ray(counts: Sequence[int], workers: int) -> None:
+    """Print the most memory of a driver and of its workers for each number of pictures."""
+    print(f"{'pictures':>9} {'driver MB':>10} " + " ".join(["worker MB"] * workers))
+    for count in counts:
+        with TemporaryDirectory() as folder:
+            tar, store = _tar(Path(folder) / "a.tar", count), Path(folder) / "s"
+            words = [sys.executable, __file__, "--ray", str(workers)]
+            words += ["--work", str(tar), str(store)]
+            said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(f"{count:9} " + " ".join(f"{one:10.0f}" for one in json.loads(said)), flush=True)
+
+
+def _by_ray(tar: Path, store: Path, workers: int) -> None:
+    """Let workers bring a tar into a store; print most memory of the driver and each, in MB."""
+    peaks = placed(partial(_share, tar, store), Placing(workers, "cpu"))
+    print(json.dumps([_peak_mb(), *peaks]))
+
+
+def _share(tar: Path, store: Path, share: Share, progress: Progress) -> float:
+    files = pictures_of(str(tar)).pictures
+    store_pictures(store, files, reader=Means(), reduce=("fp16",), share=share, progress=progress)
+    return _peak_mb()
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _tar(path: Path, count: int) -> Path:

@@ -10,9 +10,10 @@ from textwrap import dedent
 import huggingface_hub
 import pytest
 from browsers import chromium, serve, tab_of  # one driver for all folders
+from buckets import bucket, bucket_service, bucket_settings
 from specimen import FAST, ON_SD, PIPELINE, SPEC
 
-__all__ = ["chromium", "serve", "tab_of"]
+__all__ = ["bucket", "bucket_service", "bucket_settings", "chromium", "serve", "tab_of"]
 MakePlugin = Callable[..., Path]
 
 

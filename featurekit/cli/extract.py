@@ -12,6 +12,7 @@ from pathlib import Path
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import ExtractOptions
 from featurekit.cli.progress_bars import bar, say
+from featurekit.cli.store_place import place_of
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
@@ -32,6 +33,8 @@ from featurekit.scale.ray_engine import Placing, placed
 from featurekit.store.export import Reader, plan_pictures, store_pictures
 from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import PictureReader
+from featurekit.store.places.place import Place
+from featurekit.store.places.services import shown
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.trajectory_reader import TrajectoryReader
 from featurekit.store.write import Written, total_of
@@ -129,14 +132,15 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
     listing = pictures_of(options.image, options.columns)
     paths = listing.pictures
+    place = place_of(options)
     if options.engine and not options.dry_run:
-        return _placed(asked, options, listing)
+        return _placed(asked, options, listing, place)
     began = time.perf_counter()
     reader = _reader(asked, options)
     loaded_s = time.perf_counter() - began
     if options.dry_run:
         plan, broken = plan_pictures(
-            options.store, paths, reader=reader, reduce=options.reduce, share=share
+            place, paths, reader=reader, reduce=options.reduce, share=share
         )
         sys.stdout.write(f"{plan}{_by(share)}\n")
         say(f"loading the model, which took {lasting(loaded_s)} here, is not counted")
@@ -144,16 +148,15 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     else:
         with _going_on(), bar("storing") as progress:
             written, broken = store_pictures(
-                options.store, paths, reader=reader, reduce=options.reduce, share=share,
+                place, paths, reader=reader, reduce=options.reduce, share=share,
                 progress=progress,
             )  # fmt: skip
-        sys.stdout.write(f"{options.store}: {written}{_by(share)}\n")
+        sys.stdout.write(f"{place}: {written}{_by(share)}\n")
         done = written.samples + written.found
     if share.count > 1 and not done + len(broken):
         say(
-            f"none of the {len(paths)} pictures is this worker's: a store gives whole groups of "
-            f"pictures to workers, and these fill fewer groups than there are workers; "
-            f"{share.count} are more than is of use"
+            f"none of the {len(paths)} pictures is this worker's: a store gives whole groups to "
+            f"workers, and these fill fewer than there are workers; {share.count} are too many"
         )
 
     def mine(path: PictureFile) -> bool:
@@ -164,13 +167,15 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     return _told(unreadable | broken, others.told)
 
 
-def _placed(asked: Recipe, options: ExtractOptions, listing: Listing[PictureFile]) -> int:
+def _placed(
+    asked: Recipe, options: ExtractOptions, listing: Listing[PictureFile], place: Place
+) -> int:
     """Let an engine's workers bring the pictures into a store."""
     placing = Placing(options.workers, options.device)
     with _going_on(), bar("storing") as progress:
         done = placed(partial(stored_share, asked, options), placing, progress=progress)
     written = total_of(one for one, _ in done)
-    sys.stdout.write(f"{options.store}: {written}; {len(done)} workers of {options.engine}\n")
+    sys.stdout.write(f"{place}: {written}; {len(done)} workers of {options.engine}\n")
     broken = {file: why for _, some in done for file, why in some.items()}
     return _told(listing.unreadable | broken, listing.told)
 
@@ -238,8 +243,8 @@ def _options(words: Sequence[str]) -> ExtractOptions:
     options = fill(ExtractOptions, words)
     if options.store and any(word.startswith("out=") for word in words):
         raise ConfigError(
-            f"results must go to one place, got out={options.out} and store={options.store}; "
-            f"leave one out"
+            f"results must go to one place, got out={options.out} and "
+            f"store={shown(options.store)}; leave one out"
         )
     if options.recipe:
         options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])

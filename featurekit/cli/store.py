@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from featurekit.cli.tables import show
 from featurekit.core.errors import ConfigError, UnknownNameError
+from featurekit.store.places.place import Place, place_at
 from featurekit.store.repair import repair_store
 from featurekit.store.upkeep import compact_store, stat_store, verify_store
 
@@ -14,7 +14,8 @@ def main(words: Sequence[str]) -> int:
     """Look after a store.
 
     Args:
-        words: one of ``ACTIONS``, then the store's folder; ``--help`` anywhere says what they do.
+        words: one of ``ACTIONS``, then the store's folder or address; ``--help`` anywhere
+            says what they do.
 
     Returns:
         The exit code, 0.
@@ -26,7 +27,8 @@ def main(words: Sequence[str]) -> int:
     if set(words) & set(HELP):
         asked = [words[0]] if words[0] in ACTIONS else list(ACTIONS)
         lines = [f"  {name:<{WIDTH}}  {ACTIONS[name][1]}" for name in asked]
-        sys.stdout.write("usage: featurekit store ACTION FOLDER\n\n" + "\n".join(lines) + "\n")
+        usage = "usage: featurekit store ACTION FOLDER_OR_ADDRESS"
+        sys.stdout.write(f"{usage}\n\n" + "\n".join(lines) + "\n")
         return 0
     if len(words) != 2:
         raise ConfigError(
@@ -35,11 +37,11 @@ def main(words: Sequence[str]) -> int:
     action, folder = words
     if action not in ACTIONS:
         raise UnknownNameError("action on a store", action, ACTIONS)
-    ACTIONS[action][0](Path(folder))
+    ACTIONS[action][0](place_at(folder))
     return 0
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Place) -> None:
     problems = verify_store(folder)
     sys.stdout.write("".join(f"{problem}\n" for problem in problems))
     if problems:
@@ -52,7 +54,7 @@ def _verify(folder: Path) -> None:
     sys.stdout.write(f"{folder} is whole: {stat.samples} samples in {stat.shards} shards\n")
 
 
-def _stat(folder: Path) -> None:
+def _stat(folder: Place) -> None:
     stat = stat_store(folder)
     made = stat.header.provenance
     rows = [
@@ -71,15 +73,15 @@ def _stat(folder: Path) -> None:
     show(("what", "found"), rows)
 
 
-def _compact(folder: Path) -> None:
+def _compact(folder: Place) -> None:
     sys.stdout.write(f"{folder}: {compact_store(folder)} bytes freed\n")
 
 
-def _repair(folder: Path) -> None:
+def _repair(folder: Place) -> None:
     sys.stdout.write(f"{folder}: {repair_store(folder)}\n")
 
 
-ACTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
+ACTIONS: dict[str, tuple[Callable[[Place], None], str]] = {
     "verify": (_verify, "read every byte; name each damage and what mends it, exit code 2"),
     "repair": (_repair, "drop what is damaged, count again what lost its line in a log"),
     "stat": (_stat, "count samples, shards and bytes; say what made them"),

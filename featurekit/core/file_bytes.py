@@ -4,10 +4,13 @@ Importing this imports numpy, not torch. What computes with tensors reads them b
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +21,10 @@ from featurekit.core.atomic import replacing
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.types import Shape
 
-_WORDS = "__metadata__"  # the words' place among the tensors of a header
-_BUFFER_BYTES = 2**20  # few large writes cost less than many small ones
-_LENGTH_BYTES = 8  # before the header of a safetensors file, which says where each tensor lies
+WORDS = "__metadata__"  # the words' place among the tensors of a header
+_PARTS = 1024  # that a system takes at once: IOV_MAX
+_GATHERS = hasattr(os, "writev")
+LENGTH_BYTES = 8  # before the header of a safetensors file, which says where each tensor lies
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +65,17 @@ def dtype_code(name: str) -> str:
     return code
 
 
-_NAMES = {  # what ``TensorSpec`` takes, by what a file then has; those that torch can have as well
+NAMES = {  # what ``TensorSpec`` takes, by what a file then has; those that torch can have as well
     dtype_code(name): name
     for name in (
         *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
         *("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e4m3fnuz"),
         *("float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "complex64"),
     )
+}
+ITEM_BYTES: Mapping[str, int] = {  # of one number, by what a file has
+    code: max(1, int("".join(filter(str.isdigit, code.partition("_")[0])) or 8) // 8)
+    for code in NAMES
 }
 
 
@@ -83,8 +91,8 @@ def head_sha256_of(path: Path | str) -> str:
     That is the length of the header and the header: the words, and where which tensor lies.
     """
     with Path(path).open("rb") as stream:
-        length = stream.read(_LENGTH_BYTES)
-        left = Path(path).stat().st_size - _LENGTH_BYTES  # of a damaged file, less than it says
+        length = stream.read(LENGTH_BYTES)
+        left = Path(path).stat().st_size - LENGTH_BYTES  # of a damaged file, less than it says
         head = stream.read(min(int.from_bytes(length, "little"), max(left, 0)))
     return sha256(length + head).hexdigest()
 
@@ -113,9 +121,9 @@ def read_raw(path: Path | str) -> dict[str, RawTensor]:
             content = np.fromfile(path, np.uint8)
     except (OSError, SafetensorError) as error:
         raise not_whole(path, error) from error
-    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES].tobytes(), "little")
-    header = json.loads(content[_LENGTH_BYTES:start].tobytes())
-    header.pop(_WORDS, None)
+    start = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES].tobytes(), "little")
+    header = json.loads(content[LENGTH_BYTES:start].tobytes())
+    header.pop(WORDS, None)
     found = {}
     for name, said in header.items():
         first, last = said["data_offsets"]
@@ -124,32 +132,23 @@ def read_raw(path: Path | str) -> dict[str, RawTensor]:
     return found
 
 
-def write_stacked(
-    columns: Mapping[str, Sequence[RawTensor]], path: Path | str, metadata: Mapping[str, str]
-) -> str:
-    """Write tensors as a safetensors file, each the rows of a column behind each other.
+def stacked(
+    columns: Mapping[str, Sequence[RawTensor]], metadata: Mapping[str, str]
+) -> tuple[bytes, Iterator[memoryview]]:
+    """Word tensors as a safetensors file, each the rows of a column behind each other.
 
     The bytes are those of ``write_tensors`` of stacked tensors, which are never made: what is
     copied is copied by the system, into the file.
 
     Args:
         columns: by name; the rows of each, at least one, have one shape and dtype.
-        path: target; its folder must exist.
         metadata: words to store beside them.
 
     Returns:
-        Hash of what stands before the tensors, as ``head_sha256_of`` reads it.
-
-    Raises:
-        OutputError: the file cannot be written.
+        What stands before the tensors, and the bytes of these in their order.
     """
     head, order = _head(columns, metadata)
-    with replacing(path) as temporary, temporary.open("wb", buffering=_BUFFER_BYTES) as stream:
-        stream.write(head)
-        for name in order:
-            for row in columns[name]:
-                stream.write(row.data.data)
-    return sha256(head).hexdigest()
+    return head, (row.data.data for name in order for row in columns[name])
 
 
 def _head(
@@ -157,11 +156,11 @@ def _head(
 ) -> tuple[bytes, list[str]]:
     """What the library writes before such tensors, and in which order it writes them."""
     empty = {
-        name: TensorSpec(dtype=_NAMES[rows[0].dtype], shape=(0,), data_ptr=0, data_len=0)
+        name: TensorSpec(dtype=NAMES[rows[0].dtype], shape=(0,), data_ptr=0, data_len=0)
         for name, rows in columns.items()
     }
-    said = json.loads(serialize(empty, metadata=dict(metadata) or None)[_LENGTH_BYTES:])
-    order = [name for name in said if name != _WORDS]
+    said = json.loads(serialize(empty, metadata=dict(metadata) or None)[LENGTH_BYTES:])
+    order = [name for name in said if name != WORDS]
     start = 0
     for name in order:
         rows = columns[name]
@@ -170,8 +169,43 @@ def _head(
         said[name]["data_offsets"] = [start, stop]
         start = stop
     text = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _LENGTH_BYTES)
-    return len(text).to_bytes(_LENGTH_BYTES, "little") + text, order
+    text += b" " * (-len(text) % LENGTH_BYTES)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text, order
+
+
+def write_stacked(
+    columns: Mapping[str, Sequence[RawTensor]], path: Path | str, metadata: Mapping[str, str]
+) -> str:
+    """Write tensors as a safetensors file; see ``stacked``.
+
+    Args:
+        columns: as there.
+        path: target; its folder must exist.
+        metadata: as there.
+
+    Returns:
+        Hash of what stands before the tensors, as ``head_sha256_of`` reads it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    head, parts = stacked(columns, metadata)
+    with replacing(path) as temporary, temporary.open("wb", buffering=0) as stream:
+        _write_together(stream.fileno(), [head, *parts])
+    return sha256(head).hexdigest()
+
+
+def _write_together(descriptor: int, parts: Iterable[bytes | memoryview]) -> None:
+    """Write parts behind each other, of which the system takes many at once, uncopied."""
+    waiting = deque(memoryview(part) for part in parts)
+    while waiting:
+        some = list(islice(waiting, _PARTS))
+        # Windows takes them one by one
+        taken = os.writev(descriptor, some) if _GATHERS else os.write(descriptor, some[0])
+        while waiting and taken >= len(waiting[0]):
+            taken -= len(waiting.popleft())
+        if taken:  # no more than a part of one
+            waiting[0] = waiting[0][taken:]
 
 
 @contextmanager

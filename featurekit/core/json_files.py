@@ -16,10 +16,23 @@ def write_json(record: Mapping[str, Any], path: Path | str) -> Path:
     Raises:
         OutputError: a value has no JSON form, or the file cannot be written.
     """
-    text = json.dumps(plain(record, of=Path(path).name), indent=2, ensure_ascii=False)
+    content = json_bytes(record, of=Path(path).name)
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(content)
     return Path(path)
+
+
+def json_bytes(record: Mapping[str, Any], *, of: str) -> bytes:
+    """Word a record as indented JSON, as ``write_json`` writes it.
+
+    Args:
+        record: see ``plain`` for what it may hold.
+        of: what it is, for the message.
+
+    Raises:
+        OutputError: a value has no JSON form.
+    """
+    return (json.dumps(plain(record, of=of), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(path: Path | str) -> dict[str, Any]:
@@ -29,12 +42,33 @@ def read_json(path: Path | str) -> dict[str, Any]:
         ConfigError: there is no such file, or it holds no JSON mapping.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"a record must be a JSON file, but {str(path)!r}: {error}") from error
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise _no_record(str(path), error) from error
+    return json_of(content, str(path))
+
+
+def json_of(content: bytes, path: str) -> dict[str, Any]:
+    """Read a record from the bytes of its file.
+
+    Args:
+        content: the bytes.
+        path: of the file, for the message.
+
+    Raises:
+        ConfigError: it is no JSON mapping.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise _no_record(path, error) from error
     if not isinstance(record, dict):
         raise ConfigError(f"a record must be a JSON mapping, got a {type(record).__name__}")
     return record
+
+
+def _no_record(path: str, error: Exception) -> ConfigError:
+    return ConfigError(f"a record must be a JSON file, but {path!r}: {error}")
 
 
 def plain(value: Any, *, of: str) -> Any:  # noqa: ANN401  # JSON has no static type

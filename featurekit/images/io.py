@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from featurekit.core.atomic import replacing
@@ -129,6 +129,31 @@ def write_tensors(
     with replacing_tensors(path) as temporary:
         save_file(ready, temporary, metadata=dict(metadata) if metadata else None)
     return Path(path)
+
+
+def tensors_as_file(tensors: Mapping[str, Tensor]) -> bytes:
+    """Word tensors as the bytes of the file that ``write_tensors`` writes."""
+    content: bytes = save(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    )
+    return content
+
+
+def tensors_of_file(content: bytes, path: str) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file from its bytes.
+
+    Args:
+        content: the bytes.
+        path: of the file, for the message.
+
+    Raises:
+        ConfigError: it is no whole safetensors file.
+    """
+    try:
+        tensors: dict[str, Tensor] = load(content)
+    except (SafetensorError, ValueError) as error:
+        raise not_whole(path, error) from error
+    return tensors
 
 
 def as_bytes(tensor: Tensor) -> RawTensor:

@@ -1,18 +1,18 @@
 """What a store says of its shards: the commit log of a group, the manifest of a shard."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from featurekit.core.atomic import replacing, unwritable
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Shape
+from featurekit.store.places.line_log import append_line, read_logs, replace_lines
+from featurekit.store.places.place import AT_ONCE, Place, is_near, read_each, sizes_in
 from featurekit.store.records import (
     MANIFEST,
+    TENSORS,
     SampleRef,
     group_folder,
     line,
@@ -72,38 +72,40 @@ class Commit:
         return {name: value for name, value in asdict(self).items() if value != ""}
 
 
-def read_commits(folder: Path) -> tuple[dict[str, Commit], int]:
+def read_commits(folder: Place) -> dict[str, Commit]:
     """Read a group's commit log.
 
     Args:
         folder: of the group.
 
     Returns:
-        Commits by shard, the last of each, in order; and how many bytes of the log are whole
-        lines, for a last line may be torn.
+        Commits by shard, the last of each, in order; a torn last line does not count.
 
     Raises:
         ConfigError: a whole line is no commit.
     """
-    path = folder / COMMITS
-    content = path.read_bytes() if path.exists() else b""
+    (content,) = read_logs([folder], COMMITS)
+    return _commits_of(content, folder / COMMITS)
+
+
+def _commits_of(content: bytes, path: Place) -> dict[str, Commit]:
     whole = content.rfind(b"\n") + 1
     commits: dict[str, Commit] = {}
     for record in _records(content[:whole], path):
         commit = _made(Commit, record, path)
         commits.pop(commit.shard, None)
         commits[commit.shard] = commit
-    return commits, whole
+    return commits
 
 
-def salvaged_commits(folder: Path) -> dict[str, Commit]:
+def salvaged_commits(folder: Place) -> dict[str, Commit]:
     """Read what can be read of a group's log, damaged lines left out."""
-    path = folder / COMMITS
     commits: dict[str, Commit] = {}
-    for text in path.read_bytes().split(b"\n") if path.exists() else ():
+    (content,) = read_logs([folder], COMMITS)
+    for text in content.split(b"\n"):
         try:
-            for record in _records(text, path):
-                commit = _made(Commit, record, path)
+            for record in _records(text, folder / COMMITS):
+                commit = _made(Commit, record, folder / COMMITS)
                 commits.pop(commit.shard, None)
                 commits[commit.shard] = commit
         except ConfigError:
@@ -111,10 +113,10 @@ def salvaged_commits(folder: Path) -> dict[str, Commit]:
     return commits
 
 
-def append_commit(folder: Path, commit: Commit) -> None:
-    """Add a finished shard to its group's log, on the disk when this returns.
+def append_commit(folder: Place, commit: Commit) -> None:
+    """Add a finished shard to its group's log, safely there when this returns.
 
-    A torn last line is cut off first. The group must be held.
+    A torn last line is cut off first. A group of this machine must be held.
 
     Args:
         folder: of the group.
@@ -123,54 +125,34 @@ def append_commit(folder: Path, commit: Commit) -> None:
     Raises:
         OutputError: the log cannot be written; the shard then does not count.
     """
-    path = folder / COMMITS
-    commits, whole = read_commits(folder)
-    if commits.get(commit.shard) == commit:  # its files were lost and are as they were again
-        return
-    try:
-        sync_folder(folder)  # the shard's name before the line that promises it
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            os.ftruncate(descriptor, whole)
-            os.pwrite(descriptor, line(commit.record()), whole)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if not whole:
-            sync_folder(folder)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    if is_near(folder) and read_commits(folder).get(commit.shard) == commit:
+        return  # its files were lost and are as they were again
+    append_line(folder, COMMITS, line(commit.record()))
 
 
-def replace_commits(folder: Path, commits: Iterable[Commit]) -> None:
-    """Write a group's log anew, as a whole; the group must be held.
+def replace_commits(folder: Place, commits: Iterable[Commit]) -> None:
+    """Write a group's log anew, as a whole; a group of this machine must be held.
 
     Raises:
         OutputError: it cannot be written; the old one stays.
     """
-    with replacing(folder / COMMITS) as temporary:
-        temporary.write_bytes(b"".join(line(commit.record()) for commit in commits))
-    sync_folder(folder)
+    replace_lines(folder, COMMITS, [line(commit.record()) for commit in commits])
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the names of a folder's files to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read_rows(root: Path, commit: Commit) -> list[Row]:
+def read_rows(root: Place, commit: Commit) -> list[Row]:
     """Read the manifest of a shard.
 
     Raises:
         ConfigError: it is missing or not as it was committed.
     """
     path = shard_path(root, commit.shard, MANIFEST)
-    content = path.read_bytes() if path.exists() else b""
-    if sha256(content).hexdigest() != commit.manifest:
+    (content,) = read_each([path])
+    return _committed_rows(root, commit, content)
+
+
+def _committed_rows(root: Place, commit: Commit, content: bytes | None) -> list[Row]:
+    path = shard_path(root, commit.shard, MANIFEST)
+    if content is None or sha256(content).hexdigest() != commit.manifest:
         raise ConfigError(
             f"a manifest must be as it was written, but {str(path)!r} is missing or changed; "
             f"{repair_with(root)}"
@@ -178,7 +160,7 @@ def read_rows(root: Path, commit: Commit) -> list[Row]:
     return rows_of(content, path)
 
 
-def rows_of(content: bytes, path: Path) -> list[Row]:
+def rows_of(content: bytes, path: Place) -> list[Row]:
     """Read the lines of a manifest.
 
     Args:
@@ -200,7 +182,7 @@ def rows_of(content: bytes, path: Path) -> list[Row]:
         raise _foreign(path, error) from error
 
 
-def is_whole(root: Path, commit: Commit) -> bool:
+def is_whole(root: Place, commit: Commit) -> bool:
     """Tell whether a committed shard is there at its length, with its manifest as committed."""
     path = shard_path(root, commit.shard)
     manifest = shard_path(root, commit.shard, MANIFEST)
@@ -208,40 +190,69 @@ def is_whole(root: Path, commit: Commit) -> bool:
     return there and sha256(manifest.read_bytes()).hexdigest() == commit.manifest
 
 
-def live_rows(root: Path, folder: Path) -> dict[str, Row]:
-    """Read what a group holds: the last committed row of each id, in the order of the log."""
-    rows: dict[str, Row] = {}
-    for commit in read_commits(folder)[0].values():
-        for row in read_rows(root, commit):
-            rows.pop(row.id, None)
-            rows[row.id] = row
-    return rows
-
-
-def kept_rows(root: Path, group: int) -> dict[str, Row]:
-    """Read the rows of a group's samples by id, those of lost shards left out.
+def live_rows(root: Place, folders: Sequence[Place]) -> Iterator[dict[str, Row]]:
+    """Read what groups hold: the last committed row of each id, in the order of the log.
 
     Args:
         root: the store.
-        group: the group, begun or not.
+        folders: of the groups; at an address many are asked for together.
+
+    Yields:
+        The rows of each group.
 
     Raises:
-        ConfigError: the log is damaged.
+        ConfigError: a log is damaged, a manifest is missing or changed.
     """
-    folder, rows = group_folder(root, group), dict[str, Row]()
-    if folder.is_dir():
-        for commit in read_commits(folder)[0].values():
-            if is_whole(root, commit):
-                rows |= {row.id: row for row in read_rows(root, commit)}
-    return rows
+    for manifests in _manifests(root, folders):
+        rows: dict[str, Row] = {}
+        for commit, content in manifests:
+            for row in _committed_rows(root, commit, content):
+                rows.pop(row.id, None)
+                rows[row.id] = row
+        yield rows
 
 
-def group_folders(root: Path) -> list[Path]:
-    """Folders of the groups that have been begun, in order."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and path.name.isdecimal())
+def kept_rows(root: Place, groups: Sequence[int]) -> Iterator[dict[str, Row]]:
+    """Read the rows of groups' samples by id, those of lost shards left out.
+
+    Args:
+        root: the store.
+        groups: begun or not.
+
+    Yields:
+        The rows of each group.
+
+    Raises:
+        ConfigError: a log is damaged.
+    """
+    folders = [group_folder(root, group) for group in groups]
+    for folder, manifests in zip(folders, _manifests(root, folders), strict=True):
+        rows: dict[str, Row] = {}
+        sizes = sizes_in(folder) if manifests else {}
+        for commit, content in manifests:
+            if sizes.get(f"{commit.shard}{TENSORS}") != commit.bytes or content is None:
+                continue
+            if sha256(content).hexdigest() == commit.manifest:
+                rows |= {row.id: row for row in _committed_rows(root, commit, content)}
+        yield rows
 
 
-def _records(content: bytes, path: Path) -> Iterator[Any]:
+def _manifests(
+    root: Place, folders: Sequence[Place]
+) -> Iterator[list[tuple[Commit, bytes | None]]]:
+    """Each group's commits with the bytes of their manifests, of some groups asked for together."""
+    for start in range(0, len(folders), AT_ONCE):
+        some = folders[start : start + AT_ONCE]
+        logs = [
+            list(_commits_of(content, folder / COMMITS).values())
+            for folder, content in zip(some, read_logs(some, COMMITS), strict=True)
+        ]
+        contents = read_each([shard_path(root, c.shard, MANIFEST) for log in logs for c in log])
+        for log in logs:
+            yield [(commit, next(contents)) for commit in log]
+
+
+def _records(content: bytes, path: Place) -> Iterator[Any]:
     try:
         for text in content.splitlines():
             yield json.loads(text)
@@ -249,21 +260,21 @@ def _records(content: bytes, path: Path) -> Iterator[Any]:
         raise _no_lines(path, error) from error
 
 
-def _no_lines(path: Path, error: ValueError) -> ConfigError:
+def _no_lines(path: Place, error: ValueError) -> ConfigError:
     return ConfigError(
         f"{str(path)!r} must hold a line of JSON each, but {error}; "
         f"{repair_with(path.parent.parent)}"
     )
 
 
-def _made(kind: type[Line], record: dict[str, Any], path: Path) -> Line:
+def _made(kind: type[Line], record: dict[str, Any], path: Place) -> Line:
     try:
         return kind(**record)
     except TypeError as error:
         raise _foreign(path, error) from error
 
 
-def _foreign(path: Path, error: Exception) -> ConfigError:
+def _foreign(path: Place, error: Exception) -> ConfigError:
     return ConfigError(
         f"{str(path)!r} must be what a store wrote, but {error}; {repair_with(path.parent.parent)}"
     )

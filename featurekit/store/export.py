@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -14,6 +13,7 @@ from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
 from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.store.commit_log import kept_rows
+from featurekit.store.places.place import Place, looked_at, place_at
 from featurekit.store.plan import Cost, Plan, Shapes, layout_for, plan_store, refuse_overflow
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
@@ -84,7 +84,7 @@ class _Work:
 
 @one_thread()
 def store_pictures(
-    folder: Path | str,
+    folder: Place | str,
     files: Sequence[PictureFile],
     *,
     reader: Reader,
@@ -97,7 +97,7 @@ def store_pictures(
     Workers may run at the same time; each is given all pictures.
 
     Args:
-        folder: a store or a folder to make one in.
+        folder: a store or a folder to make one in; or an address, as ``s3://bucket/prefix``.
         files: pictures, each name once.
         reader: what is read of them.
         reduce: words of ``recipe.parse_recipe``.
@@ -112,7 +112,7 @@ def store_pictures(
         FeatureKitError: as for ``write_store``, and before anything is written where the disk is
             too small.
     """
-    work = _work(Path(folder), files, reader, reduce, share)
+    work = _work(place_at(folder), files, reader, reduce, share)
     plan = plan_store(folder, work.refs, spec=work.spec, shapes=reader.shapes, cost=reader.cost,
                       share=share)  # fmt: skip
     refuse_overflow(plan, folder)
@@ -124,7 +124,7 @@ def store_pictures(
 
 @one_thread()
 def plan_pictures(
-    folder: Path | str,
+    folder: Place | str,
     files: Sequence[PictureFile],
     *,
     reader: Reader,
@@ -147,7 +147,7 @@ def plan_pictures(
         ImageError: no picture can be decoded.
         FeatureKitError: as for ``plan_store``.
     """
-    work = _work(Path(folder), files, reader, reduce, share)
+    work = _work(place_at(folder), files, reader, reduce, share)
     plan = plan_store(folder, work.refs, spec=work.spec, shapes=reader.shapes, cost=reader.cost,
                       share=share)  # fmt: skip
     cost = reader.timed(work.refs[0]) if plan.forwards else replace(reader.cost, forward_s=0.0)
@@ -155,7 +155,7 @@ def plan_pictures(
 
 
 def _work(
-    root: Path, files: Sequence[PictureFile], reader: Reader, reduce: Sequence[str], share: Share
+    root: Place, files: Sequence[PictureFile], reader: Reader, reduce: Sequence[str], share: Share
 ) -> _Work:
     """Look at this worker's pictures, and at those that a new store's recipe is fitted to."""
     header = read_header(root) if is_begun(root) else None
@@ -226,14 +226,14 @@ class _Looked:
 
 
 def _sizes(
-    root: Path, header: Header | None, share: Share
+    root: Place, header: Header | None, share: Share
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """Padded sizes of the pictures that a store holds, by id and hash of their bytes."""
     if header is None:
         return {}
-    groups = filter(share.owns, range(header.layout.groups))
-    rows = [row for group in groups for row in kept_rows(root, group).values()]
-    return {(row.id, row.source): row.size for row in rows}
+    groups = list(filter(share.owns, range(header.layout.groups)))
+    kept = kept_rows(looked_at(root), groups)
+    return {(row.id, row.source): row.size for rows in kept for row in rows.values()}
 
 
 def _layout(reader: Reader, ref: SampleRef, count: int, reduce: Sequence[str]) -> Layout:

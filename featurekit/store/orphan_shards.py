@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import head_sha256_of, read_metadata, read_raw
 from featurekit.store.commit_log import (
     COMMITS,
     Commit,
@@ -17,6 +15,9 @@ from featurekit.store.commit_log import (
     replace_commits,
     rows_of,
 )
+from featurekit.store.places.line_log import changed_ns
+from featurekit.store.places.place import Place, settled
+from featurekit.store.places.shard_bytes import head_sha256_in, metadata_in, raw_in
 from featurekit.store.records import MANIFEST, Header, line, repair_with, shard_name, shard_path
 from featurekit.store.shards import checksum, loose_files, metadata, remove, sample, shapes_of
 
@@ -27,13 +28,13 @@ FIRST, LAST = "first", "last"  # where in its group's log a shard belongs that i
 class Loose:
     """A shard with a manifest that no log names."""
 
-    path: Path
+    path: Place
     commit: Commit | None  # what its line said; none if shard or manifest is damaged
     rows: tuple[Row, ...]
     written_ns: int
 
 
-def loose_shards(root: Path, header: Header, folder: Path) -> list[Loose]:
+def loose_shards(root: Place, header: Header, folder: Place) -> list[Loose]:
     """Look at the shards of a group that have a manifest and no line in its log.
 
     Args:
@@ -77,14 +78,15 @@ def place_of(loose: Loose, kept: Mapping[str, Row], log_ns: int) -> str | None:
     return LAST if new or changed else None
 
 
-def written_ns(folder: Path) -> int:
+def written_ns(folder: Place) -> int:
     """Tell when a group's log was last written; 0 if there is none."""
-    path = folder / COMMITS
-    return path.stat().st_mtime_ns if path.exists() else 0
+    return changed_ns(folder, COMMITS)
 
 
-def tidy(root: Path, header: Header, folder: Path) -> None:
-    """Name whole shards in the log again, then remove what no log names; the group must be held.
+def tidy(root: Place, header: Header, folder: Place) -> None:
+    """Name whole shards in the log again, then remove what no log names.
+
+    A group of this machine must be held; at an address, what is young may be another's and stays.
 
     Args:
         root: the store.
@@ -97,18 +99,18 @@ def tidy(root: Path, header: Header, folder: Path) -> None:
     """
     log_ns = written_ns(folder)
     for loose in loose_shards(root, header, folder):
-        place = place_of(loose, kept_rows(root, int(folder.name)), log_ns)
+        place = place_of(loose, next(kept_rows(root, [int(folder.name)])), log_ns)
         if loose.commit is None or place is None:
             continue
         if place == LAST:
             append_commit(folder, loose.commit)
         else:
-            commits, _ = read_commits(folder)
+            commits = read_commits(folder)
             replace_commits(folder, [loose.commit, *commits.values()])
-    remove(loose_files(folder))
+    remove(settled(loose_files(folder)))
 
 
-def _looked_at(root: Path, header: Header, manifest: Path) -> Loose:
+def _looked_at(root: Place, header: Header, manifest: Place) -> Loose:
     path = shard_path(root, manifest.stem)
     rows = _self_consistent(manifest)
     changed_ns = manifest.stat().st_mtime_ns
@@ -119,14 +121,14 @@ def _looked_at(root: Path, header: Header, manifest: Path) -> Loose:
             f"shards of a store must be made as its header says, but {str(path)!r} was made "
             f"otherwise; if the header is damaged {repair_with(root)}; else move the shard away"
         )
-    if read_metadata(path) != metadata(header, rows[0].size):
+    if metadata_in(path) != metadata(header, rows[0].size):
         return Loose(path, None, (), changed_ns)
     digest = sha256(manifest.read_bytes()).hexdigest()
-    commit = Commit(path.stem, len(rows), path.stat().st_size, digest, head_sha256_of(path))
+    commit = Commit(path.stem, len(rows), path.stat().st_size, digest, head_sha256_in(path))
     return Loose(path, commit, rows, changed_ns)
 
 
-def _self_consistent(manifest: Path) -> tuple[Row, ...]:
+def _self_consistent(manifest: Place) -> tuple[Row, ...]:
     """Rows of a manifest; none if it is not as it was written, which its name tells."""
     content, shard = manifest.read_bytes(), manifest.stem
     try:
@@ -140,9 +142,9 @@ def _self_consistent(manifest: Path) -> tuple[Row, ...]:
     return tuple(rows) if named and placed and again == content else ()
 
 
-def _as_its_rows_say(path: Path, rows: tuple[Row, ...]) -> bool:
+def _as_its_rows_say(path: Place, rows: tuple[Row, ...]) -> bool:
     try:
-        columns = read_raw(path)
+        columns = raw_in(path)
     except ConfigError:
         return False
     if any(column.rows != len(rows) for column in columns.values()):

@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
-from pathlib import Path
-from shutil import disk_usage
 from typing import TypeAlias
 
 import torch
@@ -17,6 +15,7 @@ from featurekit.core.sharding import Share
 from featurekit.core.types import Shape, Tap
 from featurekit.images import coordinates
 from featurekit.store.commit_log import Commit, Row
+from featurekit.store.places.place import Place, free_bytes, looked_at, place_at
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
     Header,
@@ -84,7 +83,7 @@ class Plan:
 
 
 def plan_store(
-    folder: Path | str,
+    folder: Place | str,
     samples: Iterable[SampleRef],
     *,
     spec: StoreSpec,
@@ -108,16 +107,17 @@ def plan_store(
         ConfigError: the store holds features of another making.
         ShapeError: a step of the recipe cannot take a shape.
     """
-    root = Path(folder)
+    root = looked_at(place_at(folder))
     refs = list(samples)
     header, started = _header(root, spec)
     reduction = Reduction(parse_recipe(header.recipe), {})
     size = 0 if started else len(json.dumps(header.record(), indent=2)) + 1
     missing: list[SampleRef] = []
-    shards = owned = rows = 0
-    for group, mine in grouped(refs, header.layout.groups, share).items():
-        owned += len(mine)
-        for some in chunks(missing_of(root, header, group, mine), header.layout.samples):
+    shards = rows = 0
+    mine = grouped(refs, header.layout.groups, share)
+    owned = sum(map(len, mine.values()))
+    for group, some_missing in zip(mine, missing_of(root, header, mine), strict=True):
+        for some in chunks(some_missing, header.layout.samples):
             outline = _outline(reduction, shapes(some[0].size), cost.dtype)
             size += _shard_bytes(header, group, some, outline)
             missing += some
@@ -134,21 +134,19 @@ def plan_store(
     return plan.timed(cost)
 
 
-def refuse_overflow(plan: Plan, folder: Path | str) -> None:
+def refuse_overflow(plan: Plan, folder: Place | str) -> None:
     """Refuse a plan that does not fit onto the disk of its folder.
 
     Args:
         plan: what is to be written.
-        folder: where; it or a parent exists.
+        folder: where; it or a parent exists. An address has no end that it could tell.
 
     Raises:
         OutputError: it needs more bytes than are free.
     """
-    place = Path(folder).absolute()
-    while not place.exists():
-        place = place.parent
-    free = disk_usage(place).free
-    if plan.bytes > free:
+    place = place_at(folder)
+    free = free_bytes(place)
+    if free is not None and plan.bytes > free:
         raise OutputError(
             f"a store must fit onto its disk, but it needs {plan.bytes} bytes and "
             f"{str(place)!r} has {free} free; pool, project or store fewer bits"
@@ -197,7 +195,7 @@ def _filled(refs: Sequence[SampleRef], cost: Cost) -> int:
 Outline: TypeAlias = Mapping[str, tuple[Shape, torch.dtype]]
 
 
-def _header(root: Path, spec: StoreSpec) -> tuple[Header, bool]:
+def _header(root: Place, spec: StoreSpec) -> tuple[Header, bool]:
     """The store's header or, where there is none yet, one of equal length; whether it is there."""
     if is_begun(root):
         header = read_header(root)

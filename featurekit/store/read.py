@@ -1,19 +1,29 @@
 """Reading a store as torch data sets: by place or as a stream, one sample's bytes at a time."""
 
+import gc
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
-from featurekit.store.commit_log import Row, group_folders, live_rows
-from featurekit.store.records import TRAJECTORIES, Header, read_header, repair_with, shard_path
+from featurekit.store.commit_log import Row, live_rows
+from featurekit.store.places.open_shard import OpenShard, opened
+from featurekit.store.places.place import Place, looked_at, place_at
+from featurekit.store.records import (
+    TRAJECTORIES,
+    Header,
+    group_folders,
+    read_header,
+    repair_with,
+    shard_path,
+)
 from featurekit.store.reduction import SCALE, restored
 from featurekit.store.write import load_reduction
 
@@ -35,7 +45,7 @@ class StoredFeatures(Dataset[Sample]):
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: Place | str,
         *,
         names: Collection[str] | None = None,
         ids: Collection[str] | None = None,
@@ -43,7 +53,7 @@ class StoredFeatures(Dataset[Sample]):
         """Read the manifests.
 
         Args:
-            folder: the store.
+            folder: the store, or its address.
             names: tensors to read, ``tap/t``; none reads all.
             ids: samples to show, in this order; none shows all, in the order of the shards.
 
@@ -51,19 +61,20 @@ class StoredFeatures(Dataset[Sample]):
             ConfigError: there is no store, it is of another format, or a manifest is damaged.
             UnknownNameError: a sample or a tensor is not in the store.
         """
-        self.root = Path(folder)
+        self.root: Place = looked_at(place_at(folder))
         self.header: Header = read_header(self.root)
         self.reduction = load_reduction(self.root, self.header)
         found: dict[str, Row] = {}
-        for group in group_folders(self.root):
-            found |= live_rows(self.root, group)
+        with _uncollected():
+            for rows in live_rows(self.root, group_folders(self.root)):
+                found |= rows
         for name in () if ids is None else ids:
             if name not in found:
                 raise UnknownNameError("sample", name, found)
         self.rows = tuple(found.values() if ids is None else (found[name] for name in ids))
         self._names = None if names is None else frozenset(names)
         self._refuse_unknown_names()
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._open: OrderedDict[str, OpenShard] = OrderedDict()
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -93,35 +104,60 @@ class StoredFeatures(Dataset[Sample]):
         Raises:
             ConfigError: its shard is missing or damaged.
         """
-        path = shard_path(self.root, row.shard)
-        wanted = [name for name in row.shapes if self._asked(name)]
+        with self._reading(row.shard) as shard:
+            return shard.row(self._wanted(row), row.row)
+
+    @contextmanager
+    def near(self, rows: Sequence[Row]) -> Iterator[None]:
+        """Have rows of one shard near for the length of the block, where each would cost a way.
+
+        Args:
+            rows: of one shard; those of a folder are near already.
+
+        Raises:
+            ConfigError: the shard is missing or damaged.
+        """
+        with self._reading(rows[0].shard) as shard:
+            shard.fetch(self._wanted(rows[0]), len(rows))
         try:
-            shard = self._shard(row.shard, path)
-            return {
-                name: shard.get_slice(name)[row.row : row.row + 1].squeeze(0) for name in wanted
-            }
+            yield
+        finally:
+            shard.release()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files behind: a worker opens its own."""
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[OpenShard]:
+        """A shard, whose damage is worded."""
+        path = shard_path(self.root, name)
+        try:
+            yield self._shard(name, path)
         except (OSError, SafetensorError) as error:
             raise ConfigError(
                 f"a shard must be a whole file, but {str(path)!r} gave: {error}; "
                 f"{repair_with(self.root)}"
             ) from error
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave open files behind: a worker opens its own."""
-        return {**self.__dict__, "_open": OrderedDict()}
+    def _wanted(self, row: Row) -> list[str]:
+        return [name for name in row.shapes if self._asked(name)]
 
     def _asked(self, name: str) -> bool:
         return self._names is None or name.removesuffix(SCALE) in self._names
 
     def _refuse_unknown_names(self) -> None:
-        stored = {name for row in self.rows for name in row.shapes if not name.endswith(SCALE)}
-        for name in sorted((self._names or frozenset()) - stored) if self.rows else ():
+        if self._names is None or not self.rows:
+            return
+        alike = {id(row.shapes): row.shapes for row in self.rows}  # one of a shard, or few
+        stored = {name for one in alike.values() for name in one if not name.endswith(SCALE)}
+        for name in sorted(self._names - stored):
             raise UnknownNameError("stored tensor", name, stored)
 
-    def _shard(self, name: str, path: Path) -> Any:  # noqa: ANN401  # safetensors has no types
+    def _shard(self, name: str, path: Place) -> OpenShard:
         """The open shard; the ones used last stay open."""
         if name not in self._open:
-            self._open[name] = safe_open(path, "pt")
+            self._open[name] = opened(path)
         self._open.move_to_end(name)
         while len(self._open) > _OPEN_SHARDS:
             self._open.popitem(last=False)
@@ -164,7 +200,8 @@ class FeatureStream(IterableDataset[Sample]):
         for turn, places in enumerate(_shuffled(list(shards.values()), generator)):
             order = _shuffled(places, generator)
             if part.owns(turn):
-                yield from (self.features[place] for place in order)
+                with self.features.near([self.features.rows[place] for place in order]):
+                    yield from (self.features[place] for place in order)
 
 
 class Recomputed(Dataset[Sample]):
@@ -196,6 +233,21 @@ class Recomputed(Dataset[Sample]):
         """One sample's id and its features, computed now."""
         name, latents = self.latents[index]
         return name, dict(self.features(name, latents))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare the search for rings of garbage: of many rows, none of them such, it is half the work.
+
+    Nothing is left behind: where it was on it is on again.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _shuffled(items: list[Any], generator: torch.Generator | None) -> list[Any]:

@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache, cached_property
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import sha256_of
-from featurekit.core.json_files import read_json
+from featurekit.core.json_files import json_of
 from featurekit.core.sharding import hash_of_id
 from featurekit.images.packed import PictureFile
+from featurekit.store.places.place import Place, folders_in, of_content
 from featurekit.store.recipe import parse_recipe
 
 FORMAT = 1
@@ -137,12 +136,12 @@ def line(record: Mapping[str, Any]) -> bytes:
     return (_JSON.encode(record) + "\n").encode()
 
 
-def group_folder(root: Path, group: int) -> Path:
+def group_folder(root: Place, group: int) -> Place:
     """Folder of a group of samples."""
     return root / f"{group:04d}"
 
 
-def shard_path(root: Path, shard: str, ending: str = TENSORS) -> Path:
+def shard_path(root: Place, shard: str, ending: str = TENSORS) -> Place:
     """File of a shard or, with its ending, of the shard's manifest."""
     return root / shard.partition("-")[0] / f"{shard}{ending}"
 
@@ -161,7 +160,7 @@ def chunks(refs: Sequence[SampleRef], samples: int) -> Iterator[list[SampleRef]]
             yield alike[start : start + samples]
 
 
-def repair_with(root: Path) -> str:
+def repair_with(root: Place) -> str:
     """Word the advice that mends a damaged store; it works for each damage that carries it."""
     return (
         f"run: featurekit store repair {quote(str(root))}; then write the store again: "
@@ -169,12 +168,24 @@ def repair_with(root: Path) -> str:
     )
 
 
-def is_begun(root: Path) -> bool:
+def shard_files(root: Place) -> Iterator[Place]:
+    """Shards of a store by their names alone, each group's in order; those of no log as well."""
+    for folder in group_folders(root) if root.is_dir() else ():
+        found = (path for path in folder.iterdir() if path.suffix == TENSORS)
+        yield from sorted((one for one in found if one.name[0].isdecimal()), key=_name)
+
+
+def group_folders(root: Place) -> list[Place]:
+    """Folders of the groups that have been begun, in order."""
+    return [folder for folder in folders_in(root) if folder.name.isdecimal()]
+
+
+def is_begun(root: Place) -> bool:
     """Tell whether a folder has a header, or shards whose header is lost."""
-    return (root / HEADER).is_file() or any(root.glob(f"[0-9]*/*{TENSORS}"))
+    return (root / HEADER).is_file() or any(True for _ in shard_files(root))
 
 
-def read_header(root: Path) -> Header:
+def read_header(root: Place) -> Header:
     """Read what a store holds.
 
     Raises:
@@ -182,20 +193,20 @@ def read_header(root: Path) -> Header:
     """
     path = root / HEADER
     if not path.is_file():
-        advice = "give the folder that featurekit extract wrote as store=..."
+        advice = "give the folder that featurekit extract wrote as store=..., or its address"
         if is_begun(root):
             advice = f"it has shards, so {repair_with(root)}"
         raise ConfigError(
             f"a store must be a folder with {HEADER}, found none in {str(root)!r}; {advice}"
         )
     try:
-        record = read_json(path)
+        record = json_of(path.read_bytes(), str(path))
     except ConfigError as error:
         raise ConfigError(f"{error}; {repair_with(root)}") from error
     return header_of(record, root)
 
 
-def fitted_file(root: Path, header: Header) -> Path | None:
+def fitted_file(root: Place, header: Header) -> Place | None:
     """Find what a store's recipe was fitted to; none if it needs nothing.
 
     Raises:
@@ -203,8 +214,8 @@ def fitted_file(root: Path, header: Header) -> Path | None:
     """
     if not header.fitted:
         return None
-    path = root / FITTED
-    if not path.is_file() or sha256_of(path) != header.fitted:
+    path = of_content(root / FITTED, header.fitted)
+    if not path.is_file() or sha256(path.read_bytes()).hexdigest() != header.fitted:
         raise ConfigError(
             f"a store needs the {FITTED} that it was made with, but {str(path)!r} is missing or "
             f"changed; restore it from a copy or write the store anew in another folder"
@@ -212,7 +223,7 @@ def fitted_file(root: Path, header: Header) -> Path | None:
     return path
 
 
-def header_of(record: dict[str, Any], root: Path) -> Header:
+def header_of(record: dict[str, Any], root: Place) -> Header:
     """Read a header from its record, as ``store.json`` and the metadata of each shard have it.
 
     Raises:
@@ -238,7 +249,7 @@ def header_of(record: dict[str, Any], root: Path) -> Header:
         ) from error
 
 
-def refuse_mismatch(header: Header, spec: StoreSpec, root: Path) -> None:
+def refuse_mismatch(header: Header, spec: StoreSpec, root: Place) -> None:
     """Refuse to mix what does not belong together.
 
     Raises:
@@ -259,3 +270,7 @@ def refuse_mismatch(header: Header, spec: StoreSpec, root: Path) -> None:
                 f"a store must hold features of one making, but {str(root)!r} has {name} "
                 f"{found!r} and {wanted!r} is asked for{cause}; choose another folder"
             )
+
+
+def _name(path: Place) -> str:
+    return path.name

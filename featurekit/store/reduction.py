@@ -165,8 +165,11 @@ def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_finite(feature: Tensor) -> bool:
-    """Tell whether every number is finite: one look at each, since extremes pass NaN on."""
-    if not feature.numel():
+    """Tell whether every number is finite: one look at each, since a sum passes NaN on.
+
+    A sum that leaves the numbers may be of finite ones, so that their extremes are looked at, too.
+    """
+    if not feature.numel() or math.isfinite(feature.sum()):
         return True
     least, most = feature.aminmax()
     return math.isfinite(least) and math.isfinite(most)

@@ -2,21 +2,33 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
-from featurekit.core.json_files import read_json, write_json
-from featurekit.core.locks import held, held_if_free
+from featurekit.core.json_files import json_bytes, json_of
 from featurekit.store.commit_log import (
-    COMMITS,
-    group_folders,
     read_commits,
     replace_commits,
     salvaged_commits,
 )
-from featurekit.store.orphan_shards import tidy
-from featurekit.store.records import FORMAT, HEADER, TENSORS, Header, read_header
+from featurekit.store.orphan_shards import tidy, written_ns
+from featurekit.store.places.place import (
+    Place,
+    holding,
+    holding_if_free,
+    looked_at,
+    place_at,
+    sizes_in,
+    writable,
+    write_whole,
+)
+from featurekit.store.records import (
+    FORMAT,
+    HEADER,
+    TENSORS,
+    Header,
+    group_folders,
+    read_header,
+)
 from featurekit.store.shards import said_by_shards
 from featurekit.store.upkeep import damage_of
 
@@ -35,14 +47,14 @@ class Repair:
         return f"{header}{self.restored} shards restored, {self.dropped} shards dropped"
 
 
-def repair_store(folder: Path | str) -> Repair:
+def repair_store(folder: Place | str) -> Repair:
     """Drop what is damaged and count whole shards again that lost their line in a log.
 
     A lost or damaged header is written again from what the shards say of themselves, a log from
     the manifests. Samples of a damaged shard or manifest are gone until they are written again.
 
     Args:
-        folder: the store; nobody may be writing to it.
+        folder: the store, or its address; nobody may be writing to it.
 
     Returns:
         What was mended; a whole store stays as it is.
@@ -52,17 +64,19 @@ def repair_store(folder: Path | str) -> Repair:
             do not agree on one, or shards of several makings are mixed.
         OutputError: a group is being written to, or the disk is full.
     """
-    root = make_folder(folder) if Path(folder).is_dir() else Path(folder)
+    root = place_at(folder)
+    if root.is_dir():
+        writable(root)
     header, changed = _mended_header(root)
     restored = dropped = 0
     for group in group_folders(root):
-        with held_if_free(group):
+        with holding_if_free(group):
             back, gone = _mended_group(root, header, group)
         restored, dropped = restored + back, dropped + gone
     return Repair(changed, restored, dropped)
 
 
-def _mended_header(root: Path) -> tuple[Header, bool]:
+def _mended_header(root: Place) -> tuple[Header, bool]:
     """The header, and whether it had to be taken from the shards."""
     said = said_by_shards(root) if root.is_dir() else []
     if not said or not _may_be_replaced(root):
@@ -71,31 +85,34 @@ def _mended_header(root: Path) -> tuple[Header, bool]:
         header = read_header(root)
         if header in said:
             return header, False
-    with held(root):
-        write_json(said[0].record(), root / HEADER)
+    with holding(root):
+        write_whole(root / HEADER, json_bytes(said[0].record(), of=HEADER))
     return said[0], True
 
 
-def _may_be_replaced(root: Path) -> bool:
+def _may_be_replaced(root: Place) -> bool:
     """Whether the header is lost or unreadable, not merely of another format."""
     try:
-        return read_json(root / HEADER).get("format") == FORMAT
-    except ConfigError:
+        record = json_of((root / HEADER).read_bytes(), str(root / HEADER))
+        return record.get("format") == FORMAT
+    except (ConfigError, FileNotFoundError):
         return True
 
 
-def _mended_group(root: Path, header: Header, folder: Path) -> tuple[int, int]:
+def _mended_group(root: Place, header: Header, folder: Place) -> tuple[int, int]:
     """Shards restored and dropped."""
-    log = folder / COMMITS
     named = salvaged_commits(folder)
-    good = [one for one in named.values() if damage_of(root, one) is None]
-    before = named.keys() | {path.stem for path in folder.glob(f"[0-9]*{TENSORS}")}
+    seen = looked_at(root)
+    good = [one for one in named.values() if damage_of(seen, one) is None]
+    before = named.keys() | {
+        name.removesuffix(TENSORS) for name in sizes_in(folder) if name.endswith(TENSORS)
+    }
     try:
-        sound = list(read_commits(folder)[0].values()) == good
+        sound = list(read_commits(folder).values()) == good
     except ConfigError:
         sound = False
-    if not sound and (good or log.exists()):
+    if not sound and (good or written_ns(folder)):
         replace_commits(folder, good)
     tidy(root, header, folder)
-    after = read_commits(folder)[0].keys()
+    after = read_commits(folder).keys()
     return len(after - {one.shard for one in good}), len(before - after)

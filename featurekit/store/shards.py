@@ -4,18 +4,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from featurekit.core.atomic import replacing, unwritable
-from featurekit.core.errors import ConfigError, ShapeError
-from featurekit.core.file_bytes import (
-    RawTensor,
-    read_metadata,
-    write_stacked,
-)
+from featurekit.core.atomic import unwritable
+from featurekit.core.errors import ConfigError, OutputError, ShapeError
+from featurekit.core.file_bytes import RawTensor
 from featurekit.core.types import Shape
 from featurekit.store.commit_log import COMMITS, Commit, Row, read_commits, rows_of
+from featurekit.store.places.place import Place, write_whole
+from featurekit.store.places.shard_bytes import metadata_in, write_shard
 from featurekit.store.records import (
     MANIFEST,
     MARK,
@@ -24,6 +21,7 @@ from featurekit.store.records import (
     SampleRef,
     header_of,
     line,
+    shard_files,
     shard_name,
     shard_path,
 )
@@ -35,7 +33,7 @@ Only their bytes: a shard is written, checked and merged without torch."""
 
 
 def put_shard(
-    root: Path, header: Header, group: int, *, refs: Sequence[SampleRef], stored: Sequence[Stored]
+    root: Place, header: Header, group: int, *, refs: Sequence[SampleRef], stored: Sequence[Stored]
 ) -> Commit:
     """Write a shard and its manifest; it does not count before it is committed.
 
@@ -59,7 +57,7 @@ def put_shard(
     path, manifest = shard_path(root, shard), shard_path(root, shard, MANIFEST)
     shapes = {name: rows[0].shape for name, rows in columns.items()}
     with ThreadPoolExecutor(1) as other:  # which mostly waits for the disk
-        head = other.submit(write_stacked, columns, path, metadata(header, refs[0].size))
+        written = other.submit(write_shard, columns, path, metadata(header, refs[0].size))
         rows = [
             Row(
                 **_asked(ref),
@@ -72,10 +70,9 @@ def put_shard(
             for index, (ref, key) in enumerate(zip(refs, keys, strict=True))
         ]
         content = b"".join(line(row._asdict()) for row in rows)
-        with replacing(manifest) as temporary:
-            temporary.write_bytes(content)
-        head_hash = head.result()
-    return Commit(shard, len(refs), path.stat().st_size, sha256(content).hexdigest(), head_hash)
+        write_whole(manifest, content)
+        head_hash, size = written.result()
+    return Commit(shard, len(refs), size, sha256(content).hexdigest(), head_hash)
 
 
 def metadata(header: Header, size: Sequence[int]) -> dict[str, str]:
@@ -84,13 +81,13 @@ def metadata(header: Header, size: Sequence[int]) -> dict[str, str]:
     return {MARK: text}
 
 
-def said_by_shards(root: Path) -> list[Header]:
+def said_by_shards(root: Place) -> list[Header]:
     """List the headers that shards carry and their manifests' keys confirm, the commonest first."""
     found: list[Header] = []
-    for path in sorted(root.glob(f"[0-9]*/[0-9]*{TENSORS}")):
+    for path in shard_files(root):
         manifest = path.with_suffix(MANIFEST)
         try:
-            record = json.loads(read_metadata(path)[MARK])
+            record = json.loads(metadata_in(path)[MARK])
             del record["size"]
             header = header_of(record, root)
             rows = rows_of(manifest.read_bytes(), manifest)
@@ -121,7 +118,7 @@ def shapes_of(columns: Mapping[str, RawTensor]) -> dict[str, Shape]:
     return {name: column.shape[1:] for name, column in columns.items()}
 
 
-def loose_files(folder: Path) -> list[Path]:
+def loose_files(folder: Place) -> list[Place]:
     """List files of a group that no commit names: what a process left that was stopped.
 
     Args:
@@ -130,21 +127,28 @@ def loose_files(folder: Path) -> list[Path]:
     Returns:
         Shards, manifests and unfinished files, in order; nothing that a store does not write.
     """
-    commits, _ = read_commits(folder)
+    commits = read_commits(folder)
     named = {f"{shard}{ending}" for shard in commits for ending in (TENSORS, MANIFEST)}
-    whole = [path for path in folder.iterdir() if path.suffix in (TENSORS, MANIFEST)]
-    loose = [path for path in whole if path.name not in named and path.name != COMMITS]
-    return sorted([*loose, *unfinished(folder)])
-
-
-def unfinished(folder: Path) -> list[Path]:
-    """List files that were being written when their process was stopped."""
-    return [  # of ``atomic.replacing``, and of safetensors, which renames what it has written
-        path for path in folder.iterdir() if path.suffix == ".part" or path.name.startswith(".tmp")
+    found = [
+        path
+        for path in folder.iterdir()
+        if _is_unfinished(path) or path.suffix in (TENSORS, MANIFEST)
     ]
+    loose = [path for path in found if path.name not in named and path.name != COMMITS]
+    return sorted(loose, key=lambda path: path.name)
 
 
-def remove(paths: Iterable[Path]) -> None:
+def unfinished(folder: Place) -> list[Place]:
+    """List files that were being written when their process was stopped."""
+    return [path for path in folder.iterdir() if _is_unfinished(path)]
+
+
+def _is_unfinished(path: Place) -> bool:
+    """Of ``atomic.replacing``, or of safetensors, which renames what it has written."""
+    return path.suffix == ".part" or path.name.startswith(".tmp")
+
+
+def remove(paths: Iterable[Place]) -> None:
     """Remove files, where they are there.
 
     Raises:
@@ -153,8 +157,10 @@ def remove(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             path.unlink(missing_ok=True)
+        except OutputError:
+            raise
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unwritable(str(path), error) from error
 
 
 def _asked(ref: SampleRef) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from featurekit.images.io import load_image
 from featurekit.images.packed import PictureFile, sha256_of_picture
 from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import weights_of
+from featurekit.store.places.place import Place, place_at
 from featurekit.store.plan import Cost
 from featurekit.store.read import Recomputed, StoredFeatures
 from featurekit.store.records import TRAJECTORIES, Header, Provenance, SampleRef, read_header
@@ -193,7 +194,7 @@ class TrajectoryReader:
 
 
 def recomputed(
-    folder: Path | str,
+    folder: Place | str,
     backbone: Backbone,
     recipe: Recipe,
     *,
@@ -205,7 +206,7 @@ def recomputed(
     Each is what ``extract_latents`` gives of the stored latents, read as float32.
 
     Args:
-        folder: the store.
+        folder: the store, or its address.
         backbone: the model that the pictures were inverted with.
         recipe: what to read; its timesteps are among those of the store.
         prompt: that of the inversion.
@@ -220,7 +221,7 @@ def recomputed(
         UnknownNameError: a timestep or a sample is not in the store.
         FeatureKitError: the recipe cannot be read from the backbone.
     """
-    header, conditioning = read_header(Path(folder)), backbone.embed(prompt)
+    header, conditioning = read_header(place_at(folder)), backbone.embed(prompt)
     asked = reading(backbone, recipe)
     if recipe.ensemble != Ensemble():
         raise ConfigError(

@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from hashlib import sha256
 
-from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import head_sha256_of, read_raw, sha256_of
-from featurekit.core.locks import held_if_free, is_held
 from featurekit.store.commit_log import (
     Commit,
     Row,
-    group_folders,
     is_whole,
     kept_rows,
     live_rows,
@@ -20,13 +16,27 @@ from featurekit.store.commit_log import (
     replace_commits,
 )
 from featurekit.store.orphan_shards import Loose, loose_shards, place_of, tidy, written_ns
+from featurekit.store.places.place import (
+    Place,
+    holding_if_free,
+    in_use,
+    looked_at,
+    place_at,
+    settled,
+    sizes_in,
+    writable,
+)
+from featurekit.store.places.shard_bytes import head_sha256_in, raw_in
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import (
     HEADER,
+    MANIFEST,
+    TENSORS,
     Header,
     SampleRef,
     chunks,
     fitted_file,
+    group_folders,
     read_header,
     repair_with,
     shard_name,
@@ -55,22 +65,23 @@ class Stat:
     loose: int  # files that no commit names
 
 
-def stat_store(folder: Path | str) -> Stat:
+def stat_store(folder: Place | str) -> Stat:
     """Count what a store holds.
 
     Args:
-        folder: the store.
+        folder: the store, or its address.
 
     Raises:
         ConfigError: there is no store, it is of another format, or a manifest is damaged.
     """
-    root = Path(folder)
+    root = looked_at(place_at(folder))
     header = read_header(root)
     samples = stored = loose = 0
     commits: list[Commit] = []
-    for group in group_folders(root):
-        samples += len(live_rows(root, group))
-        mine = list(read_commits(group)[0].values())
+    groups = group_folders(root)
+    for group, rows in zip(groups, live_rows(root, groups), strict=True):
+        samples += len(rows)
+        mine = list(read_commits(group).values())
         stored += sum(commit.samples for commit in mine)
         commits += mine
         loose += len(loose_files(group))
@@ -91,11 +102,11 @@ class Problem:
         return f"{self.found}; {self.cure}"
 
 
-def verify_store(folder: Path | str) -> tuple[Problem, ...]:
+def verify_store(folder: Place | str) -> tuple[Problem, ...]:
     """Read every byte of a store and compare it with what was committed.
 
     Args:
-        folder: the store.
+        folder: the store, or its address.
 
     Returns:
         Each thing that is wrong, with what mends it; none if the store is whole. A group whose
@@ -104,7 +115,7 @@ def verify_store(folder: Path | str) -> tuple[Problem, ...]:
     Raises:
         ConfigError: there is no store, it is of another format, or its header cannot be read.
     """
-    root = Path(folder)
+    root = looked_at(place_at(folder))
     header = read_header(root)
     problems = []
     if header not in (said_by_shards(root) or [header]):
@@ -118,7 +129,7 @@ def verify_store(folder: Path | str) -> tuple[Problem, ...]:
         problems.append(Problem(found, cure))
     for group in group_folders(root):
         try:
-            commits = read_commits(group)[0].values()
+            commits = read_commits(group).values()
             damages = [damage_of(root, commit) for commit in commits]
             problems += [Problem(found, repair_with(root)) for found in damages if found]
             problems += _unnamed(root, header, group)
@@ -127,7 +138,7 @@ def verify_store(folder: Path | str) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def damage_of(root: Path, commit: Commit) -> str | None:
+def damage_of(root: Place, commit: Commit) -> str | None:
     """Compare a shard with its commit.
 
     Args:
@@ -142,8 +153,9 @@ def damage_of(root: Path, commit: Commit) -> str | None:
         rows = read_rows(root, commit)
     except ConfigError as error:
         return _problem(error, root).found
-    if not is_whole(root, commit):
-        found = f"has {path.stat().st_size}" if path.is_file() else "is missing"
+    size = path.stat().st_size if path.is_file() else None
+    if size != commit.bytes:
+        found = "is missing" if size is None else f"has {size}"
         return f"{str(path)!r} must have {commit.bytes} bytes, but {found}"
     changed = f"{str(path)!r} must be as it was committed, but its bytes have changed"
     if not _hashes_as(path, commit):
@@ -157,7 +169,7 @@ def damage_of(root: Path, commit: Commit) -> str | None:
     return None
 
 
-def compact_store(folder: Path | str) -> int:
+def compact_store(folder: Place | str) -> int:
     """Bring a store into the shards that one undisturbed run would have written.
 
     Samples that later ones replaced and files that were left over are dropped; a whole shard that
@@ -165,7 +177,7 @@ def compact_store(folder: Path | str) -> int:
     once its new log is in place.
 
     Args:
-        folder: the store; nobody may be writing to it.
+        folder: the store, or its address; nobody may be writing to it.
 
     Returns:
         Bytes by which the shards became smaller, leftovers included.
@@ -174,38 +186,40 @@ def compact_store(folder: Path | str) -> int:
         ConfigError: a shard is damaged; nothing of its group is changed.
         OutputError: a group is being written to, or the disk is full.
     """
-    root = make_folder(folder) if Path(folder).is_dir() else Path(folder)
+    root = place_at(folder)
+    if root.is_dir():
+        writable(root)
     header = read_header(root)
     freed = 0
     for group in group_folders(root):
-        with held_if_free(group):
+        with holding_if_free(group):
             before = _bytes_in(group)
             tidy(root, header, group)
             try:
                 _compact_group(root, header, group)
             finally:
-                remove(loose_files(group))
+                remove(settled(loose_files(group)))
             freed += before - _bytes_in(group)
     return freed
 
 
-def _hashes_as(path: Path, commit: Commit) -> bool:
+def _hashes_as(path: Place, commit: Commit) -> bool:
     """Tell whether a shard's bytes are as committed, of newer lines those before the tensors."""
     if commit.head:
-        return head_sha256_of(path) == commit.head
-    return sha256_of(path) == commit.sha256
+        return head_sha256_in(path) == commit.head
+    return sha256(path.read_bytes()).hexdigest() == commit.sha256
 
 
-def _problem(error: ConfigError, root: Path) -> Problem:
+def _problem(error: ConfigError, root: Place) -> Problem:
     """The sentence of an error, and its advice by itself."""
     return Problem(str(error).removesuffix(f"; {repair_with(root)}"), repair_with(root))
 
 
-def _unnamed(root: Path, header: Header, folder: Path) -> Iterator[Problem]:
+def _unnamed(root: Place, header: Header, folder: Place) -> Iterator[Problem]:
     """What a group has besides its log's shards; while it is written to that may be on its way."""
-    if is_held(folder):
+    if in_use(folder):
         return
-    kept = kept_rows(root, int(folder.name))
+    kept = next(kept_rows(root, [int(folder.name)]))
     for loose in loose_shards(root, header, folder):
         lost = _lost(loose, kept, written_ns(folder))
         if lost:
@@ -221,10 +235,10 @@ def _lost(loose: Loose, kept: Mapping[str, Row], log_ns: int) -> str:
     return f"is not, so its {len(loose.rows)} samples do not count"
 
 
-def _compact_group(root: Path, header: Header, folder: Path) -> None:
+def _compact_group(root: Place, header: Header, folder: Place) -> None:
     group = int(folder.name)
-    old, _ = read_commits(folder)
-    rows = live_rows(root, folder)
+    old = read_commits(folder)
+    rows = next(live_rows(root, [folder]))
     new: list[Commit] = []
     for refs in chunks([row.ref() for row in rows.values()], header.layout.samples):
         name = shard_name(group, [(ref.id, rows[ref.id].key) for ref in refs])
@@ -234,10 +248,12 @@ def _compact_group(root: Path, header: Header, folder: Path) -> None:
             new.append(_merged(root, header, group, refs=refs, rows=rows))
     if new != list(old.values()):
         replace_commits(folder, new)
+        gone = old.keys() - {commit.shard for commit in new}
+        remove(shard_path(root, one, ending) for one in gone for ending in (TENSORS, MANIFEST))
 
 
 def _merged(
-    root: Path, header: Header, group: int, *, refs: Sequence[SampleRef], rows: dict[str, Row]
+    root: Place, header: Header, group: int, *, refs: Sequence[SampleRef], rows: dict[str, Row]
 ) -> Commit:
     """Write a shard of samples that lie in several; their checksums are compared on the way."""
     shards: dict[str, list[Row]] = {}
@@ -249,11 +265,11 @@ def _merged(
     return put_shard(root, header, group, refs=refs, stored=[stored[ref.id] for ref in refs])
 
 
-def _stored(root: Path, rows: Sequence[Row]) -> dict[str, Stored]:
+def _stored(root: Place, rows: Sequence[Row]) -> dict[str, Stored]:
     """What is stored of samples of one shard, by id; each as its manifest says."""
     path = shard_path(root, rows[0].shard)
     try:
-        columns = read_raw(path)
+        columns = raw_in(path)
     except ConfigError as error:
         raise ConfigError(f"{error}; {repair_with(root)}") from error
     found: dict[str, Stored] = {}
@@ -269,5 +285,5 @@ def _stored(root: Path, rows: Sequence[Row]) -> dict[str, Stored]:
     return found
 
 
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+def _bytes_in(folder: Place) -> int:
+    return sum(sizes_in(folder).values())

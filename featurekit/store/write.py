@@ -2,22 +2,31 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from hashlib import sha256
 from typing import TypeAlias
 
 from torch import Tensor
 
-from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import RawTensor, sha256_of
-from featurekit.core.json_files import write_json
-from featurekit.core.locks import held
+from featurekit.core.file_bytes import RawTensor
+from featurekit.core.json_files import json_bytes
 from featurekit.core.sharding import Share, group_of, hash_of_id
 from featurekit.core.threads import one_thread
 from featurekit.core.types import Progress, silent
-from featurekit.images.io import as_bytes, read_tensors, write_tensors
+from featurekit.images.io import as_bytes, tensors_as_file, tensors_of_file
 from featurekit.store.commit_log import append_commit, kept_rows
 from featurekit.store.orphan_shards import tidy
+from featurekit.store.places.place import (
+    Place,
+    holding,
+    looked_at,
+    of_content,
+    place_at,
+    prepared,
+    writable,
+    write_first,
+    write_whole,
+)
 from featurekit.store.recipe import ReductionSteps, parse_recipe
 from featurekit.store.records import (
     FITTED,
@@ -66,7 +75,7 @@ def total_of(several: Iterable[Written]) -> Written:
 
 @one_thread()
 def write_store(
-    folder: Path | str,
+    folder: Place | str,
     samples: Iterable[SampleRef],
     *,
     read: Read,
@@ -83,7 +92,7 @@ def write_store(
     Workers may run at the same time; each should be given all samples.
 
     Args:
-        folder: a store or a folder to make one in.
+        folder: a store or a folder to make one in; or an address, as ``s3://bucket/prefix``.
         samples: what should be stored, each id once.
         read: gives the features of some samples of one size; called with at most a shard's,
             and first, for a recipe that is fitted, with those that it is fitted to.
@@ -101,13 +110,13 @@ def write_store(
         OutputError: the disk is full or the folder cannot be written to. What is committed stays,
             and the next run goes on from there.
     """
-    root = Path(folder)
+    root = place_at(folder)
     refs = _distinct(samples)
     if is_begun(root):
         refuse_mismatch(read_header(root), spec, root)  # before anything is touched
-    header, reduction = _prepared(make_folder(root), refs, read, spec)
+    header, reduction = _prepared(writable(root), refs, read, spec)
     mine = grouped(refs, header.layout.groups, share)
-    missing = {group: missing_of(root, header, group, some) for group, some in mine.items()}
+    missing = dict(zip(mine, missing_of(looked_at(root), header, mine), strict=True))
     total = sum(map(len, missing.values()))
     samples_done = shards = size = 0
     for group in sorted(group for group, some in missing.items() if some):
@@ -134,21 +143,21 @@ def grouped(refs: Iterable[SampleRef], groups: int, share: Share) -> dict[int, l
 
 
 def missing_of(
-    root: Path, header: Header, group: int, refs: Sequence[SampleRef]
-) -> list[SampleRef]:
-    """List the samples of a group that the store does not hold as they are asked for.
+    root: Place, header: Header, grouped: Mapping[int, Sequence[SampleRef]]
+) -> Iterator[list[SampleRef]]:
+    """List the samples of groups that the store does not hold as they are asked for.
 
     Args:
         root: the store.
         header: what it holds.
-        group: the group.
-        refs: samples of it.
+        grouped: samples by their groups.
 
-    Returns:
-        Samples that were never committed, whose shard is lost, or whose key is another now.
+    Yields:
+        Samples of each group that were never committed, whose shard is lost, or whose key is
+        another now.
     """
-    keys = {name: row.key for name, row in kept_rows(root, group).items()}
-    return [ref for ref in refs if keys.get(ref.id) != header.key(ref)]
+    for refs, rows in zip(grouped.values(), kept_rows(root, list(grouped)), strict=True):
+        yield [ref for ref in refs if ref.id not in rows or rows[ref.id].key != header.key(ref)]
 
 
 def fitting_calls(
@@ -172,7 +181,7 @@ def fitting_calls(
     return calls if recipe.sees else [some[:1] for some in calls]
 
 
-def load_reduction(root: Path, header: Header) -> Reduction:
+def load_reduction(root: Place, header: Header) -> Reduction:
     """Load a store's recipe with what it was fitted to.
 
     Raises:
@@ -180,7 +189,7 @@ def load_reduction(root: Path, header: Header) -> Reduction:
     """
     recipe = parse_recipe(header.recipe)
     path = fitted_file(root, header)
-    return Reduction(recipe, {} if path is None else read_tensors(path))
+    return Reduction(recipe, {} if path is None else tensors_of_file(path.read_bytes(), str(path)))
 
 
 def _distinct(samples: Iterable[SampleRef]) -> list[SampleRef]:
@@ -195,10 +204,10 @@ def _distinct(samples: Iterable[SampleRef]) -> list[SampleRef]:
 
 
 def _prepared(
-    root: Path, refs: Sequence[SampleRef], read: Read, spec: StoreSpec
+    root: Place, refs: Sequence[SampleRef], read: Read, spec: StoreSpec
 ) -> tuple[Header, Reduction]:
     """The store's header and recipe, by the first worker that comes."""
-    with held(root):
+    with holding(root):
         if is_begun(root):
             header = read_header(root)
             refuse_mismatch(header, spec, root)
@@ -208,10 +217,14 @@ def _prepared(
         fitted = ""
         if recipe.fits:
             reduction = fit(recipe, _Seen(fitting_calls(recipe, refs, spec.fitted_to), read))
-            fitted = sha256_of(write_tensors(reduction.fitted, root / FITTED))
+            content = tensors_as_file(reduction.fitted)
+            fitted = sha256(content).hexdigest()
+            write_whole(of_content(root / FITTED, fitted), content)
         layout = spec.layout or Layout()
         header = Header(spec.kind, spec.provenance, spec.recipe, fitted, layout)
-        write_json(header.record(), root / HEADER)
+        write_first(root / HEADER, json_bytes(header.record(), of=HEADER))
+        header = read_header(root)  # at an address, of the first who came
+        refuse_mismatch(header, spec, root)
         return header, load_reduction(root, header)
 
 
@@ -227,7 +240,7 @@ class _Seen:
 
 
 def _write_group(
-    root: Path,
+    root: Place,
     header: Header,
     group: int,
     refs: Sequence[SampleRef],
@@ -235,10 +248,11 @@ def _write_group(
 ) -> Iterator[tuple[int, int]]:
     """Write what a group misses; yields samples and bytes of each shard."""
     read, reduction = work
-    folder = make_folder(group_folder(root, group))
-    with held(folder):
+    folder = prepared(group_folder(root, group))
+    with holding(folder):
         tidy(root, header, folder)
-        for some in chunks(missing_of(root, header, group, refs), header.layout.samples):
+        (missing,) = missing_of(root, header, {group: refs})
+        for some in chunks(missing, header.layout.samples):
             stored = [_reduced(one, reduction) for one in _read_all(some, read)]
             commit = put_shard(root, header, group, refs=some, stored=stored)
             append_commit(folder, commit)

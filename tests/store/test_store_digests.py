@@ -8,8 +8,8 @@ from fake_features import LAYOUT, MADE, SPEC, contents, read, refs
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
-from featurekit.store.commit_log import COMMITS, group_folders, read_commits, read_rows
-from featurekit.store.records import StoreSpec, read_header, shard_path
+from featurekit.store.commit_log import COMMITS, read_commits, read_rows
+from featurekit.store.records import StoreSpec, group_folders, read_header, shard_path
 from featurekit.store.upkeep import compact_store, damage_of, verify_store
 from featurekit.store.write import write_store
 
@@ -27,7 +27,7 @@ def lines_of_0_1(folder):
     """Write each log as version 0.1 did, with the hash of the whole file."""
     for group in group_folders(folder):
         text = ""
-        for commit in read_commits(group)[0].values():
+        for commit in read_commits(group).values():
             record = commit.record()
             del record["head"]
             record["sha256"] = sha256_of(shard_path(folder, commit.shard))
@@ -46,7 +46,7 @@ def test_any_changed_byte_of_a_shard_is_found(folder, older):
     if older:
         lines_of_0_1(folder)
     group = group_folders(folder)[0]
-    commit = next(iter(read_commits(group)[0].values()))
+    commit = next(iter(read_commits(group).values()))
     path = shard_path(folder, commit.shard)
     assert damage_of(folder, commit) is None
     # every byte of the header, and of the tensors every 37th, which meets each row of each tensor
@@ -59,7 +59,7 @@ def test_any_changed_byte_of_a_shard_is_found(folder, older):
 
 def test_the_names_and_rows_of_a_manifest_are_those_of_the_file(folder):
     for group in group_folders(folder):
-        for commit in read_commits(group)[0].values():
+        for commit in read_commits(group).values():
             content = shard_path(folder, commit.shard).read_bytes()
             length = int.from_bytes(content[:8], "little")
             header = json.loads(content[8 : 8 + length])

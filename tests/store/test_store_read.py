@@ -1,5 +1,6 @@
 """Reading a store: the right bytes, only those asked for, in any number of workers."""
 
+import gc
 import os
 import pickle
 from collections import Counter
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
 from featurekit.store import read as store_read
+from featurekit.store.places import open_shard
 from featurekit.store.read import FeatureStream, Recomputed, StoredFeatures
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.records import StoreSpec
@@ -85,13 +87,13 @@ def test_only_the_slice_that_is_asked_for_is_read(folder, monkeypatch):
 
     class Shard:  # has no get_tensor
         def __init__(self, path, kind):
-            self.inner = open_shard(path, kind)
+            self.inner = whole(path, kind)
 
         def get_slice(self, name):
             return Slice(name, self.inner.get_slice(name))
 
-    open_shard = store_read.safe_open
-    monkeypatch.setattr(store_read, "safe_open", Shard)
+    whole = open_shard.safe_open
+    monkeypatch.setattr(open_shard, "safe_open", Shard)
     stored = StoredFeatures(folder, names=["up1/261"])
     assert stored[6][1]["up1/261"].shape == (8, 4, 6)
     row = stored.rows[6].row
@@ -221,3 +223,17 @@ def test_reading_leaves_the_store_as_it_is(folder):
     before = digest()
     list(FeatureStream(StoredFeatures(folder), shuffle_seed=0))
     assert digest() == before
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_opening_leaves_the_collection_of_garbage_as_it_was(folder, on):
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        StoredFeatures(folder)
+        assert gc.isenabled() == on
+        with pytest.raises(ConfigError):
+            StoredFeatures(folder / "nowhere")
+        assert gc.isenabled() == on
+    finally:
+        (gc.enable if was_on else gc.disable)()

@@ -13,9 +13,9 @@ from fake_features import SPEC, CountingRead, contents, read, refs
 from featurekit.cli.router import main
 from featurekit.core.errors import ConfigError
 from featurekit.core.locks import held
-from featurekit.store.commit_log import COMMITS, group_folders, read_commits
+from featurekit.store.commit_log import COMMITS, read_commits
 from featurekit.store.read import StoredFeatures
-from featurekit.store.records import StoreSpec
+from featurekit.store.records import StoreSpec, group_folders
 from featurekit.store.repair import repair_store
 from featurekit.store.upkeep import compact_store, stat_store, verify_store
 from featurekit.store.write import write_store
@@ -116,7 +116,7 @@ def test_of_shards_without_a_log_the_later_one_of_a_sample_counts(folder):
 def test_an_older_shard_does_not_replace_what_a_newer_line_says(folder):
     """One line of the log is lost, with it samples of which one has changed since."""
     log = log_of(folder)
-    first, *_ = read_commits(log.parent)[0]
+    first, *_ = read_commits(log.parent)
     row = json.loads((log.parent / f"{first}.jsonl").read_text().splitlines()[0])
     (old,) = (ref for ref in SAMPLES if ref.id == row["id"])
     changed = replace(old, source="another")

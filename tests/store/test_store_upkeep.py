@@ -13,9 +13,8 @@ from featurekit.cli.store import ACTIONS
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.locks import held
 from featurekit.core.sharding import Share
-from featurekit.store.commit_log import group_folders
 from featurekit.store.read import StoredFeatures
-from featurekit.store.records import StoreSpec
+from featurekit.store.records import StoreSpec, group_folders
 from featurekit.store.upkeep import compact_store, stat_store, verify_store
 from featurekit.store.write import write_store
 

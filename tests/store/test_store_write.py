@@ -12,8 +12,8 @@ from safetensors import safe_open
 from featurekit.core.errors import ConfigError, ShapeError
 from featurekit.core.sharding import Share, group_of
 from featurekit.images.io import read_tensors
-from featurekit.store.commit_log import COMMITS, group_folders, live_rows, read_commits
-from featurekit.store.records import Layout, StoreSpec, read_header, shard_path
+from featurekit.store.commit_log import COMMITS, live_rows, read_commits
+from featurekit.store.records import Layout, StoreSpec, group_folders, read_header, shard_path
 from featurekit.store.reduction import restored
 from featurekit.store.upkeep import stat_store, verify_store
 from featurekit.store.write import write_store
@@ -31,8 +31,8 @@ def undisturbed(tmp_path_factory):
 
 def rows_of(folder):
     rows = {}
-    for group in group_folders(folder):
-        rows |= live_rows(folder, group)
+    for some in live_rows(folder, group_folders(folder)):
+        rows |= some
     return rows
 
 
@@ -51,7 +51,7 @@ def test_every_sample_is_stored_as_it_was_read(undisturbed):
 def test_shards_are_full_but_the_last_and_hold_one_size_of_one_group(undisturbed):
     for group in group_folders(undisturbed):
         sizes = {}
-        for shard in read_commits(group)[0]:
+        for shard in read_commits(group):
             rows = [row for row in rows_of(undisturbed).values() if row.shard == shard]
             assert len({row.size for row in rows}) == 1
             assert {group_of(row.id, LAYOUT.groups) for row in rows} == {int(group.name)}
