@@ -96,7 +96,7 @@ def words_in_png(path: Path) -> dict[str, str]:
     """Read the text that ``write_image`` has stored; empty where there is no such picture."""
     try:
         with Image.open(path, formats=["PNG"]) as found:
-            return {name: word for name, word in found.info.items() if isinstance(word, str)}
+            return {str(name): word for name, word in found.info.items() if isinstance(word, str)}
     except (OSError, SyntaxError, ValueError):
         return {}
 
