@@ -10,9 +10,10 @@ from textwrap import dedent
 import huggingface_hub
 import pytest
 from browsers import chromium, serve, tab_of  # one driver for all folders
+from ray_processes import cluster
 from specimen import FAST, ON_SD, PIPELINE, SPEC
 
-__all__ = ["chromium", "serve", "tab_of"]
+__all__ = ["chromium", "cluster", "serve", "tab_of"]
 MakePlugin = Callable[..., Path]
 
 
