@@ -11,9 +11,12 @@ import huggingface_hub
 import pytest
 from browsers import chromium, serve, tab_of  # one driver for all folders
 from buckets import bucket, bucket_service, bucket_settings
+from ray_processes import cluster
 from specimen import FAST, ON_SD, PIPELINE, SPEC
 
-__all__ = ["bucket", "bucket_service", "bucket_settings", "chromium", "serve", "tab_of"]
+__all__ = [
+    "bucket", "bucket_service", "bucket_settings", "chromium", "cluster", "serve", "tab_of",
+]  # fmt: skip
 MakePlugin = Callable[..., Path]
 
 

@@ -212,6 +212,8 @@ def _write_together(descriptor: int, parts: Iterable[bytes | memoryview]) -> Non
 def replacing_tensors(path: Path | str) -> Iterator[Path]:
     """Lend the name of a safetensors file that replaces ``path`` if the block succeeds.
 
+    Its words come to stand in the order of their names, so that equal contents are equal bytes.
+
     Raises:
         OutputError: the file cannot be written.
     """
@@ -222,7 +224,26 @@ def replacing_tensors(path: Path | str) -> Iterator[Path]:
             yield temporary
         except SafetensorError as error:
             raise OutputError(f"tensors must be writable to {str(path)!r}, but {error}") from error
+        _put_words_in_order(temporary)
         temporary.chmod(mode)
+
+
+def _put_words_in_order(path: Path) -> None:
+    """Sort the words before the tensors, which the library writes in an order of chance."""
+    with path.open("rb+") as stream:
+        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+        text = stream.read(length)
+        said = json.loads(text or b"{}")
+        if _WORDS not in said or _as_written(said, length) != text:
+            return
+        said[_WORDS] = dict(sorted(said[_WORDS].items()))
+        stream.seek(_LENGTH_BYTES)
+        stream.write(_as_written(said, length))
+
+
+def _as_written(said: Mapping[str, object], length: int) -> bytes:
+    """A header as the library writes it, filled up with spaces."""
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
 
 
 def not_whole(path: Path | str, error: Exception) -> ConfigError:

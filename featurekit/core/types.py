@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from featurekit.core.cache import NO_CACHE, Cache
+from featurekit.core.sharding import Share
 
 if TYPE_CHECKING:
     import torch
@@ -204,6 +205,10 @@ class Optimised:
         return len(self.trace)
 
 
+ShareOfJob: TypeAlias = Callable[["Job", Share, Progress], Any]
+"""A worker's share of a job's work; told done and total of the share."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What ``run`` hands to a plugin: everything it may use, nothing it must look up."""
@@ -218,6 +223,25 @@ class Job:
     stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
     cache: Cache = NO_CACHE  # keeps what took long for the next run
     say: Say = unsaid  # tells the person a line now; run.json keeps it among its notes
+    workers: Callable[[ShareOfJob, Progress], list[Any]] | None = None  # an engine's; none: alone
+
+    def shared(self, work: ShareOfJob, *, progress: Progress = silent) -> list[Any]:
+        """Let the workers of an engine do a share each, or this process all of it.
+
+        Args:
+            work: a function of the plugin's modules, or ``functools.partial`` of one. A worker
+                calls it with this job as it is there, its share and what it tells progress by.
+            progress: told what all have done, of all.
+
+        Returns:
+            What it gave in each worker, by its share; alone that of one call.
+
+        Raises:
+            FeatureKitError: as the engine or ``work`` raises it.
+        """
+        if self.workers is None:
+            return [work(self, Share(), progress)]
+        return self.workers(work, progress)
 
 
 @dataclass(frozen=True)

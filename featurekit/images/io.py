@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
@@ -60,12 +60,15 @@ def image_to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(levels.numpy())
 
 
-def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:
+def write_image(
+    image: Tensor | Image.Image, path: Path | str, words: Mapping[str, str] | None = None
+) -> Path:
     """Write a picture in the format of the file's ending; a PNG says that its colours are sRGB.
 
     Args:
         image: Pillow image, or (1 3 h w) in [-1, 1].
         path: target; its folder must exist.
+        words: text to store in a PNG, by keywords of Latin letters.
 
     Returns:
         The path.
@@ -78,11 +81,24 @@ def write_image(image: Tensor | Image.Image, path: Path | str) -> Path:
     kind = Image.registered_extensions().get(ending)
     if kind not in Image.SAVE:
         raise OutputError(f"a picture's name must end in a format, such as .png, got {str(path)!r}")
+    if words and kind != "PNG":
+        raise OutputError(f"words must be stored in a .png, got {str(path)!r}")
     own = picture.info.get("icc_profile")  # of a Pillow image; Pillow writes it
-    tag = {"pnginfo": srgb_chunk()} if kind == "PNG" and not own else {}
+    said = PngImagePlugin.PngInfo() if own else srgb_chunk()
+    for name, word in (words or {}).items():
+        said.add_text(name, word)
     with replacing(path) as temporary:
-        picture.save(temporary, format=kind, **tag)
+        picture.save(temporary, format=kind, **({"pnginfo": said} if kind == "PNG" else {}))
     return Path(path)
+
+
+def words_in_png(path: Path) -> dict[str, str]:
+    """Read the text that ``write_image`` has stored; empty where there is no such picture."""
+    try:
+        with Image.open(path, formats=["PNG"]) as found:
+            return {str(name): word for name, word in found.info.items() if isinstance(word, str)}
+    except (OSError, SyntaxError, ValueError):
+        return {}
 
 
 def write_gif(frames: Sequence[Image.Image], path: Path | str, frame_ms: int) -> Path:

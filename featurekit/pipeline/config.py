@@ -76,6 +76,8 @@ class RunConfig:
     dtype: str = "auto"  # auto, float32, float16, bfloat16
     out: str = MISSING  # folder; made if it does not exist
     cache: str = "auto"  # folder of what took long; auto: the user's cache folder; none: no such
+    engine: str = ""  # ray: workers on every device do a share each; empty: this process alone
+    workers: int = 0  # of the engine; 0: one a device
 
 
 ROOT_KEYS = tuple(RunConfig.__dataclass_fields__)

@@ -34,6 +34,7 @@ class Plugin:
     needs_backbone: str | None = None
     # "module:callable", called once with a ``Desk`` when the studio opens; makes the plugin's Tab
     studio: str | None = None
+    shared: tuple[str, ...] = ()  # tasks whose work is shared by ``Job.shared``: engine= takes them
 
 
 @dataclass(frozen=True)
@@ -169,3 +170,8 @@ def _check(plugin: object, name: str, owner: str) -> None:
         )
     if not plugin.tasks:
         raise PluginError(f"{owner} must have at least one task, got none")
+    if not set(plugin.shared) <= set(plugin.tasks):
+        raise PluginError(
+            f"{owner} must share tasks that it has, {', '.join(plugin.tasks)}, got "
+            f"{', '.join(plugin.shared)}"
+        )

@@ -41,6 +41,12 @@ def lasting(seconds: float) -> str:
 
 
 @contextmanager
+def unseen(name: str) -> Iterator[Progress]:
+    """A stage that nobody looks at, such as a worker's."""
+    yield silent
+
+
+@contextmanager
 def timed_stages(
     record: dict[str, Any],
     *,

@@ -6,7 +6,7 @@ starts the processes, tells how far they are and starts a share again whose work
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from featurekit.scale.ray_crew import WHAT, Crew, first_cause, from_ray
 from featurekit.scale.ray_worker import Work
 
 LOOPBACK = "127.0.0.1"
+HERE = "local"  # an address, as Ray has it
 _CLUSTER = "ENABLE_RAY_CLUSTER"  # of Ray's constants: whether other machines may come to it
 OBJECTS_BYTES = 100_000_000  # of the memory that Ray shares: nothing large goes through it
 _QUIET = {  # of a cluster that we start
@@ -46,6 +47,31 @@ class Placing:
                 f"device must be auto, cpu or cuda with {WHAT}, which gives each worker one of its "
                 f"own, got {self.device!r}"
             )
+
+
+def engine(workers: int, device: str) -> Callable[[Work, Progress], list[Any]]:
+    """Make ready to place workers by Ray; none is started yet.
+
+    Args:
+        workers: as of ``Placing``.
+        device: likewise.
+
+    Returns:
+        What places some work, as ``placed``.
+
+    Raises:
+        ConfigError: they do not fit, Ray is not installed, or nothing answers at its address.
+    """
+    placing = Placing(workers, device)
+    _quieten()
+    from_ray("init")
+    if _address() != HERE:
+        check_answers(_address())
+
+    def place(work: Work, progress: Progress) -> list[Any]:
+        return placed(work, placing, progress=progress)
+
+    return place
 
 
 def placed(work: Work, placing: Placing, *, progress: Progress = silent) -> list[Any]:
@@ -80,12 +106,11 @@ def placed(work: Work, placing: Placing, *, progress: Progress = silent) -> list
 @contextmanager
 def _connected(placing: Placing) -> Iterator[None]:
     """Ray's cluster, or one of our own for the length of the block."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)  # read as Ray is imported, and by what it starts
+    _quieten()
     init = from_ray("init")
-    address = os.environ.get("RAY_ADDRESS", "") or "local"
+    address = _address()
     try:
-        if address == "local":
+        if address == HERE:
             start_here(placing.workers)
         else:
             check_answers(address)
@@ -105,6 +130,15 @@ def _connected(placing: Placing) -> Iterator[None]:
         from_ray("shutdown")()
 
 
+def _quieten() -> None:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)  # read as Ray is imported, and by what it starts
+
+
+def _address() -> str:
+    return os.environ.get("RAY_ADDRESS", "") or HERE
+
+
 def start_here(workers: int) -> None:
     """Start a cluster of this machine that only this machine reaches, and connect to it.
 
@@ -117,7 +151,7 @@ def start_here(workers: int) -> None:
     init = from_ray("init")
     _keep_loopback()
     init(
-        "local",
+        HERE,
         num_cpus=workers or None,
         object_store_memory=OBJECTS_BYTES,
         include_dashboard=False,

@@ -7,17 +7,17 @@ from featurekit_sketch.distillation.export import check_exporter
 from featurekit_sketch.inputs import own_lessons
 from featurekit_sketch.sampling.prior import read_prior
 from featurekit_sketch.tasks.distil import check_places as check_distil_places
-from featurekit_sketch.tasks.distil import style_of
 from featurekit_sketch.tasks.evaluate_dataset import check_dataset
 from featurekit_sketch.tasks.extract import check_given
 from featurekit_sketch.tasks.models import check_source
+from featurekit_sketch.tasks.teaching import style_of
 from featurekit_sketch.tasks.train import check_places, read_targets
 from featurekit_sketch.tasks.unused_settings import check_used
 
 
 def needs_backbone(job: Job) -> bool:
-    """Whether a job looks at a model: a student draws without one."""
-    return job.task != "extract" or job.settings.student is None
+    """Whether this process looks at a model: a student draws without, workers load their own."""
+    return job.task != "extract" or (job.settings.student is None and job.workers is None)
 
 
 def check(job: Job, source: str) -> None:

@@ -85,6 +85,7 @@ class SketchConfig(PluginConfig):
     tile_px: int = Tiling.side_px
     overlap_px: int = Tiling.overlap_px
 
+    columns: list[str] = field(default_factory=list)  # of a parquet file: ids, pictures
     student: str | None = None  # of ``task=distil``; ``task=extract`` draws with it
     svg: bool = False  # write each sketch as an SVG too
     pairs_of: str = SAMPLED  # sampled | world: what a student learns from without photographs

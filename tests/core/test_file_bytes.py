@@ -1,5 +1,7 @@
 """Bytes of files: a hash, words beside tensors, tensors that are copied as the library has them."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +15,7 @@ from featurekit.core.file_bytes import (
     sha256_of,
     write_stacked,
 )
-from featurekit.images.io import as_bytes, write_tensors
+from featurekit.images.io import as_bytes, read_tensors, write_tensors
 
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn),
@@ -117,3 +119,15 @@ def test_bytes_of_a_truncated_file_are_refused(tmp_path, kept):
 def test_a_dtype_that_no_such_file_has_is_refused():
     with pytest.raises(OutputError, match="must have a dtype that can be stored, but"):
         dtype_code("complex128")
+
+
+def test_equal_contents_are_equal_bytes(tmp_path):
+    words = {name: f"{name} \u00e9\n\x1f" for name in "qwertyuiopasdfghjklzxcvbnm"}
+    path = write_tensors({"a": torch.arange(3.0), "b": torch.zeros(2)}, tmp_path / "t.safetensors",
+                         words)  # fmt: skip
+    content = path.read_bytes()
+    said = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert list(said["__metadata__"]) == sorted(words)
+    assert read_metadata(path) == words
+    assert torch.equal(read_tensors(path)["a"], torch.arange(3.0))
+    assert write_tensors({"a": torch.zeros(1)}, path).read_bytes()[8:10] == b'{"'

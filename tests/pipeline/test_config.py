@@ -32,6 +32,8 @@ def test_the_root_keys_are_the_promised_ones():
         "dtype",
         "out",
         "cache",
+        "engine",
+        "workers",
     ]
     assert list(ROOT_KEYS) == promised
     assert sorted(compose()) == sorted(promised)

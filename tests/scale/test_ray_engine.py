@@ -1,23 +1,20 @@
 """Workers placed by Ray on loopback: the same bytes, nothing lost, one sentence where it is wrong.
 
-One cluster for the file; everything that uses it is in processes of their own.
+One cluster for all files of the group; everything that uses it is in processes of their own.
 """
 
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 from buckets import as_folder
 from PIL import Image
+from ray_processes import ended, needs_ray, started
 from small_features import SAMPLES, contents
 
 from featurekit.cli.extract import main
@@ -27,46 +24,13 @@ from featurekit.scale.ray_address import check_answers
 from featurekit.scale.ray_engine import Placing
 from featurekit.store.upkeep import stat_store, verify_store
 
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra [scale] is missing")
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]  # a busy machine is slow
-HERE = Path(__file__).parent
-
-
-def child(name, *words, **environment):
-    """A script beside this file, started."""
-    return subprocess.Popen(
-        [sys.executable, *(["-m"] if name == "featurekit" else []),
-         name if name == "featurekit" else HERE / name, *map(str, words)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
-             "RAY_memory_monitor_refresh_ms": "0",  # kills where others use the memory up
-             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "ab" * 32, "PYTHONPATH": str(HERE),
-             **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-
-
-def ended(process, seconds=800):
-    """Output and errors of a process that ended well."""
-    out, err = process.communicate(timeout=seconds)
-    assert process.returncode == 0, err
-    return out, err
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    head = child("ray_head.py", 2)
-    address = head.stdout.readline().strip()
-    yield address
-    head.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
 def root(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ray")
-    ended(child("ray_children.py", "all", folder, RAY_ADDRESS=cluster))
+    ended(started("scale/ray_children.py", "all", folder, RAY_ADDRESS=cluster))
     return folder
 
 
@@ -144,14 +108,14 @@ def test_workers_of_another_version_are_refused(report):
 @needs_ray
 def test_a_killed_driver_loses_little_and_the_same_call_finishes_it(cluster, root, tmp_path):
     folder = tmp_path / "s"
-    driver = child("ray_children.py", "slow", folder, RAY_ADDRESS=cluster)
+    driver = started("scale/ray_children.py", "slow", folder, RAY_ADDRESS=cluster)
     while not list(folder.glob("*/commits.jsonl")):
         assert driver.poll() is None
         time.sleep(0.05)
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=60)
     assert stat_store(folder).samples < len(SAMPLES)
-    ended(child("ray_children.py", "slow", folder, RAY_ADDRESS=cluster))
+    ended(started("scale/ray_children.py", "slow", folder, RAY_ADDRESS=cluster))
     assert contents(folder) == contents(root / "one")
     assert verify_store(folder) == ()
 
@@ -161,7 +125,7 @@ def test_the_command_with_an_engine_of_its_own_writes_what_it_writes_alone(album
     words = [f"image={album}", "backbone=random", "batch=2", "reduce=[pool:2,fp16]", "device=cpu"]
     assert main([*words, f"store={album.parent / 'one'}"]) == 0
     (album / "broken.png").write_bytes(b"no picture")
-    process = child("featurekit", "extract", *words, f"store={album.parent / 'two'}",
+    process = started("-m", "featurekit", "extract", *words, f"store={album.parent / 'two'}",
                     "engine=ray", "workers=2", RAY_ADDRESS="")  # fmt: skip
     out, err = process.communicate(timeout=800)
     assert process.returncode == 3, err
@@ -186,7 +150,7 @@ def test_workers_write_to_a_bucket_what_one_process_writes_to_a_folder(album, bu
 @needs_ray
 def test_ray_map_gives_a_data_set_the_features_of_an_extractor(album):
     said = album.parent / "said.json"
-    ended(child("ray_map_child.py", album, said, RAY_ADDRESS=""))
+    ended(started("scale/ray_map_child.py", album, said, RAY_ADDRESS=""))
     report = json.loads(said.read_text())
     assert report["columns"] == ["id", "mid/261", "path"]
     assert report["ids"] == [f"{number}.png" for number in range(6)]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,18 @@ def write_shard(pairs: Sequence[Pair], folder: Path, number: int, *, key: str) -
         tensors[f"{PICTURE}.{index}"] = _in_bytes((pair.picture + 1) / 2)
         tensors[f"{INK}.{index}"] = _in_bytes(pair.ink)
     words = {"format": FORMAT, "key": key, "names": json.dumps([one.name for one in pairs])}
-    return write_tensors(tensors, folder / f"pairs-{number:05d}.safetensors", words)
+    return write_tensors(tensors, shard_in(folder, number), words)
 
 
-def next_number(folder: Path) -> int:
-    """The number of the shard that comes after those of a folder."""
-    numbers = [path.stem.removeprefix("pairs-") for path in folder.glob(PATTERN)]
-    return 1 + max((int(one) for one in numbers if one.isdecimal()), default=-1)
+def free_numbers(folder: Path) -> Iterator[int]:
+    """Numbers of shards that a folder does not have, rising, without an end."""
+    taken = {path.name for path in folder.glob(PATTERN)}
+    return (number for number in count() if shard_in(folder, number).name not in taken)
+
+
+def shard_in(folder: Path, number: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"pairs-{number:05d}.safetensors"
 
 
 def places_in(folder: Path, *, key: str) -> dict[str, Place]:

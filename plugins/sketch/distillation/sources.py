@@ -8,9 +8,9 @@ from torch import Tensor
 
 from featurekit.core.errors import ImageError
 from featurekit.diffusion.backbone import Backbone
-from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of
+from featurekit.scale.inputs import pictures_of
 from featurekit.scenes import TRAINED_KINDS, scene
 from featurekit_sketch.sampling.cdst_sampler import Sample
 from featurekit_sketch.working_size import resized, size_of, working_size
@@ -30,17 +30,19 @@ class Pictures:
     told: str = ""  # of files that are no pictures
 
 
-def photographs(folder: Path | str, *, side_px: int) -> Pictures:
+def photographs(folder: Path | str, *, side_px: int, columns: Sequence[str] = ()) -> Pictures:
     """The pictures of a folder at the size that a style works at.
 
     Args:
-        folder: of pictures, or one of them.
+        folder: of pictures, or one of them; a tar or a parquet file, as ``pictures_of`` has them.
+        columns: of a parquet file.
         side_px: of a square picture at that size; others have as many pixels.
 
     Raises:
         ImageError: there is no such folder, or it has no picture.
+        ConfigError: as ``pictures_of``.
     """
-    listing = pictures_in(folder)
+    listing = pictures_of(str(folder), columns)
     paths = {path.name: path for path in listing.pictures}
     unreadable = {path.name: reason for path, reason in listing.unreadable.items()}
 

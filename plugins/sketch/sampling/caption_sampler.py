@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -29,6 +30,7 @@ class CaptionSampler:
     steps: int
     seed: int
     timesteps: tuple[int, ...] = ()  # as ``Sampler`` keeps
+    together: ClassVar[int] = 1
 
     @cached_property
     def is_mixable(self) -> bool:
@@ -60,7 +62,7 @@ class CaptionSampler:
     def __call__(
         self, folder: Path, *, key: str, progress: Progress = silent
     ) -> tuple[Sample, ...]:
-        """Sample all pictures one by one; those that the folder holds are read.
+        """Sample all pictures; those that the folder holds from an earlier run are read.
 
         Args:
             folder: for one file per sample; made if it does not exist.
@@ -70,10 +72,10 @@ class CaptionSampler:
         Returns:
             Samples in order.
         """
-        kept = KeptSamples(folder, self.sampling.count, key)
-        return kept.filled(self._sampled, together=1, progress=progress)
+        return KeptSamples(folder, self.sampling.count, key).filled(self, progress=progress)
 
-    def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
+    def sampled(self, numbers: Sequence[int]) -> list[Sample]:
+        """Sample those of some numbers, one by one."""
         run = SampledRun(self.steps, self.sampling.guidance, self.timesteps)
         found = []
         for number in numbers:

@@ -1,8 +1,9 @@
 """Pictures without a drawing: sampled once, ever further from the drawn one, and kept on disk."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
+from featurekit.core.sharding import Share
 from featurekit.core.types import Conditioning, Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import read_tensors, write_tensors
@@ -20,6 +22,7 @@ from featurekit_sketch.settings import Sampling
 
 TOGETHER = 8  # trajectories that are sampled in one batch; always the same ones
 EXTRA = "extra."  # before the names of what a network is told beside states, in a file
+ALL = Share()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,11 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
-    """Samples pictures whose condition fades from the source's text to the prior."""
+    """Samples pictures whose condition fades from the source's text to the prior.
+
+    A batch of which one sample is missing is sampled as a whole: in another batch a sample would be
+    rounded otherwise, and a run that was stopped would end elsewhere.
+    """
 
     backbone: Backbone
     prior: Prior
@@ -63,9 +70,6 @@ class Sampler:
     ) -> tuple[Sample, ...]:
         """Sample all pictures; those that the folder holds from an earlier run are read.
 
-        A batch of which one sample is missing is sampled as a whole: in another batch a sample
-        would be rounded otherwise, and a run that was stopped would end elsewhere.
-
         Args:
             folder: for one file per sample; made if it does not exist.
             key: what decides the samples; files of another key are made anew.
@@ -74,10 +78,15 @@ class Sampler:
         Returns:
             Samples in order.
         """
-        kept = KeptSamples(folder, self.sampling.count, key)
-        return kept.filled(self._sampled, together=TOGETHER, progress=progress)
+        return KeptSamples(folder, self.sampling.count, key).filled(self, progress=progress)
 
-    def _sampled(self, numbers: Sequence[int]) -> list[Sample]:
+    @property
+    def together(self) -> int:
+        """How many are sampled at once."""
+        return TOGETHER
+
+    def sampled(self, numbers: Sequence[int]) -> list[Sample]:
+        """Sample those of some numbers."""
         states = torch.cat([self.condition(i) for i in numbers])
         paths = generated_paths(
             self.backbone,
@@ -96,37 +105,60 @@ class KeptSamples:
     count: int
     key: str  # what decides the samples; files of another key are made anew
 
-    def filled(
-        self,
-        sampled: Callable[[Sequence[int]], Sequence[Sample]],
-        *,
-        together: int,
-        progress: Progress = silent,
-    ) -> tuple[Sample, ...]:
-        """Make what is missing, and read all.
+    def fill(self, sampler: "Samples", *, share: Share = ALL, progress: Progress = silent) -> None:
+        """Make what is missing of a share.
 
         Args:
-            sampled: makes those of some numbers.
-            together: how many it is asked for at once, always the same ones.
-            progress: told the number of samples there are.
+            sampler: makes those of some numbers.
+            share: whose batches they are.
+            progress: told the number of samples of the share that there are.
 
-        Returns:
-            Samples in order.
+        Raises:
+            OutputError: a file cannot be written; those before it stay.
         """
         make_folder(self.folder)
-        paths = [self.folder / f"{i:04d}.safetensors" for i in range(self.count)]
-        missing = {i for i, path in enumerate(paths) if not _is_kept(path, self.key)}
-        progress(self.count - len(missing), self.count)
-        for start in range(0, self.count, together):
-            batch = range(start, min(self.count, start + together))
+        firsts = range(0, self.count, sampler.together)
+        batches = [
+            range(start, min(self.count, start + sampler.together))
+            for index, start in enumerate(firsts)
+            if share.owns(index)
+        ]
+        missing = {i for batch in batches for i in batch if not _is_kept(self._path(i), self.key)}
+        total = sum(map(len, batches))
+        progress(total - len(missing), total)
+        for batch in batches:
             if missing.isdisjoint(batch):
                 continue
-            for i, sample in zip(batch, sampled(batch), strict=True):
+            for i, sample in zip(batch, sampler.sampled(batch), strict=True):
                 if i in missing:
-                    _write(sample, paths[i], self.key)
+                    _write(sample, self._path(i), self.key)
             missing -= set(batch)
-            progress(self.count - len(missing), self.count)
-        return tuple(_read(path) for path in paths)
+            progress(total - len(missing), total)
+
+    def filled(self, sampler: "Samples", *, progress: Progress = silent) -> tuple[Sample, ...]:
+        """Make what is missing, and read all, in order."""
+        self.fill(sampler, progress=progress)
+        return self.read()
+
+    def read(self) -> tuple[Sample, ...]:
+        """Read all, in order; they must be there."""
+        return tuple(_read(self._path(i)) for i in range(self.count))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:04d}.safetensors"
+
+
+class Samples(Protocol):
+    """What makes samples."""
+
+    @property
+    def together(self) -> int:
+        """How many it is asked for at once, always the same ones."""
+        ...
+
+    def sampled(self, numbers: Sequence[int]) -> Sequence[Sample]:
+        """Make those of some numbers."""
+        ...
 
 
 def _is_kept(path: Path, key: str) -> bool:

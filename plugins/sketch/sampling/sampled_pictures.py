@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from featurekit.core.sharding import Share
 from featurekit.core.types import Conditioning, Progress
 from featurekit.diffusion.backbone import Backbone
 from featurekit_sketch.sampling.caption_sampler import CaptionSampler
 from featurekit_sketch.sampling.captions import Captions
-from featurekit_sketch.sampling.cdst_sampler import Sample, Sampler
+from featurekit_sketch.sampling.cdst_sampler import KeptSamples, Sample, Sampler, Samples
 from featurekit_sketch.sampling.prior import Prior
 from featurekit_sketch.settings import Sampling
 
@@ -37,15 +38,30 @@ class SampledPictures:
             folder: for a file each.
             stage: for the progress.
         """
+        kept, sampler = self._kept(prompt, folder)
+        with stage("sampling pictures") as progress:
+            return kept.filled(sampler, progress=progress)
+
+    def fill(self, prompt: str, folder: Path, *, share: Share, progress: Progress) -> None:
+        """Sample a share of them, which are read later.
+
+        Args:
+            prompt: as above.
+            folder: likewise.
+            share: whose they are.
+            progress: told the number of its samples that there are.
+        """
+        kept, sampler = self._kept(prompt, folder)
+        kept.fill(sampler, share=share, progress=progress)
+
+    def _kept(self, prompt: str, folder: Path) -> tuple[KeptSamples, Samples]:
+        """Where they lie, and what makes them."""
         source = self.backbone.embed(prompt)
         given = (self.sampling, self.steps, self.seed, self.timesteps)
-        sampler: Sampler | CaptionSampler
+        kept = KeptSamples(folder, self.sampling.count, self.key(source))
         if isinstance(self.prior, Captions):
-            sampler = CaptionSampler(self.backbone, self.prior, source, *given)
-        else:
-            sampler = Sampler(self.backbone, self.prior, source.states.detach(), *given)
-        with stage("sampling pictures") as progress:
-            return sampler(folder, key=self.key(source), progress=progress)
+            return kept, CaptionSampler(self.backbone, self.prior, source, *given)
+        return kept, Sampler(self.backbone, self.prior, source.states.detach(), *given)
 
     def key(self, source: Conditioning) -> str:
         """What decides them."""

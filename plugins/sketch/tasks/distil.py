@@ -1,45 +1,41 @@
 """``task=distil``: from a style to a small network that draws the same in milliseconds."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
-from featurekit.core.errors import ConfigError
-from featurekit.core.file_bytes import sha256_of
-from featurekit.core.types import Job, Result
-from featurekit.images.folders import pictures_in
+from featurekit.core.types import Job, Progress, Result
 from featurekit.images.io import write_image
 from featurekit.images.pictures import contact_sheet, curve
-from featurekit_sketch.config import SketchConfig, tiling_of
+from featurekit.scale.inputs import pictures_of as listed
+from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.distillation.export import exported_program, write_onnx, write_program
 from featurekit_sketch.distillation.filtering import Sorted, rejects_sheet, sort_out
 from featurekit_sketch.distillation.learning import Learnt, StudentLearning, StudentTraining, apart
 from featurekit_sketch.distillation.pair_shards import Pairs
-from featurekit_sketch.distillation.pairs import Made, make_pairs
-from featurekit_sketch.distillation.sources import (
-    Pictures,
-    photographs,
-    sampled,
-    scenes_of_the_world,
-)
+from featurekit_sketch.distillation.pairs import Made, Shards, gathered_pairs
 from featurekit_sketch.distillation.student import count_of
 from featurekit_sketch.distillation.student_drawer import StudentDrawer
 from featurekit_sketch.distillation.student_file import StudentFile, save_student
 from featurekit_sketch.output_names import keep_apart
-from featurekit_sketch.settings import LINES, WORLD
-from featurekit_sketch.tasks.drawers import drawer_of
-from featurekit_sketch.tasks.picture_folder import Skipped, report
+from featurekit_sketch.settings import SAMPLED
+from featurekit_sketch.tasks.picture_folder import Skipped, files_of, report
 from featurekit_sketch.tasks.sheets import ink_picture
-from featurekit_sketch.training.style_file import Style, digest, load_style
-from featurekit_sketch.training.style_training import pictures_of
+from featurekit_sketch.tasks.teaching import (
+    PAIRS,
+    condensed,
+    drawn_share,
+    sampled_share,
+    style_of,
+    teaching_of,
+)
 
-PAIRS, CHECKPOINT = "pairs", "student-training.safetensors"
+CHECKPOINT = "student-training.safetensors"
 STUDENT, GRAPH, PROGRAM = "student.safetensors", "student.onnx", "student.pt2"
 SHEET, CURVE, REJECTS = "sheet.png", "curve.png", "rejects.png"
 SHOWN = 8  # pairs on the sheet
@@ -57,19 +53,21 @@ def distil(job: Job) -> Result:
         OutputError: a file cannot be written; the pairs before it stay.
     """
     config: SketchConfig = job.settings
-    style_file = style_of(job)
-    check_places(job, style_file)
-    style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
-    check_lines(style)
-    teacher, side_px = (
-        drawer_of(style, job.backbone, tiling_of(config)),
-        working_side(style, config),
-    )
-    pictures, made_of = _pictures(job, style, side_px), sha256_of(style_file)
+    check_places(job, style_of(job))
+    if job.workers is not None and job.image is None and config.pairs_of == SAMPLED:
+        with job.stage("sampling pictures") as progress:
+            job.shared(sampled_share, progress=progress)
+    teaching = teaching_of(job)
+    style, teacher, side_px = teaching.style, teaching.teacher, teaching.side_px
+    pictures, made_of, key = teaching.pictures, teaching.made_of, teaching.key
+
+    def draw(shards: Shards, told: Progress) -> dict[str, str]:
+        at_hand = teaching if job.workers is None else None
+        several = job.shared(partial(drawn_share, shards=shards, at_hand=at_hand), progress=told)
+        return {name: reason for skipped in several for name, reason in skipped.items()}
+
     with job.stage("drawing pairs") as progress:
-        tiles = [] if style.side_px else [config.tile_px, config.overlap_px]
-        key = _condensed([made_of, side_px, pictures.key, *tiles])
-        made = make_pairs(pictures, teacher, job.out / PAIRS, key=key, progress=progress)
+        made = gathered_pairs(pictures, job.out / PAIRS, key=key, draw=draw, progress=progress)
     found = sort_out(made.pairs)
     learning = StudentLearning(config.student_iterations, side_px=side_px)
     training = StudentTraining(
@@ -77,7 +75,7 @@ def distil(job: Job) -> Result:
         learning=learning,
         seed=job.seed,
         path=job.out / CHECKPOINT,
-        key=_condensed([key, found.kept.names, repr(learning), job.seed]),
+        key=condensed([key, found.kept.names, repr(learning), job.seed]),
         say=job.say,
     )
     with job.stage("learning the student") as progress:
@@ -103,20 +101,6 @@ def distil(job: Job) -> Result:
     )
 
 
-def style_of(job: Job) -> Path:
-    """The file of the style; a backbone is not needed.
-
-    Raises:
-        ConfigError: none is given.
-    """
-    if job.settings.style is None:
-        raise ConfigError(
-            "task=distil needs the style that a student is to draw in, got none; give "
-            "plugin.style=FILE, the style.safetensors that task=train wrote"
-        )
-    return Path(job.settings.style).expanduser()
-
-
 def check_places(job: Job, style_file: Path) -> None:
     """Refuse an out whose results would replace what is read.
 
@@ -126,41 +110,10 @@ def check_places(job: Job, style_file: Path) -> None:
     """
     given = [style_file]
     if job.image is not None:
-        listing = pictures_in(Path(job.image).expanduser())
-        given += [*listing.pictures, *listing.unreadable]
+        listing = listed(job.image, job.settings.columns)
+        given += files_of([*listing.pictures, *listing.unreadable])
     names = (STUDENT, GRAPH, PROGRAM, SHEET, CURVE, REJECTS, CHECKPOINT)
     keep_apart(given, [job.out / name for name in names])
-
-
-def check_lines(style: Style) -> None:
-    """Refuse a style that a student could not learn.
-
-    Raises:
-        ConfigError: it draws colours or greys.
-    """
-    if style.made_of != LINES or style.ink_channels != 1:
-        raise ConfigError(
-            f"a student learns to draw lines, but the style draws {style.made_of} in "
-            f"{style.ink_channels} channels; draw with the style itself, by task=extract"
-        )
-
-
-def working_side(style: Style, config: SketchConfig) -> int:
-    """Side of a square picture of a pair, px."""
-    return style.side_px or config.tile_px
-
-
-def _pictures(job: Job, style: Style, side_px: int) -> Pictures:
-    """What a student learns from: the user's photographs, the world, or the model's pictures."""
-    config: SketchConfig = job.settings
-    if job.image is not None:
-        return photographs(Path(job.image).expanduser(), side_px=side_px)
-    if config.pairs_of == WORLD:
-        return scenes_of_the_world(config.pairs, side_px=side_px)
-    sampler = pictures_of(job, count=config.pairs)
-    samples = sampler(style.prompt, job.out / "samples", job.stage)
-    key = sampler.key(job.backbone.embed(style.prompt))
-    return sampled(samples, job.backbone, side_px=side_px, key=key)
 
 
 def _written(job: Job, student: StudentFile) -> dict[str, Path]:
@@ -230,7 +183,3 @@ def _seconds(draw: Callable[[Tensor], Tensor], picture: Tensor) -> float:
     began = time.perf_counter()
     draw(picture)
     return time.perf_counter() - began
-
-
-def _condensed(facts: Sequence[object]) -> str:
-    return sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -12,8 +12,8 @@ from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.distillation.student_drawer import student_drawer
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.settings import TWO_SCALES, Tiling
-from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
 from featurekit_sketch.tasks.unused_settings import check_reading
+from featurekit_sketch.tiling.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.sketcher import Sketcher
 from featurekit_sketch.training.style_file import Style, digest, load_style
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer

@@ -1,29 +1,30 @@
 """``task=extract``: pictures of any size, one or a folder of them, in a style that was learnt."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from featurekit.core.errors import ConfigError, ImageError
+from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
-from featurekit.images.folders import pictures_in
 from featurekit.images.io import load_image, write_image
+from featurekit.images.packed import PictureFile
 from featurekit.pipeline.stages import lasting
-from featurekit_sketch.config import SketchConfig
 from featurekit_sketch.drawer import Drawer
-from featurekit_sketch.output_names import free_names, keep_apart
+from featurekit_sketch.output_names import keep_apart
 from featurekit_sketch.tasks.drawers import DrawingFiles, drawer_for
-from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
-from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
-from featurekit_sketch.vector.svg import check_tracer, write_svg
+from featurekit_sketch.tasks.picture_folder import Skipped, files_of, report
+from featurekit_sketch.tasks.picture_shares import SVG, Asked, Drawn, sketched_share
+from featurekit_sketch.tasks.sheets import target_sheet
+from featurekit_sketch.vector.svg import check_tracer
 
-SHEET, SVG = "sheet.png", ".svg"
+SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
 FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 
@@ -31,44 +32,30 @@ FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 def extract(job: Job) -> Result:
     """Sketch a picture, or every picture of a folder, at its own size.
 
+    What is sketched already, of the same picture by the same style, stays: the same command with
+    the same ``out`` goes on from there.
+
     Raises:
         ConfigError: image or style is missing, a result would replace a picture, or the style is
             of another backbone or damaged.
         ImageError: the picture cannot be read, or a folder has no picture that can.
+        OutputError: a sketch cannot be written; those before it stay.
     """
-    config: SketchConfig = job.settings
-    given, files = given_of(job)
-    listing = pictures_in(given)
-    paths = in_order(listing.pictures)
-    skipped = [Skipped(path, reason) for path, reason in listing.unreadable.items()]
-    targets = _targets(paths, job.out)
-    keep_apart([*paths, *files.paths], [*targets.values(), job.out / SHEET])
-    drawer = drawer_for(job, files)
-    _tell_cost(job, drawer, paths)
-    outputs: dict[str, Path] = {}
-    shown: dict[str, tuple[Tensor, Tensor]] = {}
-    for path, target in targets.items():
-        try:
-            image = load_image(path)
-        except ImageError as error:
-            if paths == [given]:
-                raise
-            skipped.append(Skipped(path, str(error)))
-            continue
-        with job.stage(f"sketching {path.name}") as progress:
-            ink = drawer(image, progress=progress)
-        outputs[target.stem] = write_image(ink_picture(ink), target)
-        if config.svg:
-            outputs[f"{target.stem}_svg"] = write_svg(ink, target.with_suffix(SVG))
-        if len(shown) < SHOWN:
-            shown[path.name] = (image, ink)
-    if not outputs:
-        raise ImageError(
-            f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
-        )
-    outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
-    result = _result(outputs, skipped, listing.told)
-    return replace(result, schedule=drawer.told)
+    _, files = given_of(job)
+    asked = Asked.by(job)
+    keep_apart([*files_of(asked.pictures), *files.paths], [*asked.targets, job.out / SHEET])
+    drawer = None
+    if job.workers is None:
+        drawer = drawer_for(job, files)
+        _tell_cost(job, drawer, asked.pictures)
+    several = len(asked.pictures) > 1
+    title = f"sketching {len(asked.pictures)} pictures" if several else "sketching the picture"
+    with (
+        tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"),
+        job.stage(title) as progress,
+    ):
+        shares = job.shared(partial(sketched_share, drawer=drawer), progress=progress)
+    return _result(job, asked, shares)
 
 
 def given_of(job: Job) -> tuple[Path, DrawingFiles]:
@@ -94,19 +81,19 @@ def check_given(job: Job) -> None:
         ConfigError: a file is not given or cannot be used, or an extra is not installed.
         ImageError: there is no picture.
     """
-    folder, files = given_of(job)
-    pictures_in(folder)
+    _, files = given_of(job)
+    Asked.by(job)
     if job.settings.svg:
         check_tracer()
     files.student_drawer()
 
 
-def _tell_cost(job: Job, drawer: Drawer, paths: Sequence[Path]) -> None:
+def _tell_cost(job: Job, drawer: Drawer, pictures: Sequence[PictureFile]) -> None:
     """Say before long work how many parts there are, and by one of them how long all will last."""
     counts = []
-    for path in paths:
+    for picture in pictures:
         # what cannot be opened is told when its turn comes
-        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as found:
+        with suppress(OSError, ValueError, Image.DecompressionBombError), _opened(picture) as found:
             width, height = found.size
             counts.append(drawer.parts(height, width))
     if sum(counts) < FEW_PARTS:
@@ -123,18 +110,46 @@ def _tell_cost(job: Job, drawer: Drawer, paths: Sequence[Path]) -> None:
     )
 
 
-def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where the sketch of each picture goes."""
-    names = free_names(paths, taken=("sheet", "run"))
-    return {path: out / f"{name}.png" for path, name in zip(paths, names, strict=True)}
+def _opened(picture: PictureFile) -> Image.Image:
+    """A picture of which the size alone is read, of a file that is its own."""
+    if isinstance(picture, Path):
+        return Image.open(picture)
+    return Image.open(BytesIO(picture.read_bytes()))
 
 
-def _result(outputs: Mapping[str, Path], skipped: Sequence[Skipped], others: str) -> Result:
-    count = sum(path.suffix == ".png" for path in outputs.values()) - 1
+def _result(job: Job, asked: Asked, shares: Sequence[Drawn]) -> Result:
+    """Show the first sketches, and say what was left out."""
+    broken = {place: reason for one in shares for place, reason in one.broken.items()}
+    skipped = [Skipped(path, reason) for path, reason in asked.listing.unreadable.items()]
+    skipped += [Skipped(asked.pictures[place], broken[place]) for place in sorted(broken)]
+    drawn = [place for place in range(len(asked.pictures)) if place not in broken]
+    if not drawn:
+        if asked.pictures == (Path(job.image or "").expanduser(),):
+            raise ImageError(skipped[0].reason)
+        raise ImageError(
+            f"image must hold a picture that can be read, {job.image!r} has none; {report(skipped)}"
+        )
+    outputs: dict[str, Path] = {}
+    for place in drawn:
+        target = asked.targets[place]
+        outputs[target.stem] = target
+        if job.settings.svg:
+            outputs[f"{target.stem}_svg"] = target.with_suffix(SVG)
+    shown = {
+        asked.pictures[place].name: (
+            load_image(asked.pictures[place]),
+            (load_image(asked.targets[place]) + 1) / 2,
+        )
+        for place in drawn[:SHOWN]
+    }
+    outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
+    found = sum(one.found for one in shares)
+    there = f"{found} of them {'were' if found > 1 else 'was'} there already" if found else ""
     return Result(
-        stop=f"{count} picture{'s' * (count != 1)} sketched",
-        metrics={"pictures": count},
+        stop=f"{len(drawn)} picture{'s' * (len(drawn) != 1)} sketched",
+        metrics={"pictures": len(drawn)},
         outputs=outputs,
-        summary="\n".join(filter(None, (report(skipped), others))),
+        summary="\n".join(filter(None, (there, report(skipped), asked.listing.told))),
         skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
+        schedule=shares[0].told,
     )

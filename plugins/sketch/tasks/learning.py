@@ -11,7 +11,7 @@ from featurekit_sketch.inputs import Subject
 from featurekit_sketch.network.mixing_weights import shares
 from featurekit_sketch.sampling.chosen_timesteps import reading_for
 from featurekit_sketch.settings import PUBLISHED, RELEASED, SOURCES, TWO_SCALES
-from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
+from featurekit_sketch.tiling.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
 from featurekit_sketch.training.style_training import CHECKPOINT, pictures_of, style_training_of
 from featurekit_sketch.two_scales.training import two_scale_training_of

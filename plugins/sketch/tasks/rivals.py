@@ -29,7 +29,7 @@ from featurekit_sketch.settings import (
     Tiling,
     Weights,
 )
-from featurekit_sketch.tasks.tiled_sketcher import TiledSketcher
+from featurekit_sketch.tiling.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_training import CHECKPOINT, StyleTraining, style_training_of
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader

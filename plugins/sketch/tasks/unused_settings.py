@@ -20,18 +20,19 @@ OF_PUBLISHED = (  # what the network at two scales has no use for
 )
 OF_STUDENTS = ("pairs", "student_iterations", "onnx")
 OF_EXTRACTING = ("student", "svg")
+OF_FILES = ("columns",)  # whose pictures are many
 OF_DATA = ("dataset", "edge_model")
 ON_DATA = "evaluate on a data set"
 USED_ON_DATA = ("tests", "lpips")
 UNUSED = {  # settings by the task that does not use them, and which to choose instead
     "train": (
-        ("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
+        ("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA, *OF_FILES),
         "task=extract draws in a style, task=distil learns a student, task=evaluate measures",
     ),
     "init": (
         (
             *(name for name in OF_LEARNING if name != "scene"),
-            *("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA),
+            *("style", "mix", *OF_EXTRACTING, *OF_STUDENTS, *OF_DATA, *OF_FILES),
         ),
         "task=init writes a picture to draw on, task=train learns the drawing",
     ),
@@ -47,12 +48,17 @@ UNUSED = {  # settings by the task that does not use them, and which to choose i
         (
             *("style", "mix", "targets", "ink", "fit", "drawing_style", "drawings"),
             *("examples", "sources"),
-            *(*OF_EXTRACTING, *OF_STUDENTS, "edge_model"),
+            *(*OF_EXTRACTING, *OF_STUDENTS, *OF_FILES, "edge_model"),
         ),
         "task=train and task=extract use it, and task=evaluate with plugin.dataset=FOLDER",
     ),
     ON_DATA: (
-        (*(name for name in OF_LEARNING if name not in USED_ON_DATA), *OF_STUDENTS, "svg"),
+        (
+            *(name for name in OF_LEARNING if name not in USED_ON_DATA),
+            *OF_STUDENTS,
+            *OF_FILES,
+            "svg",
+        ),
         "task=train learns a style, plugin.dataset is drawn in one that is learnt",
     ),
 }

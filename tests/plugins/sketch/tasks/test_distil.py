@@ -15,8 +15,8 @@ from featurekit.images.io import load_image
 from featurekit.measures.model.lines import gradient
 from featurekit.scenes import scene
 from featurekit_sketch.settings import TWO_SCALES
-from featurekit_sketch.tasks import distil
-from featurekit_sketch.tasks.distil import check_lines, working_side
+from featurekit_sketch.tasks import teaching
+from featurekit_sketch.tasks.teaching import check_lines, working_side
 from featurekit_sketch.training.style_file import TONES, Style
 
 SIDE = 40
@@ -56,8 +56,8 @@ class EdgeDrawer:
 def teacher():
     drawer = EdgeDrawer()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(distil, "load_style", lambda *_: STYLE)
-        patched.setattr(distil, "drawer_of", lambda *_: drawer)
+        patched.setattr(teaching, "load_style", lambda *_: STYLE)
+        patched.setattr(teaching, "drawer_of", lambda *_: drawer)
         yield drawer
 
 

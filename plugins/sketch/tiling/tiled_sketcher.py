@@ -6,7 +6,7 @@ from torch import Tensor
 
 from featurekit.core.types import Progress, silent
 from featurekit_sketch.settings import Tiling
-from featurekit_sketch.tasks.tiles import tiled, windows
+from featurekit_sketch.tiling.tiles import tiled, windows
 from featurekit_sketch.training.sketcher import Sketcher
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featurekit.core.errors import ConfigError, ShapeError
-from featurekit_sketch.tasks.tiles import Box, blend, tiled, windows
+from featurekit_sketch.tiling.tiles import Box, blend, tiled, windows
 
 SIZES = [(8, 8), (9, 31), (16, 16), (16, 50), (37, 16), (33, 47), (64, 8), (61, 53)]
 
