@@ -13,7 +13,8 @@ from studio_desk import Bench, client, opened, picture, printed_tab, until
 from featurekit.core.errors import ConfigError
 from featurekit.web.asked import Asked
 from featurekit.web.framing import MEDIA_TYPE, unpack
-from featurekit.web.studio import MOST_ASKING, Studio
+from featurekit.web.placed import MOST_ASKING
+from featurekit.web.studio import Studio
 
 
 @pytest.fixture
