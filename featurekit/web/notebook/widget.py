@@ -47,8 +47,8 @@ class StudioWidget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(  # type: ignore[override]  # what IPython calls it with, by name
         self,
-        include: Any = None,
-        exclude: Any = None,  # noqa: ANN401 - as IPython has it
+        include: object = None,
+        exclude: object = None,
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The widget, and for a front end without widgets the frame."""
         found = super()._repr_mimebundle_(include=include, exclude=exclude)

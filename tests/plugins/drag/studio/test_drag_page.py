@@ -1,62 +1,15 @@
 """The tab Drag in a real browser, as a person uses it."""
 
 from io import BytesIO
-from itertools import pairwise
 
 import pytest
+from drag_person import Person, brushed
 from drag_sessions import subject
 from drag_studio import SCENE, desk_of, place_of, png
 from PIL import Image
 from studio_desk import until
 
 SIDE = 64
-DRAG = "document.querySelector('#pane-drag').drag"
-
-
-class Person:
-    """Somebody at the page."""
-
-    def __init__(self, page):
-        self.page = page
-
-    def knows(self, what):
-        return self.page.evaluate(f"(() => {{ const drag = {DRAG}; return {what}; }})()")
-
-    def waits(self, what):
-        until(lambda: self.knows(f"Boolean({what})"), 12_000)
-
-    def at(self, x, y):
-        """A place of the picture on the screen; x and y are shares."""
-        place = self.knows(f"drag.view.toScreen({x} * drag.view.width, {y} * drag.view.height)")
-        box = self.page.locator("#pane-drag .view").bounding_box()
-        return place[0] + box["x"], place[1] + box["y"]
-
-    def pulls(self, *places, drop=True):
-        self.page.mouse.move(*self.at(*places[0]))
-        self.page.mouse.down()
-        for (x, y), (u, v) in pairwise(places):
-            for k in range(1, 6):
-                self.page.mouse.move(*self.at(x + (u - x) * k / 5, y + (v - y) * k / 5))
-        if drop:
-            self.page.mouse.up()
-
-    def shows(self):
-        """A number of what the picture's view shows."""
-        return self.page.evaluate(
-            """(() => { const canvas = document.querySelector("#pane-drag .view canvas");
-            const { width, height } = canvas, context = canvas.getContext("2d");
-            const { data } = context.getImageData(0, 0, width, height);
-            let sum = 0; for (let i = 0; i < data.length; i += 41) sum = (sum * 31 + data[i]) % 1e9;
-            return sum; })()"""
-        )
-
-    def points(self):
-        """The numbers in the list of points, by label."""
-        return self.page.evaluate(
-            """Object.fromEntries([...document.querySelectorAll(".drag-asking li")].map((row) =>
-            [row.querySelector(".label").textContent,
-            [...row.querySelectorAll("input")].map((input) => +input.value)]))"""
-        )
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +34,6 @@ def person(studio, serve, tab_of):
     found.page.wait_for_selector("#pane-drag .drag-tools")
     found.waits("drag && drag.told")
     return found
-
-
-def brushed(person, x, y, u, v):
-    person.page.keyboard.press("b")
-    person.page.locator(".drag-asking input[type=range]").fill("14")
-    person.pulls((x, y), (u, v))
-    person.page.keyboard.press("v")
 
 
 def test_pulls_pins_and_strokes_are_points_numbers_and_undone(person, tab_of):
