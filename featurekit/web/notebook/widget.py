@@ -47,11 +47,11 @@ class StudioWidget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(  # type: ignore[override]  # what IPython calls it with, by name
         self,
-        include: object = None,
-        exclude: object = None,
+        include: dict[str, Any] | None = None,
+        exclude: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The widget, and for a front end without widgets the frame."""
-        found = super()._repr_mimebundle_(include=include, exclude=exclude)
+        found = super()._repr_mimebundle_(include=include or {}, exclude=exclude or {})
         if found is None:
             return None
         return {**found[0], "text/html": self._frame._repr_html_()}, found[1]
