@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from drag_person import Person, brushed
 from drag_sessions import subject
-from drag_studio import SCENE, desk_of, place_of, png
+from drag_studio import SCENE, desk_of, does, place_of, png, rows
 from PIL import Image
 from studio_desk import until
 
@@ -162,3 +162,18 @@ def test_an_edit_is_stopped_resumed_undone_compared_saved_and_there_after_a_relo
     person.page.locator("#drag-history .drag-steps button").nth(1).click()
     person.waits("drag.told.edit")
     person.waits("drag.doc.drags.length === 1")
+
+
+def test_a_result_that_comes_late_does_not_cover_what_is_pulled_meanwhile(person, studio):
+    does(studio, "apply", {"points": rows()})
+    held = []
+    person.page.route("**/act/drag/picture", lambda route: held.append(route))
+    person.page.reload()
+    person.page.wait_for_selector("#pane-drag .drag-tools")
+    person.waits("drag && drag.told && drag.told.edit")
+    person.pulls((0.2, 0.3), (0.4, 0.5))
+    until(lambda: person.page.wait_for_timeout(1) or held)
+    held[0].continue_()
+    person.waits("drag.images.result")
+    assert person.knows("drag.shows") == "plan"
+    assert "To" in person.points()
