@@ -3,7 +3,7 @@
 from io import BytesIO
 
 import pytest
-from drag_person import Person, brushed
+from drag_person import DRAG, Person, brushed
 from drag_sessions import subject
 from drag_studio import SCENE, desk_of, does, place_of, png, rows
 from PIL import Image
@@ -177,3 +177,37 @@ def test_a_result_that_comes_late_does_not_cover_what_is_pulled_meanwhile(person
     person.waits("drag.images.result")
     assert person.knows("drag.shows") == "plan"
     assert "To" in person.points()
+
+
+def test_the_largest_picture_is_dropped_dragged_applied_and_saved_whole(tmp_path, serve, tab_of):
+    wide = Image.effect_noise((8192, 64), 60).convert("RGB")  # as fine as pixels are
+    wide.paste(Image.open(BytesIO(png(SIDE))), (4096, 0))
+    file = BytesIO()
+    wide.save(file, "PNG")
+    studio = desk_of(tmp_path / "desk", picture=False)
+    studio.model.get()
+    person = Person(tab_of(serve(studio)[0].address))
+    chosen = {"name": "wide.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    with person.page.expect_file_chooser() as chooser:
+        person.page.click("#choose")
+    chooser.value.set_files(files=[chosen])
+    person.page.wait_for_selector("#pane-drag .drag-tools")
+    person.waits("drag && drag.told && drag.view.width === 8192")
+    ((x, y, u, v),) = rows()
+    mask = {"width": 1024, "height": 8, "runs": [512, *[8, 1016] * 7, 8, 504]}  # the scene alone
+    drag = {"x": 4096 + x, "y": y, "u": 4096 + u, "v": v}
+    person.page.evaluate(
+        f"(asked) => {DRAG}.change('pull', {{ ...{DRAG}.doc, ...asked }})",
+        {"drags": [drag], "mask": mask},
+    )
+    person.waits("drag.preview.exact")
+    assert person.knows("drag.preview.exact.naturalWidth") == 8192
+    person.page.click("#drag-apply")
+    person.waits("drag.told.edit && !drag.job && drag.images.result")
+    with person.page.expect_download() as download:
+        person.page.click("#drag-save-picture")
+    with Image.open(BytesIO(download.value.path().read_bytes())) as saved:
+        assert saved.size == (8192, 64)
+        left = (0, 0, 4096, 64)
+        assert saved.crop(left).tobytes() == wide.crop(left).tobytes()
+        assert saved.tobytes() != wide.tobytes()
