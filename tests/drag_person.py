@@ -17,7 +17,7 @@ class Person:
         return self.page.evaluate(f"(() => {{ const drag = {DRAG}; return {what}; }})()")
 
     def waits(self, what):
-        until(lambda: self.knows(f"Boolean({what})"), 12_000)
+        until(lambda: self.knows(f"Boolean({what})"))
 
     def at(self, x, y):
         """A place of the picture on the screen; x and y are shares."""

@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from browsers import PATIENCE_MS
 from drag_sessions import subject
 from drag_studio import SCENE, SIZE, act, desk_of, does, masked, png, rows
 from notebook_page import shown
@@ -32,6 +33,7 @@ def page(view, chromium):
     """The notebook."""
     with shown(view) as address:
         made = chromium.new_page(viewport={"width": 1100, "height": 900}, reduced_motion="reduce")
+        made.set_default_timeout(PATIENCE_MS)
         made.goto(address)
         yield made
         made.close()
@@ -39,7 +41,7 @@ def page(view, chromium):
 
 def studio_frame(page):
     frame = page.wait_for_selector("iframe").content_frame()
-    frame.wait_for_selector("#pane-drag .drag-tools", timeout=120_000)
+    frame.wait_for_selector("#pane-drag .drag-tools")
     until(lambda: frame.evaluate("Boolean(document.querySelector('#pane-drag').drag?.picture)"))
     return frame
 
@@ -56,7 +58,7 @@ def test_traits_follow_a_drag_and_a_mask(view, page):
     page.mouse.move(x + 20, y)
     page.mouse.move(x + 40, y)
     page.mouse.up()
-    until(lambda: view.tabs["drag"]["points"], 12_000)
+    until(lambda: view.tabs["drag"]["points"])
     ((from_x, from_y, to_x, to_y),) = view.tabs["drag"]["points"]
     assert from_y == to_y == pytest.approx(SIZE / 2, abs=1)
     assert to_x > from_x == pytest.approx(SIZE / 2, abs=1)
@@ -69,7 +71,7 @@ def test_traits_follow_a_drag_and_a_mask(view, page):
     page.mouse.down()
     page.mouse.move(x + 30, y)
     page.mouse.up()
-    until(lambda: view.tabs["drag"]["mask"], 12_000)
+    until(lambda: view.tabs["drag"]["mask"])
     with Image.open(view.tabs["drag"]["mask"]) as mask:
         assert mask.size == (SIZE, SIZE)
         assert 0 < np.asarray(mask).mean() < 255

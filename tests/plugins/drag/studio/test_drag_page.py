@@ -9,6 +9,8 @@ from drag_studio import SCENE, desk_of, does, place_of, png, rows
 from PIL import Image
 from studio_desk import until
 
+from featurekit_drag.studio import apply
+
 SIDE = 64
 
 
@@ -120,16 +122,32 @@ def test_a_handle_outside_the_mask_is_told_in_a_sentence(person, tab_of):
     tab_of.wrong.clear()
 
 
+def halted(monkeypatch):
+    """Have the next edit wait, after its first step, until somebody stops it; gives the waiting."""
+    plain, halts = apply._stepped, []
+
+    def stepped(session, stage, work):
+        if not halts:
+            halts.append(session.step())
+            until(lambda: work.is_stopped)
+        return plain(session, stage, work)
+
+    monkeypatch.setattr(apply, "_stepped", stepped)
+    return halts
+
+
 def test_an_edit_is_stopped_resumed_undone_compared_saved_and_there_after_a_reload(
-    person, studio, sun
+    person, studio, sun, monkeypatch
 ):
     x, y, u, v = sun
     brushed(person, x, y, u, v)
     person.pulls((x, y), (u, v))
+    edits = halted(monkeypatch)
     person.page.click("#drag-apply")
     person.page.locator("#drag-stop").click()
-    person.page.wait_for_selector("#drag-resume:not([hidden])", timeout=120_000)
+    person.page.wait_for_selector("#drag-resume:not([hidden])")
     assert person.page.locator("#drag-state").inner_text() == "Stopped; nothing is lost."
+    assert len(edits) == 1
     person.page.click("#drag-resume")
     person.waits("drag.told.edit && !drag.job && drag.images.result")
     assert person.page.locator("#drag-result [role=meter]").count() == 1
