@@ -91,7 +91,8 @@ def opened(browser: Browser, address: str) -> Page:
     page.wait_for_selector("#pane-drag .drag-tools")
     until(page, "drag.told")
     page.evaluate(f"{DRAG}.example()")
-    until(page, "drag.picture.name === 'dog.png' && drag.told")
+    shown = "(drag.images.result || !drag.told.edit)"  # before that it would come over the plan
+    until(page, f"drag.picture.name === 'dog.png' && drag.told && {shown}")
     page.evaluate(f"{DRAG}.look('plan')")
     until(page, "drag.preview.exact")
     return page

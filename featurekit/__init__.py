@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from featurekit.taps.attention_probabilities import among_cells, among_words, to_tokens
     from featurekit.taps.capture import capture
     from featurekit.taps.inject import inject
-    from featurekit.web.notebook import studio
+    from featurekit.web.notebook.beginning import studio
 
 __version__ = "0.2.0"  # the one place; pyproject.toml reads it from here
 
@@ -117,7 +117,7 @@ _HOMES = {  # public name -> module:name
     "save_trajectory": "featurekit.diffusion.trajectory_file:save_trajectory",
     "among_cells": "featurekit.taps.attention_probabilities:among_cells",
     "among_words": "featurekit.taps.attention_probabilities:among_words",
-    "studio": "featurekit.web.notebook:studio",
+    "studio": "featurekit.web.notebook.beginning:studio",
     "to_tokens": "featurekit.taps.attention_probabilities:to_tokens",
     "wrap": "featurekit.backbones.wrap:wrap",
 }

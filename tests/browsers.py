@@ -11,6 +11,14 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PATIENCE_MS = 120_000  # of a machine that has much else to do
+HEARS = """document.addEventListener("readystatechange", () => {
+  const said = document.querySelector("#said");
+  if (!said || window.saidAll) return;
+  window.saidAll = [];
+  new MutationObserver(() => window.saidAll.push(said.textContent))
+    .observe(said, { childList: true, characterData: true, subtree: true });
+});"""  # what the page says is gone after a while, see studio_desk.heard
 MISSING = [
     what
     for what, is_there in (
@@ -43,6 +51,8 @@ def tab_of(chromium):
         # still: colours that are on their way to others have contrasts of their own
         size = {"width": width, "height": height}
         page = chromium.new_page(viewport=size, reduced_motion="reduce")
+        page.set_default_timeout(PATIENCE_MS)
+        page.add_init_script(HEARS)
         made.append(page)
         own = (address.partition("?")[0], "blob:", "data:")
 
@@ -77,5 +87,5 @@ def serve():
     yield begin
     for one, thread in made:
         one.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

@@ -93,13 +93,27 @@ def served(studio: Studio, **place):
     return one, one.in_thread()
 
 
-def until(holds, patience=2000):
+def until(holds, patience=12_000):
     """Wait until something holds; the page's policy forbids what playwright waits by."""
     for _ in range(patience):
         if holds():
             return
         time.sleep(0.01)
     raise AssertionError("it never came to hold")
+
+
+def heard(page):
+    """All that the page has said to the person since it was loaded; it says each for a while."""
+    return page.evaluate("window.saidAll")
+
+
+def saved(page, tab):
+    """What the server keeps of a tab's page; None before that has come."""
+    return page.evaluate(
+        """async (tab) => (await (await fetch("/state")).json()).tabs
+        .find((one) => one.name === tab)?.saved ?? null""",
+        tab,
+    )
 
 
 def serious(page):

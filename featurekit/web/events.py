@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Hub:
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._closed = False
+        self._watching: list[Callable[[str], object]] = []
         self.was_heard = threading.Event()  # a page listens, hence is up
 
     def publish(self, kind: str, values: Mapping[str, Any]) -> None:
@@ -48,6 +49,12 @@ class Hub:
             self._number += 1
             self._events.append(Event(self._number, data))
         self._wake()
+        for hear in tuple(self._watching):
+            hear(kind)
+
+    def watch(self, hear: Callable[[str], object]) -> None:
+        """Have a function called with the kind of each event, by the thread that publishes it."""
+        self._watching.append(hear)
 
     def close(self) -> None:
         """End every stream."""

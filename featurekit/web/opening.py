@@ -22,6 +22,7 @@ class Place:
 
 SERVER = "featurekit.web.http.server:serve"
 WORKBENCH = "featurekit.web.workbench:Workbench"
+WIDGET = "featurekit.web.notebook.widget:StudioWidget"
 EXTRA = ("starlette", "uvicorn")
 
 
@@ -71,6 +72,11 @@ def server() -> Any:  # noqa: ANN401 - its types need the extra
     """
     check_extra()
     return resolve(SERVER)
+
+
+def widget() -> Any:  # noqa: ANN401 - its type needs the extra
+    """What shows a studio in a notebook: ``StudioWidget``; None without anywidget."""
+    return None if import_fault("anywidget") else resolve(WIDGET)
 
 
 def workbench() -> Bench:

@@ -12,13 +12,11 @@ from platformdirs import user_cache_path
 
 from featurekit.core.atomic import make_folder
 from featurekit.core.errors import (
-    ConfigError,
     FeatureKitError,
     ImageError,
     PluginError,
     UnknownNameError,
 )
-from featurekit.core.json_files import read_json, write_json
 from featurekit.pipeline.registry import load_plugin, plugins, resolve
 from featurekit.web import opening
 from featurekit.web.asked import Asked
@@ -28,27 +26,15 @@ from featurekit.web.events import Hub
 from featurekit.web.job_queue import JobQueue, QueueFullError
 from featurekit.web.jobs import Job
 from featurekit.web.model import Model
-from featurekit.web.pages import static_files
 from featurekit.web.pictures import Picture, Shelf, encode
+from featurekit.web.placed import Placed
 from featurekit.web.tab import Json, Reply, Tab
 
 LOG = logging.getLogger("featurekit.studio")
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 FIRST_LOOK_S = 3.0  # that loading waits for a page to be up
 PLANNED_TABS = ("drag", "sketch")  # their order on the page, before those of others
-MOST_ASKING = 8  # actions of a tab at once, of which one runs
 MakeTab = Callable[[Desk], Tab]
-
-
-class Placed:
-    """A tab in its place: with its files by name, and one action at a time."""
-
-    def __init__(self, tab: Tab, desk: Desk) -> None:
-        """Read the tab's files, once."""
-        self.tab, self.desk = tab, desk
-        self.files = static_files(tab.files)
-        self.lock = threading.Lock()
-        self.room = threading.BoundedSemaphore(MOST_ASKING)
 
 
 class Studio:
@@ -240,16 +226,22 @@ class Studio:
         """
         placed = self.tab(tab)
         with self._saving:
-            write_json({"page": state}, placed.desk.folder / "page.json")
+            placed.save(state)
+        self.hub.publish("saved", {"tab": tab})
 
     @property
     def tabs_told(self) -> dict[str, Any]:
         """Tabs, with what their pages saved; and those that cannot be shown."""
         tabs = [
-            {"name": name, "title": one.tab.title, "saved": self._saved(one.desk.folder)}
+            {"name": name, "title": one.tab.title, "saved": one.saved}
             for name, one in tuple(self.placed.items())
         ]
         return {"tabs": tabs, "faults": dict(self.faults), "is_complete": self.is_complete}
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What the page of each tab asks for now, for a program beside it."""
+        return {name: one.seen for name, one in tuple(self.placed.items())}
 
     @property
     def told(self) -> dict[str, Any]:
@@ -264,12 +256,6 @@ class Studio:
         """End the jobs and the streams of events."""
         self.jobs.close()
         self.hub.close()
-
-    def _saved(self, folder: Path) -> Any:  # noqa: ANN401 - whatever the page sent
-        try:
-            return read_json(folder / "page.json").get("page")
-        except ConfigError:
-            return None
 
 
 def studio_folder(folder: Path | str = "") -> Path:

@@ -74,3 +74,5 @@ class Tab:
     files: Traversable  # folder of static files; its tab.js exports mount(root, studio)
     actions: Mapping[str, Action] = field(default_factory=dict)
     jobs: Mapping[str, JobCall] = field(default_factory=dict)
+    seen: Callable[[Json], Json] = lambda saved: saved
+    """What a notebook sees of the tab, of what its page saved: JSON. Runs under the tab's lock."""

@@ -47,7 +47,7 @@ class Gate:
 def test_one_job_runs_and_the_others_are_told_their_place(queue):
     gate = Gate()
     jobs = [queue.submit("blur", f"work{i}", gate, Asked()) for i in range(3)]
-    gate.begun.wait(10)
+    gate.begun.wait(60)
     assert [found(queue, job)["place"] for job in jobs] == [0, 1, 2]
     assert [found(queue, job)["status"] for job in jobs] == ["running", "waiting", "waiting"]
     gate.let.set()
@@ -58,7 +58,7 @@ def test_one_job_runs_and_the_others_are_told_their_place(queue):
 def test_a_stop_ends_what_runs_at_its_next_step_and_takes_out_what_waits(queue):
     gate = Gate()
     first, second = (queue.submit("blur", "work", gate, Asked()) for _ in range(2))
-    gate.begun.wait(10)
+    gate.begun.wait(60)
     assert queue.stop(second.id).status == "stopped"
     queue.stop(first.id)
     until(lambda: found(queue, first)["status"] == "stopped")
@@ -90,7 +90,7 @@ def test_a_failure_is_a_sentence_and_the_next_job_runs(queue, caplog):
 def test_the_queue_is_not_endless(queue):
     gate = Gate()
     queue.submit("blur", "work", gate, Asked())
-    gate.begun.wait(10)
+    gate.begun.wait(60)
     for _ in range(MOST_WAITING):
         queue.submit("blur", "work", gate, Asked())
     with pytest.raises(QueueFullError, match="at most 16 jobs may wait"):
@@ -130,7 +130,7 @@ def test_the_next_server_knows_what_was_done_and_what_was_cut_off(tmp_path):
     done = queue.submit("blur", "work", lambda asked, work: {"steps": 4}, Asked())
     until(lambda: found(queue, done)["status"] == "done")
     running, waiting = (queue.submit("blur", "work", gate, Asked()) for _ in range(2))
-    gate.begun.wait(10)
+    gate.begun.wait(60)
     kept = file.read_bytes()  # as a killed server leaves it
     queue.close()
     file.write_bytes(kept)
@@ -150,6 +150,6 @@ def test_a_damaged_note_of_jobs_is_an_empty_one(tmp_path, content):
 def test_an_end_stops_what_runs(tmp_path):
     queue, gate = JobQueue(tmp_path / "jobs.json", lambda kind, values: None, str), Gate()
     job = queue.submit("blur", "work", gate, Asked())
-    gate.begun.wait(10)
+    gate.begun.wait(60)
     queue.close()
     assert found(queue, job)["status"] == "stopped"

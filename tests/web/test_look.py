@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from icc_profiles import p3_profile
 from PIL import Image
 from studio_desk import Bench, client, opened
 
@@ -89,6 +90,28 @@ def test_the_lines_of_a_match_give_the_numbers_that_are_shown(desk, asked, backb
     assert [match["x"] * scale, match["y"] * scale] == pytest.approx(names["match"].xy.tolist())
     assert match["score"] == pytest.approx(names["match"].score)
     assert found.values["here"]["cell_px"] == pytest.approx(4 / scale)
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_the_lines_hold_for_a_profile_transparency_and_a_turn(desk, asked, backbone, side):
+    _, ids, studio = desk
+    turned = Image.Exif()
+    turned[274] = 6  # Orientation: a quarter turn
+    for name, mode in (("p3.png", "RGB"), ("through.png", "RGBA")):
+        with Image.open("me.png") as plain:
+            changed = plain.convert(mode)
+        if mode == "RGBA":
+            changed.putalpha(plain.convert("L"))
+        changed.save(name, icc_profile=p3_profile(), exif=turned)
+        ids[name] = studio.put_file(Path(name)).id
+    found = asked("match", x=30, y=41.5, id=ids["p3.png"], other=ids["through.png"], tap="up2",
+                  side=side)  # fmt: skip
+    names = ran(found, backbone)
+    for name, part in (("heat", "here"), ("other_heat", "there")):
+        shown = numbers(found, part)
+        assert np.array_equal(names[name].tensor[0, 0].detach().numpy(), shown)
+    plain = asked("match", x=30, y=41.5, id=ids["me.png"], tap="up2", side=side)
+    assert not np.array_equal(numbers(plain, "here"), numbers(found, "here"))
 
 
 def test_a_match_lies_where_the_feature_is(desk, asked):

@@ -5,6 +5,8 @@ import urllib.request
 
 import pytest
 from PIL import Image
+from studio_desk import printed_tab, until
+from traitlets import TraitError
 
 import featurekit as fk
 from featurekit.web import opening
@@ -23,7 +25,9 @@ def test_it_opens_beside_the_program_and_closes(tmp_path):
         policy = answer.headers["content-security-policy"]
     assert [(one["width"], one["height"]) for one in state["pictures"]] == [(64, 48)]
     assert "frame-ancestors 'self' http://localhost:*" in policy
-    assert f'<iframe src="{opened.address}"' in opened._repr_html_()
+    shown, _ = opened._repr_mimebundle_()
+    assert f'<iframe src="{opened.address}"' in shown["text/html"]
+    assert any("widget" in kind for kind in shown)
     with pytest.raises(fk.errors.OutputError, match="folder must not be in use"):
         fk.studio(folder=tmp_path)
     opened.close()
@@ -45,6 +49,32 @@ def test_what_is_no_picture_leaves_the_folder_free(tmp_path):
     with pytest.raises(fk.errors.ImageError, match=r"'none\.png' is none"):
         fk.studio("none.png", folder=tmp_path)
     fk.studio(folder=tmp_path).close()
+
+
+def test_without_anywidget_it_is_a_frame_that_knows_as_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "import_fault", lambda name: "gone" * (name == "anywidget"))
+    opened = fk.studio(Image.new("RGB", (64, 48), "teal"), folder=tmp_path)
+    assert f'<iframe src="{opened.address}"' in opened._repr_html_()
+    assert opened.picture["width"] == 64
+    assert opened.tabs == {}
+    opened.put(Image.new("RGB", (32, 48), "olive"))
+    assert opened.picture["width"] == 32
+    opened.close()
+
+
+def test_a_widget_follows_the_page_and_is_not_followed_by_it(tmp_path, monkeypatch):
+    pytest.importorskip("anywidget")
+    tab = printed_tab(tmp_path)
+    monkeypatch.setattr(Studio, "_announced", lambda studio: iter({"blur": tab}.items()))
+    monkeypatch.setattr(Studio, "warm_up", lambda studio: studio.load_tabs())
+    opened = fk.studio(Image.new("RGB", (64, 48), "teal"), folder=tmp_path / "studio")
+    until(lambda: opened.tabs == {"blur": {}})
+    asked = urllib.request.Request(f"{opened.address}tab-state/blur", b'{"times": 3}', method="PUT")
+    urllib.request.urlopen(asked, timeout=60).close()
+    until(lambda: opened.tabs == {"blur": {"times": 3}})
+    with pytest.raises(TraitError, match="read-only"):
+        opened.tabs = {}
+    opened.close()
 
 
 def test_a_missing_extra_is_a_sentence(tmp_path, monkeypatch):

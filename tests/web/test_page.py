@@ -4,7 +4,17 @@ import threading
 from dataclasses import replace
 
 import pytest
-from studio_desk import NEEDS_AXE, opened, picture, printed_tab, serious, served, until
+from studio_desk import (
+    NEEDS_AXE,
+    heard,
+    opened,
+    picture,
+    printed_tab,
+    saved,
+    serious,
+    served,
+    until,
+)
 
 
 @pytest.fixture
@@ -64,8 +74,7 @@ def test_a_change_is_undone_done_again_and_there_after_a_reload(page):
     assert page.locator("output").first.inner_text() == "1"
     page.keyboard.press("Control+Shift+Z")
     assert page.locator("output").first.inner_text() == "5"
-    with page.expect_response("**/tab-state/blur"):
-        pass
+    until(lambda: saved(page, "blur") == {"times": 5})
     page.reload()
     page.wait_for_selector("#blur-size:not(:empty)")
     assert page.locator("output").first.inner_text() == "5"
@@ -75,7 +84,7 @@ def test_a_job_runs_by_a_key_and_says_so(page):
     put(page)
     page.wait_for_selector("#blur-size:not(:empty)")
     page.keyboard.press("b")
-    until(lambda: page.locator("#said").inner_text() == "Blur: blur is done")
+    until(lambda: "Blur: blur is done" in heard(page))
     assert page.locator("#job").is_hidden()
 
 
@@ -138,7 +147,7 @@ def test_work_waits_in_a_queue_that_says_so_and_stops(tmp_path, serve, tab_of):
     page.click("#stop")
     until(lambda: page.locator("#queue").inner_text() == "")
     let.set()
-    until(lambda: page.locator("#said").inner_text() == "Blur: blur is done")
+    until(lambda: "Blur: blur is done" in heard(page))
 
 
 def test_a_picture_is_dropped(page):
@@ -164,7 +173,7 @@ def test_a_picture_is_dropped(page):
     )
     page.wait_for_selector("#panes:not([hidden])")
     assert page.locator("#drop").is_hidden()
-    until(lambda: "dropped.png" in page.locator("#said").inner_text())
+    until(lambda: any("dropped.png" in one for one in heard(page)))
 
 
 def test_tabs_are_chosen_by_arrows_and_remembered(tmp_path, serve, tab_of):
@@ -189,13 +198,13 @@ def test_the_page_says_when_the_studio_ends_and_goes_on_when_it_is_back(tmp_path
     put(page)
     page.wait_for_selector("#blur-size:not(:empty)")
     first.stop()
-    thread.join(10)
+    thread.join(60)
     until(lambda: "does not answer" in page.locator("#said").inner_text())
     port = int(first.address.rstrip("/").rpartition(":")[2])
     serve(opened(folder, {"blur": make}), port=port)
-    until(lambda: page.locator("#said").inner_text() == "The studio is back")
+    until(lambda: "The studio is back" in heard(page))
     page.click("#blur-go")
-    until(lambda: page.locator("#said").inner_text() == "Blur: blur is done")
+    until(lambda: "Blur: blur is done" in heard(page))
     tab_of.wrong.clear()  # the browser's own lines about the server that was away
 
 

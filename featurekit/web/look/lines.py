@@ -2,13 +2,10 @@
 
 import json
 
-from PIL import Image, ImageOps
-
 from featurekit.web.look.reading import Where
 from featurekit.web.pictures import Picture
 
-UPRIGHT = 'ImageOps.exif_transpose(Image.open({name})).convert("RGB")'
-OTHERWISE = "  # beside its colour profile or transparency, which the studio counts"
+LEVELS = "[0].permute(1, 2, 0).add(1).mul(127.5).round().byte().numpy()"  # of 8 bits, as it is read
 
 
 def of_match(
@@ -68,19 +65,19 @@ def of_words(model: str, where: Where, picture: Picture, prompt: str, words: str
 def _begin(model: str, where: Where, *pictures: Picture | None) -> list[str]:
     shrunk = any(one is not None and _is_shrunk(one, where) for one in pictures)
     return [
-        *(["from PIL import Image, ImageOps"] if shrunk else []),
+        *(["from PIL import Image"] if shrunk else []),
         "import featurekit as fk",
         f"backbone = fk.load_backbone({_quoted(model)})",
     ]
 
 
 def _picture(name: str, where: Where, picture: Picture) -> str:
+    read = f"fk.load_image({_quoted(picture.name)})"
     if not _is_shrunk(picture, where):
-        return f"{name} = fk.load_image({_quoted(picture.name)})"
+        return f"{name} = {read}"
     size = picture.at_most(where.side).size
-    upright = UPRIGHT.format(name=_quoted(picture.name))
-    same = "" if _is_plain(picture) else OTHERWISE
-    return f"{name} = fk.load_image({upright}.resize({size}, Image.Resampling.LANCZOS)){same}"
+    whole = f"Image.fromarray({read}{LEVELS})"
+    return f"{name} = fk.load_image({whole}.resize({size}, Image.Resampling.LANCZOS))"
 
 
 def _quoted(text: str) -> str:
@@ -90,11 +87,3 @@ def _quoted(text: str) -> str:
 
 def _is_shrunk(picture: Picture, where: Where) -> bool:
     return max(picture.width, picture.height) > where.side
-
-
-def _is_plain(picture: Picture) -> bool:
-    """Whether the picture is seen as its file has it, but for being turned upright."""
-    with Image.open(picture.path) as file:
-        if "icc_profile" in file.info or file.has_transparency_data:
-            return False
-        return ImageOps.exif_transpose(file).mode in ("RGB", "L")

@@ -281,4 +281,5 @@ begin().then((after) => {
     away = lost;
   });
   document.body.dataset.ready = "yes";
+  if (parent !== window) parent.postMessage({ featurekit: "ready" }, "*"); // to a notebook that frames it; nothing but that
 }, (error) => say(error.message, true));

@@ -37,11 +37,11 @@ class Drags:
             ConfigError, UnknownNameError: a value is of another kind or out of range.
             PointsError: nothing is dragged.
         """
-        points = tuple(_rounded(row) for row in asked.rows("points", 4, most=MOST))
+        points = tuple(rounded(row) for row in asked.rows("points", 4, most=MOST))
         regions = tuple(
             (
                 one.text("mask", longest=LONGEST_KEY),
-                *_rounded((one.number("dx"), one.number("dy"))),
+                *rounded((one.number("dx"), one.number("dy"))),
             )
             for one in asked.records("regions", most=MOST_REGIONS)
         )
@@ -49,7 +49,7 @@ class Drags:
             raise PointsError("there must be a drag, got none; press on the picture and pull")
         return cls(
             points,
-            tuple(_rounded(row) for row in asked.rows("pins", 2, most=MOST)),
+            tuple(rounded(row) for row in asked.rows("pins", 2, most=MOST)),
             regions,  # type: ignore[arg-type]
             asked.text("mask", longest=LONGEST_KEY) if asked.has("mask") else None,
             asked.choice("mode", MODES, "auto"),
@@ -114,7 +114,7 @@ class Drags:
         }
 
 
-def _rounded(row: tuple[float, ...]) -> tuple[float, ...]:
+def rounded(row: tuple[float, ...]) -> tuple[float, ...]:
     """To hundredths of a pixel, whole numbers as such, as a person would write them."""
     found = (round(value, 2) for value in row)
     return tuple(int(value) if value == int(value) else value for value in found)

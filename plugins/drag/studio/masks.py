@@ -51,10 +51,10 @@ class Masks:
             MaskError: the runs do not come to the raster, or nothing is in.
             OutputError: it cannot be written.
         """
-        levels = _enlarged(_painted(runs, raster), size)
         key = sha256(runs + repr((raster, size)).encode()).hexdigest()[:24]
         path = self._folder / f"{key}.png"
         if key not in self._known:
+            levels = _enlarged(_painted(runs, raster), size)
             with replacing(path) as temporary:
                 Image.fromarray(levels).save(temporary, "PNG", compress_level=1)
         self._known[key] = path

@@ -86,6 +86,11 @@ class Place:
                 self._opened.session.close()
                 self._opened = None
 
+    def opened(self, picture: Picture) -> Opened | None:
+        """A picture with its session where that is open already."""
+        opened = self._opened
+        return opened if opened is not None and opened.picture.id == picture.id else None
+
     def is_open(self, opened: Opened) -> bool:
         """Whether a session is still that of the picture on the desk."""
         return self._opened is opened

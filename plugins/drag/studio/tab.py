@@ -14,6 +14,7 @@ from featurekit_drag.studio.exports import Exporting
 from featurekit_drag.studio.masks import LARGEST_PX, Masks, runs_of
 from featurekit_drag.studio.place import Place
 from featurekit_drag.studio.preview import Following
+from featurekit_drag.studio.seen import Seeing
 from featurekit_drag.studio.told import Telling
 
 SCENE, SCENE_PX = 7, 512  # a dog with a ball, as large as a page shows it
@@ -46,6 +47,7 @@ def make_tab(desk: Desk) -> Tab:
             "python": exports.python,
         },
         jobs={"apply": applies.apply, "resume": applies.resume},
+        seen=Seeing(place).seen,
     )
 
 

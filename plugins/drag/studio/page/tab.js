@@ -181,7 +181,7 @@ class DragTab {
   }
 
   async #take(told, shows = this.told === null && told.edit ? "result" : this.shows) {
-    const { studio, picture } = this;
+    const { studio, picture, doc } = this;
     const source = sourceOf(told), same = this.told && sourceOf(this.told) === source;
     this.told = told;
     if (!same) {
@@ -192,7 +192,7 @@ class DragTab {
     }
     this.images.live = null;
     this.images.result = told.edit ? await studio.image((await studio.act("picture", { step: told.now })).picture) : null;
-    this.look(told.edit ? shows : "plan");
+    this.look(told.edit && this.doc === doc ? shows : "plan"); // who pulled meanwhile goes on pulling
   }
 
   look(what) {

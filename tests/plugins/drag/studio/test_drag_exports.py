@@ -5,7 +5,8 @@ from io import BytesIO
 import pytest
 import torch
 from drag_sessions import backbone
-from drag_studio import act, closed, desk_of, does, masked, place_of, rows
+from drag_studio import SIZE, act, closed, desk_of, does, masked, place_of, png, rows
+from icc_profiles import p3_profile
 from PIL import Image
 
 from featurekit.core.errors import ConfigError
@@ -72,6 +73,25 @@ def test_the_lines_of_a_picture_open_it(tmp_path):
     for kind in ("animation", "record"):
         with pytest.raises(ConfigError, match="there must be an edit"):
             act(other, "export", {"kind": kind})
+    closed(other)
+
+
+def test_the_lines_hold_for_a_large_picture_with_a_profile(tmp_path):
+    """Larger than it is worked on, of other colours, turned."""
+    side, far = 320, 320 / SIZE
+    file, turned = BytesIO(), Image.Exif()
+    turned[274] = 6  # Orientation: a quarter turn
+    with Image.open(BytesIO(png())) as scene:
+        large = scene.resize((side, side), Image.Resampling.BICUBIC).rotate(90)
+    large.save(file, "PNG", icc_profile=p3_profile(), exif=turned)
+    other = desk_of(tmp_path / "desk", picture=False)
+    other.put_picture(file.getvalue(), "large.png", select=True)
+    asked = {"points": [[far * value for value in rows()[0]]], "mask": masked(other), "seed": 4}
+    text = act(other, "python", asked)["text"]
+    does(other, "apply", asked)
+    assert act(other, "python")["text"] == text
+    assert torch.equal(done(text)["edit"], result(other))
+    assert result(other).shape[-2:] == (side, side)
     closed(other)
 
 

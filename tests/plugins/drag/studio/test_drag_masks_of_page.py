@@ -67,7 +67,7 @@ def test_the_oldest_files_go(masks, monkeypatch):
     ("runs", "why"),
     [
         (b"\1\0\0", "whole runs"),
-        (np.array([96], "<u4").tobytes(), "something that may change"),
+        (np.array([96], "<u4").tobytes(), "something that may change, got nothing"),
         (np.array([5, 4], "<u4").tobytes(), "come to its 12x8 px, got 9"),
         (np.array([2**32 - 1, 97], "<u4").tobytes(), "come to its"),
         (bytes(4 * 200), "whole runs"),

@@ -1,62 +1,17 @@
 """The tab Drag in a real browser, as a person uses it."""
 
 from io import BytesIO
-from itertools import pairwise
 
 import pytest
+from drag_person import DRAG, Person, brushed
 from drag_sessions import subject
-from drag_studio import SCENE, desk_of, place_of, png
+from drag_studio import SCENE, desk_of, does, place_of, png, rows
 from PIL import Image
 from studio_desk import until
 
+from featurekit_drag.studio import apply
+
 SIDE = 64
-DRAG = "document.querySelector('#pane-drag').drag"
-
-
-class Person:
-    """Somebody at the page."""
-
-    def __init__(self, page):
-        self.page = page
-
-    def knows(self, what):
-        return self.page.evaluate(f"(() => {{ const drag = {DRAG}; return {what}; }})()")
-
-    def waits(self, what):
-        until(lambda: self.knows(f"Boolean({what})"), 12_000)
-
-    def at(self, x, y):
-        """A place of the picture on the screen; x and y are shares."""
-        place = self.knows(f"drag.view.toScreen({x} * drag.view.width, {y} * drag.view.height)")
-        box = self.page.locator("#pane-drag .view").bounding_box()
-        return place[0] + box["x"], place[1] + box["y"]
-
-    def pulls(self, *places, drop=True):
-        self.page.mouse.move(*self.at(*places[0]))
-        self.page.mouse.down()
-        for (x, y), (u, v) in pairwise(places):
-            for k in range(1, 6):
-                self.page.mouse.move(*self.at(x + (u - x) * k / 5, y + (v - y) * k / 5))
-        if drop:
-            self.page.mouse.up()
-
-    def shows(self):
-        """A number of what the picture's view shows."""
-        return self.page.evaluate(
-            """(() => { const canvas = document.querySelector("#pane-drag .view canvas");
-            const { width, height } = canvas, context = canvas.getContext("2d");
-            const { data } = context.getImageData(0, 0, width, height);
-            let sum = 0; for (let i = 0; i < data.length; i += 41) sum = (sum * 31 + data[i]) % 1e9;
-            return sum; })()"""
-        )
-
-    def points(self):
-        """The numbers in the list of points, by label."""
-        return self.page.evaluate(
-            """Object.fromEntries([...document.querySelectorAll(".drag-asking li")].map((row) =>
-            [row.querySelector(".label").textContent,
-            [...row.querySelectorAll("input")].map((input) => +input.value)]))"""
-        )
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +36,6 @@ def person(studio, serve, tab_of):
     found.page.wait_for_selector("#pane-drag .drag-tools")
     found.waits("drag && drag.told")
     return found
-
-
-def brushed(person, x, y, u, v):
-    person.page.keyboard.press("b")
-    person.page.locator(".drag-asking input[type=range]").fill("14")
-    person.pulls((x, y), (u, v))
-    person.page.keyboard.press("v")
 
 
 def test_pulls_pins_and_strokes_are_points_numbers_and_undone(person, tab_of):
@@ -174,16 +122,32 @@ def test_a_handle_outside_the_mask_is_told_in_a_sentence(person, tab_of):
     tab_of.wrong.clear()
 
 
+def halted(monkeypatch):
+    """Have the next edit wait, after its first step, until somebody stops it; gives the waiting."""
+    plain, halts = apply._stepped, []
+
+    def stepped(session, stage, work):
+        if not halts:
+            halts.append(session.step())
+            until(lambda: work.is_stopped)
+        return plain(session, stage, work)
+
+    monkeypatch.setattr(apply, "_stepped", stepped)
+    return halts
+
+
 def test_an_edit_is_stopped_resumed_undone_compared_saved_and_there_after_a_reload(
-    person, studio, sun
+    person, studio, sun, monkeypatch
 ):
     x, y, u, v = sun
     brushed(person, x, y, u, v)
     person.pulls((x, y), (u, v))
+    edits = halted(monkeypatch)
     person.page.click("#drag-apply")
     person.page.locator("#drag-stop").click()
-    person.page.wait_for_selector("#drag-resume:not([hidden])", timeout=120_000)
+    person.page.wait_for_selector("#drag-resume:not([hidden])")
     assert person.page.locator("#drag-state").inner_text() == "Stopped; nothing is lost."
+    assert len(edits) == 1
     person.page.click("#drag-resume")
     person.waits("drag.told.edit && !drag.job && drag.images.result")
     assert person.page.locator("#drag-result [role=meter]").count() == 1
@@ -216,3 +180,52 @@ def test_an_edit_is_stopped_resumed_undone_compared_saved_and_there_after_a_relo
     person.page.locator("#drag-history .drag-steps button").nth(1).click()
     person.waits("drag.told.edit")
     person.waits("drag.doc.drags.length === 1")
+
+
+def test_a_result_that_comes_late_does_not_cover_what_is_pulled_meanwhile(person, studio):
+    does(studio, "apply", {"points": rows()})
+    held = []
+    person.page.route("**/act/drag/picture", lambda route: held.append(route))
+    person.page.reload()
+    person.page.wait_for_selector("#pane-drag .drag-tools")
+    person.waits("drag && drag.told && drag.told.edit")
+    person.pulls((0.2, 0.3), (0.4, 0.5))
+    until(lambda: person.page.wait_for_timeout(1) or held)
+    held[0].continue_()
+    person.waits("drag.images.result")
+    assert person.knows("drag.shows") == "plan"
+    assert "To" in person.points()
+
+
+def test_the_largest_picture_is_dropped_dragged_applied_and_saved_whole(tmp_path, serve, tab_of):
+    wide = Image.effect_noise((8192, 64), 60).convert("RGB")  # as fine as pixels are
+    wide.paste(Image.open(BytesIO(png(SIDE))), (4096, 0))
+    file = BytesIO()
+    wide.save(file, "PNG")
+    studio = desk_of(tmp_path / "desk", picture=False)
+    studio.model.get()
+    person = Person(tab_of(serve(studio)[0].address))
+    chosen = {"name": "wide.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    with person.page.expect_file_chooser() as chooser:
+        person.page.click("#choose")
+    chooser.value.set_files(files=[chosen])
+    person.page.wait_for_selector("#pane-drag .drag-tools")
+    person.waits("drag && drag.told && drag.view.width === 8192")
+    ((x, y, u, v),) = rows()
+    mask = {"width": 1024, "height": 8, "runs": [512, *[8, 1016] * 7, 8, 504]}  # the scene alone
+    drag = {"x": 4096 + x, "y": y, "u": 4096 + u, "v": v}
+    person.page.evaluate(
+        f"(asked) => {DRAG}.change('pull', {{ ...{DRAG}.doc, ...asked }})",
+        {"drags": [drag], "mask": mask},
+    )
+    person.waits("drag.preview.exact")
+    assert person.knows("drag.preview.exact.naturalWidth") == 8192
+    person.page.click("#drag-apply")
+    person.waits("drag.told.edit && !drag.job && drag.images.result")
+    with person.page.expect_download() as download:
+        person.page.click("#drag-save-picture")
+    with Image.open(BytesIO(download.value.path().read_bytes())) as saved:
+        assert saved.size == (8192, 64)
+        left = (0, 0, 4096, 64)
+        assert saved.crop(left).tobytes() == wide.crop(left).tobytes()
+        assert saved.tobytes() != wide.tobytes()

@@ -1,0 +1,99 @@
+"""What the studio's server holds while a person makes one edit after another.
+
+python benchmarks/studio_edits.py                        # 200 edits of a small picture
+python benchmarks/studio_edits.py --edits 40 --side 512
+
+Asks the server of a studio of its own over HTTP, as the page does: a cut for the preview, an edit,
+its state, now and then a step back. Memory is the resident set of the server.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+import featurekit as fk
+
+EVERY = 10  # edits between two weighings
+BACK = 7  # edits, after which one is undone
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make edits and weigh the server.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edits", type=int, default=200)
+    parser.add_argument("--side", type=int, default=96, help="px of the picture")
+    asked = parser.parse_args(words)
+    with TemporaryDirectory() as name:
+        words = ["studio", "browser=false", "port=0", f"folder={Path(name) / 'studio'}"]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "featurekit", *words], cwd=name, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            address = (server.stdout.readline() if server.stdout else "").strip()
+            weigh(address, psutil.Process(server.pid), asked.edits, asked.side)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict[str, Any]:
+    """Ask the server; an answer with bytes is read and left."""
+    kind = {"content-type": "application/json"}
+    request = urllib.request.Request(address, body, kind, method=method)
+    with urllib.request.urlopen(request) as answer:
+        content = answer.read()
+    return json.loads(content) if content[:1] == b"{" else {}
+
+
+def weigh(address: str, server: psutil.Process, edits: int, side: int) -> None:
+    """Make edits of one scene, each pulled to another place."""
+    file = BytesIO()
+    (move,) = fk.scenes.held_out_moves(1, deforms=False)
+    move.before.image(side).save(file, "PNG")
+    while not ask(f"{address}state")["is_complete"]:
+        time.sleep(0.5)
+    ask(f"{address}picture", "PUT", file.getvalue())
+    ((x, y), (u, v)), *_ = move.drags_px(side)
+    sizes = []
+    for number in range(edits):
+        far = 0.4 + 0.6 * (number % 11) / 10
+        values = {"points": [[x, y, x + far * (u - x), y + far * (v - y)]], "seed": number}
+        ask(f"{address}act/drag/follow", "POST", json.dumps(values).encode())
+        job = ask(f"{address}job/drag/apply", "POST", json.dumps(values).encode())["id"]
+        while next(one for one in ask(f"{address}state")["jobs"] if one["id"] == job)["status"] in (
+            "waiting",
+            "running",
+        ):
+            time.sleep(0.05)
+        told = ask(f"{address}act/drag/told", "POST", b"{}")
+        if number % BACK == BACK - 1:
+            back = json.dumps({"step": told["steps"][-2]["number"]}).encode()
+            ask(f"{address}act/drag/go", "POST", back)
+        if number % EVERY == EVERY - 1:
+            sizes.append(server.memory_info().rss / 2**20)
+            spent = sum(server.cpu_times()[:2])
+            print(
+                f"after {number + 1} edits {sizes[-1]:.0f} MiB; {len(told['steps'])} steps kept; "
+                f"the server worked {spent:.0f} s", flush=True,
+            )  # fmt: skip
+    half = len(sizes) // 2
+    print(f"first half at most {max(sizes[:half]):.0f} MiB, second {max(sizes[half:]):.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
