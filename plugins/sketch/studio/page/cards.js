@@ -1,5 +1,5 @@
 // the styles: cards to pick one or to mix several, the shares of a mix, and what can be done with the one that is picked
-import { hindrance, MOST } from "./choice.js";
+import { goesOn, hindrance, MOST } from "./choice.js";
 import { icon } from "./icons.js";
 
 export function cards(h, dom, tab) {
@@ -88,7 +88,7 @@ export function about(h, tab) {
   function show() {
     const style = tab.choice.styles.length === 1 ? tab.styles.find((one) => one.id === tab.choice.styles[0]) : null, busy = tab.isBusy("learn") || tab.isBusy("distil");
     const own = style && !style.bundled;
-    goOn.hidden = style?.state !== "stopped";
+    goOn.hidden = !style || !goesOn(style);
     distil.hidden = !style || Boolean(hindrance(style)) || style.student;
     goOn.disabled = distil.disabled = busy || tab.studio.model.status !== "ready";
     title.parentElement.hidden = !own;

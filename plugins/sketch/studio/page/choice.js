@@ -10,6 +10,9 @@ export function hindrance(style) {
   return { ready: "", learning: "it is being learnt", stopped: "its learning was stopped" }[style.state] ?? style.why ?? "it is not learnt yet";
 }
 
+/** Whether its learning can be gone on with. */
+export const goesOn = (style) => !style.bundled && style.fits && ["stopped", "not learnt"].includes(style.state);
+
 /** One style alone. */
 export const picked = (choice, id) => ({ ...choice, styles: [id], shares: [1] });
 

@@ -32,7 +32,8 @@ export function pairing(h, dom, tab) {
   const asking = h("div", { class: "group" },
     h("div", { class: "field" }, h("label", { htmlFor: "sketch-new-title" }, "Name of the style"), title),
     h("div", { class: "field" }, h("label", { htmlFor: "sketch-prompt" }, "What the picture shows, in words"), prompt), amount.root, long, learn, reason);
-  const reading = h("div", { class: "group" }, ink.root, how, h("label", { class: "check" }, fit, "Fit a drawing that lies elsewhere"));
+  const mends = h("label", { class: "check" }, fit, "Mend one that does not lie on its picture");
+  const reading = h("div", { class: "group" }, ink.root, how, mends);
   const root = h("section", { class: "group", id: "sketch-learning", "aria-label": "Learn a style" }, h("h2", {}, "Learn a style"), drop, pair, refused, reading, asking);
   for (const place of [drop, pair]) place.addEventListener("picture-dropped", ({ detail }) => teaching.take(detail));
 
@@ -42,6 +43,7 @@ export function pairing(h, dom, tab) {
     drop.hidden = Boolean(found);
     pair.hidden = asking.hidden = !found;
     fit.checked = wants.fit;
+    mends.hidden = wants.ink !== "lines";
     ink.value = wants.ink;
     how.textContent = HOW[wants.ink];
     refused.textContent = teaching.refused;

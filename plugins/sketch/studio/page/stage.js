@@ -66,7 +66,9 @@ export class Stage {
     const can = Boolean(this.tab.asked()), any = can || Boolean(this.live ?? this.sketch);
     this.segments.root.hidden = !any;
     this.segments.value = this.shows;
-    this.segments.root.children[1].disabled = !can;
+    const lens = this.segments.root.children[1];
+    lens.disabled = !can;
+    lens.title = can ? "" : "The lens draws in a style that is learnt";
     this.dividing.hidden = !any || this.shows !== "both";
     this.sizing.hidden = !can || this.shows !== "lens";
     this.view.root.dataset.shows = any ? this.shows : "picture";

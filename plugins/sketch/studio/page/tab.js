@@ -34,8 +34,7 @@ class SketchTab {
     this.said = h("p", { class: "small-text sketch-state", id: "sketch-state", role: "status" });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the sketch" });
     this.again = h("button", { type: "button", class: "main", id: "sketch-draw", onclick: () => this.draw(true) }, "Draw");
-    this.halt = h("button", { type: "button", class: "small", id: "sketch-halt", onclick: () => this.stop("draw") }, "Stop");
-    const state = h("section", { class: "group", "aria-label": "Sketch" }, this.said, this.bar, h("div", { class: "row" }, this.again, this.halt));
+    const state = h("section", { class: "group", "aria-label": "Sketch" }, this.said, this.bar, this.again);
     this.parts = [cards(h, dom, this), about(h, this), working(h, this), saving(h, this), pairing(h, dom, this), folder(h, this)];
     const [style, own, work, files, pair, batch] = this.parts.map((part) => part.root);
     root.append(h("div", { class: "workbench" }, container, h("aside", { class: "panel sketch-panel", tabIndex: 0, "aria-label": "Sketch" }, style, state, own, work, files, pair, batch)));
@@ -273,7 +272,7 @@ class SketchTab {
   async stop(name) {
     const job = this.jobs.get(name);
     if (!job) return;
-    if (name !== "draw") this.isStopping = true;
+    this.isStopping = true;
     this.show();
     await this.studio.stop(job.id);
   }
@@ -320,12 +319,12 @@ class SketchTab {
     const [sentence, isWrong] = this.#state(model, values, job, isSeen);
     if (this.said.textContent !== sentence) this.said.textContent = sentence;
     this.said.classList.toggle("wrong", isWrong);
-    this.bar.hidden = !job && !this.wanted;
+    this.bar.classList.toggle("idle", !job && !this.wanted);
     if (job?.of) this.bar.value = job.done / job.of; else this.bar.removeAttribute("value");
-    this.halt.hidden = !job;
     this.again.hidden = !values || isSeen || Boolean(job) || Boolean(this.wanted) || model.status !== "ready";
     const live = this.stage.live && this.teaching.live.points.at(-1);
-    this.stage.view.caption(live ? `Learning: ${live.iteration} of ${live.of}` : job && this.drawn && !isSeen ? "Drawing …" : "");
+    const still = this.drawn && !isSeen && (job ? "Drawing …" : `Still ${inWords(this.drawn, this.styles)}`);
+    this.stage.view.caption(live ? `Learning: ${live.iteration} of ${live.of}` : still || "");
   }
 
   #state(model, values, job, isSeen) {

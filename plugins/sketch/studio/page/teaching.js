@@ -1,7 +1,7 @@
 // what a style is learnt from, and how far it is
-import { picked } from "./choice.js";
+import { goesOn, picked } from "./choice.js";
 
-const WANTS = { title: "", prompt: "", amount: "quick", ink: "lines", fit: false };
+const WANTS = { title: "", prompt: "", amount: "quick", ink: "lines", fit: true };
 const TITLE = "My style", LETTERS = 100;
 
 export class Teaching {
@@ -44,7 +44,7 @@ export class Teaching {
     const round = this.round += 1;
     tab.say(`Reading ${name} …`);
     try {
-      const { pair } = await tab.studio.act("check", { name, fit, ink }, { drawing: file });
+      const { pair } = await tab.studio.act("check", { name, fit: fit && ink === "lines", ink }, { drawing: file });
       if (round !== this.round) return;
       this.pair = pair;
       this.refused = "";
@@ -75,16 +75,19 @@ export class Teaching {
   async learn() {
     const { title, prompt, amount } = this.wants;
     const values = { pair: this.pair.key, title: title.trim() || TITLE, prompt, seed: 0 };
-    await this.#begin("learn", amount === "quick" ? { ...values, iterations: this.tab.told.amounts.quick } : values);
+    await this.#begin("learn", amount === "quick" ? { ...values, iterations: this.tab.told.amounts.quick } : values, this.pair.picture);
   }
 
-  async goOn() { await this.#begin("learn", { style: this.tab.choice.styles[0] }); }
+  async goOn() {
+    const [style] = this.tab.choice.styles;
+    await this.#begin("learn", { style }, this.tab.styles.find((one) => one.id === style).picture);
+  }
 
   async distil() { await this.#begin("distil", { style: this.tab.choice.styles[0] }); }
 
-  async #begin(name, values) {
+  async #begin(name, values, picture) {
     this.live = fresh();
-    this.learntOn = this.tab.picture.id;
+    this.learntOn = picture ?? this.tab.picture.id;
     this.tab.saves();
     await this.tab.studio.job(name, values);
   }
@@ -105,9 +108,14 @@ export class Teaching {
     tab.stage.setSketch(tab.stage.sketch);
     await tab.tell();
     if (job.status === "failed") tab.say(job.line, true);
-    const stopped = tab.styles.filter((one) => one.state === "stopped" && !one.bundled).at(-1);
-    const id = job.result?.style ?? (job.name === "learn" && !tab.styles.some((one) => one.id === tab.choice.styles[0] && one.state === "stopped") ? stopped?.id : tab.choice.styles[0]);
+    const id = job.result?.style ?? (job.name === "learn" ? this.#stopped() : null);
     if (tab.styles.some((one) => one.id === id)) await tab.goTo(picked(tab.choice, id));
+  }
+
+  /** The style whose learning was stopped just now: the one that is picked, else the latest. */
+  #stopped() {
+    const own = this.tab.styles.filter(goesOn), [picked] = this.tab.choice.styles;
+    return (own.find((one) => one.id === picked) ?? own.at(-1))?.id;
   }
 }
 
