@@ -18,5 +18,6 @@ PLUGIN = Plugin(
         "fit-prior": "featurekit_sketch.tasks.fit_prior:main",
         "sketch-table": "featurekit_sketch.exam.sweep_table:main",
     },
+    studio="featurekit_sketch.studio.tab:make_tab",
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},
 )

@@ -22,7 +22,7 @@ ROOMS = {  # what the bundled plugins stand on beside public names; they are rel
         "taps", "web",
     },
     "sketch": {
-        "backbones", "core", "diffusion", "images", "measures", "pipeline", "taps", "training",
+        "backbones", "core", "diffusion", "images", "measures", "pipeline", "scenes", "taps", "training", "web",
     },
 }  # fmt: skip
 BUNDLED = sorted(info.name for info in plugins() if info.distribution == "featurekit")

@@ -16,6 +16,7 @@ from featurekit.core.types import Job, Result
 from featurekit.images.folders import pictures_in
 from featurekit.images.io import write_image
 from featurekit.images.pictures import contact_sheet, curve
+from featurekit_sketch.bundled_styles import style_file
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.distillation.export import exported_program, write_onnx, write_program
 from featurekit_sketch.distillation.filtering import Sorted, rejects_sheet, sort_out
@@ -38,6 +39,7 @@ from featurekit_sketch.tasks.picture_folder import Skipped, report
 from featurekit_sketch.tasks.sheets import ink_picture
 from featurekit_sketch.training.style_file import Style, digest, load_style
 from featurekit_sketch.training.style_training import pictures_of
+from featurekit_sketch.watching import ALONE, Watcher
 
 PAIRS, CHECKPOINT = "pairs", "student-training.safetensors"
 STUDENT, GRAPH, PROGRAM = "student.safetensors", "student.onnx", "student.pt2"
@@ -45,11 +47,15 @@ SHEET, CURVE, REJECTS = "sheet.png", "curve.png", "rejects.png"
 SHOWN = 8  # pairs on the sheet
 
 
-def distil(job: Job) -> Result:
+def distil(job: Job, watcher: Watcher = ALONE) -> Result:
     """Let a style draw many pictures, and teach a student to draw them likewise.
 
     What is finished stays in ``out``: the same command with the same ``out`` goes on from there,
     and draws only the pictures that are new.
+
+    Args:
+        job: what is to be learnt.
+        watcher: who looks on.
 
     Raises:
         ConfigError: no style is given, it draws no lines, or ``out`` has pairs of another one.
@@ -79,6 +85,7 @@ def distil(job: Job) -> Result:
         path=job.out / CHECKPOINT,
         key=_condensed([key, found.kept.names, repr(learning), job.seed]),
         say=job.say,
+        watch=watcher.learning,
     )
     with job.stage("learning the student") as progress:
         learnt = training(progress=progress)
@@ -114,7 +121,7 @@ def style_of(job: Job) -> Path:
             "task=distil needs the style that a student is to draw in, got none; give "
             "plugin.style=FILE, the style.safetensors that task=train wrote"
         )
-    return Path(job.settings.style).expanduser()
+    return style_file(job.settings.style)
 
 
 def check_places(job: Job, style_file: Path) -> None:

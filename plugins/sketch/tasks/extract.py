@@ -22,14 +22,19 @@ from featurekit_sketch.tasks.drawers import DrawingFiles, drawer_for
 from featurekit_sketch.tasks.picture_folder import Skipped, in_order, report
 from featurekit_sketch.tasks.sheets import ink_picture, target_sheet
 from featurekit_sketch.vector.svg import check_tracer, write_svg
+from featurekit_sketch.watching import ALONE, Watcher
 
 SHEET, SVG = "sheet.png", ".svg"
 SHOWN = 8  # pictures on the sheet of a folder
 FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 
 
-def extract(job: Job) -> Result:
+def extract(job: Job, watcher: Watcher = ALONE) -> Result:
     """Sketch a picture, or every picture of a folder, at its own size.
+
+    Args:
+        job: what is to be drawn.
+        watcher: shown each sketch once it is written.
 
     Raises:
         ConfigError: image or style is missing, a result would replace a picture, or the style is
@@ -60,6 +65,7 @@ def extract(job: Job) -> Result:
         outputs[target.stem] = write_image(ink_picture(ink), target)
         if config.svg:
             outputs[f"{target.stem}_svg"] = write_svg(ink, target.with_suffix(SVG))
+        watcher.drawn(path.name, ink)
         if len(shown) < SHOWN:
             shown[path.name] = (image, ink)
     if not outputs:
