@@ -67,10 +67,8 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
     check_places(job, style_file)
     style = load_style(style_file, job.backbone.name, digest(job.backbone.weights))
     check_lines(style)
-    teacher, side_px = (
-        drawer_of(style, job.backbone, tiling_of(config)),
-        working_side(style, config),
-    )
+    teacher = drawer_of(style, job.backbone, tiling_of(config))
+    side_px = working_side(style, config)
     pictures, made_of = _pictures(job, style, side_px), sha256_of(style_file)
     with job.stage("drawing pairs") as progress:
         tiles = [] if style.side_px else [config.tile_px, config.overlap_px]
