@@ -73,7 +73,7 @@ function said(reasons) {
 
 /** Build what can be done with the style that is picked. */
 export function about(h, tab) {
-  const title = h("input", { type: "text", id: "sketch-title", maxLength: 60, "aria-label": "Name of the style", onchange: () => tab.rename(title.value.trim()) });
+  const title = h("input", { type: "text", id: "sketch-title", maxLength: 60, "aria-label": "Rename the style", onchange: () => tab.rename(title.value.trim()) });
   const notes = h("ul", { class: "sketch-notes small-text" });
   const goOn = h("button", { type: "button", class: "main", id: "sketch-go-on", onclick: () => tab.teaching.goOn() }, "Go on learning");
   const distil = h("button", { type: "button", class: "small", id: "sketch-distil", title: "A small network learns to draw like this style, many times faster", onclick: () => tab.teaching.distil() },

@@ -8,7 +8,6 @@ from PIL import Image
 from sketch_studio import desk_of, drawing, face, small_runs
 from studio_desk import NEEDS_AXE, serious, until
 
-from featurekit_sketch.studio import learning
 from featurekit_sketch.studio.live import LiveSketches
 
 SIDE = 128
@@ -176,12 +175,11 @@ def held(monkeypatch):
             until(lambda: self._work.is_stopped, 6000)
 
     monkeypatch.setattr(LiveSketches, "__call__", watch)
-    monkeypatch.setattr(learning, "QUICK", 8)
     with small_runs():
         yield held
 
 
-def test_a_style_is_learnt_stopped_gone_on_with_and_drawn_in(person, held):
+def test_a_style_is_learnt_stopped_gone_on_with_and_drawn_in(held, person):
     person.drops(drawing(side=SIDE))
     person.waits("sketch.teaching.pair")
     overlay = person.page.locator(".sketch-overlay")
@@ -196,12 +194,12 @@ def test_a_style_is_learnt_stopped_gone_on_with_and_drawn_in(person, held):
     person.waits("document.querySelectorAll('#sketch-working img').length === 2")
     person.page.click("#sketch-stop")
     person.page.wait_for_selector("#sketch-go-on:not([hidden])", timeout=60_000)
-    assert "of 8; nothing is lost" in person.page.locator("#sketch-about").inner_text()
+    assert "of 6; nothing is lost" in person.page.locator("#sketch-about").inner_text()
     held.clear()
     person.page.click("#sketch-go-on")
     person.waits("sketch.drawn && sketch.drawn.styles[0] === sketch.choice.styles[0]")
     assert person.says() == "Drawn: Mine."
-    person.page.get_by_label("Name of the style").first.fill("My lines")
+    person.page.get_by_label("Rename the style").fill("My lines")
     person.page.keyboard.press("Enter")
     person.waits("sketch.styles.some((one) => one.title === 'My lines')")
     person.page.click("#sketch-remove")
@@ -281,7 +279,7 @@ def test_the_keyboard_does_it_all(person):
 
 
 @NEEDS_AXE
-def test_axe_finds_nothing_serious_at_any_state(person, held):
+def test_axe_finds_nothing_serious_at_any_state(held, person):
     def looked_at():
         for theme in ("light", "dark"):
             person.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
