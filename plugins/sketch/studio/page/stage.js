@@ -1,7 +1,7 @@
 // the picture with its sketch over it: which of both is seen where, and the lens that draws under the pointer
 
 export const SHOWN = [["picture", "Picture", "1"], ["lens", "Lens", "2"], ["both", "Both", "3"], ["sketch", "Sketch", "4"]];
-const LENS = [64, 640], MARGIN = 1.5, LARGEST = 1024; // px of the picture; what is asked beyond the lens, so that it can move at once
+const LENS = [32, 640], MARGIN = 1.5, SMALLEST = 64, LARGEST = 1024; // px of the picture; what is asked beyond the lens, so that it can move at once
 const LENS_SHARE = 0.3; // of the picture's shorter side, before anybody chose
 
 export class Stage {
@@ -90,7 +90,7 @@ export class Stage {
   async #want() {
     const values = this.tab.asked(), { picture } = this.studio;
     if (!values || !picture || this.studio.model.status !== "ready") return;
-    const side = Math.min(Math.round(MARGIN * +this.lens.value), LARGEST);
+    const side = Math.min(Math.max(Math.round(MARGIN * +this.lens.value), SMALLEST), LARGEST);
     try {
       const { styles, shares } = values, { x, y } = this.at;
       const answer = await this.ask({ styles, shares, x, y, side, fast: true });

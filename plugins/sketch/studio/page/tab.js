@@ -269,6 +269,12 @@ class SketchTab {
     if (choice !== this.choice) { this.choice = choice; this.isMixing = choice.styles.length > 1; this.saves(); }
   }
 
+  async export(what) {
+    const { address, name } = await this.studio.act("export", { what });
+    this.studio.download(address, name);
+    this.say(`Saved as ${name}`);
+  }
+
   async stop(name) {
     const job = this.jobs.get(name);
     if (!job) return;
