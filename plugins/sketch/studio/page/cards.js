@@ -89,7 +89,7 @@ export function about(h, tab) {
     const style = tab.choice.styles.length === 1 ? tab.styles.find((one) => one.id === tab.choice.styles[0]) : null, busy = tab.isBusy("learn") || tab.isBusy("distil");
     const own = style && !style.bundled;
     goOn.hidden = !style || !goesOn(style);
-    distil.hidden = !style || Boolean(hindrance(style)) || style.student;
+    distil.hidden = !own || Boolean(hindrance(style)) || style.student;
     goOn.disabled = distil.disabled = busy || tab.studio.model.status !== "ready";
     title.parentElement.hidden = !own;
     if (own && document.activeElement !== title) title.value = style.title;

@@ -16,7 +16,7 @@ export function saving(h, tab) {
     const not = { svg: !drawn?.svg, style: !one, student: !one?.student };
     FILES.forEach(([what], i) => { buttons[i].disabled = Boolean(not[what]); });
     const reasons = [not.svg && "This sketch has tones, which are no lines to save as SVG.", not.style && "A mix is saved as its lines of Python.",
-      one && not.student && "“Make it fast” gives the style a student."];
+      one && not.student && !one.bundled && "“Make it fast” gives the style a student."];
     why.textContent = reasons.filter(Boolean).join(" ");
     why.hidden = !why.textContent;
   }

@@ -9,6 +9,7 @@ import { SHOWN, Stage } from "./stage.js";
 import { Teaching } from "./teaching.js";
 
 const ACTIVE = ["running", "waiting"];
+const SHARES_MS = 300; // of rest after a share was changed, before the picture is drawn anew
 
 export async function mount(root, studio) {
   const sheet = studio.dom.h("link", { rel: "stylesheet", href: "/tab/sketch/sketch.css" });
@@ -87,20 +88,21 @@ class SketchTab {
 
   // the style
 
-  change(label, choice, kind = null) {
+  change(label, choice, kind = null, pause = 0) {
     const before = this.choice, set = (now) => { this.choice = now; this.isMixing = now.styles.length > 1; this.#settle(); };
     this.choice = choice;
-    this.#settle();
+    this.#settle(pause);
     this.studio.undo.did(label, () => set(before), () => set(choice), kind);
   }
 
-  #settle() {
+  #settle(pause = 0) {
     this.saves();
     this.text = "";
     if (this.stage.shows === "picture" && this.asked()) this.stage.look("sketch");
     this.stage.renew();
     this.show();
-    this.draw();
+    clearTimeout(this.pausing);
+    if (pause) this.pausing = setTimeout(() => this.draw(), pause); else this.draw();
   }
 
   /** Go to a choice that is one style, and see it drawn. */
@@ -150,7 +152,7 @@ class SketchTab {
     const before = this.sliding ?? this.choice;
     this.sliding = null;
     this.choice = before;
-    this.change("the shares", shared(before, place, share));
+    this.change("the shares", shared(before, place, share), "shares", SHARES_MS);
   }
 
   byStudent(on) { this.change(on ? "drawn by the student" : "drawn by the style", { ...this.choice, student: on }); }
@@ -188,14 +190,17 @@ class SketchTab {
       this.show();
       return;
     }
+    const ended = this.studio.jobs.find((job) => job.id === mine.id && !ACTIVE.includes(job.status));
     if (this.wanted !== mine) this.studio.stop(mine.id).catch(() => { /* it has ended meanwhile */ });
+    else if (ended) await this.#drew(ended); // before its number was known here
   }
 
   async #drew(job) {
-    if (this.wanted?.id && this.wanted.id !== job.id) return;
+    if (this.wanted && this.wanted.id !== job.id) return;
     this.wanted = null;
     this.trouble = job.status === "failed" ? job.line : job.status === "stopped" ? "Stopped." : "";
     if (job.status === "done") await this.tell();
+    this.show();
   }
 
   async #python() {
@@ -336,7 +341,7 @@ class SketchTab {
   #state(model, values, job, isSeen) {
     if (model.status === "failed") return [model.error, true];
     if (model.status !== "ready") return ["Waits for the model …", false];
-    if (job) return [job.status === "waiting" || job.stage ? standing(job) : "Drawing …", false];
+    if (job) return [job.status === "waiting" ? standing(job) : "Drawing …", false];
     if (this.wanted) return ["Drawing …", false];
     if (this.trouble) return [this.trouble, this.trouble !== "Stopped."];
     if (values && isSeen) return [`Drawn: ${inWords(this.drawn, this.styles)}${this.drawn.student ? ", by its student" : ""}.`, false];
