@@ -164,9 +164,17 @@ class SketchTab {
   }
 
   async remove() {
-    const [style] = this.choice.styles, answer = await this.studio.act("remove", { style });
+    const before = this.choice, [style] = before.styles;
+    this.choice = { ...NONE, student: before.student }; // nothing is asked of it any more
+    try {
+      this.takeStyles((await this.studio.act("remove", { style })).styles);
+    } catch (error) {
+      this.choice = before;
+      throw error;
+    }
     this.studio.undo.clear();
-    this.takeStyles(answer.styles);
+    this.saves();
+    this.text = "";
     this.say("The style is removed");
     this.stage.renew();
     this.show();
@@ -207,7 +215,7 @@ class SketchTab {
     const values = this.asked(), { picture } = this;
     if (!values || !same(values, this.drawn)) { this.text = ""; return; }
     let text = "";
-    try { ({ text } = await this.studio.act("python", values)); } catch (error) { this.say(error.message, true); }
+    try { ({ text } = await this.studio.act("python", values)); } catch { /* a style that was just removed */ }
     if (this.picture === picture && same(values, this.asked())) this.text = text;
   }
 
