@@ -101,7 +101,8 @@ def test_live_pictures_numbers_and_stages_are_told():
     assert numbers(told)[-1]["left_s"] == 0
     assert all(one["loss"] > 0 for one in numbers(told))
     assert {tuple(one.shape) for one in shown.values()} == {(1, 3, 64, 64), (1, 3, 256, 256)}
-    assert all(float(one.amin()) < 0 < float(one.amax()) for one in shown.values())  # ink, paper
+    first, *_, last = [one for one in shown.values() if one.shape[-1] == 64]
+    assert float((last - first).abs().max()) > 0.01  # it has learnt meanwhile
     stages = [event["job"]["stage"] for kind, event in told if kind == "job"]
     assert {"sampling pictures", "learning the style"} <= set(stages)
     assert heard.count("styles") >= 3  # when it is there, at work, and learnt
@@ -143,7 +144,7 @@ def test_a_server_that_dies_leaves_a_style_that_goes_on(tmp_path):
     with small_runs():
         result, _, shown = does(studio, "learn", asked)
         style, sizes = result["style"], {tuple(one.shape) for one in shown.values()}
-        assert sizes == {(1, 3, 64, 64), (1, 3, 512, 512)}  # the drawn picture, that on the desk
+        assert sizes == {(1, 3, 64, 64), (1, 3, 48, 64)}  # the drawn picture, that on the desk
         again = desk_of(tmp_path / "dead", picture=False)
         assert style_of(again, style)["state"] == "stopped"
         does(again, "learn", {"style": style})
