@@ -34,7 +34,7 @@ def packed(studio, address):
 
 
 def test_files_are_called_by_their_last_names_and_sorted_by_number(studio):
-    assert act(studio, "told")["batch"]["files"] == ["face2.jpg", "face2-2.jpg", "face10.png"]
+    assert act(studio, "told")["batch"]["files"] == ["face2-2.jpg", "face2.jpg", "face10.png"]
 
 
 def test_the_same_file_twice_is_one(studio):
@@ -45,7 +45,7 @@ def test_the_same_file_twice_is_one(studio):
 
 def test_all_are_drawn_told_and_packed(studio, done):
     result, told, _ = done
-    assert names(told) == ["face2.jpg", "face2-2.jpg", "face10.png"]
+    assert names(told) == ["face2-2.jpg", "face2.jpg", "face10.png"]
     assert (result["count"], result["skipped"]) == (3, [])
     with packed(studio, result["zip"]) as files:
         assert sorted(files.namelist()) == sorted(

@@ -100,7 +100,7 @@ def test_greys_and_colours_are_taken_as_they_are(studio):
     (file_of(Image.new("L", (64, 64), 255)), "a drawing must have lines"),
     (face(2), "looks like a photograph; check that the picture and its drawing are not swapped"),
     (file_of(Image.new("L", (32, 64), 255).point(lambda _: 0)), "dark all over"),
-])  # fmt: skip
+], ids=["text", "nothing", "white", "photograph", "black"])  # fmt: skip
 def test_what_is_no_drawing_is_one_sentence_that_names_no_place(studio, content, words, tmp_path):
     kept = act(studio, "check", NAME, drawing=drawing())["pair"]
     with pytest.raises(ImageError, match=words) as raised:
