@@ -165,11 +165,12 @@ class Batches:
 def name_of(given: str) -> str:
     """The name of a file as it is kept: the last part of a path, of letters that any disk takes."""
     last = PureWindowsPath(PurePosixPath(given).name).name
-    path = PurePosixPath(ODD.sub("_", last).strip(" ."))
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        path, ending = PurePosixPath(f"{path.name}.png"), ".png"
-    stem = path.stem.strip(" .")[: LONGEST - len(ending)].strip(" .") or "picture"
+    plain = ODD.sub("_", last).strip(" .")
+    stem, dot, ending = plain.rpartition(".")
+    if not dot or f".{ending.lower()}" not in ENDINGS:
+        stem, ending = plain, "png"
+    ending = f".{ending.lower()}"
+    stem = stem.strip(" .")[: LONGEST - len(ending)].strip(" .") or "picture"
     if DEVICES.fullmatch(stem.partition(".")[0].strip()):
         stem = f"_{stem}"
     return stem + ending

@@ -17,9 +17,9 @@ from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk
 from featurekit.web.pictures import Picture
 from featurekit.web.tab import Json, Work
-from featurekit_sketch.config import tiling_of
+from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.inputs import SCENE_KIND
-from featurekit_sketch.settings import LINES
+from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.studio.live import LiveSketches
 from featurekit_sketch.studio.pairs import DRAWING, PICTURE, Pairs, ink_image
 from featurekit_sketch.studio.runs import run_for_page, settings_for
@@ -62,8 +62,8 @@ class Learning:
             FeatureKitError: the drawing is gone, or cannot be learnt on this model.
             KeyboardInterrupt: it was stopped; the style stays, and can be gone on with.
         """
-        style, folder = self._begun(asked)
         cfg = settings_for("train", self._desk)
+        style, folder = self._begun(asked, cfg.plugin)
         cfg.image, cfg.out = str(folder / PICTURE), str(folder / RUN)
         cfg.prompt, cfg.seed = style.facts["prompt"], style.facts["seed"]
         cfg.plugin.drawing = str(folder / DRAWING)
@@ -111,7 +111,7 @@ class Learning:
         work.say(record["stop"])
         return {"style": style.id}
 
-    def _begun(self, asked: Asked) -> tuple[Shelved, Path]:
+    def _begun(self, asked: Asked, usual: SketchConfig) -> tuple[Shelved, Path]:
         """The style that is to be learnt, new or known."""
         model = self._desk.model_name
         if asked.has("style"):
@@ -124,20 +124,18 @@ class Learning:
                 )
             return style, folder
         pair = self._pairs.find(asked.text("pair"))
-        full = int(settings_for("train", self._desk).plugin.iterations)
+        self._check_ink(str(pair.facts["ink"]), usual)
         facts = {
             "title": title_of(asked.text("title", str(pair.facts["name"]))),
             "prompt": asked.text("prompt", ""),
             "seed": asked.whole("seed", 0, low=0, high=HIGHEST_SEED),
-            "iterations": asked.whole("iterations", full, low=1, high=MOST_ITERATIONS),
+            "iterations": asked.whole("iterations", usual.iterations, low=1, high=MOST_ITERATIONS),
             "model": model,
         }
-        self._check_ink(str(pair.facts["ink"]))
         return self._shelf.own(self._shelf.add(pair, facts).id)
 
-    def _check_ink(self, ink: str) -> None:
-        network = settings_for("train", self._desk).plugin.network
-        if ink != LINES and network != "two_scales":
+    def _check_ink(self, ink: str, usual: SketchConfig) -> None:
+        if ink != LINES and usual.network != TWO_SCALES:
             raise ConfigError(
                 f"greys and colours can be learnt on models that learn at two scales, and "
                 f"{self._desk.model_name!r} does not; drop the drawing as lines"
