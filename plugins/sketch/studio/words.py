@@ -14,8 +14,9 @@ WORDS = (
         "the picture and its drawing are not swapped",
     ),
     (
-        re.compile(r"learn them together with plugin\.drawings=\[\.\.\.\]"),
-        "choose styles that were learnt alike",
+        re.compile(r"styles that are mixed must read pictures alike and draw .*", re.DOTALL),
+        "styles that are mixed must have been learnt with the same seed, settings and kind of "
+        "ink, and these were not; choose others, or learn one of them again",
     ),
     (re.compile(r"styles that are mixed must be of plugin\.network=two_scales, got one of \w+.*"),
      "a style that the published network learnt cannot be mixed; choose it alone"),

@@ -1,13 +1,9 @@
 """The sketch of the picture on the desk: that of the command, kept, mixed, under the lens."""
 
 import json
-import os
-import subprocess
-import sys
 from io import BytesIO
 
 import pytest
-import torch
 from PIL import Image
 from sketch_studio import act, blob, desk_of, does, face, learnt_desk, png, shelf_of
 
@@ -61,15 +57,15 @@ def test_a_sketch_leaves_the_record_that_the_command_leaves(desk, tmp_path):
     {"styles": ["own"], "shares": [1], "student": True},
     MIX,
 ], ids=["style", "student", "mix"])  # fmt: skip
-def test_the_lines_of_python_give_the_sketch_to_the_bit(desk, values, tmp_path):
+def test_the_lines_of_python_give_the_sketch_to_the_bit(desk, values, tmp_path, monkeypatch):
     studio, style = desk
     values = {**values, "styles": [style if one == "own" else one for one in values["styles"]]}
     found = drawn(studio, values)
-    text = act(studio, "python", values)["text"]
-    lines = f"{text}\nimport torch; torch.save(sketch, 'found.pt')"
-    plain = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, env=plain, check=True)
-    assert (torch.load(tmp_path / "found.pt") == found).all()
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(act(studio, "python", values)["text"], names)
+    assert (names["sketch"] == found).all()
+    assert names["record"]["status"] == "done"
     assert float(found.amin()) < float(found.amax())
 
 
@@ -167,6 +163,14 @@ def test_a_choice_that_cannot_be_drawn_is_one_sentence(desk, values, words):
     ):
         with pytest.raises(FeatureKitError, match=words):
             asks()
+
+
+def test_styles_that_cannot_be_mixed_say_so_in_words_of_the_page(desk):
+    studio, style = desk
+    with pytest.raises(ConfigError, match="learnt with the same seed, settings and kind of ink"):
+        does(studio, "draw", {"styles": [style, "brush"], "shares": [1, 1]})
+    with pytest.raises(ConfigError, match="learnt with the same seed, settings and kind of ink"):
+        act(studio, "lens", {"styles": [style, "brush"], "shares": [1, 1], "x": 1, "y": 1})
 
 
 @pytest.mark.parametrize("name", ["nobody", "../brush", "brush.safetensors", "s" + 12 * "0", ""])

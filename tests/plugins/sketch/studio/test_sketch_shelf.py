@@ -43,7 +43,8 @@ def test_a_style_is_told_renamed_and_removed(tmp_path):
     heard = listening(studio)
     act(studio, "rename", {"style": style, "title": " My \n own " + 200 * "x"})
     assert style_of(studio, style)["title"] == "My own " + 73 * "x"
-    does(studio, "draw", {"styles": [style, "brush"], "shares": [1, 1]})
+    does(studio, "draw", {"style": style})
+    shelf_of(studio).together((shelf_of(studio).find(style),))  # as for a mix
     found = act(studio, "remove", {"style": style})
     assert [one["id"] for one in found["styles"]] == list(NAMES)
     assert heard.count("styles") == 2
