@@ -75,7 +75,7 @@ export class Teaching {
   async learn() {
     const { title, prompt, amount } = this.wants;
     const values = { pair: this.pair.key, title: title.trim() || TITLE, prompt, seed: 0 };
-    await this.#begin("learn", amount === "quick" ? { ...values, iterations: this.tab.told.amounts.quick } : values, this.pair.picture);
+    await this.#begin("learn", amount === "quick" ? { ...values, iterations: this.tab.told.amounts.quick } : values, this.pair.of);
   }
 
   async goOn() {

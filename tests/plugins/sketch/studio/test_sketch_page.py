@@ -20,13 +20,18 @@ class Person:
 
     def __init__(self, page):
         self.page = page
-        page.wait_for_selector("#pane-sketch .sketch-style", timeout=60_000)
+        page.set_default_timeout(60_000)
+        page.wait_for_selector("#pane-sketch .sketch-style")
 
     def knows(self, what):
         return self.page.evaluate(f"(() => {{ const sketch = {SKETCH}; return {what}; }})()")
 
     def waits(self, what):
-        until(lambda: self.knows(f"Boolean({what})"), 6000)
+        try:
+            until(lambda: self.knows(f"Boolean({what})"), 6000)
+        except AssertionError as error:
+            seen = " ".join(self.page.locator("body").inner_text().split())
+            raise AssertionError(f"never {what}: {seen}") from error
 
     def sees(self, *styles):
         """Wait until the picture is drawn in these, and shown."""
@@ -74,7 +79,7 @@ class Person:
         )
 
     def saves(self, button):
-        with self.page.expect_download(timeout=60_000) as download:
+        with self.page.expect_download() as download:
             self.page.click(button)
         return download.value.suggested_filename, download.value.path().read_bytes()
 
@@ -175,11 +180,11 @@ def held(monkeypatch):
             until(lambda: self._work.is_stopped, 6000)
 
     monkeypatch.setattr(LiveSketches, "__call__", watch)
-    with small_runs():
+    with small_runs(pairs=4, student_iterations=2):
         yield held
 
 
-def test_a_style_is_learnt_stopped_gone_on_with_and_drawn_in(held, person):
+def test_a_style_is_learnt_stopped_gone_on_with_and_made_fast(held, person):
     person.drops(drawing(side=SIDE))
     person.waits("sketch.teaching.pair")
     overlay = person.page.locator(".sketch-overlay")
@@ -193,12 +198,17 @@ def test_a_style_is_learnt_stopped_gone_on_with_and_drawn_in(held, person):
     assert "loss" in person.page.locator("#sketch-step").inner_text()
     person.waits("document.querySelectorAll('#sketch-working img').length === 2")
     person.page.click("#sketch-stop")
-    person.page.wait_for_selector("#sketch-go-on:not([hidden])", timeout=60_000)
+    person.page.wait_for_selector("#sketch-go-on:not([hidden])")
     assert "of 6; nothing is lost" in person.page.locator("#sketch-about").inner_text()
     held.clear()
     person.page.click("#sketch-go-on")
     person.waits("sketch.drawn && sketch.drawn.styles[0] === sketch.choice.styles[0]")
     assert person.says() == "Drawn: Mine."
+    drawn = person.shows()
+    person.page.click("#sketch-distil")
+    person.waits("sketch.drawn && sketch.drawn.student && !sketch.jobs.size")
+    assert person.says() == "Drawn: Mine, by its student."
+    until(lambda: person.shows() != drawn)
     person.page.get_by_label("Rename the style").fill("My lines")
     person.page.keyboard.press("Enter")
     person.waits("sketch.styles.some((one) => one.title === 'My lines')")
@@ -217,14 +227,15 @@ def test_what_is_no_drawing_is_told_in_a_sentence(person, tab_of):
     tab_of.wrong.clear()
 
 
-def test_a_folder_of_three_is_drawn_into_a_zip(person):
+def test_a_folder_of_three_is_drawn_into_a_zip(person, tmp_path):
     person.picks("brush")
     person.sees("brush")
-    files = [
-        {"name": f"{seed}.png", "mimeType": "image/png", "buffer": face(seed)} for seed in (1, 2, 3)
-    ]
-    note = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
-    person.page.locator("#sketch-pictures").set_input_files([*files, note])
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for seed in (1, 2, 3):
+        (folder / f"{seed}.png").write_bytes(face(seed))
+    (folder / "notes.txt").write_text("no picture")
+    person.page.locator("#sketch-folder").set_input_files(folder)
     person.waits("sketch.batch.files.length === 3 && !sketch.batch.adding")
     assert "1 file is no picture" in person.page.locator("#sketch-batches").inner_text()
     person.page.click("#sketch-batch")
@@ -301,7 +312,7 @@ def test_axe_finds_nothing_serious_at_any_state(held, person):
     person.waits("sketch.stage.live && sketch.teaching.live.points.length")
     looked_at()
     person.page.click("#sketch-stop")
-    person.page.wait_for_selector("#sketch-go-on:not([hidden])", timeout=60_000)
+    person.page.wait_for_selector("#sketch-go-on:not([hidden])")
     looked_at()
 
 
