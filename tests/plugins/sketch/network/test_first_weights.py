@@ -24,16 +24,20 @@ def test_the_global_generator_is_left_as_it_was():
 
 
 def test_weights_of_a_thread_are_not_drawn_by_another():
-    other, found = [], []
+    amid, done, found = threading.Event(), threading.Event(), []
 
-    def draw():
-        found.append(made(1))
+    def pause():
+        amid.set()
+        done.wait()
+
+    other = threading.Thread(target=lambda: found.append(made(1, pause)))
 
     def begin():
-        other.append(threading.Thread(target=draw))
-        other[0].start()
-        other[0].join(0.2)  # it waits, until these weights are drawn
+        other.start()
+        amid.wait(0.2)  # it is not amid its own until these weights are drawn
 
-    assert torch.equal(made(0, begin), made(0))
-    other[0].join()
+    first = made(0, begin)
+    done.set()
+    other.join()
+    assert torch.equal(first, made(0))
     assert torch.equal(found[0], made(1))
