@@ -108,17 +108,18 @@ class Working:
         self._tell("job", {"job": self._job.told})
 
 
-def both(stage: Stage, work: Work) -> Stage:
+def both(stage: Stage, work: Work, worded: Callable[[str], str] = str) -> Stage:
     """Stages of a run that are those of the page's job, too.
 
     Args:
         stage: ``Job.stage`` of the run.
         work: of the page's job, which leaves the run where it is to stop.
+        worded: how the page is told a stage's name.
     """
 
     @contextmanager
     def begun(name: str) -> Iterator[Progress]:
-        with stage(name) as report, work.stage(name) as show:
+        with stage(name) as report, work.stage(worded(name)) as show:
 
             def progress(done: int, of: int) -> None:
                 report(done, of)

@@ -24,6 +24,7 @@ from featurekit_sketch.distillation.pair_shards import Pairs
 from featurekit_sketch.distillation.student import Student
 from featurekit_sketch.distillation.student_drawer import StudentDrawer
 from featurekit_sketch.distillation.watching import FIGURES, balanced, watch
+from featurekit_sketch.network.first_weights import first_weights
 from featurekit_sketch.watching import Glimpse, unseen
 
 FORMAT = "featurekit.student-training/1"
@@ -146,8 +147,7 @@ class StudentTraining:
         )
 
     def _begun(self) -> _State:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with first_weights(self.seed):
             student = Student()
         average = copy.deepcopy(student).eval().requires_grad_(False)
         student = student.to(memory_format=torch.channels_last)  # half the time, in bfloat16

@@ -49,6 +49,7 @@ class Batches:
         self._desk, self._shelf, self._state = desk, shelf, state
         self._pictures = make_folder(desk.folder / "batch" / "pictures")
         self._drawn = desk.folder / "batch" / "drawn"
+        self._is_drawn = False
 
     def add(self, asked: Asked) -> Json:
         """Take a picture into the folder; gives all of them, and why this one was refused."""
@@ -58,7 +59,13 @@ class Batches:
         return {"files": self._names(), "refused": refused}
 
     def empty(self, asked: Asked) -> Json:
-        """Take all pictures out of the folder, and forget what was drawn of them."""
+        """Take all pictures out of the folder, and forget what was drawn of them.
+
+        Raises:
+            ConfigError: they are being drawn.
+        """
+        if self._is_drawn:
+            raise ConfigError("the folder must stay while it is drawn; stop that first")
         for folder in (self._pictures, self._drawn):
             if folder.exists():
                 gone = folder.with_name(f".{folder.name}.gone")
@@ -91,8 +98,12 @@ class Batches:
         def show(name: str, ink: Tensor) -> None:
             work.picture(name, thumb_of(ink))
 
-        with spoken(self._said):
-            record = run_for_page(cfg, self._desk, work, Watcher(drawn=show))
+        self._is_drawn = True
+        try:
+            with spoken(self._said):
+                record = run_for_page(cfg, self._desk, work, Watcher(drawn=show))
+        finally:
+            self._is_drawn = False
         address = self._desk.keep(self._zipped(record), "application/zip", "sketches.zip")
         self._state.set("zip", address)
         skipped = [in_words(one, self._said) for one in record["skipped"]]

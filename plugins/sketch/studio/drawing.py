@@ -82,7 +82,7 @@ class Drawing:
             cfg.image, cfg.out = str(picture.path), str(drawn.folder)
             choice.into(cfg, self._shelf)
             with spoken({picture.path: picture.name}):
-                run_for_page(cfg, self._desk, work)
+                run_for_page(cfg, self._desk, work, names={Path(picture.path.name): picture.name})
         drawn.folder.touch()
         self._state.set("drawn", {"picture": picture.id, **choice.told})
         self._make_room(drawn.folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from featurekit.core.types import Job, Result
@@ -25,6 +26,8 @@ def run_for_page(
     desk: Desk,
     work: Work,
     watcher: Watcher = ALONE,
+    *,
+    names: Mapping[Path, str] | None = None,
 ) -> Mapping[str, Any]:
     """Run, and tell the page's job of the stages and of what is said.
 
@@ -33,6 +36,7 @@ def run_for_page(
         desk: has the model.
         work: of the page's job; where it is to stop, the run ends as interrupted.
         watcher: looks on.
+        names: what a person calls the files that stages are named by.
 
     Returns:
         The run's record.
@@ -47,6 +51,7 @@ def run_for_page(
             job.say(line)
             work.say(in_words(line))
 
-        return run_sketch(replace(job, stage=both(job.stage, work), say=say), watcher)
+        stage = both(job.stage, work, lambda name: in_words(name, names))
+        return run_sketch(replace(job, stage=stage, say=say), watcher)
 
     return run(cfg, backbone=desk.backbone(), target=target)

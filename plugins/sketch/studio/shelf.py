@@ -29,6 +29,7 @@ from featurekit_sketch.training.trainer import iterations_in
 ID = re.compile(r"s[0-9a-f]{12}")
 MOST = 100  # of a person's own; more are refused, none is ever taken away
 LONGEST_TITLE = 80
+NEEDED = {"title", "prompt", "seed", "iterations", "model", "ink", "fit"}  # facts of a style
 RECORD, RUN, TAUGHT = "style.json", "run", "student"
 
 
@@ -216,6 +217,8 @@ class Shelf:
         """A person's own style; None where its folder was harmed."""
         with suppress(ConfigError):
             facts = read_json(folder / RECORD)
+            if not facts.keys() >= NEEDED:
+                return None
             return Shelved(
                 folder.name,
                 folder / RUN / f"{STYLE}.safetensors",

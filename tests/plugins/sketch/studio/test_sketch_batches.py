@@ -93,6 +93,23 @@ def test_a_picture_that_was_harmed_is_left_out_and_named(tmp_path):
         does(studio, "batch", ASKED)
 
 
+def test_a_folder_is_not_emptied_while_it_is_drawn(tmp_path, monkeypatch):
+    studio, said = desk_of(tmp_path / "desk"), []
+    act(studio, "batch", {"name": "a.png"}, file=face(1))
+
+    def empty(*_, **__):
+        with pytest.raises(ConfigError, match="must stay while it is drawn; stop that first") as e:
+            act(studio, "unbatch")
+        said.append(e)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batches, "run_for_page", empty)
+    with pytest.raises(KeyboardInterrupt):
+        does(studio, "batch", ASKED)
+    assert len(said) == 1
+    assert act(studio, "unbatch")["files"] == []
+
+
 def test_a_folder_that_is_full_refuses_and_keeps_what_it_has(tmp_path, monkeypatch):
     studio = desk_of(tmp_path / "desk")
     act(studio, "batch", {"name": "a.png"}, file=face(1))

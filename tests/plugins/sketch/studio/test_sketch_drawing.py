@@ -100,6 +100,14 @@ def test_a_sketch_is_there_for_the_next_server_and_not_for_another_picture(tmp_p
         act(again, "export", {"what": "png"})
 
 
+def test_a_stage_names_the_picture_as_the_person_does(desk):
+    studio, _ = desk
+    _, told, _ = does(studio, "draw", {"styles": ["inline", "brush"], "shares": [0.5, 0.5]})
+    stages = {event["job"]["stage"] for kind, event in told if kind == "job"}
+    assert "sketching me too.png" in stages
+    assert not [one for one in stages if studio.shelf.get().id in one]
+
+
 def test_old_sketches_make_room_and_the_latest_stays(tmp_path, monkeypatch):
     studio, _ = learnt_desk(tmp_path / "desk")
     monkeypatch.setattr(drawing, "KEPT", 2)

@@ -77,8 +77,9 @@ def test_a_style_at_work_is_not_removed(tmp_path):
 def test_a_style_whose_folder_was_harmed_is_left_out(tmp_path):
     studio, style = learnt_desk(tmp_path / "desk")
     folder = tmp_path / "desk/tabs/sketch/styles" / style
-    (folder / "style.json").write_text("{")
-    assert ids(studio) == list(NAMES)
+    for text in ("{", "{}", '{"title": "Mine"}'):
+        (folder / "style.json").write_text(text)
+        assert ids(studio) == list(NAMES)
     (folder.parent / "notes").mkdir()
     assert ids(studio) == list(NAMES)
 
