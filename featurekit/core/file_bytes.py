@@ -161,6 +161,8 @@ def _head(
     }
     said = json.loads(serialize(empty, metadata=dict(metadata) or None)[LENGTH_BYTES:])
     order = [name for name in said if name != WORDS]
+    if WORDS in said:
+        said[WORDS] = dict(sorted(said[WORDS].items()))
     start = 0
     for name in order:
         rows = columns[name]
@@ -231,13 +233,13 @@ def replacing_tensors(path: Path | str) -> Iterator[Path]:
 def _put_words_in_order(path: Path) -> None:
     """Sort the words before the tensors, which the library writes in an order of chance."""
     with path.open("rb+") as stream:
-        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+        length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
         text = stream.read(length)
         said = json.loads(text or b"{}")
-        if _WORDS not in said or _as_written(said, length) != text:
+        if WORDS not in said or _as_written(said, length) != text:
             return
-        said[_WORDS] = dict(sorted(said[_WORDS].items()))
-        stream.seek(_LENGTH_BYTES)
+        said[WORDS] = dict(sorted(said[WORDS].items()))
+        stream.seek(LENGTH_BYTES)
         stream.write(_as_written(said, length))
 
 

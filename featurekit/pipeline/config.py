@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from threading import RLock
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
@@ -81,6 +82,9 @@ class RunConfig:
 
 
 ROOT_KEYS = tuple(RunConfig.__dataclass_fields__)
+
+
+_COMPOSING = RLock()
 
 
 class PresetPath(SearchPathPlugin):  # type: ignore[misc]  # Hydra publishes no types
@@ -214,7 +218,15 @@ def _lend_to_families(plugin: Plugin, backbones: Mapping[str, str]) -> None:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """Let a configuration be composed inside a run, whose own Hydra is then as it was before."""
+    """Let a configuration be composed inside a run, whose own Hydra is then as it was before.
+
+    One thread at a time: Hydra is one for a whole process.
+    """
+    with _COMPOSING:
+        yield from _alone()
+
+
+def _alone() -> Iterator[None]:
     running, store = GlobalHydra.instance().hydra, ConfigStore.instance()
     folders, lent = PresetPath.folders, store.repo.get(BY_BACKBONE)
     GlobalHydra.instance().clear()

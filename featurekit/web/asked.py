@@ -93,15 +93,29 @@ class Asked:
             raise ConfigError(f"{name} must be true or false, got {_shown(found)}")
         return found
 
+    def numbers(self, name: str, *, most: int = MOST_POINTS) -> list[float]:
+        """A list of finite numbers; none if the value is missing.
+
+        Raises:
+            ConfigError: it is no such list, or too long.
+        """
+        return [_number(one, name, -math.inf, math.inf) for one in self._list(name, most)]
+
+    def texts(self, name: str, *, most: int = MOST_POINTS) -> list[str]:
+        """A list of texts; none if the value is missing.
+
+        Raises:
+            ConfigError: it is no such list, or too long.
+        """
+        return [_text(one, name, LONGEST) for one in self._list(name, most)]
+
     def rows(self, name: str, columns: int, *, most: int = MOST_POINTS) -> list[tuple[float, ...]]:
         """Rows of so many finite numbers each, as points are; none if the value is missing.
 
         Raises:
             ConfigError: it is no such list, or too long.
         """
-        found = self._value(name, [])
-        if not isinstance(found, list) or len(found) > most:
-            raise ConfigError(f"{name} must be a list of at most {most}, got {_shown(found)}")
+        found = self._list(name, most)
         for row in found:
             if not isinstance(row, list) or len(row) != columns:
                 raise ConfigError(
@@ -115,9 +129,7 @@ class Asked:
         Raises:
             ConfigError: it is no such list, or too long.
         """
-        found = self._value(name, [])
-        if not isinstance(found, list) or len(found) > most:
-            raise ConfigError(f"{name} must be a list of at most {most}, got {_shown(found)}")
+        found = self._list(name, most)
         for one in found:
             if not isinstance(one, dict):
                 raise ConfigError(f"{name} must be a list of objects, got {_shown(one)} among them")
@@ -132,6 +144,12 @@ class Asked:
         if name not in self.parts:
             raise ConfigError(f"{name} must be sent as bytes beside the values, got none")
         return self.parts[name]
+
+    def _list(self, name: str, most: int) -> list[Any]:
+        found = self._value(name, [])
+        if not isinstance(found, list) or len(found) > most:
+            raise ConfigError(f"{name} must be a list of at most {most}, got {_shown(found)}")
+        return found
 
     def _value(self, name: str, default: object) -> object:
         found = self.values.get(name)

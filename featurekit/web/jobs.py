@@ -3,17 +3,19 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from featurekit.core.types import Progress
+from featurekit.web.tab import Work
 
 PACE_S = 0.05  # between two reports of progress
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
 ENDED = (DONE, FAILED, STOPPED)
 
 Tell = Callable[[str, Mapping[str, Any]], None]
+Stage: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
 
 
 class Stopped(KeyboardInterrupt):
@@ -104,3 +106,25 @@ class Working:
     def _report(self) -> None:
         self._reported = time.monotonic()
         self._tell("job", {"job": self._job.told})
+
+
+def both(stage: Stage, work: Work, worded: Callable[[str], str] = str) -> Stage:
+    """Stages of a run that are those of the page's job, too.
+
+    Args:
+        stage: ``Job.stage`` of the run.
+        work: of the page's job, which leaves the run where it is to stop.
+        worded: how the page is told a stage's name.
+    """
+
+    @contextmanager
+    def begun(name: str) -> Iterator[Progress]:
+        with stage(name) as report, work.stage(worded(name)) as show:
+
+            def progress(done: int, of: int) -> None:
+                report(done, of)
+                show(done, of)
+
+            yield progress
+
+    return begun

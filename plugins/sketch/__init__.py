@@ -19,5 +19,6 @@ PLUGIN = Plugin(
         "sketch-table": "featurekit_sketch.exam.sweep_table:main",
     },
     shared=("extract", "distil"),
+    studio="featurekit_sketch.studio.tab:make_tab",
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},
 )

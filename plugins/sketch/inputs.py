@@ -83,7 +83,7 @@ def own_lessons(job: Job) -> dict[str, list[Subject]]:
         lessons[name] = []
         for picture, drawn in pairs:
             image = pictures[picture]
-            subject = _drawn(config, drawn, image)
+            subject = drawn_subject(config, drawn, image)
             lessons[name].append(replace(subject, prompt=job.prompt, name=picture))
     return lessons
 
@@ -156,16 +156,25 @@ def _check_count(config: SketchConfig, pairs: Mapping[str, Sequence[object]]) ->
         )
 
 
-def _drawn(config: SketchConfig, name: str, image: Tensor) -> Subject:
-    """A picture with its drawing, without its prompt and name."""
+def drawn_subject(config: SketchConfig, drawn: str, image: Tensor) -> Subject:
+    """A picture with its drawing, without its prompt and name.
+
+    Args:
+        config: says what the drawing is made of, and whether it may be mended.
+        drawn: its file.
+        image: the picture (1 3 h w) in [-1, 1].
+
+    Raises:
+        ImageError: see the readers of drawings.
+    """
     height, width = image.shape[-2:]
     if config.ink != LINES:
-        ink = read_toned(name, height=height, width=width, colour=config.ink == "colour")
+        ink = read_toned(drawn, height=height, width=width, colour=config.ink == "colour")
         return Subject(image, ink, "", "", made_of=TONES)
     if config.fit:
-        drawing = fit_drawing(name, image=image)
+        drawing = fit_drawing(drawn, image=image)
     else:
-        drawing = read_drawing(name, height=height, width=width)
+        drawing = read_drawing(drawn, height=height, width=width)
     return Subject(image, drawing.ink, "", "", drawing.mended)
 
 

@@ -9,10 +9,11 @@ import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from featurekit.core.errors import ConfigError
-from featurekit.core.types import Job, Progress, Result
+from featurekit.core.types import Job, Result
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
 from featurekit.web.asked import Asked
+from featurekit.web.jobs import both
 from featurekit.web.tab import Json, Work
 from featurekit_drag.engine.edit import Edit, Editor
 from featurekit_drag.engine.request import Stage
@@ -106,7 +107,7 @@ class Applying:
 
         def target(job: Job) -> Result:
             turn.take(who)  # of the network, which the session takes by itself
-            return run_drag(replace(job, stage=_both(job.stage, work)), make)
+            return run_drag(replace(job, stage=both(job.stage, work)), make)
 
         try:
             record = run(cfg, backbone=self._place.desk.backbone(), target=target)
@@ -155,22 +156,6 @@ def _stepped(session: Session, stage: Stage, work: Work) -> Edit:
     if done is None:
         raise Dropped
     return done
-
-
-def _both(stage: Stage, work: Work) -> Stage:
-    """Stages of a run that are those of the page's job, too."""
-
-    @contextmanager
-    def begun(name: str) -> Iterator[Progress]:
-        with stage(name) as report, work.stage(name) as show:
-
-            def progress(done: int, of: int) -> None:
-                report(done, of)
-                show(done, of)
-
-            yield progress
-
-    return begun
 
 
 def _small(image: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,10 @@ from featurekit.measures.model.lines import soft_f1
 from featurekit_sketch.distillation.lessons import batch_of
 from featurekit_sketch.distillation.pair_shards import Pairs
 from featurekit_sketch.distillation.student import Student
+from featurekit_sketch.distillation.student_drawer import StudentDrawer
 from featurekit_sketch.distillation.watching import FIGURES, balanced, watch
+from featurekit_sketch.network.first_weights import first_weights
+from featurekit_sketch.watching import Glimpse, unseen
 
 FORMAT = "featurekit.student-training/1"
 SAVE_SECONDS = 10.0  # between checkpoints
@@ -101,6 +104,7 @@ class StudentTraining:
     path: Path  # of the checkpoint
     key: str  # what a checkpoint must agree with
     say: Say = unsaid
+    watch: Callable[[Glimpse], None] = unseen
 
     def __call__(self, *, until: int | None = None, progress: Progress = silent) -> Learnt:
         """Train.
@@ -132,6 +136,7 @@ class StudentTraining:
                 if time.monotonic() - saved > SAVE_SECONDS:
                     self._save(whole)
                     saved = time.monotonic()
+                self._shown(state)
                 progress(iteration + 1, self.learning.iterations)
             if until > begun:
                 self._save(whole)
@@ -142,8 +147,7 @@ class StudentTraining:
         )
 
     def _begun(self) -> _State:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with first_weights(self.seed):
             student = Student()
         average = copy.deepcopy(student).eval().requires_grad_(False)
         student = student.to(memory_format=torch.channels_last)  # half the time, in bfloat16
@@ -194,6 +198,13 @@ class StudentTraining:
             min(self.learning.average, (1 + iteration) / (10 + iteration)),
         )
         return row
+
+    def _shown(self, state: _State) -> None:
+        """Let who looks on see the average, which draws better than the latest weights."""
+        to_logit = torch.no_grad()(state.average.forward)
+        draw = StudentDrawer(to_logit, self.learning.side_px, "by a student that learns")
+        done, of = len(state.losses), self.learning.iterations
+        self.watch(Glimpse(done, of, state.losses[-1][0], draw))
 
     def _is_looked_at(self, done: int) -> bool:
         every = max(1, self.learning.iterations // LOOKS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
 from featurekit_sketch.distillation.student import Student
+from featurekit_sketch.network.first_weights import first_weights
 from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
 
 FAMILY, VERSION = "featurekit.student/", "1"
@@ -63,7 +64,8 @@ def load_student(path: Path | str, *, style: str | None = None) -> StudentFile:
     where = Path(path).expanduser()
     words, state = read_saved(where, STUDENT)
     check_words(words, where, style=style)
-    student = Student().eval()
+    with first_weights(0):  # which those of the file replace
+        student = Student().eval()
     try:
         student.load_state_dict(state)
         found = file_of(student, words)

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 
-import torch
-
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.fine_level import FineLevel
+from featurekit_sketch.network.first_weights import first_weights
 from featurekit_sketch.network.sketch_network import SOURCES, SketchNetwork
 
 
@@ -27,8 +26,7 @@ def released_network(
         feature_taps, timesteps=timesteps, sources=sources, checkpointed=checkpointed, seed=seed
     )
     if network.levels is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
+        with first_weights(seed):
             network.levels = FineLevel(feature_taps, timesteps=timesteps, checkpointed=checkpointed)
     network.decoder.reducers.requires_grad_(False)
     return network

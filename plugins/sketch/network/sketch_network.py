@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from math import ceil
 
-import torch
 from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError, ShapeError, UnknownNameError
@@ -13,6 +12,7 @@ from featurekit_sketch.network.decoder import Decoder
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.fine_level import FineLevel
+from featurekit_sketch.network.first_weights import first_weights
 
 SOURCES = ("unet", "vae")
 PAIR = 2  # unconditional and conditional
@@ -52,8 +52,7 @@ class SketchNetwork(nn.Module):
         self.sources = _checked(sources)
         if timesteps < 1:
             raise ConfigError(f"timesteps must be at least 1, got {timesteps}")
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
+        with first_weights(seed):
             self.levels: Levels | FineLevel | None = (
                 Levels(feature_taps, timesteps=timesteps, checkpointed=checkpointed)
                 if "unet" in self.sources

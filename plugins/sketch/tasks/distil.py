@@ -34,6 +34,7 @@ from featurekit_sketch.tasks.teaching import (
     style_of,
     teaching_of,
 )
+from featurekit_sketch.watching import ALONE, Watcher
 
 CHECKPOINT = "student-training.safetensors"
 STUDENT, GRAPH, PROGRAM = "student.safetensors", "student.onnx", "student.pt2"
@@ -41,11 +42,15 @@ SHEET, CURVE, REJECTS = "sheet.png", "curve.png", "rejects.png"
 SHOWN = 8  # pairs on the sheet
 
 
-def distil(job: Job) -> Result:
+def distil(job: Job, watcher: Watcher = ALONE) -> Result:
     """Let a style draw many pictures, and teach a student to draw them likewise.
 
     What is finished stays in ``out``: the same command with the same ``out`` goes on from there,
     and draws only the pictures that are new.
+
+    Args:
+        job: what is to be learnt.
+        watcher: who looks on.
 
     Raises:
         ConfigError: no style is given, it draws no lines, or ``out`` has pairs of another one.
@@ -77,6 +82,7 @@ def distil(job: Job) -> Result:
         path=job.out / CHECKPOINT,
         key=condensed([key, found.kept.names, repr(learning), job.seed]),
         say=job.say,
+        watch=watcher.learning,
     )
     with job.stage("learning the student") as progress:
         learnt = training(progress=progress)

@@ -8,6 +8,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Job
 from featurekit.diffusion.backbone import Backbone
+from featurekit_sketch.bundled_styles import student_file, style_file
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.distillation.student_drawer import student_drawer
 from featurekit_sketch.drawer import Drawer
@@ -33,10 +34,10 @@ class DrawingFiles:
         Raises:
             ConfigError: styles are to be mixed, and ``plugin.style`` is no folder.
         """
-        student = Path(config.student).expanduser() if config.student else None
+        student = student_file(config.student) if config.student else None
         if not config.style:
             return cls((), student)
-        style = Path(config.style).expanduser()
+        style = style_file(config.style)
         if not config.mix:
             return cls((style,), student)
         if not style.is_dir():
@@ -98,7 +99,7 @@ def drawer_for(job: Job, files: DrawingFiles) -> Drawer:
         styles.append(style)
     if not config.mix:
         return drawer_of(styles[0], job.backbone, tiling_of(config))
-    return _mixed(styles, list(config.mix.values()), job.backbone)
+    return mixed(styles, list(config.mix.values()), job.backbone)
 
 
 def drawer_of(style: Style, backbone: Backbone, tiling: Tiling) -> Drawer:
@@ -117,7 +118,18 @@ def drawer_of(style: Style, backbone: Backbone, tiling: Tiling) -> Drawer:
     return TiledSketcher(Sketcher.from_style(style, backbone), tiling)
 
 
-def _mixed(styles: Sequence[Style], shares: Sequence[float], backbone: Backbone) -> Drawer:
+def mixed(styles: Sequence[Style], shares: Sequence[float], backbone: Backbone) -> Drawer:
+    """Draw in several styles at once.
+
+    Args:
+        styles: that were learnt on this backbone.
+        shares: of each, not negative, of which one is more than 0.
+        backbone: a loaded model.
+
+    Raises:
+        ConfigError: a style is of the published network, reads pictures otherwise or draws other
+            ink.
+    """
     for style in styles:
         if style.network != TWO_SCALES:
             raise ConfigError(

@@ -23,17 +23,22 @@ from featurekit_sketch.tasks.picture_folder import Skipped, files_of, report
 from featurekit_sketch.tasks.picture_shares import SVG, Asked, Drawn, sketched_share
 from featurekit_sketch.tasks.sheets import target_sheet
 from featurekit_sketch.vector.svg import check_tracer
+from featurekit_sketch.watching import ALONE, Watcher
 
 SHEET = "sheet.png"
 SHOWN = 8  # pictures on the sheet of a folder
 FEW_PARTS = 10  # of which drawing two for the clock would be a good part
 
 
-def extract(job: Job) -> Result:
+def extract(job: Job, watcher: Watcher = ALONE) -> Result:
     """Sketch a picture, or every picture of a folder, at its own size.
 
     What is sketched already, of the same picture by the same style, stays: the same command with
     the same ``out`` goes on from there.
+
+    Args:
+        job: what is to be drawn.
+        watcher: shown each sketch once it is written.
 
     Raises:
         ConfigError: image or style is missing, a result would replace a picture, or the style is
@@ -54,7 +59,8 @@ def extract(job: Job) -> Result:
         tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"),
         job.stage(title) as progress,
     ):
-        shares = job.shared(partial(sketched_share, drawer=drawer), progress=progress)
+        sketched = partial(sketched_share, drawer=drawer, watcher=watcher)
+        shares = job.shared(sketched, progress=progress)
     return _result(job, asked, shares)
 
 

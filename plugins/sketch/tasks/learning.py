@@ -1,7 +1,7 @@
 """From drawn pictures to styles, by the network that the settings name."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurekit.core.types import Job
@@ -15,6 +15,7 @@ from featurekit_sketch.tiling.tiled_sketcher import TiledSketcher
 from featurekit_sketch.training.style_file import Style
 from featurekit_sketch.training.style_training import CHECKPOINT, pictures_of, style_training_of
 from featurekit_sketch.two_scales.training import two_scale_training_of
+from featurekit_sketch.watching import ALONE, Watcher
 from featurekit_sketch.working_size import size_of
 
 Lessons = Mapping[str, Sequence[Subject]]
@@ -32,23 +33,25 @@ class LearntStyle:
     notes: Sequence[str] = ()
 
 
-def learn_styles(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+def learn_styles(job: Job, lessons: Lessons, watcher: Watcher = ALONE) -> dict[str, LearntStyle]:
     """Learn each style from its drawn pictures, or go on learning.
 
     Args:
         job: whose settings say how; checkpoints lie in its folder.
         lessons: drawn pictures by style.
+        watcher: who looks on.
 
     Raises:
         ConfigError: the published network is asked for several styles or pictures.
     """
     config: SketchConfig = job.settings
-    return LEARNERS[config.network](job, lessons)
+    return LEARNERS[config.network](job, lessons, watcher)
 
 
-def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+def _at_two_scales(job: Job, lessons: Lessons, watcher: Watcher) -> dict[str, LearntStyle]:
     reading = reading_for(job)
     training = two_scale_training_of(job, pictures_of(job, reading), reading)
+    training = replace(training, watch=watcher.learning)
     if not training.reader.taps.vae:
         job.say(
             f"the autoencoder of {job.backbone.name} computes films, not maps: the style is learnt "
@@ -73,11 +76,12 @@ def _at_two_scales(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     return found
 
 
-def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
+def _published(job: Job, lessons: Lessons, watcher: Watcher) -> dict[str, LearntStyle]:
     config: SketchConfig = job.settings
     ((name, (subject,)),) = lessons.items()
     reading = reading_for(job)
     training = style_training_of(job, pictures_of(job, reading), reading)
+    training = replace(training, watch=watcher.learning)
     samples = training.sampled(subject, job.out / "samples", job.stage)
     examples = training.examples(subject, samples, job.stage)
     sketcher, trace = training.learn(
@@ -100,7 +104,7 @@ def _published(job: Job, lessons: Lessons) -> dict[str, LearntStyle]:
     return {name: LearntStyle(drawer, style, trace, metrics, notes if not config.lpips else ())}
 
 
-LEARNERS: Mapping[str, Callable[[Job, Lessons], dict[str, LearntStyle]]] = {
+LEARNERS: Mapping[str, Callable[[Job, Lessons, Watcher], dict[str, LearntStyle]]] = {
     PUBLISHED: _published,
     RELEASED: _published,
     TWO_SCALES: _at_two_scales,

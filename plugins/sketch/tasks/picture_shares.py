@@ -27,6 +27,7 @@ from featurekit_sketch.tasks.picture_folder import in_order
 from featurekit_sketch.tasks.sheets import ink_picture
 from featurekit_sketch.training.style_file import digest
 from featurekit_sketch.vector.svg import write_svg
+from featurekit_sketch.watching import ALONE, Watcher
 
 MADE_OF = "featurekit-made-of"  # keyword of what decides a sketch, in its PNG
 SVG = ".svg"
@@ -64,7 +65,12 @@ class Drawn:
 
 
 def sketched_share(
-    job: Job, share: Share, progress: Progress, *, drawer: Drawer | None = None
+    job: Job,
+    share: Share,
+    progress: Progress,
+    *,
+    drawer: Drawer | None = None,
+    watcher: Watcher = ALONE,
 ) -> Drawn:
     """Sketch a worker's share of the pictures; what is sketched already stays.
 
@@ -73,6 +79,7 @@ def sketched_share(
         share: this worker's.
         progress: told after each picture; of one alone, after each of its parts.
         drawer: what draws, where it is made already.
+        watcher: shown each sketch once it is written.
 
     Returns:
         What came of it.
@@ -98,6 +105,7 @@ def sketched_share(
             else:
                 ink = draw(load_image(picture), progress=progress if alone else silent)
                 _write(ink, target, key=key, svg=job.settings.svg)
+                watcher.drawn(picture.name, ink)
         except ImageError as error:
             broken[place] = str(error)
         if not alone:

@@ -10,6 +10,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
 from featurekit.core.sharding import Share
 from featurekit.core.types import Job, Progress
+from featurekit_sketch.bundled_styles import style_file
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.distillation.pairs import Shards, draw_shards
 from featurekit_sketch.distillation.sources import (
@@ -105,7 +106,7 @@ def style_of(job: Job) -> Path:
             "task=distil needs the style that a student is to draw in, got none; give "
             "plugin.style=FILE, the style.safetensors that task=train wrote"
         )
-    return Path(job.settings.style).expanduser()
+    return style_file(job.settings.style)
 
 
 def check_lines(style: Style) -> None:

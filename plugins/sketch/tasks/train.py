@@ -1,6 +1,7 @@
 """``featurekit run plugin=sketch``: from a job to a style, sketches, figures and a sentence."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,17 @@ from featurekit_sketch.tasks.models import check_model
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
 from featurekit_sketch.training.style_file import save_style
+from featurekit_sketch.watching import ALONE, Watcher
 
 CONTROLS = "the network on VAE features alone and on a random UNet: see task=evaluate"
 
 
-def run(job: Job) -> Result:
+def run(job: Job, watcher: Watcher = ALONE) -> Result:
     """Do the job's task.
+
+    Args:
+        job: what is to be done.
+        watcher: who looks on, where something is learnt or drawn.
 
     Raises:
         UnknownNameError: no such task.
@@ -51,11 +57,11 @@ def run(job: Job) -> Result:
             the model.
         BackboneError: the model has no text encoder.
     """
-    tasks = {
-        "train": train,
+    tasks: dict[str, Callable[[Job], Result]] = {
+        "train": partial(train, watcher=watcher),
         "init": init,
-        "extract": extract,
-        "distil": distil,
+        "extract": partial(extract, watcher=watcher),
+        "distil": partial(distil, watcher=watcher),
         "evaluate": evaluate,
     }
     if job.task not in tasks:
@@ -69,12 +75,12 @@ def run(job: Job) -> Result:
         return tasks[job.task](job)
 
 
-def train(job: Job) -> Result:
+def train(job: Job, watcher: Watcher = ALONE) -> Result:
     """Learn one style or several, sketch what was not learnt from, and show and measure it."""
     config: SketchConfig = job.settings
     check_places(job)
     targets, lessons = read_targets(config.targets), lessons_of(job)
-    learnt = learn_styles(job, lessons)
+    learnt = learn_styles(job, lessons, watcher)
     outputs: dict[str, Path] = {}
     pictures: dict[str, Any] = {}
     metrics: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from featurekit.core.errors import ConfigError
+from featurekit.core.file_bytes import read_metadata
 from featurekit.images.io import write_tensors
 from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
 from featurekit_sketch.settings import CHOSEN_BY, FEATURES, LINES, NETWORKS, PUBLISHED, TONES
@@ -125,7 +126,7 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
         words = FIRST_VERSION | words
     words = {"chosen_by": PUBLISHED} | words  # who else was to choose is said since 0.2
     style = _style(words, state, where)
-    _check_backbone(style, backbone, weights)
+    _check_backbone(words, backbone, weights)
     if style.polarity != POLARITY:
         raise ConfigError(
             f"a style must draw {POLARITY}, but {str(where)!r} draws {style.polarity!r}; "
@@ -133,6 +134,22 @@ def load_style(path: Path | str, backbone: str, weights: str) -> Style:
         )
     check_finite(state, where, STYLE)
     return style
+
+
+def check_model(path: Path | str, backbone: str, weights: str) -> None:
+    """Refuse a style of another model; only the record of its file is read.
+
+    Args:
+        path: as for ``load_style``, and so are the others.
+        backbone: name of the model that is to draw.
+        weights: ``digest`` of its weight files.
+
+    Raises:
+        ConfigError: it is of another model, of another version, or no whole file.
+    """
+    words = read_metadata(path)
+    _check_format(words.get("format"), Path(path))
+    _check_backbone(words, backbone, weights)
 
 
 def take_weights(network: nn.Module, style: Style, *, backbone: str) -> None:
@@ -259,15 +276,16 @@ def _one_of(words: Mapping[str, str], name: str, known: Collection[str]) -> str:
     return words[name]
 
 
-def _check_backbone(style: Style, backbone: str, weights: str) -> None:
-    if style.weights == weights and (weights or style.backbone == backbone):
+def _check_backbone(words: Mapping[str, str], backbone: str, weights: str) -> None:
+    own, own_weights = words.get("backbone", ""), words.get("weights", "")
+    if own_weights == weights and (weights or own == backbone):
         return
-    if style.backbone != backbone:
+    if own != backbone:
         raise ConfigError(
             f"a style must be of the backbone that draws, {backbone!r}, got one of "
-            f"{style.backbone!r}; set backbone={style.backbone}, or learn the style on {backbone!r}"
+            f"{own!r}; set backbone={own}, or learn the style on {backbone!r}"
         )
     raise ConfigError(
         f"a style must be of the weights that draw, got one of other weights of {backbone!r} "
-        f"({style.weights[:12]}, not {weights[:12]}); use those, or learn the style again"
+        f"({own_weights[:12]}, not {weights[:12]}); use those, or learn the style again"
     )

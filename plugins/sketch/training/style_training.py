@@ -1,6 +1,6 @@
 """Learning one style from one subject: sampled pictures, features, losses, training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +34,7 @@ from featurekit_sketch.training.framing import corners, framed
 from featurekit_sketch.training.published_course import Examples, PublishedCourse, SampleViews
 from featurekit_sketch.training.sketcher import NEW_NETWORK, Reader, Sketcher
 from featurekit_sketch.training.trainer import Trainer
+from featurekit_sketch.watching import Glimpse, unseen
 
 CHECKPOINT = "training.safetensors"
 
@@ -51,6 +52,7 @@ class StyleTraining:
     contrast: float = 1.0  # of the ink, raised when all is learnt
     say: Say = unsaid  # told where something is gone on with
     network: str = PUBLISHED  # or ``RELEASED``
+    watch: Callable[[Glimpse], None] = unseen
 
     @property
     def backbone(self) -> Backbone:
@@ -133,13 +135,14 @@ class StyleTraining:
             seed=self.seed,
         )
         network = network.to(self.backbone.device)
-        trainer = Trainer(
-            network,
-            PublishedCourse(examples, self.learning, self.seed),
-            folder / CHECKPOINT,
-            f"{key} {sources}",
-            self.say,
-        )
+        live = Sketcher(self.reader, network, self.network)
+
+        def heard(done: int, terms: Mapping[str, float]) -> None:
+            self.watch(Glimpse(done, self.learning.iterations, terms["total"], live))
+
+        course = PublishedCourse(examples, self.learning, self.seed)
+        key = f"{key} {sources}"
+        trainer = Trainer(network, course, folder / CHECKPOINT, key, self.say, heard)
         with stage("learning the style") as progress:
             trace = trainer(progress=progress)
         network.sharpen(self.contrast)

@@ -16,6 +16,7 @@ from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Progress, Say, silent, unsaid
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.settings import NAMED_BEFORE
+from featurekit_sketch.watching import Heard, unheard
 
 SAVE_SECONDS = 10.0  # between checkpoints
 FORMAT = "featurekit.sketch-training/1"
@@ -66,6 +67,7 @@ class Trainer:
     path: Path  # of the checkpoint
     key: str  # what a checkpoint must agree with
     say: Say = unsaid  # told where an earlier training is gone on with
+    heard: Heard = unheard  # told after each iteration, before the progress
 
     def __call__(
         self, *, until: int | None = None, progress: Progress = silent
@@ -108,6 +110,7 @@ class Trainer:
                 optimiser.step()
                 self.course.stepped(self.network, iteration)
                 trace.append(row)
+                self.heard(iteration + 1, row)
                 progress(iteration + 1, self.course.iterations)
             if until > begun:
                 if self._slope(until - 1, optimiser) is None:  # of the last weights, for the file
@@ -171,7 +174,17 @@ class Trainer:
         rows = [list(row.values()) for row in trace[: kept.iterations]]
         tensors = {**kept.state, "trace": torch.tensor(rows, dtype=torch.float64)}
         words = {"format": FORMAT, "key": self.key, "terms": " ".join(names)}
+        words["iterations"] = str(kept.iterations)
         write_tensors(tensors, self.path, words)
+
+
+def iterations_in(path: Path) -> int:
+    """How many iterations led to a checkpoint; 0 where there is none that says so."""
+    try:
+        found = read_metadata(path).get("iterations", "")
+    except ConfigError:
+        return 0
+    return int(found) if found.isdecimal() else 0
 
 
 def state_of(network: nn.Module, optimiser: optim.Optimizer) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.types import Progress, silent
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images import coordinates
+from featurekit_sketch.network.first_weights import first_weights
 from featurekit_sketch.settings import LINES, TWO_SCALES
 from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.style_file import Style, digest, take_weights
@@ -199,8 +200,7 @@ def new_network(
     taps = reader.taps
     used = learnt_maps(taps, sources) if maps is None else maps
     specs = [spec for spec in map_specs(taps, len(reader.ranks), sources) if spec.name in used]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA as well
+    with first_weights(seed):
         return TwoScaleNetwork(specs, doublings=taps.stride.bit_length() - 1, channels=channels)
 
 

@@ -1,6 +1,6 @@
 """Learning styles at two scales: pictures are read once, whatever the number of styles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -22,12 +22,14 @@ from featurekit_sketch.training.sketcher import Reader
 from featurekit_sketch.training.trainer import Trainer
 from featurekit_sketch.two_scales.course import DrawnViews, Taught, TwoScaleCourse
 from featurekit_sketch.two_scales.drawer import TwoScaleDrawer, new_network
+from featurekit_sketch.two_scales.live_drawing import LiveDrawing
 from featurekit_sketch.two_scales.loss import line_loss, tone_loss
 from featurekit_sketch.two_scales.moments import Moments, moments_of
 from featurekit_sketch.two_scales.network import precision_on
 from featurekit_sketch.two_scales.reading import TwoScaleMaps, TwoScaleReader, learnt_maps
 from featurekit_sketch.two_scales.rendering import offset_of
 from featurekit_sketch.two_scales.self_training import SelfTraining, Undrawn, thickest
+from featurekit_sketch.watching import Glimpse, unseen
 from featurekit_sketch.working_size import (
     resized,
     resized_ink,
@@ -75,6 +77,7 @@ class TwoScaleTraining:
     side_px: int
     seed: int
     say: Say = unsaid
+    watch: Callable[[Glimpse], None] = unseen
 
     @property
     def precision(self) -> torch.dtype:
@@ -146,9 +149,14 @@ class TwoScaleTraining:
             precision=self.precision,
         )
         key = self.key([subject for subject, _ in subjects], len(samples.pictures), sources)
-        with stage("learning the style") as progress:
-            trace = Trainer(taught, course, path, key, self.say)(progress=progress)
         made_of = LINES if lines else TONES
+        live = LiveDrawing(self.reader, taught, self.side_px, made_of)
+
+        def heard(done: int, terms: Mapping[str, float]) -> None:
+            self.watch(Glimpse(done, self.iterations, terms["total"], live))
+
+        with stage("learning the style") as progress:
+            trace = Trainer(taught, course, path, key, self.say, heard)(progress=progress)
         learnt = taught.to(memory_format=torch.contiguous_format).eval().learners
         drawer = TwoScaleDrawer.of_networks(self.reader, learnt, self.side_px, made_of)
         return replace(drawer, offset=_offset(drawer, course.examples)), trace

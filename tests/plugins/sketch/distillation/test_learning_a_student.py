@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,21 @@ def test_stopped_and_gone_on_with_is_the_same_bit_for_bit(tmp_path, straight, at
     assert_equal(read_tensors(tmp_path / "training.safetensors"), straight)
     assert len(learnt.losses) == FEW.iterations
     assert [row["iteration"] for row in learnt.curve] == [1, 2, 3, 4, 5, 6]
+
+
+def test_who_looks_on_sees_the_average_draw_and_changes_nothing(tmp_path, straight):
+    seen, picture = [], pair_of(0).picture
+
+    def look(glimpse):
+        seen.append((glimpse.done, glimpse.of, glimpse.loss, glimpse.draw(picture)))
+
+    learnt = replace(training(tmp_path), watch=look)()
+    assert_equal(read_tensors(tmp_path / "training.safetensors"), straight)
+    assert [one[:2] for one in seen] == [(done, FEW.iterations) for done in range(1, 7)]
+    assert [one[2] for one in seen] == [row["loss"] for row in learnt.losses]
+    first, *_, last = [one[3] for one in seen]
+    assert first.shape == last.shape == (1, 1, SIDE, SIDE)
+    assert not torch.equal(first, last)
 
 
 def test_killed_and_gone_on_with_is_the_same_bit_for_bit(tmp_path, straight):

@@ -19,7 +19,7 @@ from featurekit_sketch.settings import Learning
 from featurekit_sketch.training import published_course
 from featurekit_sketch.training import trainer as training
 from featurekit_sketch.training.published_course import Examples, PublishedCourse, rate_at
-from featurekit_sketch.training.trainer import Trainer
+from featurekit_sketch.training.trainer import Trainer, iterations_in
 
 ANATOMY = invented.feature_taps("embedded")
 SIZE, TIMES = 32, 2
@@ -108,6 +108,15 @@ def test_the_loss_falls_and_every_iteration_is_told(tmp_path):
     assert [done for done, _ in told] == list(range(1, 21))
     assert {total for _, total in told} == {20}
     assert sum(row["total"] for row in trace[-4:]) < 0.7 * sum(row["total"] for row in trace[:4])
+
+
+def test_who_listens_hears_the_terms_of_every_iteration_before_the_progress(tmp_path):
+    heard = []
+    given = replace(trainer(tmp_path), heard=lambda done, terms: heard.append((done, terms)))
+    trace = given(until=4, progress=lambda done, total: heard.append(done))
+    assert heard == [one for done, row in enumerate(trace, 1) for one in ((done, row), done)]
+    assert iterations_in(given.path) == 4
+    assert iterations_in(tmp_path / "none.safetensors") == 0
 
 
 def test_a_training_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(tmp_path):

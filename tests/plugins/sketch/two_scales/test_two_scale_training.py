@@ -295,3 +295,25 @@ def test_a_drawing_is_learnt(tmp_path):
     blank = float(ssim(torch.ones_like(true), true))
     assert float(ssim(2 * redrawn - 1, true)) > blank + 0.15
     assert float((1 - redrawn).mean()) == pytest.approx(float((1 - subject.ink).mean()), rel=0.15)
+
+
+def test_who_looks_on_sees_the_means_draw_and_changes_nothing(
+    training, undrawn, learnt, tmp_path, backbone
+):
+    subject, read, drawer, trace = learnt
+    seen = []
+
+    def look(glimpse):
+        with counted(backbone) as rows:
+            seen.append((glimpse.done, glimpse.of, glimpse.draw(subject.image), len(rows)))
+        losses.append(glimpse.loss)
+
+    losses = []
+    watched = replace(training, watch=look)
+    path = tmp_path / "training.safetensors"
+    same, _ = watched.learn([(subject, read)], undrawn, path, stage=stage)
+    assert losses == [row["total"] for row in trace]
+    assert [one[:2] for one in seen] == [(done, 6) for done in range(1, 7)]
+    assert [one[3] > 0 for one in seen] == [True] + 5 * [False]  # a picture is read once
+    assert torch.equal(same(subject.image), drawer(subject.image))
+    assert not torch.equal(seen[0][2], seen[-1][2])

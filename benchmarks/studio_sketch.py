@@ -1,0 +1,120 @@
+"""The tab Sketch in a real session: its picture for the documents, and what a person waits for.
+
+python benchmarks/studio_sketch.py docs/pictures/studio_sketch.jpg    # needs chromium, playwright
+
+Serves a studio with the embedded model in a folder of its own, puts a bundled face on the desk,
+draws it in a bundled style and moves the lens over it. Seconds of the wall stand beside those in
+which the server's processor worked, as in ``studio_preview``.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+
+import psutil
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from studio_preview import CHROMIUM, FLAGS, begun
+
+import featurekit as fk
+from featurekit.core.atomic import replacing
+
+SKETCH = "document.querySelector('#pane-sketch').sketch"
+SIZE = {"width": 1100, "height": 720}  # px of the page
+FACE, FACE_PX, STYLE = 3, 1024, "brush"
+QUALITY = 88  # of the JPEG
+PLACES = 40  # that the lens is moved to
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Draw, move the lens, and take the page's picture.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("to", type=Path)
+    to = parser.parse_args(words).to
+    with (
+        TemporaryDirectory() as name,
+        sync_playwright() as driver,
+        begun(Path(name)) as (address, server),
+    ):
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = opened(browser, address)
+        sketched(page, server)
+        lens(page)
+        page.keyboard.press("3")
+        page.mouse.move(1, 1)
+        page.wait_for_timeout(9000)  # the line below is said no more
+        taken(page, to)
+        browser.close()
+    print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
+
+
+def opened(browser: Browser, address: str) -> Page:
+    """The tab, with a face on the desk."""
+    page = browser.new_page(viewport=SIZE)
+    page.goto(address)
+    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector("[role=tab]:has-text('Sketch')", timeout=120_000)
+    file = BytesIO()
+    fk.scenes.scene(FACE, "face").image(FACE_PX).save(file, "PNG")
+    with page.expect_file_chooser() as chooser:
+        page.click("#choose")
+    chosen = {"name": "face.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    chooser.value.set_files(files=[chosen])
+    page.wait_for_selector("#panes:not([hidden])")
+    page.get_by_role("tab", name="Sketch").click()
+    page.wait_for_selector(".sketch-style", timeout=120_000)
+    return page
+
+
+def sketched(page: Page, server: psutil.Process) -> None:
+    """Pick a style and wait until the sketch is seen."""
+    began, worked = time.perf_counter(), sum(server.cpu_times()[:2])
+    page.locator(f"[data-style={STYLE}]").click()
+    until(page, "sketch.drawn && !sketch.wanted && sketch.stage.sketch")
+    spent, work = time.perf_counter() - began, sum(server.cpu_times()[:2]) - worked
+    print(f"{FACE_PX} px in {STYLE}: {spent:.2f} s, in which the server worked {work:.2f} s")
+
+
+def lens(page: Page) -> None:
+    """Move the lens over the face; each place waits for its window."""
+    page.keyboard.press("2")
+    until(page, "sketch.stage.window")
+    box = page.locator("#pane-sketch .view").bounding_box() or {}
+    taken_ms = []
+    for number in range(PLACES):
+        page.evaluate(f"{SKETCH}.stage.window = null")
+        began = time.perf_counter()
+        share = 0.35 + 0.3 * number / PLACES
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.45 * box["height"])
+        until(page, "sketch.stage.window")
+        taken_ms.append(1000 * (time.perf_counter() - began))
+    cuts = quantiles(taken_ms, n=20)
+    said = page.locator(".sketch-speed").inner_text()
+    print(f"lens: {cuts[9]:.0f} ms median, 95% below {cuts[18]:.0f} ms; the last by the {said}")
+
+
+def taken(page: Page, to: Path) -> None:
+    """Write what the page shows."""
+    with Image.open(BytesIO(page.screenshot())) as shot, replacing(to) as temporary:
+        shot.convert("RGB").save(temporary, "JPEG", quality=QUALITY)
+
+
+def until(page: Page, what: str, patience_s: float = 300.0) -> None:
+    """Wait until something holds in the page, whose policy forbids the usual way."""
+    ends = time.monotonic() + patience_s
+    while not page.evaluate(f"(() => {{ const sketch = {SKETCH}; return Boolean({what}); }})()"):
+        if time.monotonic() > ends:
+            raise TimeoutError(what)
+        page.wait_for_timeout(10)
+
+
+if __name__ == "__main__":
+    main()
