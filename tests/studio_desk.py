@@ -42,9 +42,6 @@ class Bench:
     def example(self):
         return Image.new("RGB", (64, 48), "teal")
 
-    def own_tab(self, desk):
-        raise NotImplementedError  # tests name the tabs that they open
-
 
 def printed_tab(folder: Path):
     """Make a package of the blocks that docs/adding-a-plugin.md prints of a tab."""

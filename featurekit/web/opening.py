@@ -1,6 +1,7 @@
 """What is imported when it is needed: the server, which is an extra, and what stands on torch."""
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Protocol
 
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.registry import import_fault, resolve
 from featurekit.web.desk import Desk
+from featurekit.web.late import late
 from featurekit.web.tab import Tab
 
 
@@ -22,6 +24,7 @@ class Place:
 
 SERVER = "featurekit.web.http.server:serve"
 WORKBENCH = "featurekit.web.workbench:Workbench"
+LOOK = "featurekit.web.look.tab:look_tab"
 WIDGET = "featurekit.web.notebook.widget:StudioWidget"
 EXTRA = ("starlette", "uvicorn")
 
@@ -43,10 +46,6 @@ class Bench(Protocol):
 
     def example(self) -> Image.Image:
         """A picture to begin with."""
-        ...
-
-    def own_tab(self, desk: Desk) -> Tab:
-        """The tab that is the core's own."""
         ...
 
 
@@ -77,6 +76,12 @@ def server() -> Any:  # noqa: ANN401 - its types need the extra
 def widget() -> Any:  # noqa: ANN401 - its type needs the extra
     """What shows a studio in a notebook: ``StudioWidget``; None without anywidget."""
     return None if import_fault("anywidget") else resolve(WIDGET)
+
+
+def own_tab(desk: Desk) -> Tab:
+    """The tab that is the core's own, Look; what it stands on is imported when it is asked."""
+    page = files("featurekit.web.look") / "page"
+    return late("look", "Look", page, lambda: resolve(LOOK)(desk))
 
 
 def workbench() -> Bench:

@@ -110,7 +110,7 @@ class Studio:
                     yield name, resolve(target, of=f"studio of plugin {name!r}")
             except FeatureKitError as error:
                 yield name, error
-        yield "look", self._bench().own_tab
+        yield "look", opening.own_tab
 
     def _place(self, name: str, make: MakeTab) -> None:
         desk = Desk(

@@ -10,9 +10,6 @@ from featurekit import backbones
 from featurekit.diffusion.backbone import Backbone
 from featurekit.images.io import image_to_pil
 from featurekit.scenes.world import scene
-from featurekit.web.desk import Desk
-from featurekit.web.look.tab import look_tab
-from featurekit.web.tab import Tab
 
 EXAMPLE = (3, "face")  # a scene that shows how it looks
 EXAMPLE_PX = 512
@@ -48,7 +45,3 @@ class Workbench:
         """A picture to begin with."""
         seed, kind = EXAMPLE
         return scene(seed, kind).image(EXAMPLE_PX)
-
-    def own_tab(self, desk: Desk) -> Tab:
-        """The tab that is the core's own."""
-        return look_tab(desk)
