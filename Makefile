@@ -42,9 +42,10 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/inversion.py
 	@$(BIN)/python benchmarks/threads.py
 
-# the tables of docs/results.md from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs
+# the tables of docs/results.md from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs, and
+# pictures that PICTURES= names are drawn (benchmarks/evidence.py --list says by what, and what is by hand)
 evidence: $(STAMP)
-	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)'
+	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)' --pictures '$(PICTURES)'
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \

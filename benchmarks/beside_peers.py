@@ -23,7 +23,7 @@ from statistics import median
 import torch
 from drag_case import SIDES_PX, Case, case_of, settings, update
 from evidence_tables import Record, measured, write_record
-from peers import dift, drag_diffusion, good_drag
+from peers import diff_sketch, dift, drag_diffusion, good_drag
 from side_by_side import Marks, Seconds, Way, compared, flops, timed
 from sketch_beside_published import step_work
 
@@ -187,7 +187,7 @@ def _record(rows: Sequence[Row], samples: Mapping, asked: argparse.Namespace) ->
         "dragdiffusion": drag_diffusion.TESTED,
         "gooddrag": good_drag.TESTED,
         "dift": dift.TESTED,
-        "diffsketch": "658779a8",
+        "diffsketch": diff_sketch.TESTED,
     }
     return measured(
         "python benchmarks/beside_peers.py --dragdiffusion FOLDER --gooddrag FOLDER --dift FOLDER",

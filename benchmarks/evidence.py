@@ -6,9 +6,12 @@ python benchmarks/evidence.py --run store-recipes        # run that record's com
 python benchmarks/evidence.py --missing                  # run those whose record is not there
 python benchmarks/evidence.py --from FOLDER drag-scenes  # record a run that was done already
 python benchmarks/evidence.py --transcribe sketch-styles # a record of a table changed by hand
+python benchmarks/evidence.py --pictures drag_first.png  # draw that picture of the pages anew
+python benchmarks/evidence.py --list                     # what makes each table and each picture
 
-``make evidence`` does the third for RUN=NAME,NAME and the fourth without. Only records that name a
-``command`` can be made anew; the pictures that a record names are drawn anew with it.
+``make evidence`` does the fourth, the third for RUN=NAME,NAME and the seventh for
+PICTURES=NAME,NAME. A record of figures that were typed by hand says that it is transcribed, and
+``--list`` names these, and the pictures that nothing draws.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from evidence_pictures import draw, listed
 from evidence_tables import (
     EVIDENCE,
     LAYOUTS,
@@ -58,16 +62,11 @@ def main(words: Sequence[str] | None = None) -> int:
         0; 1 if ``--check`` finds a table that is not that of its record.
     """
     asked = _arguments().parse_args(words)
+    if asked.list:
+        print(f"{listed_tables()}\n{listed()}")
+        return 0
     page = PAGE.read_text("utf-8")
-    for name in asked.transcribe:
-        transcribe(name, dict(tables_in(page))[name])
-    if asked.source:
-        for name in asked.names:
-            write_record(of_run(name, asked.source), EVIDENCE / f"{name}.json")
-    known = [name for name, _ in tables_in(page)]
-    missing = [name for name in known if not (EVIDENCE / f"{name}.json").exists()]
-    for name in [*asked.run, *(missing if asked.missing else ())]:
-        make(name)
+    _make_anew(asked, page)
     new = rendered(page, read_records())
     if asked.check:
         records = read_records()
@@ -80,6 +79,31 @@ def main(words: Sequence[str] | None = None) -> int:
             temporary.write_text(new, encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)}: {'written' if new != page else 'as it was'}")
     return 0
+
+
+def _make_anew(asked: argparse.Namespace, page: str) -> None:
+    """Make the records and pictures that are asked for."""
+    for name in asked.transcribe:
+        transcribe(name, dict(tables_in(page))[name])
+    if asked.source:
+        for name in asked.names:
+            write_record(of_run(name, asked.source), EVIDENCE / f"{name}.json")
+    known = [name for name, _ in tables_in(page)]
+    missing = [name for name in known if not (EVIDENCE / f"{name}.json").exists()]
+    for name in [*asked.run, *(missing if asked.missing else ())]:
+        make(name)
+    for name in asked.pictures:
+        draw(name)
+
+
+def listed_tables() -> str:
+    """What makes each table, a line for each."""
+    lines = []
+    for name, record in sorted(read_records().items()):
+        known = RUNS.get(SHARED.get(name, name)) or record["command"]
+        made = f"; python {known.removeprefix('python ')}" if known else "; nothing makes it"
+        lines.append(f"{name}: {record['origin']}{made}")
+    return "\n".join(lines)
 
 
 def make(name: str) -> None:
@@ -142,7 +166,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="source", type=Path, help="folder of a finished run")
     parser.add_argument("--run", metavar="NAME,...", **comma)
     parser.add_argument("--transcribe", metavar="NAME,...", **comma)
+    parser.add_argument("--pictures", metavar="NAME,...", **comma)
     parser.add_argument("--missing", action="store_true")
+    parser.add_argument("--list", action="store_true")
     parser.add_argument("--check", action="store_true")
     return parser
 

@@ -2,21 +2,21 @@
 
 python benchmarks/sketch_beside_published.py                        # ours alone
 python benchmarks/sketch_beside_published.py --published FOLDER
+python benchmarks/sketch_beside_published.py --published FOLDER --rounds 3
 
 FOLDER is a checkout of DiffSketch (658779a8), no part of this repository. Counted on the shape of
-Stable Diffusion 1.5 without any numbers, so that it takes neither minutes nor gigabytes.
+Stable Diffusion 1.5 without any numbers, so that it takes neither minutes nor gigabytes; with
+``--rounds`` both networks draw in turn on a CPU, which takes both.
 """
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from types import ModuleType
 
 import torch
-from peers.no_gpu import on_no_device
-from side_by_side import flops, module_of
+from peers import diff_sketch
+from side_by_side import Seconds, compared, flops, timed
 from torch import Tensor
 
 import featurekit as fk
@@ -26,9 +26,7 @@ from featurekit_sketch.network.features import Features
 from featurekit_sketch.network.sketch_network import SketchNetwork
 
 TIMESTEPS, SAMPLED = 13, 100  # that are read; rows that sampling a picture with guidance takes
-MAPS = ((1280, 8), (1280, 16), (640, 32), (320, 64))  # of the published network: channels, side
-DECODED = ((512, 64, 5), (512, 128, 3), (256, 256, 3), (128, 512, 3))  # and how many
-PUBLISHED_PX = 512
+PUBLISHED_PX = diff_sketch.PX
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -42,11 +40,17 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--published", metavar="FOLDER", help="a checkout of DiffSketch")
     parser.add_argument("--side", type=int, default=PUBLISHED_PX, help="of the picture in px")
+    parser.add_argument("--rounds", type=int, default=0, help="time drawing as often: minutes each")
     asked = parser.parse_args(words)
+    if asked.rounds and not asked.published:
+        parser.error("--rounds must go with --published, got none")
     if asked.published and asked.side != PUBLISHED_PX:
         parser.error(f"the published network draws pictures of {PUBLISHED_PX} px alone")
     for name, work in step_work(asked.published, asked.side).items():
         print(f"{name}: {work:.1f} F")
+    if asked.rounds:
+        torch.set_num_threads(1)
+        drawing_times(asked.published, asked.rounds)
 
 
 def step_work(published: str | None, side_px: int = PUBLISHED_PX) -> dict[str, float]:
@@ -77,7 +81,7 @@ def step_work(published: str | None, side_px: int = PUBLISHED_PX) -> dict[str, f
     ours = {"ours, both pictures kept": learning, "ours, one picture read anew": learning + one}
     if not published:
         return ours
-    theirs = flops(partial(published_step, published)) / unit
+    theirs = flops(diff_sketch.Published(published, "meta").step) / unit
     print(f"published network, two pictures and back {theirs:.2f} F")
     whole = SAMPLED + 2 * decoding + theirs
     return {f"DiffSketch's published network, {SAMPLED} rows and two decodings": whole, **ours}
@@ -103,11 +107,11 @@ def run(
         backbone.unet(z, t, encoder_hidden_states=states)
 
 
-def features(taps: FeatureTaps, side_px: int, rows: int) -> Features:
+def features(taps: FeatureTaps, side_px: int, rows: int, device: str = "meta") -> Features:
     """Maps of some pictures, without numbers."""
 
     def empty(*shape: int) -> Tensor:
-        return torch.zeros(rows, *shape, device="meta")
+        return torch.zeros(rows, *shape, device=device)
 
     def cells(stride: int) -> tuple[int, int]:
         return side_px // stride, side_px // stride
@@ -123,25 +127,28 @@ def features(taps: FeatureTaps, side_px: int, rows: int) -> Features:
     )
 
 
-def published_step(folder: str) -> None:
-    """Draw two pictures one after the other with the published network, and go back."""
-    for name in ("fvcore", "fvcore.nn", "fvcore.nn.weight_init"):  # first weights, not wanted here
-        sys.modules[name] = ModuleType(name)
-    sys.modules["fvcore.nn.weight_init"].c2_msra_fill = lambda part: None
-    generator = module_of(folder, "models.generator")
-    with on_no_device(), torch.device("meta"):
-        network = generator.SketchGenerator()
-        given = [
-            torch.zeros(1, 2, channels, side, side)
-            for _ in range(TIMESTEPS)
-            for channels, side in MAPS
-            for _ in range(3)
-        ]
-        given.append(torch.zeros(1, 1))
-        for channels, side, count in DECODED:
-            given += [torch.zeros(1, channels, side, side)] * count
-        given.append(torch.zeros(1, 3, PUBLISHED_PX, PUBLISHED_PX))
-        (network(given).sum() + network(given).sum()).backward()
+def drawing_times(published: str, rounds: int) -> dict[str, list[Seconds]]:
+    """Time the drawing of a picture of which the maps are read, by both networks in turn.
+
+    Args:
+        published: a checkout of DiffSketch.
+        rounds: of each.
+
+    Returns:
+        Seconds by way.
+    """
+    backbone = sd.from_config("sd15", device="meta", dtype=torch.float32)
+    taps = FeatureTaps.of(backbone.unet.config, backbone.vae.config)
+    theirs = diff_sketch.Published(published, "cpu")
+    network = SketchNetwork(taps, timesteps=TIMESTEPS)
+    one = features(taps, PUBLISHED_PX, 1, device="cpu")
+    ways = {"DiffSketch's published network": theirs, "ours": partial(network, one)}
+    with torch.no_grad():
+        return compared(
+            "drawing a picture whose maps are read, SD 1.5's shape, 512 px, one thread",
+            {name: partial(timed, way) for name, way in ways.items()},
+            rounds=rounds, unit="s", warm=False,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 try:
     import evidence
+    import evidence_pictures as pictures
     import evidence_tables as tables
 finally:
     sys.path.pop(0)
@@ -108,3 +109,33 @@ def test_a_run_that_is_not_done_is_not_recorded(tmp_path):
 def test_a_record_that_nothing_makes_is_refused():
     with pytest.raises(SystemExit, match="no command makes 'threads'; known: store-recipes"):
         evidence.make("threads")
+
+
+def test_of_every_picture_that_a_page_shows_it_is_said_what_draws_it():
+    said = [*pictures.DRAWN, *pictures.REDUCED, *pictures.BY_HAND]
+    assert len(said) == len(set(said))
+    shown = pictures.shown()
+    assert "drag_first.png" in shown
+    assert shown - set(said) == set()
+    assert set(said) - shown <= {"drag_photographs.jpg"}  # of a page that links to it
+
+
+@pytest.mark.parametrize("name", sorted({*pictures.DRAWN, *pictures.REDUCED, *pictures.BY_HAND}))
+def test_a_picture_of_the_list_is_there(name):
+    assert (pictures.PICTURES / name).is_file()
+    script = pictures.DRAWN.get(name, "Makefile").partition(" ")[0]
+    assert (ROOT / script).is_file()
+
+
+def test_a_picture_by_hand_and_one_of_a_run_that_is_not_there_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"nothing draws 'studio_look\.jpg'"):
+        pictures.draw("studio_look.jpg")
+    with pytest.raises(SystemExit, match=r"needs that run; make evidence RUN=sketch-scenes first"):
+        pictures.draw("sketch_first.jpg")
+
+
+def test_a_table_that_nothing_makes_is_said_to_be_transcribed():
+    lines = evidence.listed_tables().splitlines()
+    assert len(lines) == len(RECORDS)
+    assert all("transcribed" in line for line in lines if line.endswith("nothing makes it"))

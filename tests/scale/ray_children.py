@@ -1,7 +1,8 @@
 """A driver of a cluster whose workers work, err and are killed; says as JSON what came of it.
 
 ``python ray_children.py all FOLDER`` goes through everything, ``slow FOLDER`` writes one store
-until it is killed. A process of its own, because Ray does not leave one as it was.
+until it is killed, ``all_of FOLDER`` finishes it. A process of its own, because Ray does not leave
+one as it was.
 """
 
 import json
@@ -34,7 +35,12 @@ def through_everything(root):
     counts = placed(partial(small_features.stored, root / "two"), Placing(2, "cpu"),
                     progress=lambda done, total: told.append((done, total)))  # fmt: skip
     dying = placed(partial(small_features.stored_dying, root / "dying"), Placing(2, "cpu"))
+    full = refused(partial(small_features.stored_on_full_disk, root / "full"))
+    kept = stat_store(root / "full").samples
+    placed(partial(small_features.stored, root / "full"), Placing(1, "cpu"))
     report = {
+        "full": full,
+        "kept": kept,
         "counts": counts,
         "told": told,
         "dying": dying,
@@ -53,5 +59,7 @@ def through_everything(root):
 if __name__ == "__main__":
     if sys.argv[1] == "all":
         through_everything(Path(sys.argv[2]))
+    elif sys.argv[1] == "all_of":
+        placed(partial(small_features.stored, Path(sys.argv[2])), Placing(1, "cpu"))
     else:
         placed(partial(small_features.stored_slowly, Path(sys.argv[2])), Placing(2, "cpu"))

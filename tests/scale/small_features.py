@@ -1,5 +1,6 @@
 """Small features that follow from a sample's id, for stores without a model; workers import it."""
 
+import errno
 import os
 import signal
 import time
@@ -60,7 +61,7 @@ def stored(folder, share, progress):
 
 
 def slow(asked):
-    time.sleep(0.1)
+    time.sleep(0.3)
     yield from read(asked)
 
 
@@ -86,6 +87,23 @@ def stored_dying(folder, share, progress):
     return write_store(
         folder, SAMPLES, read=partial(dying_at, mark), spec=SPEC, share=share, progress=progress
     ).samples
+
+
+def stored_on_full_disk(folder, share, progress):
+    """As ``stored``, but after a few files the disk is full."""
+    flush, left = os.fsync, [5]
+
+    def fsync(file):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "shard")
+        flush(file)
+
+    os.fsync = fsync
+    try:
+        return stored(folder, share, progress)
+    finally:
+        os.fsync = flush
 
 
 def refusing(share, progress):

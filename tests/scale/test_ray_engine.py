@@ -77,6 +77,16 @@ def test_a_killed_worker_is_replaced_and_loses_its_shard_alone(root, report):
 
 
 @needs_ray
+def test_a_full_disk_is_one_sentence_and_the_same_call_finishes_it(root, report):
+    kind, sentence = report["full"]
+    assert kind == "OutputError"
+    assert "No space left on device; free some space or choose another" in sentence
+    assert 0 < report["kept"] < len(SAMPLES)
+    assert contents(root / "full") == contents(root / "one")
+    assert verify_store(root / "full") == ()
+
+
+@needs_ray
 def test_a_mistake_in_a_worker_is_the_sentence_of_the_call(report):
     assert report["refusing"] == [
         "ConfigError", "share 0/1 must not be asked for; this is a test"
@@ -106,18 +116,26 @@ def test_workers_of_another_version_are_refused(report):
 
 
 @needs_ray
-def test_a_killed_driver_loses_little_and_the_same_call_finishes_it(cluster, root, tmp_path):
-    folder = tmp_path / "s"
-    driver = started("scale/ray_children.py", "slow", folder, RAY_ADDRESS=cluster)
-    while not list(folder.glob("*/commits.jsonl")):
-        assert driver.poll() is None
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate(timeout=60)
-    assert stat_store(folder).samples < len(SAMPLES)
-    ended(started("scale/ray_children.py", "slow", folder, RAY_ADDRESS=cluster))
+def test_a_driver_that_is_ended_loses_little_and_the_same_call_finishes_it(cluster, root, tmp_path):
+    folder, stored = tmp_path / "s", 0
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        driver = started("scale/ray_children.py", "slow", folder, RAY_ADDRESS=cluster)
+        while sum(map(_lines, folder.glob("*/commits.jsonl"))) <= stored:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        driver.send_signal(number)
+        driver.communicate(timeout=60)
+        assert driver.returncode != 0
+        assert stat_store(folder).samples < len(SAMPLES)
+        time.sleep(1)  # in which workers that have not ended would go on
+        stored = sum(map(_lines, folder.glob("*/commits.jsonl")))
+    ended(started("scale/ray_children.py", "all_of", folder, RAY_ADDRESS=cluster))
     assert contents(folder) == contents(root / "one")
     assert verify_store(folder) == ()
+
+
+def _lines(path):
+    return path.read_bytes().count(b"\n")
 
 
 @needs_ray

@@ -7,11 +7,13 @@ import torch
 
 import featurekit as fk
 from featurekit.core.file_bytes import read_metadata
+from featurekit.core.sharding import Share
 from featurekit.images.io import read_tensors, write_tensors
 from featurekit_sketch.network.feature_taps import FeatureTaps
 from featurekit_sketch.sampling import cdst_sampler as samples_module
-from featurekit_sketch.sampling.cdst_sampler import Sampler
+from featurekit_sketch.sampling.cdst_sampler import KeptSamples, Sample, Sampler
 from featurekit_sketch.sampling.feature_reading import read
+from featurekit_sketch.sampling.noising_paths import NoisingPath
 from featurekit_sketch.sampling.prior import fit_prior
 from featurekit_sketch.settings import Sampling
 
@@ -192,3 +194,20 @@ def test_a_file_of_other_tensors_under_the_same_name_is_made_anew(folder, made, 
     again = sampler(folder, key="a")
     assert set(read_tensors(path)) == {"latents", "clean", "states", "timesteps"}
     assert alike(again[2], made[1][2])
+
+
+class Stub:
+    together = 2
+
+    def sampled(self, numbers):
+        path = NoisingPath(torch.zeros(1, 4, 1, 1), (1,), torch.zeros(1, 4, 1, 1))
+        return [Sample(path, torch.zeros(1, 1, 1)) for _ in numbers]
+
+
+def test_a_worker_makes_the_batches_of_its_share(tmp_path):
+    kept, told = KeptSamples(tmp_path, 7, "k"), []
+    kept.fill(Stub(), share=Share(1, 2), progress=lambda *one: told.append(one))
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["0002", "0003", "0006"]
+    assert told == [(0, 3), (2, 3), (3, 3)]
+    kept.fill(Stub(), share=Share(0, 2))
+    assert len(kept.read()) == 7

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import featurekit as fk
 from featurekit.core import atomic
+from featurekit.core.errors import FeatureKitError
 from featurekit_sketch.tasks.train import run as target
 
 
@@ -76,5 +77,5 @@ if __name__ == "__main__":
     except KeyboardInterrupt as interrupt:
         sys.stderr.write(str(interrupt))
         sys.exit(130)
-    except fk.FeatureKitError as error:
+    except FeatureKitError as error:
         sys.exit(str(error))

@@ -81,6 +81,8 @@ def test_two_workers_write_the_pairs_of_one_process_also_after_a_full_disk(clust
     words, out = distilling(desk, "pairs_by_two"), desk / "pairs_by_two" / "pairs"
     stopped = driver("full", words, 1, cluster)
     told = stopped.communicate(timeout=800)[1]
+    assert stopped.returncode == 1
+    assert told.startswith("results must be writable to ")
     assert "No space left on device; free some space or choose another folder" in told
     assert "the 32 pairs before are kept, and the same command goes on from them" in told
     assert list(contents(out, "*")) == ["pairs-00000.safetensors"]
