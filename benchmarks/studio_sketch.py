@@ -25,7 +25,7 @@ from featurekit.core.atomic import replacing
 
 SKETCH = "document.querySelector('#pane-sketch').sketch"
 SIZE = {"width": 1100, "height": 720}  # px of the page
-FACE, FACE_PX, STYLE = 3, 1024, "brush"
+FACE, FACE_PX, STYLE = 8, 1024, "hatching"
 QUALITY = 88  # of the JPEG
 PLACES = 40  # that the lens is moved to
 
