@@ -105,7 +105,7 @@ export class Stage {
 
   #draw(context, view) {
     const sketch = this.live ?? this.sketch, across = view.width * view.scale, tall = view.height * view.scale;
-    const whole = () => { if (sketch) context.drawImage(sketch, view.left, view.top, across, tall); };
+    const whole = () => { if (sketch) context.drawImage(sketch, view.left - 0.5, view.top - 0.5, across + 1, tall + 1); }; // no rim of the picture
     context.imageSmoothingEnabled = view.scale < 4;
     context.imageSmoothingQuality = "high";
     if (this.shows === "sketch") whole();
@@ -117,7 +117,7 @@ export class Stage {
     const at = view.left + (across * this.divide.value) / 100;
     context.save();
     context.beginPath();
-    context.rect(at, view.top, view.left + across - at, tall);
+    context.rect(at, view.top - 1, view.left + across - at + 1, tall + 2);
     context.clip();
     whole();
     context.restore();

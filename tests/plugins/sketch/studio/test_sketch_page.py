@@ -8,6 +8,7 @@ from PIL import Image
 from sketch_studio import desk_of, drawing, face, small_runs
 from studio_desk import NEEDS_AXE, serious, until
 
+from featurekit_sketch.studio import learning
 from featurekit_sketch.studio.live import LiveSketches
 
 SIDE = 128
@@ -170,7 +171,7 @@ def test_a_sketch_is_saved_and_all_is_there_after_a_reload(person, studio):
 
 
 @pytest.fixture
-def held(monkeypatch):
+def held():
     """A learning waits at its fourth iteration until it is stopped, as long as this is set."""
     watched, held = LiveSketches.__call__, {"held": True}
 
@@ -179,8 +180,17 @@ def held(monkeypatch):
         if held and glimpse.done == 4:
             until(lambda: self._work.is_stopped, 6000)
 
-    monkeypatch.setattr(LiveSketches, "__call__", watch)
-    with small_runs(pairs=4, student_iterations=2):
+    with small_runs(), pytest.MonkeyPatch.context() as patch:
+        small = learning.settings_for
+
+        def smaller(task, desk):
+            cfg = small(task, desk)
+            if task == "distil":
+                cfg.plugin.pairs, cfg.plugin.student_iterations = 4, 2
+            return cfg
+
+        patch.setattr(learning, "settings_for", smaller)
+        patch.setattr(LiveSketches, "__call__", watch)
         yield held
 
 
@@ -199,7 +209,7 @@ def test_a_style_is_learnt_stopped_gone_on_with_and_made_fast(held, person):
     person.waits("document.querySelectorAll('#sketch-working img').length === 2")
     person.page.click("#sketch-stop")
     person.page.wait_for_selector("#sketch-go-on:not([hidden])")
-    assert "of 6; nothing is lost" in person.page.locator("#sketch-about").inner_text()
+    assert "of 8; nothing is lost" in person.page.locator("#sketch-about").inner_text()
     held.clear()
     person.page.click("#sketch-go-on")
     person.waits("sketch.drawn && sketch.drawn.styles[0] === sketch.choice.styles[0]")
