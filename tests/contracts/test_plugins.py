@@ -22,8 +22,8 @@ ROOMS = {  # what the bundled plugins stand on beside public names; they are rel
         "taps", "web",
     },
     "sketch": {
-        "backbones", "core", "diffusion", "images", "measures", "pipeline", "scale", "scenes",
-        "taps", "training", "web",
+        "backbones", "core", "diffusion", "images", "measures", "pipeline", "scale", "taps",
+        "training", "web",
     },
 }  # fmt: skip
 BUNDLED = sorted(info.name for info in plugins() if info.distribution == "featurekit")

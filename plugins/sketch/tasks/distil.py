@@ -28,6 +28,7 @@ from featurekit_sketch.tasks.picture_folder import Skipped, files_of, report
 from featurekit_sketch.tasks.sheets import ink_picture
 from featurekit_sketch.tasks.teaching import (
     PAIRS,
+    Teaching,
     condensed,
     drawn_share,
     sampled_share,
@@ -64,15 +65,7 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
             job.shared(sampled_share, progress=progress)
     teaching = teaching_of(job)
     style, teacher, side_px = teaching.style, teaching.teacher, teaching.side_px
-    pictures, made_of, key = teaching.pictures, teaching.made_of, teaching.key
-
-    def draw(shards: Shards, told: Progress) -> dict[str, str]:
-        at_hand = teaching if job.workers is None else None
-        several = job.shared(partial(drawn_share, shards=shards, at_hand=at_hand), progress=told)
-        return {name: reason for skipped in several for name, reason in skipped.items()}
-
-    with job.stage("drawing pairs") as progress:
-        made = gathered_pairs(pictures, job.out / PAIRS, key=key, draw=draw, progress=progress)
+    made = _pairs(job, teaching)
     found = sort_out(made.pairs)
     learning = StudentLearning(config.student_iterations, side_px=side_px)
     training = StudentTraining(
@@ -80,14 +73,14 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
         learning=learning,
         seed=job.seed,
         path=job.out / CHECKPOINT,
-        key=condensed([key, found.kept.names, repr(learning), job.seed]),
+        key=condensed([teaching.key, found.kept.names, repr(learning), job.seed]),
         say=job.say,
         watch=watcher.learning,
     )
     with job.stage("learning the student") as progress:
         learnt = training(progress=progress)
     count = len(learnt.losses)
-    student = StudentFile(learnt.student, made_of, style.side_px, len(found.kept), count)
+    student = StudentFile(learnt.student, teaching.made_of, style.side_px, len(found.kept), count)
     outputs = _written(job, student)
     drawer = StudentDrawer(learnt.student.forward, style.side_px, "by a student, in torch")
     for name, sheet in _sheets(made, found, learnt, drawer).items():
@@ -100,11 +93,26 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
         metrics=_metrics(found, learnt, seconds),
         outputs=outputs,
         summary="\n".join(
-            filter(None, _lines(found, learnt, seconds, [report(skipped), pictures.told]))
+            filter(None, _lines(found, learnt, seconds, [report(skipped), teaching.pictures.told]))
         ),
         skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
         schedule=teacher.told,
     )
+
+
+def _pairs(job: Job, teaching: Teaching) -> Made:
+    """Draw the pairs that are missing, by workers where there are some, and read all."""
+
+    def draw(shards: Shards, told: Progress) -> dict[str, str]:
+        at_hand = teaching if job.workers is None else None
+        several = job.shared(partial(drawn_share, shards=shards, at_hand=at_hand), progress=told)
+        return {name: reason for skipped in several for name, reason in skipped.items()}
+
+    into = job.out / PAIRS
+    with job.stage("drawing pairs") as progress:
+        return gathered_pairs(
+            teaching.pictures, into, key=teaching.key, draw=draw, progress=progress
+        )
 
 
 def check_places(job: Job, style_file: Path) -> None:
