@@ -53,8 +53,8 @@ def extract(job: Job, watcher: Watcher = ALONE) -> Result:
     if job.workers is None:
         drawer = drawer_for(job, files)
         _tell_cost(job, drawer, asked.pictures)
-    several = len(asked.pictures) > 1
-    title = f"sketching {len(asked.pictures)} pictures" if several else "sketching the picture"
+    count = len(asked.pictures)
+    title = f"sketching {f'{count} pictures' if count > 1 else asked.pictures[0].name}"
     with (
         tells_how_to_go_on(lambda: f"run the same command with out={job.out} to go on"),
         job.stage(title) as progress,
