@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from buckets import LACKS
 
 HERE = Path(__file__).parent
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra [scale] is missing")
@@ -36,8 +37,10 @@ def ended(process, seconds=800):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def cluster(request):
     """A cluster of two workers, for all files of the group "ray"; its address."""
+    if not LACKS:  # workers have the environment of their cluster, keys of a service included
+        request.getfixturevalue("bucket_settings")
     head = started("scale/ray_head.py", 2)
     address = head.stdout.readline().strip()
     yield address

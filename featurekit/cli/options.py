@@ -77,7 +77,9 @@ class ExtractOptions(BackboneOptions):
     batch: int = field(default=8, metadata={"help": "pictures in a call of the network, at most"})
     rows: int = field(default=64, metadata={"help": "rows in a call, over noises and timesteps"})
     out: str = field(default="features", metadata={"help": "folder for the results"})
-    store: str = field(default="", metadata={"help": "store to write into, in place of out"})
+    store: str = field(
+        default="", metadata={"help": "in place of out: a store, a folder or s3://bucket/prefix"}
+    )
     reduce: list[str] = field(
         default_factory=list, metadata={"help": "for a store, e.g. [pool:2,pca:64,fp16]"}
     )

@@ -1,13 +1,17 @@
 """Bytes of files: a hash, words beside tensors, tensors that are copied as the library has them."""
 
 import json
+import os
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from featurekit.core import file_bytes
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.file_bytes import (
+    RawTensor,
     dtype_code,
     head_sha256_of,
     read_metadata,
@@ -131,3 +135,22 @@ def test_equal_contents_are_equal_bytes(tmp_path):
     assert read_metadata(path) == words
     assert torch.equal(read_tensors(path)["a"], torch.arange(3.0))
     assert write_tensors({"a": torch.zeros(1)}, path).read_bytes()[8:10] == b'{"'
+
+
+@pytest.mark.parametrize("gathers", [True, False])
+def test_a_system_that_takes_a_part_at_a_time_gets_all_of_it(tmp_path, monkeypatch, gathers):
+    rows = [RawTensor("U8", (5,), np.arange(5 * n, 5 * n + 5, dtype=np.uint8)) for n in range(4)]
+    write_stacked({"x": rows}, tmp_path / "whole.safetensors", {"a": "b"})
+    plain, taken = os.write, []
+
+    def few(descriptor, part):
+        taken.append(plain(descriptor, bytes(part)[:3]))
+        return taken[-1]
+
+    monkeypatch.setattr(file_bytes, "_GATHERS", gathers)
+    monkeypatch.setattr(os, "write", few)
+    monkeypatch.setattr(os, "writev", lambda to, parts: few(to, b"".join(parts)))
+    write_stacked({"x": rows}, tmp_path / "parts.safetensors", {"a": "b"})
+    wanted = (tmp_path / "whole.safetensors").read_bytes()
+    assert (tmp_path / "parts.safetensors").read_bytes() == wanted
+    assert sum(taken) == len(wanted)

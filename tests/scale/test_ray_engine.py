@@ -154,11 +154,11 @@ def test_the_command_with_an_engine_of_its_own_writes_what_it_writes_alone(album
 
 
 @needs_ray
-def test_workers_write_to_a_bucket_what_one_process_writes_to_a_folder(album, bucket):
+def test_workers_write_to_a_bucket_what_one_process_writes_to_a_folder(cluster, album, bucket):
     words = [f"image={album}", "backbone=random", "batch=1", "reduce=[pool:2,fp16]", "device=cpu"]
     assert main([*words, f"store={album.parent / 'one'}"]) == 0
     process = started("-m", "featurekit", "extract", *words, f"store={bucket}/s",
-                      "engine=ray", "workers=2", RAY_ADDRESS="")  # fmt: skip
+                      "engine=ray", "workers=2", RAY_ADDRESS=cluster)  # fmt: skip
     out, _ = ended(process)
     assert f"{bucket}/s: 6 samples stored (0 there already)" in out
     assert as_folder(f"{bucket}/s") == contents(album.parent / "one")

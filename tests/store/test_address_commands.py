@@ -12,6 +12,7 @@ from featurekit import backbones
 from featurekit.cli.router import main
 from featurekit.core.sharding import ARRAY
 from featurekit.features.recipes import Recipe
+from featurekit.store.places.address import Address
 from featurekit.store.read import StoredFeatures
 from featurekit.store.trajectory_reader import recomputed
 
@@ -56,7 +57,10 @@ def test_shares_of_a_command_write_to_a_bucket_what_a_folder_has(photos, bucket,
     assert "0 samples stored (9 there already)" in capsys.readouterr().out
 
 
-def test_the_cost_beforehand_puts_nothing_and_is_that_of_a_folder(photos, bucket, capsys):
+def test_the_cost_beforehand_puts_nothing_and_is_that_of_a_folder(
+    photos, bucket, capsys, monkeypatch
+):
+    monkeypatch.setattr(Address, "put", lambda *_: pytest.fail("something was put"))
     words = ["extract", f"image={photos}", *WORDS, "dry_run=true"]
     assert main([*words, f"store={bucket}/s"]) == 0
     there = capsys.readouterr().out.rpartition(",")[0]

@@ -66,6 +66,9 @@ def test_its_bytes_are_those_of_a_folder(url, folder, tmp_path):
     written = write(url)
     assert written == write(tmp_path / "again")
     assert as_folder(url) == files(folder)
+    assert [name for name in objects(url) if name.startswith("reduction")] == [
+        f"reduction-{stat_store(folder).header.fitted[:16]}.safetensors"
+    ]
     assert damages(url) == []
     assert stat_store(url) == stat_store(folder)
 
@@ -225,7 +228,7 @@ def test_a_changed_shard_is_named_and_repaired(url, folder):
     assert damages(url) == []
 
 
-@pytest.mark.parametrize("keep", [0, 5, 40])
+@pytest.mark.parametrize("keep", [0, 5, -1])
 def test_a_shard_that_is_cut_is_no_whole_file(url, keep):
     write(url)
     shard = shard_of(url)
@@ -309,9 +312,10 @@ def test_who_comes_second_takes_the_header_of_the_first(url, monkeypatch):
 
     monkeypatch.setattr(Address, "put_new", late)
     monkeypatch.setattr("featurekit.store.write.is_begun", lambda _: False)
-    write(url)
+    assert write(url).samples == len(SAMPLES) - 9
     assert began == ["store.json"]
     assert stat_store(url).samples == len(SAMPLES)
+    assert stat_store(url).replaced == 0
     assert damages(url) == []
 
 
