@@ -97,7 +97,8 @@ export class Teaching {
     if (values.picture) live.pictures = { ...live.pictures, [values.name]: values.picture };
     if (Number.isFinite(values.loss)) live.points.push(values);
     if (name !== "learn" || values.name !== "try" || this.learntOn !== tab.picture?.id) return;
-    const image = await tab.studio.image(values.picture);
+    let image = null;
+    try { image = await tab.studio.image(values.picture); } catch { return; } // a later one took its place
     if (tab.isBusy("learn") && this.learntOn === tab.picture?.id) tab.stage.setSketch(tab.stage.sketch, image);
   }
 
