@@ -19,7 +19,11 @@ from featurekit_sketch.two_scales.drawer import TwoScaleDrawer
 
 SIDE, FACES = 128, 4
 MOST_BYTES = 12_000_000
-REACHED = {"brush": (0.0, 0.0), "hatching": (0.0, 0.0), "inline": (0.0, 0.0)}  # style, student
+REACHED = {  # F1 by the style, and by its student
+    "brush": (0.819, 0.757),
+    "hatching": (0.780, 0.749),
+    "inline": (0.748, 0.543),
+}
 MARGIN = 0.02  # of F1, for other processors
 
 
