@@ -20,7 +20,7 @@ export function cards(h, dom, tab) {
     const words = [style.title, style.student && style.state === "ready" ? "fast" : "", busy ? `${style.state}, ${style.done} of ${style.of}` : reason].filter(Boolean);
     return h("button", { type: "button", class: "sketch-style", "data-style": style.id, "aria-pressed": String(at >= 0), "aria-label": words.join(", "),
       "aria-disabled": reason && style.state === "ready" ? "true" : null, title: words.join(", "), onclick: (event) => tab.pick(style.id, event.shiftKey) },
-    style.thumb ? h("img", { src: style.thumb, alt: "" }) : h("span", { class: "sketch-blank" }, icon("pencil")), bar,
+    h("span", { class: "sketch-thumb" }, style.thumb ? h("img", { src: style.thumb, alt: "" }) : h("span", { class: "sketch-blank" }, icon("pencil")), bar),
     h("span", { class: "sketch-name" }, style.title, style.student && style.state === "ready" && icon("fast")));
   }
 

@@ -4,6 +4,7 @@ import { icon } from "./icons.js";
 import { standing } from "./learning.js";
 
 const FILES = [["png", "Picture", "PNG"], ["svg", "Lines", "SVG"], ["style", "Style", "weights"], ["student", "Student", "weights"], ["record", "Record", "JSON"]];
+const LATEST = 12; // pictures of a folder that are shown
 
 export function saving(h, tab) {
   const buttons = FILES.map(([what, name, form]) => h("button", { type: "button", class: "small", id: `sketch-save-${what}`, onclick: () => tab.export(what) },
@@ -42,7 +43,7 @@ export function folder(h, tab) {
     h("div", { class: "row" }, draw, stop, zip, choose, pick), whole, some);
   function show() {
     const { files, done } = batch, job = tab.jobs.get("batch"), asked = tab.asked(), count = files.length;
-    const drawn = Object.entries(batch.drawn);
+    const latest = Object.entries(batch.drawn).slice(-LATEST);
     empty.hidden = !count || Boolean(job);
     draw.hidden = svgs.hidden = !count || Boolean(job);
     draw.textContent = `Draw ${count === 1 ? "1 picture" : `${count} pictures`}`;
@@ -55,8 +56,10 @@ export function folder(h, tab) {
     said.textContent = batch.adding || (job ? standing(job) : done ? `${done} of ${count} drawn.`
       : count ? (asked ? `${count === 1 ? "One picture" : `${count} pictures`}, to be drawn in ${inWords(asked, tab.styles)}.` : "Pick a style to draw them in.")
         : "Any number of pictures, each drawn in the style that is picked, in one ZIP.");
-    thumbs.hidden = !drawn.length;
-    thumbs.replaceChildren(...drawn.slice(-12).map(([name, address]) => h("img", { src: address, alt: name, title: name })));
+    thumbs.hidden = !latest.length;
+    const seen = new Map([...thumbs.children].map((image) => [image.getAttribute("src"), image])); // the server shows them for a while only
+    const images = latest.map(([name, address]) => seen.get(address) ?? h("img", { src: address, alt: name, title: name }));
+    if (images.length !== thumbs.children.length || images.some((image) => !image.isConnected)) thumbs.replaceChildren(...images);
     notes.hidden = !batch.notes.length;
     notes.replaceChildren(...batch.notes.slice(0, 6).map((line) => h("li", {}, line)));
   }

@@ -310,6 +310,7 @@ class SketchTab {
     if (this.jobs.get(job.name)?.id !== job.id) return;
     this.jobs.delete(job.name);
     if (job.name !== "draw") this.isStopping = false;
+    this.show();
     if (job.name === "draw") await this.#drew(job);
     else await (job.name === "batch" ? this.batch : this.teaching).ended(job);
     this.show();

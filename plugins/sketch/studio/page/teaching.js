@@ -2,7 +2,7 @@
 import { goesOn, picked } from "./choice.js";
 
 const WANTS = { title: "", prompt: "", amount: "quick", ink: "lines", fit: true };
-const TITLE = "My style", LETTERS = 100;
+const TITLE = "My style", EXAMPLE = "My brush", LETTERS = 100;
 
 export class Teaching {
   constructor(tab, saved) {
@@ -65,9 +65,9 @@ export class Teaching {
 
   /** Put a bundled picture on the desk, with its drawing beside it. */
   async example() {
-    const { studio } = this.tab, { parts, title, prompt } = await studio.act("scene", { style: "brush" });
+    const { studio } = this.tab, { parts, prompt } = await studio.act("scene", { style: "brush" });
     await this.tab.arrives(await studio.upload(new File([parts.picture], "face.png", { type: "image/png" })));
-    Object.assign(this.wants, { title, prompt, ink: "lines" });
+    Object.assign(this.wants, { title: EXAMPLE, prompt, ink: "lines" });
     await this.take(new File([parts.drawing], "drawing.png", { type: "image/png" }));
     this.tab.saves();
   }
@@ -97,7 +97,8 @@ export class Teaching {
     if (values.picture) live.pictures = { ...live.pictures, [values.name]: values.picture };
     if (Number.isFinite(values.loss)) live.points.push(values);
     if (name !== "learn" || values.name !== "try" || this.learntOn !== tab.picture?.id) return;
-    const image = await tab.studio.image(values.picture);
+    let image = null;
+    try { image = await tab.studio.image(values.picture); } catch { return; } // a later one took its place
     if (tab.isBusy("learn") && this.learntOn === tab.picture?.id) tab.stage.setSketch(tab.stage.sketch, image);
   }
 
