@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from io import BytesIO
@@ -55,8 +56,11 @@ def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict[st
     """Ask the server; an answer with bytes is read and left."""
     kind = {"content-type": "application/json"}
     request = urllib.request.Request(address, body, kind, method=method)
-    with urllib.request.urlopen(request) as answer:
-        content = answer.read()
+    try:
+        with urllib.request.urlopen(request) as answer:
+            content = answer.read()
+    except urllib.error.HTTPError as refusal:
+        raise SystemExit(f"{address}: {refusal.read().decode()}") from refusal
     return json.loads(content) if content[:1] == b"{" else {}
 
 

@@ -3,24 +3,40 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources.abc import Traversable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from featurekit.pipeline.registry import resolve
+from featurekit.web.desk import Desk
 from featurekit.web.tab import Json, Tab
 
 Value = TypeVar("Value")
+IMPORTS = threading.RLock()
+"""Held by who imports what is large: two threads that import torch at once see halves of it."""
 
 
-def late(name: str, title: str, files: Traversable, whole: Callable[[], Tab]) -> Tab:
+def imported(target: str, *, of: str) -> Callable[..., Any]:
+    """Import a callable as ``registry.resolve`` does, one thread at a time.
+
+    Raises:
+        PluginError: it cannot be imported.
+    """
+    with IMPORTS:
+        return resolve(target, of=of)
+
+
+def late(name: str, title: str, files: Traversable, target: str, desk: Desk) -> Tab:
     """A tab whose page is shown now, and whose actions and jobs are made when first asked for.
 
     Args:
         name: see ``Tab``; that of the whole tab, too.
         title: see ``Tab``.
         files: see ``Tab``.
-        whole: makes the tab with its actions and jobs; called once, by the thread that asks.
+        target: ``"module:callable"``, which makes the tab with its actions and jobs of a desk;
+            imported and called once, by the thread that asks.
+        desk: what the callable is given.
 
     Returns:
-        The tab. What ``whole`` raises is raised to each who asks, until it succeeds.
+        The tab. What the callable raises is raised to each who asks, until it succeeds.
     """
     lock = threading.Lock()
     made: list[Tab] = []
@@ -28,7 +44,7 @@ def late(name: str, title: str, files: Traversable, whole: Callable[[], Tab]) ->
     def found() -> Tab:
         with lock:
             if not made:
-                made.append(whole())
+                made.append(imported(target, of=f"the tab {title}")(desk))
             return made[0]
 
     def seen(saved: Json) -> Json:

@@ -9,7 +9,7 @@ from PIL import Image
 from featurekit.core.errors import ConfigError
 from featurekit.pipeline.registry import import_fault, resolve
 from featurekit.web.desk import Desk
-from featurekit.web.late import late
+from featurekit.web.late import imported, late
 from featurekit.web.tab import Tab
 
 
@@ -81,10 +81,10 @@ def widget() -> Any:  # noqa: ANN401 - its type needs the extra
 def own_tab(desk: Desk) -> Tab:
     """The tab that is the core's own, Look; what it stands on is imported when it is asked."""
     page = files("featurekit.web.look") / "page"
-    return late("look", "Look", page, lambda: resolve(LOOK)(desk))
+    return late("look", "Look", page, LOOK, desk)
 
 
 def workbench() -> Bench:
     """What needs torch, which takes seconds to import."""
-    bench: Bench = resolve(WORKBENCH)()
+    bench: Bench = imported(WORKBENCH, of="the studio")()
     return bench

@@ -17,7 +17,7 @@ from featurekit.core.errors import (
     PluginError,
     UnknownNameError,
 )
-from featurekit.pipeline.registry import load_plugin, plugins, resolve
+from featurekit.pipeline.registry import load_plugin, plugins
 from featurekit.web import opening
 from featurekit.web.asked import Asked
 from featurekit.web.blobs import Blobs
@@ -25,6 +25,7 @@ from featurekit.web.desk import Desk
 from featurekit.web.events import Hub
 from featurekit.web.job_queue import JobQueue, QueueFullError
 from featurekit.web.jobs import Job
+from featurekit.web.late import IMPORTS, imported
 from featurekit.web.model import Model
 from featurekit.web.pictures import Picture, Shelf, encode
 from featurekit.web.placed import Placed
@@ -61,7 +62,7 @@ class Studio:
         self.blobs = Blobs(self.folder / "results")
         self.shelf = Shelf(self.folder / "pictures")
         self.jobs = JobQueue(self.folder / "jobs.json", self.hub.publish, self._show)
-        self.model = Model(backbone, lambda: bench().load_backbone(backbone), self.hub.publish)
+        self.model = Model(backbone, self._load, self.hub.publish)
         self.placed: dict[str, Placed] = {}
         self.faults: dict[str, str] = {}
         self.is_complete = False  # every tab is there, or known to be broken
@@ -107,7 +108,7 @@ class Studio:
             try:
                 target = load_plugin(name).studio
                 if target is not None:
-                    yield name, resolve(target, of=f"studio of plugin {name!r}")
+                    yield name, imported(target, of=f"studio of plugin {name!r}")
             except FeatureKitError as error:
                 yield name, error
         yield "look", opening.own_tab
@@ -140,6 +141,10 @@ class Studio:
             if name not in self._own:
                 self._own[name] = self._bench().sharing(whole)
             return self._own[name]
+
+    def _load(self) -> Any:  # noqa: ANN401 - a Backbone, whose type needs torch
+        with IMPORTS:  # which loading goes on with
+            return self._bench().load_backbone(self.model.name)
 
     def _from_tab(self, tab: str, name: str, values: Mapping[str, Any]) -> None:
         self.hub.publish("tab", {"tab": tab, "name": name, "values": dict(values)})

@@ -108,7 +108,7 @@ def measured_call(backbone: Backbone, image: Tensor) -> Call:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself would hold its graph, and that the tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
         float(predict(latent.clone().requires_grad_(True), t).detach().sum())

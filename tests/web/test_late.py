@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from studio_desk import opened, printed_tab
+from studio_desk import Bench, opened, printed_tab
 
 from featurekit.core.errors import PluginError
+from featurekit.web import late as late_module
 from featurekit.web.asked import Asked
-from featurekit.web.late import late
+from featurekit.web.late import IMPORTS, late
 from featurekit.web.pages import static_files
 
 FIRST = """
@@ -23,22 +24,33 @@ print([name for name in ("torch", "diffusers", "scipy") if name in sys.modules])
 
 
 @pytest.fixture
-def studio(tmp_path):
+def studio(tmp_path, monkeypatch):
     """A studio with the printed tab, late; its page's folder, and what makes the tab each time."""
     make, asked = printed_tab(tmp_path), []
 
     def tab(desk):
         made = make(desk)
 
-        def whole():
-            asked.append(desk)
+        def whole(given):
+            asked.append(given)
+            assert given is desk
             if len(asked) == 1:
                 raise PluginError("a part of it must be installed, and is not")
             return made
 
-        return late("blur", "Blur", made.files, whole)
+        def found(target, *, of):
+            assert IMPORTS._is_owned()  # two threads that import torch at once see halves of it
+            return whole
 
-    studio = opened(tmp_path / "desk", {"blur": tab})
+        monkeypatch.setattr(late_module, "resolve", found)
+        return late("blur", "Blur", made.files, "blur.whole:tab", desk)
+
+    class Alone(Bench):
+        def load_backbone(self, name):
+            assert IMPORTS._is_owned()
+            return {"model": name}
+
+    studio = opened(tmp_path / "desk", {"blur": tab}, bench=Alone)
     studio.asked = asked
     return studio
 
@@ -47,6 +59,7 @@ def test_the_page_is_there_and_the_rest_is_made_once_by_who_asks(studio):
     placed = studio.placed["blur"]
     assert "tab.js" in placed.files == static_files(placed.tab.files)
     assert not studio.asked
+    assert studio.model.get() == {"model": "random"}
     with pytest.raises(PluginError, match="must be installed"):
         studio.act("blur", "size", Asked())
     studio.put_example()

@@ -1,5 +1,6 @@
 """What a drag will cost: counted in calls of the network, one of which is measured."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -194,3 +195,17 @@ def test_what_is_told_of_pixels_follows_what_a_drag_holds_and_goes_over(backbone
         drag(request)
     passes = counted.numbers / 3 / side**2  # of three channels; some cost as much as five others
     assert 0.2 * PASSES / 2 < passes < 0.2 * PASSES * 2
+
+
+def test_a_measured_call_leaves_no_graph_behind():
+    """What saved-tensor hooks return is held by the graph: the tensor itself would hold it back."""
+    backbone, image = load("embedded"), torch.zeros(1, 3, 64, 64)
+
+    def graphs():
+        gc.collect()
+        held = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+        return sum(one.grad_fn is not None for one in held)
+
+    before = graphs()
+    measured_call(backbone, image)
+    assert graphs() == before

@@ -1,5 +1,6 @@
 """What a person takes along: picture, session, animation, and lines of Python that hold."""
 
+import json
 from io import BytesIO
 
 import pytest
@@ -60,7 +61,9 @@ def test_the_lines_of_what_is_not_applied_yet_give_what_it_will_be(studio):
     act(studio, "go", {"step": 0})
     key = masked(studio)
     asked = {"regions": [{"mask": key, "dx": 3, "dy": 1.25}], "mode": "copy", "prompt": 'a "sun"'}
-    lines = done(act(studio, "python", asked)["text"])
+    text = act(studio, "python", asked)["text"]
+    assert json.dumps('a "sun"') in text
+    lines = done(text)
     does(studio, "apply", asked)
     assert torch.equal(lines["edit"], result(studio))
 
@@ -114,3 +117,6 @@ def test_the_animation_moves(studio):
     with Image.open(BytesIO(blob(studio, "animation").content)) as picture:
         assert picture.format == "GIF"
         assert picture.n_frames > 4
+        first = picture.convert("RGB").tobytes()
+        picture.seek(picture.n_frames // 2)
+        assert picture.convert("RGB").tobytes() != first

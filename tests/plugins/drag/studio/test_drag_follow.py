@@ -1,12 +1,16 @@
 """What the page needs to lay a preview by itself: laid from it, it is the session's own."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
 from drag_studio import SIZE, act, closed, desk_of, masked, place_of, rows
+from PIL import Image
 from torch.nn.functional import grid_sample, interpolate
 
 from featurekit.core.errors import MaskError, PointsError, UnknownNameError
+from featurekit.images.io import image_to_pil
 from featurekit_drag.plan.grid import Grid
 
 
@@ -89,6 +93,11 @@ def test_the_exact_picture_has_the_full_size(studio):
     assert address.startswith("/blob/")
     blob = studio.blobs.get(address.removeprefix("/blob/"))
     assert blob.media_type == "image/png"
+    mask = place_of(studio).masks.tensor(masked(studio), (SIZE, SIZE))
+    wanted = place_of(studio).open().session.preview(points=rows(), mask=mask, full=True)
+    with Image.open(BytesIO(blob.content)) as found:
+        assert found.tobytes() == image_to_pil(wanted).tobytes()
+        assert found.tobytes() != studio.shelf.get().image.tobytes()
 
 
 @pytest.mark.parametrize(
