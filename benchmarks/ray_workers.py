@@ -4,10 +4,10 @@ python benchmarks/ray_workers.py                    # some minutes on two cores
 python benchmarks/ray_workers.py --images 16 --repeats 1
 
 Both ways run the same function: a network with random weights reads each picture, and a store is
-written, flushed to the disk. They take turns. A rate counts from the first picture to the last
-shard of the slower worker; what starting costs is told beside it. Processor seconds are those of
-the workers, so that they can be compared on a busy machine, too. Everything is in a temporary
-folder; Ray is on loopback.
+written, flushed to the disk. They take turns, every other one backwards. A rate counts from the
+first picture to the last shard of the slower worker; what starting costs is told beside it.
+Processor seconds are those of the workers, so that they can be compared on a busy machine, too.
+Everything is in a temporary folder; Ray is on loopback.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -35,6 +35,9 @@ from featurekit.store.export import store_pictures
 from featurekit.store.picture_reader import PictureReader
 
 Row: TypeAlias = tuple[int, float, float]  # samples, seconds, processor seconds of one worker
+
+Turn: TypeAlias = tuple[float, float, float]  # images a second, processor seconds, seconds to start
+Way: TypeAlias = tuple[int, tuple[str, Any]]
 
 
 def worked(album: Path, store: Path, share: Share, progress: Progress) -> Row:
@@ -86,9 +89,9 @@ def main(words: Sequence[str] | None = None) -> None:
     ways = {"two processes, shard=i/2": by_processes, "two workers of Ray": by_ray}
     with TemporaryDirectory() as folder:
         album = _album(Path(folder) / "album", asked.images, asked.side)
-        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
+        found: dict[str, list[Turn]] = {name: [] for name in ways}
         for turn in range(asked.repeats):
-            for number, (name, way) in enumerate(ways.items()):
+            for number, (name, way) in _in_turn(list(enumerate(ways.items())), turn):
                 start = time.perf_counter()
                 rows = way(album, Path(folder) / f"{turn} {number}")
                 whole_s = time.perf_counter() - start
@@ -98,13 +101,23 @@ def main(words: Sequence[str] | None = None) -> None:
             _refuse_difference(Path(folder) / f"{turn} 0", Path(folder) / f"{turn} 1")
     print(f"{asked.images} pictures of {asked.side} px, {asked.repeats} turns, medians; same bytes")
     for name, some in found.items():
-        rate, spent_s, start_s = (median(column) for column in zip(*some, strict=True))
-        print(f"{name:<26} {rate:7.1f} images/s {spent_s:7.1f} CPU s {start_s:7.1f} s to start")
-    pairs = list(zip(*found.values(), strict=True))
-    rates = sorted(ray[0] / plain[0] for plain, ray in pairs)
-    spent = sorted(plain[1] / ray[1] for plain, ray in pairs)
-    print(f"Ray's rate over plain: median {median(rates):.2f} ({rates[0]:.2f} to {rates[-1]:.2f})")
-    print(f"the same by CPU time:  median {median(spent):.2f} ({spent[0]:.2f} to {spent[-1]:.2f})")
+        rate, spent, start_s = (_told(column) for column in zip(*some, strict=True))
+        print(f"{name:<26} {rate} images/s, {spent} CPU s, {start_s} s to start")
+    plain, ray = found.values()
+    rates = [one[0] / other[0] for one, other in zip(ray, plain, strict=True)]
+    spent = [other[1] / one[1] for one, other in zip(ray, plain, strict=True)]
+    print(f"Ray's rate over plain: {_told(rates)}")
+    print(f"the same by CPU time:  {_told(spent)}")
+
+
+def _in_turn(ways: list[Way], turn: int) -> list[Way]:
+    """Every other turn backwards, so that what slows a machine down slows both."""
+    return ways if turn % 2 == 0 else ways[::-1]
+
+
+def _told(figures: Sequence[float]) -> str:
+    """The median, and the least and the greatest."""
+    return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
 
 
 def _album(folder: Path, images: int, side: int) -> Path:

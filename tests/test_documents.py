@@ -60,6 +60,7 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",
     "featurekit run plugin=sketch task=distil": "needs a style that draws: test_distil.py",
     "featurekit run plugin=sketch task=extract image=photos/ plugin.student": "likewise",
+    "featurekit run plugin=sketch task=extract image=photos.tar": "by Ray: test_sketch_on_ray.py",
     "featurekit run experiment=sketch_as_released backbone=FOLDER": "needs Stable Diffusion",
     "featurekit run -m plugin=sketch +ablation": "nine trainings: test_sweep_table.py",
     "featurekit sketch-table": "needs a sweep: test_sweep_table.py",
