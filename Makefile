@@ -28,7 +28,7 @@ test: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 bench: $(STAMP)
 	@$(BIN)/featurekit bench drag-scenes

@@ -26,6 +26,7 @@ DRAWN: Mapping[str, str] = {  # commands, of which one may draw several; {out}: 
     "sketch_scenes_hatching.jpg": "benchmarks/sketch_pictures.py {sketch-scenes}",
     "sketch_scenes_inline.jpg": "benchmarks/sketch_pictures.py {sketch-scenes}",
     "studio.gif": "benchmarks/studio_film.py docs/pictures/studio.gif",
+    "studio_sketch.jpg": "benchmarks/studio_sketch.py docs/pictures/studio_sketch.jpg",
     **{f"analyse_{name}.png": f"benchmarks/analyses.py {name}" for name in ANALYSES},
 }
 REDUCED: Mapping[str, tuple[str, str]] = {  # a run's own picture as a JPEG: the run, the picture

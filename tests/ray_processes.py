@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from buckets import LACKS
+from interrupts import hear
 
 HERE = Path(__file__).parent
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra [scale] is missing")
@@ -26,6 +27,7 @@ def started(*words, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear,
     )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def ended(process, seconds=800):
 
 @pytest.fixture(scope="session")
 def cluster(request):
-    """A cluster of two workers, for all files of the group "ray"; its address."""
+    """A cluster of two workers, for all files of a worker of the tests; its address."""
     if not LACKS:  # workers have the environment of their cluster, keys of a service included
         request.getfixturevalue("bucket_settings")
     head = started("scale/ray_head.py", 2)

@@ -55,6 +55,8 @@ ELSEWHERE = {  # commands that do not run here, and why
     "featurekit extract image=photos-": "likewise",
     "featurekit extract image=photos/ store=features_by_ray": "tests/scale/test_ray_engine.py",
     "RAY_ADDRESS=": "likewise",
+    "featurekit extract image=photos/ store=s3": "needs a bucket",
+    "featurekit store verify s3": "likewise",
     "featurekit run -m plugin=drag seed=1,2 hydra/launcher": "tests/cli/test_sweep_launchers.py",
     "featurekit pck data=SPair-71k": "needs the data set",
     "featurekit run experiment=sketch_diffsketch backbone=FOLDER": "needs Stable Diffusion",

@@ -63,8 +63,8 @@ def trained(backbone, drawn, out, *words):
     """Learn the drawing, with what the training told of its loss."""
     traces = []
 
-    def learnt(job, lessons):
-        found = learn(job, lessons)
+    def learnt(job, lessons, watcher):
+        found = learn(job, lessons, watcher)
         traces.extend(one.trace for one in found.values())
         return found
 

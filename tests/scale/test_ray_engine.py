@@ -24,7 +24,7 @@ from featurekit.scale.ray_address import check_answers
 from featurekit.scale.ray_engine import Placing
 from featurekit.store.upkeep import stat_store, verify_store
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]  # a busy machine is slow
+pytestmark = pytest.mark.timeout(900)  # a busy machine is slow
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Addresses at which no store can be: one sentence, soon, exit code 2, and nobody's key in it."""
 
 import http.server
+import logging
 import socket
 import sys
 import threading
@@ -49,7 +50,9 @@ def service(monkeypatch):
             monkeypatch.setenv(name, value)
         forget()
 
+    logging.disable(logging.INFO)  # other tests of the process may have let libraries talk
     yield at
+    logging.disable(logging.NOTSET)
     monkeypatch.undo()
     forget()
 
@@ -59,6 +62,7 @@ def refused(url, album, capsys):
     assert main(["extract", f"image={album}", "backbone=random", f"store={url}"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
+    assert err.count("\n") == 1, err
     (sentence,) = err.splitlines()
     return sentence
 

@@ -10,7 +10,7 @@ import featurekit as fk
 from featurekit.core.errors import ConfigError
 from featurekit.scenes import scene
 
-pytestmark = [needs_ray, pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+pytestmark = [needs_ray, pytest.mark.timeout(900)]
 CHILDREN = "plugins/sketch/tasks/sketch_ray_children.py"
 SKETCH = ["plugin=sketch", "backbone=random", "device=cpu"]
 UNLEARNT = "a student needs at least 2 pairs"  # for the style has learnt nothing to speak of
