@@ -28,7 +28,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.json_files import read_json
 from featurekit.pipeline.config import compose
 from featurekit.pipeline.run import run
-from featurekit_sketch.studio import shelf
+from featurekit_sketch.studio import learning, shelf
 
 ASKED = {"title": "Mine", "prompt": "a face", "seed": 2}
 
@@ -124,8 +124,7 @@ def test_a_stop_leaves_a_style_that_goes_on_to_the_same(tmp_path):
     assert style_of(studio, style)["state"] == "ready"
 
 
-def test_a_server_that_dies_leaves_a_style_that_goes_on(tmp_path):
-    studio, asked = began(tmp_path / "desk")
+def test_a_server_that_dies_leaves_a_style_that_goes_on(tmp_path, monkeypatch):
     taken = []
 
     def copy(kind, values):  # as a disk is found after the power went
@@ -138,8 +137,11 @@ def test_a_server_that_dies_leaves_a_style_that_goes_on(tmp_path):
         work._tell = lambda kind, values: (copy(kind, values), tell(kind, values))
         return work
 
-    job = studio.placed["sketch"].tab.jobs["learn"]
-    studio.placed["sketch"].tab.jobs["learn"] = lambda asked, work: job(asked, telling(work))
+    learn = learning.Learning.learn
+    monkeypatch.setattr(
+        learning.Learning, "learn", lambda self, asked, work: learn(self, asked, telling(work))
+    )
+    studio, asked = began(tmp_path / "desk")
     studio.put_example()
     with small_runs():
         result, _, shown = does(studio, "learn", asked)
