@@ -84,7 +84,7 @@ def drive(browser: Browser, server: "subprocess.Popen[str]", began: float, acts:
     page.wait_for_selector("text=Timestep", timeout=120_000)
     print(f"model, Look ready  {since()}")
     start = time.perf_counter()
-    box = page.locator(".view").first.bounding_box() or {}
+    box = page.locator(".view:visible").first.bounding_box() or {}
     with page.expect_response("**/act/look/match"):
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector(".field .number >> nth=0")
