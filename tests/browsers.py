@@ -71,7 +71,7 @@ def tab_of(chromium):
     yield go
     for page in made:
         page.close()
-    assert not wrong
+    assert not wrong, wrong
 
 
 @pytest.fixture

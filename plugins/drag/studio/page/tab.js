@@ -328,7 +328,11 @@ class DragTab {
   async example() {
     const { parts, points, side } = await this.studio.act("scene");
     this.given = { ...EMPTY, drags: points.map(([x, y, u, v]) => ({ x, y, u, v })), mask: { width: side, height: side, runs: [...new Uint32Array(parts.runs)] } };
-    await this.studio.upload(new File([parts.picture], "dog.png", { type: "image/png" }));
+    const { id } = await this.studio.upload(new File([parts.picture], "dog.png", { type: "image/png" }));
+    if (!this.given || this.picture?.id !== id) return; // its picture comes, or has come
+    const given = this.given; // it was on the desk already
+    this.given = null;
+    this.change("the example", given);
   }
 
   async export(kind) {

@@ -229,3 +229,18 @@ def test_the_largest_picture_is_dropped_dragged_applied_and_saved_whole(tmp_path
         left = (0, 0, 4096, 64)
         assert saved.crop(left).tobytes() == wide.crop(left).tobytes()
         assert saved.tobytes() != wide.tobytes()
+
+
+def test_the_example_is_of_its_own_picture_alone(person, studio, tab_of):
+    person.page.evaluate(f"{DRAG}.example()")
+    person.waits("drag.picture.name === 'dog.png' && drag.told && drag.doc.drags.length === 1")
+    target = person.knows("drag.doc.drags[0].u")
+    nearer = f"{{ ...{DRAG}.doc, drags: [{{ ...{DRAG}.doc.drags[0], u: {target - 9} }}] }}"
+    person.page.evaluate(f"{DRAG}.change('nearer', {nearer})")
+    person.page.evaluate(f"{DRAG}.example()")  # whose picture is on the desk already
+    person.waits(f"drag.doc.drags[0].u === {target}")
+    studio.put_picture(png(96), "other.png", select=True)
+    person.waits("drag.picture.name === 'other.png' && drag.told")
+    assert person.knows("drag.doc.drags.length") == 0
+    assert not person.knows("drag.doc.mask")
+    tab_of.wrong.clear()  # what was asked about the picture before may be refused
