@@ -6,6 +6,7 @@ from pathlib import Path
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import write_tensors
+from featurekit_sketch.bundled_styles import NAMES
 from featurekit_sketch.distillation.student import Student
 from featurekit_sketch.network.first_weights import first_weights
 from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
@@ -14,7 +15,7 @@ FAMILY, VERSION = "featurekit.student/", "1"
 STUDENT = SavedKind(
     "student",
     ".safetensors or .onnx",
-    "student.safetensors that task=distil wrote",
+    f"student.safetensors that task=distil wrote, or name one that is shipped ({', '.join(NAMES)})",
     "distil it again",
 )
 WORDS = ("style", "side_px", "pairs", "iterations")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import read_metadata
 from featurekit.images.io import write_tensors
+from featurekit_sketch.bundled_styles import NAMES
 from featurekit_sketch.saved_weights import SavedKind, check_finite, read_saved
 from featurekit_sketch.settings import CHOSEN_BY, FEATURES, LINES, NETWORKS, PUBLISHED, TONES
 
@@ -19,7 +20,7 @@ FAMILY, VERSION = "featurekit.style/", "2"
 STYLE = SavedKind(
     "style",
     ".safetensors",
-    "style.safetensors that task=train wrote",
+    f"style.safetensors that task=train wrote, or name one that is shipped ({', '.join(NAMES)})",
     "learn the style again",
 )
 POLARITY = "dark lines on white paper"
