@@ -144,8 +144,14 @@ def test_work_waits_in_a_queue_that_says_so_and_stops(tmp_path, serve, tab_of):
     until(lambda: page.locator("#queue").inner_text() == "1 waiting")
     page.reload()
     until(lambda: page.locator("#queue").inner_text() == "1 waiting")
+    page.click("#blur-go")
+    until(lambda: page.locator("#queue").inner_text() == "2 waiting")
+    page.get_by_role("button", name="Do not begin Blur: blur").nth(1).click()
+    until(lambda: page.locator("#queue").inner_text() == "1 waiting")
+    assert page.locator("#waiting button").count() == 1
     page.click("#stop")
     until(lambda: page.locator("#queue").inner_text() == "")
+    assert page.locator("#waiting").inner_text() == ""
     let.set()
     until(lambda: "Blur: blur is done" in heard(page))
 

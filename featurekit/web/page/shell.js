@@ -132,15 +132,17 @@ function takeJob(job) {
   shell.jobs.set(job.id, job);
   drawJobs();
   tell("job", job, job.tab);
-  const title = shell.tabs.find((tab) => tab.name === job.tab)?.title ?? job.tab;
+  const title = titleOf(job);
   if (job.status === "failed") say(job.line, true);
   else if (job.status === "done") say(job.line || `${title}: ${job.name} is done`);
   else if (job.status === "stopped") say(`${title}: ${job.name} was stopped`);
 }
 
+function titleOf(job) { return shell.tabs.find((tab) => tab.name === job.tab)?.title ?? job.tab; }
+
 function drawJobs() {
   const all = [...shell.jobs.values()], running = all.find((job) => job.status === "running");
-  const waiting = all.filter((job) => job.status === "waiting").length;
+  const waiting = all.filter((job) => job.status === "waiting");
   $("job").hidden = !running;
   if (running) {
     const bar = $("job").querySelector("progress");
@@ -149,7 +151,20 @@ function drawJobs() {
     $("job").querySelector(".job-count").textContent = running.of ? `${running.done} of ${running.of}` : "";
     $("stop").onclick = () => send("DELETE", `/job/${running.id}`);
   }
-  $("queue").textContent = waiting ? `${waiting} waiting` : "";
+  $("queue").textContent = waiting.length ? `${waiting.length} waiting` : "";
+  drawWaiting(waiting);
+}
+
+/** A button for each of the next that wait, made anew only when these are others: none goes from under a pointer. */
+function drawWaiting(waiting) {
+  const next = waiting.slice(0, 3), ids = next.map((job) => job.id).join(" "), list = $("waiting");
+  if (list.dataset.ids === ids) return;
+  list.dataset.ids = ids;
+  list.replaceChildren(...next.map((job) => {
+    const name = `${titleOf(job)}: ${job.name}`;
+    return h("button", { type: "button", class: "small", "aria-label": `Do not begin ${name}`, title: "Take it out of the queue",
+      onclick: () => send("DELETE", `/job/${job.id}`) }, `${name} ×`);
+  }));
 }
 
 function takeModel(model) {
