@@ -16,7 +16,7 @@ LINK = mkdir -p $(SOURCES) && ln -sfn '$(CURDIR)/featurekit' $(SOURCES)/featurek
 	$(BIN)/python -c 'import pathlib, sysconfig; \
 	pathlib.Path(sysconfig.get_path("purelib"), "featurekit_links.pth").write_text("$(abspath $(SOURCES))\n")'
 
-.PHONY: demo test bench evidence lock clean
+.PHONY: demo test evidence lock clean
 
 demo: $(STAMP)
 	@$(BIN)/featurekit run plugin=drag
@@ -30,22 +30,10 @@ test: $(STAMP)
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-bench: $(STAMP)
-	@$(BIN)/featurekit bench drag-scenes
-	@$(BIN)/featurekit bench drag-preview
-	@$(BIN)/featurekit bench sketch-scenes
-	@$(BIN)/featurekit bench sd-shape
-	@$(BIN)/python benchmarks/startup.py
-	@$(BIN)/python benchmarks/extract.py
-	@$(BIN)/python benchmarks/store.py
-	@$(BIN)/python benchmarks/store_speed.py
-	@$(BIN)/python benchmarks/inversion.py
-	@$(BIN)/python benchmarks/threads.py
-
-# the tables of docs/results.md from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs, and
-# pictures that PICTURES= names are drawn (benchmarks/evidence.py --list says by what, and what is by hand)
+# the tables of the pages from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs, and pictures
+# that PICTURES= names are drawn (benchmarks/evidence.py --list says by what); checkouts and photographs are given by GIVEN=DIFT=FOLDER,...
 evidence: $(STAMP)
-	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)' --pictures '$(PICTURES)'
+	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)' --pictures '$(PICTURES)' --given '$(GIVEN)'
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \

@@ -1,8 +1,8 @@
-"""Records of runs as tables of a page: what a record looks like, and how each kind is laid out.
+"""Records of runs as tables of pages: what a record looks like, and how each kind is laid out.
 
 No command: ``evidence.py`` beside it is one. A record is a JSON file of ``docs/evidence/`` with
 
-- ``origin``: what its figures are: measured by ``command``, or transcribed, and from where,
+- ``origin``: when it was measured,
 - ``command``, ``settings``, ``seed``, ``versions``, ``machine``: what made it, as far as known,
 - ``layout`` and what that lays out: for ``cells`` the ``columns`` (titles, with the format of their
   numbers) and the ``rows``; for the others ``metrics``, as the ``run.json`` of a run has them.
@@ -11,7 +11,7 @@ No command: ``evidence.py`` beside it is one. A record is a JSON file of ``docs/
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,16 @@ from featurekit_sketch.metrics.figures import means
 Record = Mapping[str, Any]
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "results.md"
+PAGES = ("README.md", "docs/*.md", "plugins/*/README.md")  # where tables and pictures may stand
 EVIDENCE = ROOT / "docs" / "evidence"
-TRANSCRIBED = "transcribed from docs/results.md"
 START, END = "<!-- table:{} -->", "<!-- end -->"
 
-SKETCH_ROWS = {  # by what the task calls them; the first three in every style, the rest in one
+SKETCH_ROWS = {  # by what the task calls them
     "sketch": "**ours**",
     "vae alone": "the autoencoder's maps alone",
     "random unet": "UNet of random weights",
     "paper's network and sum": "the paper's network and sum, at 64 px and enlarged",
+    "as released": "the same as its released code computes it",
     "tuned edges": "tuned edge map",
     "XDoG": "XDoG",
     "blank paper": "blank paper",
@@ -92,6 +92,7 @@ def sketch_kinds(record: Record) -> str:
 LAYOUTS: Mapping[str, Callable[[Record], str]] = {
     "cells": cells,
     "drag-scenes": drag_scenes,
+    "drag-published": drag_scenes,
     "sketch-scenes": sketch_scenes,
     "sketch-kinds": sketch_kinds,
 }
@@ -110,20 +111,34 @@ def table(record: Record) -> str:
     return LAYOUTS[record["layout"]](record)
 
 
+def pages() -> dict[Path, str]:
+    """Text of every page, by its path."""
+    return {path: path.read_text("utf-8") for one in PAGES for path in sorted(ROOT.glob(one))}
+
+
+def checked(texts: Iterable[str], records: Mapping[str, Record]) -> None:
+    """Refuse tables without a record, and records without a table.
+
+    Args:
+        texts: of all pages.
+        records: by name; each has marks on one page, and all marks have one.
+
+    Raises:
+        ValueError: a mark has no record or no end, or a record has no mark.
+    """
+    named = [name for text in texts for name, _ in tables_in(text)]
+    if sorted(named) != sorted(records):
+        odd = ", ".join(sorted(set(named) ^ set(records))) or "one that stands twice"
+        raise ValueError(f"every record must have a table and every table a record, but not: {odd}")
+
+
 def rendered(page: str, records: Mapping[str, Record]) -> str:
     """Put each record's table between its marks.
 
     Args:
         page: text with marks.
-        records: by name; each has marks, and all marks have one.
-
-    Raises:
-        ValueError: a mark has no record or no end, or a record has no mark.
+        records: by name; all marks of the page have one.
     """
-    named = [name for name, _ in tables_in(page)]
-    if sorted(named) != sorted(records):
-        odd = ", ".join(sorted(set(named) ^ set(records))) or "one that stands twice"
-        raise ValueError(f"every record must have a table and every table a record, but not: {odd}")
     for name, old in tables_in(page):
         start = START.format(name)
         page = page.replace(f"{start}\n{old}{END}", f"{start}\n{table(records[name])}{END}")
@@ -201,13 +216,6 @@ def measured(
         "rows": [list(row) for row in rows],
         "samples": {} if samples is None else dict(samples),
     }
-
-
-def transcribed(text: str) -> dict[str, Any]:
-    """Make a record's columns and rows of a table that stands on a page."""
-    titles, _, *rows = ([cell.strip() for cell in one[1:-1].split("|")]
-                        for one in text.splitlines())  # fmt: skip
-    return {"layout": "cells", "columns": titles, "rows": rows}
 
 
 def _sketch_rows(held_out: Mapping[str, Any]) -> Iterator[list[str]]:

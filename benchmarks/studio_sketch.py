@@ -66,16 +66,21 @@ def opened(browser: Browser, address: str) -> Page:
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     page.wait_for_selector("[role=tab]:has-text('Sketch')", timeout=120_000)
-    file = BytesIO()
-    fk.scenes.scene(FACE, "face").image(FACE_PX).save(file, "PNG")
-    with page.expect_file_chooser() as chooser:
-        page.click("#choose")
-    chosen = {"name": "face.png", "mimeType": "image/png", "buffer": file.getvalue()}
-    chooser.value.set_files(files=[chosen])
-    page.wait_for_selector("#panes:not([hidden])")
+    put(page, "#choose", "face.png", fk.scenes.scene(FACE, "face").image(FACE_PX))
     page.get_by_role("tab", name="Sketch").click()
     page.wait_for_selector(".sketch-style", timeout=120_000)
     return page
+
+
+def put(page: Page, button: str, name: str, image: Image.Image) -> None:
+    """Choose a picture for the desk, as a person does."""
+    file = BytesIO()
+    image.save(file, "PNG")
+    with page.expect_file_chooser() as chooser:
+        page.click(button)
+    chosen = {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
+    chooser.value.set_files(files=[chosen])
+    page.wait_for_selector("#panes:not([hidden])")
 
 
 def sketched(page: Page, server: psutil.Process, by: str, asks: Callable[[], None]) -> None:

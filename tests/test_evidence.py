@@ -1,7 +1,8 @@
-"""The tables of docs/results.md are those of the records beside them, and no others stand there."""
+"""The tables of the pages are those of the records beside them; a command makes each of them."""
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,36 +12,55 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 try:
     import evidence
+    import evidence_commands as commands
     import evidence_pictures as pictures
     import evidence_tables as tables
 finally:
     sys.path.pop(0)
 
-PAGE = tables.PAGE.read_text("utf-8")
+PAGES = tables.pages()
+RESULTS = PAGES[ROOT / "docs" / "results.md"]
 RECORDS = tables.read_records()
+TABLES = {name: text for page in PAGES.values() for name, text in tables.tables_in(page)}
+A_FIGURE = r"(?<![\w.])\d*\.\d+(?!\w)|\d ?%"
 
 
 @pytest.mark.parametrize("name", sorted(RECORDS))
 def test_a_table_is_that_of_its_record(name):
-    assert dict(tables.tables_in(PAGE))[name] == tables.table(RECORDS[name])
+    assert TABLES[name] == tables.table(RECORDS[name])
 
 
-def test_every_table_of_the_page_has_a_record():
-    left = re.sub(r"<!-- table:.*?<!-- end -->", "", PAGE, flags=re.DOTALL)
+def test_every_table_has_a_record_and_on_the_page_of_results_there_is_no_other():
+    tables.checked(PAGES.values(), RECORDS)
+    left = re.sub(r"<!-- table:.*?<!-- end -->", "", RESULTS, flags=re.DOTALL)
     assert not re.findall(r"^\|.*", left, flags=re.MULTILINE)
-    assert sorted(name for name, _ in tables.tables_in(PAGE)) == sorted(RECORDS)
+
+
+def test_in_the_text_of_the_results_no_figure_is_typed_by_hand():
+    text = re.sub(r"<!-- table:.*?<!-- end -->|`[^`\n]*`|\]\([^)]*\)", "", RESULTS, flags=re.DOTALL)
+    names = r"\b(FLUX|Diffusion) ?\.?1(\.5)?|95 % bootstrap"
+    assert not re.findall(A_FIGURE, re.sub(names, "", text))
+    assert re.findall(A_FIGURE, "a face at .74, 3.5 s, 95% of them") == [".74", "3.5", "5%"]
 
 
 @pytest.mark.parametrize("name", sorted(RECORDS))
-def test_a_record_says_where_its_figures_come_from(name):
+def test_a_record_says_what_made_it_and_what_makes_it_again(name):
     record = RECORDS[name]
-    if record["origin"].startswith(tables.TRANSCRIBED):
-        assert record["layout"] == "cells"
-    else:
-        assert record["origin"].startswith("measured")
-        assert {"command", "settings", "versions"} <= {
-            key for key, value in record.items() if value
-        }
+    assert record["origin"].startswith("measured")
+    assert {"command", "settings", "versions"} <= {key for key, value in record.items() if value}
+    again = commands.RECORDS[commands.SHARED.get(name, name)].replace("--record {record}", "")
+    said = record["command"].removeprefix("python ")
+    given, places = commands.GIVEN, "{out}"
+    assert shlex.split(given.sub("IT", said)) == shlex.split(
+        given.sub("IT", again.replace(places, "IT"))
+    )
+
+
+@pytest.mark.parametrize("command", sorted({*commands.RECORDS.values()}))
+def test_a_command_of_the_list_can_be_run(command):
+    script, *rest = shlex.split(command)
+    assert script == "-m" or (ROOT / script).is_file()
+    assert ("{record}" in rest) != any("{out}" in word for word in rest)
 
 
 @pytest.mark.parametrize("name", sorted(RECORDS))
@@ -66,14 +86,18 @@ def test_a_changed_figure_reaches_the_page():
         "<!-- end -->\nmore\n"
     )
     assert tables.rendered(new, {"t": record}) == new
-    (text,) = [text for _, text in tables.tables_in(new)]
-    assert tables.table(tables.transcribed(text)) == text
 
 
 @pytest.mark.parametrize("records", [{}, {"t": {}, "u": {}}, {"u": {}}])
 def test_a_table_without_a_record_and_a_record_without_a_table_are_refused(records):
     with pytest.raises(ValueError, match="every record must have a table and every table a record"):
-        tables.rendered("<!-- table:t -->\n| a |\n<!-- end -->\n", records)
+        tables.checked(["<!-- table:t -->\n| a |\n<!-- end -->\n", "no table"], records)
+
+
+def test_a_table_that_stands_on_two_pages_is_refused():
+    page = "<!-- table:t -->\n| a |\n<!-- end -->\n"
+    with pytest.raises(ValueError, match="but not: one that stands twice"):
+        tables.checked([page, page], {"t": {}})
 
 
 def test_a_table_without_an_end_is_refused():
@@ -107,12 +131,30 @@ def test_a_run_that_is_not_done_is_not_recorded(tmp_path):
 
 
 def test_a_record_that_nothing_makes_is_refused():
-    with pytest.raises(SystemExit, match="no command makes 'threads'; known: store-recipes"):
-        evidence.make("threads")
+    with pytest.raises(SystemExit, match="no command makes 'patience'; known: drag-scenes"):
+        evidence.make("patience", {})
+
+
+def test_what_is_not_ours_must_be_given(capfd):
+    asked = "'peers' needs what you must have yourself; give it: --given GOODDRAG=PATH DIFT=PATH"
+    with pytest.raises(SystemExit, match=asked):
+        evidence.make("peers", {"DRAGDIFFUSION": "anywhere"})
+
+
+def test_a_command_is_given_its_places(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(commands, "FOLDERS", tmp_path)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "run.json").touch()
+    words = "-c 'import sys; print(sys.argv[1:])' {record} {out} {before} PHOTO"
+    commands.ran("one", words, {"PHOTO": "my photo.png"}, tmp_path / "one.json")
+    asked = [*map(str, (tmp_path / "one.json", tmp_path / "one", tmp_path / "before"))]
+    assert capfd.readouterr().out.splitlines()[-1] == str([*asked, "my photo.png"])
+    with pytest.raises(SystemExit, match="what makes 'one' must succeed, but it ended with 3"):
+        commands.ran("one", "-c 'raise SystemExit(3)'", {})
 
 
 def test_of_every_picture_that_a_page_shows_it_is_said_what_draws_it():
-    said = [*pictures.DRAWN, *pictures.REDUCED, *pictures.BY_HAND]
+    said = [*commands.PICTURES, *pictures.REDUCED]
     assert len(said) == len(set(said))
     shown = pictures.shown()
     assert "drag_first.png" in shown
@@ -120,22 +162,24 @@ def test_of_every_picture_that_a_page_shows_it_is_said_what_draws_it():
     assert set(said) - shown <= {"drag_photographs.jpg"}  # of a page that links to it
 
 
-@pytest.mark.parametrize("name", sorted({*pictures.DRAWN, *pictures.REDUCED, *pictures.BY_HAND}))
-def test_a_picture_of_the_list_is_there(name):
-    assert (pictures.PICTURES / name).is_file()
-    script = pictures.DRAWN.get(name, "Makefile").partition(" ")[0]
-    assert (ROOT / script).is_file()
+@pytest.mark.parametrize("name", sorted({*commands.PICTURES, *pictures.REDUCED}))
+def test_a_picture_of_the_list_is_there_and_can_be_drawn(name):
+    assert (pictures.FOLDER / name).is_file()
+    script = commands.PICTURES.get(name, "Makefile").partition(" ")[0]
+    assert script == "-m" or (ROOT / script).is_file()
 
 
-def test_a_picture_by_hand_and_one_of_a_run_that_is_not_there_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "ROOT", tmp_path)
-    with pytest.raises(SystemExit, match=r"nothing draws 'studio_look\.jpg'"):
-        pictures.draw("studio_look.jpg")
-    with pytest.raises(SystemExit, match=r"needs that run; make evidence RUN=sketch-scenes first"):
-        pictures.draw("sketch_first.jpg")
+def test_a_picture_that_nothing_draws_and_one_of_a_run_that_is_not_there_are_refused(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(commands, "FOLDERS", tmp_path)
+    with pytest.raises(SystemExit, match=r"nothing draws 'mine\.jpg'"):
+        pictures.draw("mine.jpg", {})
+    with pytest.raises(SystemExit, match=r"the run sketch-scenes; make evidence RUN=sketch-scenes"):
+        pictures.draw("sketch_first.jpg", {})
 
 
-def test_a_table_that_nothing_makes_is_said_to_be_transcribed():
+def test_the_list_names_a_command_for_each():
     lines = evidence.listed_tables().splitlines()
     assert len(lines) == len(RECORDS)
-    assert all("transcribed" in line for line in lines if line.endswith("nothing makes it"))
+    assert all("; python " in line for line in lines)
