@@ -1,0 +1,69 @@
+"""The tab Look in a real session, as the documents show it: a point in one face, found in another.
+
+python benchmarks/studio_look.py docs/pictures/studio_look.jpg    # needs chromium and playwright
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page, sync_playwright
+from studio_preview import CHROMIUM, FLAGS, begun
+from studio_sketch import SIZE, put, taken
+
+import featurekit as fk
+
+FACES = {"first.png": 3, "second.png": 11}
+FACE_PX = 512
+PANE = "#pane-look"
+UNDER_AN_EYE = "176", "233"  # px of the first face
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Put two faces on the desk, set the point, and take the page's picture.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("to", type=Path)
+    to = parser.parse_args(words).to
+    with (
+        TemporaryDirectory() as name,
+        sync_playwright() as driver,
+        begun(Path(name)) as (address, _),
+    ):
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport=SIZE)
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector("[role=tab]:has-text('Drag')", timeout=120_000)  # the last of them
+        matched(page)
+        taken(page, to)
+        browser.close()
+    print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
+
+
+def matched(page: Page) -> None:
+    """Look for a place of the first face in the second."""
+    for button, (name, seed) in zip(("#choose", "#open"), reversed(FACES.items()), strict=True):
+        put(page, button, name, fk.scenes.scene(seed, "face").image(FACE_PX))
+    page.get_by_role("tab", name="Look").click()
+    page.wait_for_selector("text=Timestep", timeout=120_000)
+    (other,) = [name for name in FACES if name != "first.png"]
+    page.get_by_role("button", name=f"Second picture: {other}").click()
+    page.wait_for_selector(f"{PANE} .stage.two")
+    page.locator(f"{PANE} .view").first.click()
+    page.wait_for_selector(f"{PANE} .points input")
+    for number, px in enumerate(UNDER_AN_EYE):
+        field = page.locator(f"{PANE} .points input").nth(number)
+        field.fill(px)
+        with page.expect_response("**/act/look/match"):
+            field.press("Tab")
+    page.mouse.move(1, 1)
+    page.wait_for_timeout(9000)  # both are read and drawn, and the line below is said no more
+
+
+if __name__ == "__main__":
+    main()
