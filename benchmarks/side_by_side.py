@@ -148,12 +148,17 @@ def compared(
     return found
 
 
-def alone(title: str, do: Callable[[], object], *, times: int, unit: str = "us") -> None:
-    """Print the CPU time of one call: the median of seven means, and the least and greatest."""
+def alone(title: str, do: Callable[[], object], *, times: int, unit: str = "us") -> list[float]:
+    """Print the CPU time of one call: the median of seven means, and the least and greatest.
+
+    Returns:
+        The seven, from the least to the greatest.
+    """
     do()
     found = sorted(timed(do, times).cpu * UNITS[unit] for _ in range(7))
     middle_one, least, greatest = map(figure, (found[3], found[0], found[-1]))
     print(f"  {title}: {middle_one} {unit} CPU ({least}-{greatest})", flush=True)
+    return found
 
 
 def figure(number: float) -> str:
