@@ -15,9 +15,9 @@ import argparse
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import median
 
 import torch
+from recording import ratios, recorded, recorded_to, rounds_of, spread, typed
 from side_by_side import Seconds, alone, compared, timed
 from torch import Tensor, nn
 
@@ -28,11 +28,12 @@ from featurekit.diffusion.backbone import Backbone
 from featurekit.taps.parts import refuse_stale
 
 TIMESTEP, MANY = 261, 50
-PAIRS = (  # ours, and what it is held to
-    ("fk.capture", "plain hooks"),
-    ("fk.capture", "nnsight"),
-    ("fk.capture", "bare forward"),
-    ("nnsight", "bare forward"),
+HELD_TO = ("bare forward", "plain hooks", "nnsight")
+COLUMNS = (
+    "one call",
+    "CPU us, median (least to greatest)",
+    "above the bare forward, CPU us",
+    *(f"ratio to {'the ' if other.endswith('forward') else ''}{other}" for other in HELD_TO),
 )
 
 
@@ -66,6 +67,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--empty", action="store_true")
     parser.add_argument("--sd", action="store_true")
     parser.add_argument("--nnsight", action="store_true")
+    recorded_to(parser)
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -89,26 +91,36 @@ def main(words: Sequence[str] | None = None) -> None:
         rounds=asked.rounds,
         unit="us",
     )
-    bare = [one.cpu for one in next(iter(found.values()))]
-    for name, got in found.items():
-        above = [(one.cpu - least) * 1e6 for one, least in zip(got, bare, strict=True)]
-        print(f"  {name}: {median(above):.0f} us CPU above the bare forward")
-    for name, other in PAIRS:
-        if {name, other} <= set(found):
-            print(f"  {name} / {other}: {ratio(found[name], found[other])} of CPU")
+    rows = [row_of(name, found) for name in found]
+    samples: dict[str, Sequence[object]] = {**rounds_of(found)}
     if not asked.empty and not asked.sd:
-        parts_of(backbone, paths)
+        for title, own in parts_of(backbone, paths).items():
+            rows.append([title, spread(own, ".0f"), *[""] * (len(HELD_TO) + 1)])
+            samples[f"{title}, CPU us"] = own
+    network_of = "parts that compute nothing" if asked.empty else f"UNet of {backbone.name}"
+    settings = {"network": network_of, "outputs": len(paths), "parts": parts,
+                "rounds": asked.rounds, "calls_a_round": asked.calls}  # fmt: skip
+    if not asked.empty:
+        settings["cells"] = cells
+    command = typed("capture_beside_hooks.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
+
+
+def row_of(name: str, found: Mapping[str, list[Seconds]]) -> list[object]:
+    """CPU time of one call, what of it is above the bare forward, and ratios to other ways."""
+    own, bare = found[name], found["bare forward"]
+    above = [1e6 * (one.cpu - least.cpu) for one, least in zip(own, bare, strict=True)]
+    row: list[object] = [name, spread([1e6 * one.cpu for one in own], ".0f")]
+    row.append(spread(above, ".0f") if own is not bare else "")
+    for other in HELD_TO:
+        beside = found.get(other, own)
+        row.append("" if own in (beside, bare) else spread(ratios(own, beside)))
+    return row
 
 
 def large() -> Backbone:
     """Stable Diffusion 1.5 with random weights."""
     return sd.build("sd15", bundled_configs("sd15"), device="cpu")
-
-
-def ratio(ours: Sequence[Seconds], theirs: Sequence[Seconds]) -> str:
-    """Median, least and greatest ratio of CPU seconds of the same round."""
-    found = sorted(a.cpu / b.cpu for a, b in zip(ours, theirs, strict=True))
-    return f"{median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
 
 
 def nnsight_of(network: nn.Module) -> object | None:
@@ -202,8 +214,8 @@ def beside_nnsight(backbone: Backbone, cells: int) -> dict[str, Callable[[], obj
     return {"nnsight": traced}
 
 
-def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:
-    """Print what goes into a capture, and what is around it."""
+def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> dict[str, list[float]]:
+    """Time what goes into a capture, and what is around it: CPU us, seven of each."""
     network, predict = backbone.unet, backbone.predictor(backbone.embed(""))
     one = {"up1": backbone.taps["up1"].path}
     z = torch.randn(1, backbone.latent_channels, 16, 16)
@@ -218,24 +230,27 @@ def parts_of(backbone: Backbone, paths: Mapping[str, str]) -> None:
             predict(z, TIMESTEP)
 
     print("\nalone:")
-    alone("fk.capture opened and closed, all blocks", partial(opened, paths), times=MANY)
-    alone("fk.capture opened and closed, one tap", partial(opened, one), times=MANY)
-    alone("named_modules", lambda: dict(network.named_modules()), times=MANY)
-    alone("refuse_stale", partial(refuse_stale, network), times=MANY)
-    alone("addresses('up1', 'cross_q')", lambda: backbone.addresses("up1", "cross_q"), times=5)
-    alone("addresses('**.conv2')", lambda: backbone.addresses("**.conv2"), times=5)
-    alone("describe_backbone('sd15')", lambda: fk.describe_backbone("sd15"), times=3)
-    alone("embed('a face')", lambda: backbone.embed("a face"), times=5)
-    alone("encode, 64 px", lambda: backbone.encode(image), times=5)
-    alone("the UNet's forward", forward_of(backbone, network), times=5)
-    alone("predict", partial(predict, z, TIMESTEP), times=5)
-    alone("predict, left after up1", left, times=5)
-    alone(
-        "fk.extract of up1, 64 px",
-        lambda: fk.extract(backbone, image, taps="up1", timesteps=TIMESTEP),
-        times=5,
-    )
-    alone("load_backbone('embedded') again", partial(fk.load_backbone, "embedded"), times=1)
+    opening = "fk.capture opened and closed"
+    asked: dict[str, tuple[Callable[[], object], int]] = {
+        f"{opening}, all blocks": (partial(opened, paths), MANY),
+        f"{opening}, one tap": (partial(opened, one), MANY),
+        "named_modules": (lambda: dict(network.named_modules()), MANY),
+        "refuse_stale": (partial(refuse_stale, network), MANY),
+        "addresses('up1', 'cross_q')": (lambda: backbone.addresses("up1", "cross_q"), 5),
+        "addresses('**.conv2')": (lambda: backbone.addresses("**.conv2"), 5),
+        "describe_backbone('sd15')": (lambda: fk.describe_backbone("sd15"), 3),
+        "embed('a face')": (lambda: backbone.embed("a face"), 5),
+        "encode, 64 px": (lambda: backbone.encode(image), 5),
+        "the UNet's forward": (forward_of(backbone, network), 5),
+        "predict": (partial(predict, z, TIMESTEP), 5),
+        "predict, left after up1": (left, 5),
+        "fk.extract of up1, 64 px": (
+            lambda: fk.extract(backbone, image, taps="up1", timesteps=TIMESTEP), 5,
+        ),
+        "load_backbone('embedded') again": (partial(fk.load_backbone, "embedded"), 1),
+    }  # fmt: skip
+    return {f"`{name}`" if "(" in name else name: alone(name, do, times=times)
+            for name, (do, times) in asked.items()}  # fmt: skip
 
 
 if __name__ == "__main__":

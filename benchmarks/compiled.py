@@ -9,10 +9,10 @@ One thread on a CPU, no gradient. The first call, which compiles, is told apart.
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import perf_counter
 
 import torch
-from side_by_side import compared, timed
+from recording import ratios, recorded, recorded_to, rounds_of, spread, typed
+from side_by_side import compared, middle, timed
 
 import featurekit as fk
 from featurekit.backbones.folder import bundled_configs
@@ -20,6 +20,14 @@ from featurekit.backbones.latent_model import LatentModel
 from featurekit.backbones.unet import sd
 
 TIMESTEP = 261
+COLUMNS = (
+    "one forward",
+    {"title": "CPU ms", "format": ".4g"},
+    "compiled / eager, by CPU time (least to greatest)",
+    {"title": "ms by the wall", "format": ".4g"},
+    "compiled / eager, by the wall",
+    "greatest change of the answer",
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -36,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--cells", type=int, default=16, help="side of a latent")
     parser.add_argument("--sd", action="store_true")
     parser.add_argument("--device", default="cpu")
+    recorded_to(parser)
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -48,22 +57,32 @@ def main(words: Sequence[str] | None = None) -> None:
         "eager, all blocks read": reading(eager, z),
         "compiled, all blocks read": reading(compiled, z),
     }
-    began = perf_counter()
-    off = (ways["compiled"]() - ways["eager"]()).abs().max()
-    print(f"the first compiled call took {perf_counter() - began:.0f} s, greatest change {off:.1e}")
-    ways = {name: partial(waited_for, do) for name, do in ways.items()}
+    answers = {"eager": ways["eager"]()}
+    first = timed(lambda: answers.update(compiled=ways["compiled"]()))
+    off = float((answers["compiled"] - answers["eager"]).abs().max())
+    calls = {name: partial(waited_for, do) for name, do in ways.items()}
     found = compared(
         f"one forward of {eager.name}, {asked.cells} x {asked.cells} cells, {eager.dtype}",
-        {name: partial(timed, do, asked.calls) for name, do in ways.items()},
+        {name: partial(timed, do, asked.calls) for name, do in calls.items()},
         rounds=asked.rounds,
         unit="us",
     )
-    for one, other in (("compiled", "eager"), tuple(ways)[3:1:-1]):
-        pairs = list(zip(found[one], found[other], strict=True))
-        for of in ("cpu", "wall"):
-            ratios = sorted(getattr(a, of) / getattr(b, of) for a, b in pairs)
-            middle = ratios[len(ratios) // 2]
-            print(f"  {one} / {other}: {middle:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}) of {of}")
+    rows = []
+    for name, own in found.items():
+        row: list[object] = [name]
+        for clock in ("cpu", "wall"):
+            beside = found[name.replace("compiled", "eager")]
+            row.append(1e3 * getattr(middle(own), clock))
+            row.append(spread(ratios(own, beside, clock)) if own is not beside else "")
+        rows.append([*row, None])
+    rows[1][-1] = f"{off:.1e}"
+    compiling = "the first compiled call, which compiles"
+    rows.append([compiling, 1e3 * first.cpu, "", 1e3 * first.wall, "", None])
+    settings = {"network": eager.name, "cells": asked.cells, "dtype": str(eager.dtype),
+                "device": asked.device, "rounds": asked.rounds, "calls_a_round": asked.calls,
+                "greatest_change": off}  # fmt: skip
+    command = typed("compiled.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=rounds_of(found))
 
 
 def small(device: str) -> LatentModel:

@@ -3,16 +3,18 @@
 python benchmarks/extract.py                    # all of it, a few minutes on one core
 python benchmarks/extract.py --cells 16 --batch 2 --images 2 --repeats 1 --shape embedded
 
-Networks have random weights: the time does not depend on them. Ratios are of the medians of
-alternating runs; above 1, the first of the two is slower. Nothing is downloaded or written.
+Networks have random weights: the time does not depend on them. All but the early exit is of the
+embedded model's shape. Ratios are those of alternating runs; above 1, the first of the two is
+slower. Nothing is downloaded.
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
+from recording import recorded, recorded_to, spread, typed
+from side_by_side import Seconds, timed
 from torch import Tensor
 
 from featurekit.backbones import load
@@ -23,6 +25,21 @@ from featurekit.features.recipes import Recipe
 from featurekit.taps.capture import capture
 
 TAP, TIMESTEPS = "up1", (261, 101)
+COLUMNS = (
+    "slower : faster",
+    "s by the wall",
+    "ratio, median (least to greatest)",
+    "CPU s",
+    "ratio of CPU s",
+    "to reach",
+)
+REACH = {
+    "bare UNet, 16x16 latents, one row a call : 16": "2",
+    "bare UNet, 32x32 latents, one row a call : 8": "1.25",
+    "full forward with picture and prompt encoded anew : engine, 16x16, 16 at a time": "3",
+    "full forward with picture and prompt encoded anew : engine, 32x32, 8 at a time": "3",
+    "sd15's shape, 64x64 latents, full forward : left after `up1`": "1.6",
+}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -34,13 +51,58 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = _arguments().parse_args(words)
     torch.set_grad_enabled(False)
     small = load("random", device=asked.device)
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {small.device}")
+    pairs = Pairs(asked.repeats, asked.device)
     for cells, batch in zip(asked.cells, asked.batch, strict=True):
-        _batched_network(small, cells, batch, asked)
-        _whole_way(small, cells, batch, asked)
+        _batched_network(small, cells, batch, pairs, asked.images)
+        _whole_way(small, cells, batch, pairs, asked.images)
     large = small if asked.shape == "embedded" else sd.from_config(asked.shape, device=asked.device)
     for cells in asked.exit_cells:
-        _early_exit(large, cells, asked)
+        _early_exit(large, cells, pairs)
+    settings = {"images": asked.images, "repeats": asked.repeats, "device": asked.device,
+                "tap": TAP, "timesteps": TIMESTEPS, "shape_of_early_exit": asked.shape}  # fmt: skip
+    command = typed("extract.py", words)
+    samples = {
+        title: [{"slower": one._asdict(), "faster": other._asdict()} for one, other in turns]
+        for title, turns in pairs.found.items()
+    }
+    recorded(asked.record, command, COLUMNS, pairs.rows(), settings=settings, samples=samples)
+
+
+class Pairs:
+    """Pairs of ways that were timed in turns, by title."""
+
+    def __init__(self, repeats: int, device: str) -> None:
+        """Hold none yet."""
+        self.repeats, self.device = repeats, device
+        self.found: dict[str, list[tuple[Seconds, Seconds]]] = {}
+
+    def timed(self, title: str, first: Callable[[], object], second: Callable[[], object]) -> None:
+        """Time two ways in turns, after one untimed run of each."""
+        first(), second()
+        turns = [(self._seconds(first), self._seconds(second)) for _ in range(self.repeats)]
+        self.found[title] = turns
+        print(*self.rows()[-1], flush=True)
+
+    def rows(self) -> list[list[object]]:
+        """A row for each pair: medians of both, and ratios of the turns."""
+        rows: list[list[object]] = []
+        for title, turns in self.found.items():
+            row: list[object] = [title]
+            for clock in ("wall", "cpu"):
+                slow = [getattr(one, clock) for one, _ in turns]
+                fast = [getattr(one, clock) for _, one in turns]
+                row.append(f"{median(slow):.3f} : {median(fast):.3f}")
+                row.append(spread([a / b for a, b in zip(slow, fast, strict=True)]))
+            rows.append([*row, REACH.get(title, "")])
+        return rows
+
+    def _seconds(self, do: Callable[[], object]) -> Seconds:
+        def done() -> None:
+            do()
+            _finished(self.device)
+
+        _finished(self.device)
+        return timed(done)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -54,14 +116,15 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shape", default="sd15", help="of the early exit: sd15, sd21, embedded")
     parser.add_argument("--device", default="cpu")
+    recorded_to(parser)
     return parser
 
 
 def _batched_network(
-    backbone: sd.StableDiffusion, cells: int, batch: int, asked: argparse.Namespace
+    backbone: sd.StableDiffusion, cells: int, batch: int, pairs: Pairs, count: int
 ) -> None:
     """The bare UNet, row by row and in batches."""
-    z = _normal(asked.images, backbone.latent_channels, cells, cells).to(backbone.device)
+    z = _normal(count, backbone.latent_channels, cells, cells).to(backbone.device)
     predict = backbone.predictor(backbone.embed(""))
 
     def rows(size: int) -> Callable[[], None]:
@@ -71,16 +134,16 @@ def _batched_network(
 
         return run
 
-    title = f"bare UNet, {cells}x{cells}, one row : {batch} rows a call"
-    _compared(title, rows(1), rows(batch), asked)
+    title = f"bare UNet, {cells}x{cells} latents, one row a call : {batch}"
+    pairs.timed(title, rows(1), rows(batch))
 
 
 def _whole_way(
-    backbone: sd.StableDiffusion, cells: int, batch: int, asked: argparse.Namespace
+    backbone: sd.StableDiffusion, cells: int, batch: int, pairs: Pairs, count: int
 ) -> None:
     """Pictures to features: against one at a time, and against encoding and running all anew."""
     side = cells * backbone.stride
-    images = [_normal(1, 3, side, side, seed=i).clamp(-1, 1) for i in range(asked.images)]
+    images = [_normal(1, 3, side, side, seed=i).clamp(-1, 1) for i in range(count)]
     samples = [Sample(str(i), image, "a house") for i, image in enumerate(images)]
     recipe = Recipe((TAP,), TIMESTEPS)
 
@@ -97,12 +160,14 @@ def _whole_way(
                 with capture(backbone.unet, {TAP: backbone.taps[TAP].path}):
                     predict(z, t)
 
-    size = f"{cells}x{cells}, {TAP} at {len(TIMESTEPS)} timesteps"
-    _compared(f"engine, {size}, batch 1 : {batch}", engine(1), engine(batch), asked)
-    _compared(f"full forward, all encoded anew : engine, {size}", naive, engine(batch), asked)
+    size = f"{cells}x{cells}"
+    what = f"engine with pictures to encode, {size}, `{TAP}` at {len(TIMESTEPS)} timesteps"
+    pairs.timed(f"{what}, one picture at a time : {batch}", engine(1), engine(batch))
+    anew = f"full forward with picture and prompt encoded anew : engine, {size}, {batch} at a time"
+    pairs.timed(anew, naive, engine(batch))
 
 
-def _early_exit(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namespace) -> None:
+def _early_exit(backbone: sd.StableDiffusion, cells: int, pairs: Pairs) -> None:
     """One row, whole and left after the tap."""
     z = _normal(1, backbone.latent_channels, cells, cells).to(backbone.device)
     predict = backbone.predictor(backbone.embed(""))
@@ -112,28 +177,8 @@ def _early_exit(backbone: sd.StableDiffusion, cells: int, asked: argparse.Namesp
         with capture(backbone.unet, taps, stop_after=True):
             predict(z, TIMESTEPS[0])
 
-    title = f"{backbone.name}, {cells}x{cells}, full forward : left after {TAP}"
-    _compared(title, lambda: predict(z, TIMESTEPS[0]), left, asked)
-
-
-def _compared(
-    title: str,
-    first: Callable[[], object],
-    second: Callable[[], object],
-    asked: argparse.Namespace,
-) -> None:
-    """Time two ways in turns, after one untimed run of each."""
-    first(), second()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(asked.repeats):
-        for one, found in zip((first, second), times, strict=True):
-            _finished(asked.device)
-            start = time.perf_counter()
-            one()
-            _finished(asked.device)
-            found.append(time.perf_counter() - start)
-    slow, fast = map(median, times)
-    print(f"{title:<72}  {slow:8.3f} s : {fast:8.3f} s = {slow / fast:.2f}", flush=True)
+    title = f"{backbone.name}'s shape, {cells}x{cells} latents, full forward : left after `{TAP}`"
+    pairs.timed(title, lambda: predict(z, TIMESTEPS[0]), left)
 
 
 def _finished(device: str) -> None:

@@ -3,83 +3,66 @@
 python benchmarks/many_pictures.py                        # 10,000 and 100,000: many minutes
 python benchmarks/many_pictures.py --counts 1000 2000
 python benchmarks/many_pictures.py --ray 2                # memory of a driver and two workers
+python benchmarks/many_pictures.py --ray 2 --network      # the same, with the network
 
 Tiny pictures are made into a tar. A worker of its own process, whose memory is watched, brings
 them into a store as ``featurekit extract`` does: the tar is listed, each picture is hashed, decoded
 and stored, flushed to the disk. In place of the network stand means of its pixels (``--network``
-takes the one with random weights, some 30 times as long). Verifying and opening are in seconds of
-the processor, which other programs do not lengthen. Everything is in a temporary folder.
+takes the one with random weights, some 30 times as long). Seconds of the processor are not
+lengthened by other programs. Everything is in a temporary folder.
 """
 
 import argparse
 import io
 import json
 import random
-import resource
-import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
+import many_pictures_work
 import numpy as np
 import torch
+from many_pictures_work import MEANS, NETWORK, REDUCE
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
+from recording import child, recorded, recorded_to, typed
+from side_by_side import timed
 
-from featurekit import backbones
-from featurekit.core.errors import ConfigError
-from featurekit.core.sharding import Share
-from featurekit.core.types import Progress
-from featurekit.features.recipes import Recipe
-from featurekit.images.io import load_image
-from featurekit.images.packed import PictureFile, sha256_of_picture
-from featurekit.scale.inputs import pictures_of
-from featurekit.scale.ray_engine import Placing, placed
-from featurekit.store.export import Reader, store_pictures
-from featurekit.store.picture_reader import PictureReader
-from featurekit.store.plan import Cost
 from featurekit.store.read import StoredFeatures
-from featurekit.store.records import FEATURES, Provenance, SampleRef
 from featurekit.store.upkeep import verify_store
 
 SIDE = 16
 READS = 1000
-
-
-class Means:
-    """Stands in for the network: means of 8 x 8 pixels, as one tap at one timestep."""
-
-    kind, batch, cost = FEATURES, 8, Cost(0, batch=8)
-
-    def shapes(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-        """What is stored of a picture."""
-        return {"means/0": (3, size[0] // 8, size[1] // 8)}
-
-    def ref(self, picture: PictureFile, size: tuple[int, ...] | None = None) -> SampleRef:
-        """A picture, decoded where its size is not known."""
-        found = size or tuple(load_image(picture).shape[2:])
-        return SampleRef(picture.name, sha256_of_picture(picture), found, file=picture)
-
-    def __call__(self, refs: Sequence[SampleRef]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-        """Read pictures one by one."""
-        for ref in refs:
-            if ref.file is None:
-                raise ConfigError(f"a picture must have a file, got none for {ref.id!r}")
-            yield ref.id, {"means/0": functional.avg_pool2d(load_image(ref.file), 8)[0]}
-
-    def provenance(self) -> Provenance:
-        """What makes them."""
-        return Provenance(backbone="means", weights="none", taps={"means": "none"}, timesteps=(0,))
-
-    def timed(self, ref: SampleRef) -> Cost:
-        """Nothing to measure."""
-        return self.cost
+MIB = ".0f"
+PICTURES = {"title": "pictures", "format": ",d"}
+EACH = {"title": "bytes a further picture", "format": ".0f"}
+ALONE = (
+    PICTURES,
+    {"title": "written, CPU s", "format": ".1f"},
+    {"title": "s by the wall", "format": ".1f"},
+    {"title": "most memory, MiB", "format": MIB},
+    "above the first",
+    EACH,
+    {"title": "`store verify`, CPU s", "format": ".2f"},
+    {"title": "opening a reader, CPU s", "format": ".2f"},
+    {"title": "one sample at random, ms, median", "format": ".3f"},
+    {"title": "95 % below", "format": ".3f"},
+)
+BY_RAY = (
+    PICTURES,
+    {"title": "most memory of the driver, MiB", "format": MIB},
+    "above the first",
+    "of each worker, MiB",
+    "above the first",
+    EACH,
+    {"title": "written, CPU s of all workers", "format": ".1f"},
+)
+Made: TypeAlias = tuple[Sequence[object], list[list[object]], dict[str, list[object]]]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -92,81 +75,74 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--network", action="store_true")
     parser.add_argument("--ray", type=int, default=0, help="workers of Ray, whose memory is told")
-    parser.add_argument("--work", nargs=2, default=(), help=argparse.SUPPRESS)
+    recorded_to(parser)
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
-    if asked.work:
-        tar, store = map(Path, asked.work)
-        if asked.ray:
-            _by_ray(tar, store, asked.ray)
-        else:
-            _work(tar, store, network=asked.network)
-        return
-    if asked.ray:
-        _memory_by_ray(asked.counts, asked.ray)
-        return
-    print(f"{'pictures':>9} {'write s':>9} {'CPU s':>8} {'peak MB':>8} {'verify':>9} "
-          f"{'open':>8} {'read ms':>8}")  # fmt: skip
+    measure = _memory_by_ray if asked.ray else _one_worker
+    columns, rows, samples = measure(asked)
+    settings = {"counts": asked.counts, "side_px": SIDE, "workers_of_ray": asked.ray,
+                "features": NETWORK if asked.network else MEANS,
+                "reduce": REDUCE, "random_reads": 0 if asked.ray else READS}  # fmt: skip
+    command = typed("many_pictures.py", words)
+    recorded(asked.record, command, columns, rows, settings=settings, samples=samples)
+
+
+def _one_worker(asked: argparse.Namespace) -> Made:
+    """Let a process of its own write each store; then verify, open and read it."""
+    rows: list[list[object]] = []
+    samples: dict[str, list[object]] = {}
     for count in asked.counts:
         with TemporaryDirectory() as folder:
             tar, store = _tar(Path(folder) / "a.tar", count), Path(folder) / "s"
-            more = ["--network"] if asked.network else []
-            said = subprocess.run(
-                [sys.executable, __file__, "--work", str(tar), str(store), *more],
-                check=True, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            write_s, spent_s, peak = json.loads(said.stdout)
-            start = time.process_time()
-            damages = verify_store(store)
-            verify_s = time.process_time() - start
-            start = time.process_time()
+            wall, cpu, peak = json.loads(_worked(tar, store, asked))
+            damages: list[object] = []
+            verified = timed(lambda: damages.extend(verify_store(store)))  # noqa: B023 - at once
+            opened = timed(lambda: StoredFeatures(store))  # noqa: B023
             features = StoredFeatures(store)
-            open_s = time.process_time() - start
-            read_ms = 1000 * _read(features)
+            twentieths = _read_ms(features)
         if damages or len(features) != count:
             sys.exit(f"{len(damages)} damages, {len(features)} of {count} pictures")
-        print(f"{count:9} {write_s:9.1f} {spent_s:8.1f} {peak:8.0f} {verify_s:9.1f} {open_s:8.2f} "
-              f"{read_ms:8.3f}", flush=True)  # fmt: skip
+        more = _more(count, peak, [(row[0], row[3]) for row in rows])
+        read = (twentieths[9], twentieths[18])
+        rows.append([count, cpu, wall, peak, *more, verified.cpu, opened.cpu, *read])
+        samples[f"{count} pictures, a read in ms by twentieths"] = [*twentieths]
+        print(*rows[-1], flush=True)
+    return ALONE, rows, samples
 
 
-def _work(tar: Path, store: Path, *, network: bool) -> None:
-    """Bring a tar into a store; print seconds, processor seconds and most memory in MB."""
-    reader: Reader = Means()
-    if network:
-        backbone = backbones.load("random", device="cpu")
-        reader = PictureReader(backbone, Recipe(("mid",), (261,)), batch=32)
-    start, spent = time.perf_counter(), time.process_time()
-    store_pictures(store, pictures_of(str(tar)).pictures, reader=reader, reduce=("fp16",))
-    row = [time.perf_counter() - start, time.process_time() - spent]
-    print(json.dumps([*row, _peak_mb()]))
-
-
-def _memory_by_ray(counts: Sequence[int], workers: int) -> None:
-    """Print the most memory of a driver and of its workers for each number of pictures."""
-    print(f"{'pictures':>9} {'driver MB':>10} " + " ".join(["worker MB"] * workers))
-    for count in counts:
+def _memory_by_ray(asked: argparse.Namespace) -> Made:
+    """Let workers of Ray write each store, and tell the most memory of them and of the driver."""
+    rows: list[list[object]] = []
+    samples: dict[str, list[object]] = {}
+    most: list[tuple[int, float]] = []
+    for count in asked.counts:
         with TemporaryDirectory() as folder:
             tar, store = _tar(Path(folder) / "a.tar", count), Path(folder) / "s"
-            words = [sys.executable, __file__, "--ray", str(workers)]
-            words += ["--work", str(tar), str(store)]
-            said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(f"{count:9} " + " ".join(f"{one:10.0f}" for one in json.loads(said)), flush=True)
+            driver, *workers = json.loads(_worked(tar, store, asked))
+        growth = (*_more(count, driver, [(row[0], row[1]) for row in rows])[:1],
+                  *_more(count, max(peak for peak, _ in workers), most))  # fmt: skip
+        spent = [cpu for _, cpu in workers]
+        most.append((count, max(peak for peak, _ in workers)))
+        told = ", ".join(f"{peak:.0f}" for peak, _ in workers)
+        rows.append([count, driver, growth[0], told, *growth[1:], sum(spent)])
+        samples[f"{count} pictures, most MiB and CPU s of each worker"] = workers
+        print(*rows[-1], flush=True)
+    return BY_RAY, rows, samples
 
 
-def _by_ray(tar: Path, store: Path, workers: int) -> None:
-    """Let workers bring a tar into a store; print most memory of the driver and each, in MB."""
-    peaks = placed(partial(_share, tar, store), Placing(workers, "cpu"))
-    print(json.dumps([_peak_mb(), *peaks]))
+def _more(count: int, peak: float, before: Sequence[tuple[int, float]]) -> tuple[str, float | None]:
+    """Word how much more memory than for the first number, and the bytes that a picture takes."""
+    if not before:
+        return "", None
+    first, least = before[0]
+    return f"{peak / least - 1:+.1%}", (peak - least) * 2**20 / (count - first)
 
 
-def _share(tar: Path, store: Path, share: Share, progress: Progress) -> float:
-    files = pictures_of(str(tar)).pictures
-    store_pictures(store, files, reader=Means(), reduce=("fp16",), share=share, progress=progress)
-    return _peak_mb()
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _worked(tar: Path, store: Path, asked: argparse.Namespace) -> str:
+    """Do the work in a process of its own, whose memory is its own, and tell what it printed."""
+    features = NETWORK if asked.network else MEANS
+    words = [sys.executable, many_pictures_work.__file__, str(tar), str(store), str(asked.ray)]
+    return child([*words, features])[0].splitlines()[-1]
 
 
 def _tar(path: Path, count: int) -> Path:
@@ -182,15 +158,15 @@ def _tar(path: Path, count: int) -> Path:
     return path
 
 
-def _read(features: StoredFeatures) -> float:
-    """Median seconds of one sample at a random place."""
-    draw, seconds = random.Random(0), []
+def _read_ms(features: StoredFeatures) -> list[float]:
+    """Milliseconds of one sample at a random place: the limits of twentieths of all reads."""
+    draw, taken = random.Random(0), []
     for _ in range(READS):
         place = draw.randrange(len(features))
         start = time.perf_counter()
         features[place]
-        seconds.append(time.perf_counter() - start)
-    return median(seconds)
+        taken.append(1000 * (time.perf_counter() - start))
+    return quantiles(taken, n=20)
 
 
 if __name__ == "__main__":

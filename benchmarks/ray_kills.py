@@ -22,8 +22,10 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from recording import recorded, recorded_to, typed
 from torch import Tensor
 
 from featurekit.core.sharding import Share
@@ -36,6 +38,13 @@ from featurekit.store.write import write_store
 
 MADE = Provenance(backbone="none", weights="0", taps={"up1": "up_blocks.1"}, timesteps=(261,))
 PAUSE_S = 0.2  # that a shard takes
+COLUMNS = (
+    "workers killed",
+    "drivers killed",
+    "damages found after a kill",
+    "in the store that the same call finished",
+    "bytes of an undisturbed store",
+)
 SPEC = StoreSpec(MADE, ("pool:2", "fp16"), Layout(samples=4, groups=32))
 
 
@@ -49,6 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=2000)
+    recorded_to(parser)
     parser.add_argument("--drive", default="", help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
     if asked.drive:
@@ -61,12 +71,15 @@ def main(words: Sequence[str] | None = None) -> None:
         stored(str(root / "s"), asked.samples, 0.0, Share(), silent)
         same = _contents(root / "s") == _contents(root / "one")
         damages = verify_store(root / "s")
-    print(
-        f"{killed['worker']} workers and {killed['driver']} drivers killed; "
-        f"{killed['damages']} damages between, {len(damages)} at the end; "
-        f"{'the same bytes as' if same else 'NOT the bytes of'} an undisturbed store"
-    )
-    sys.exit(not same or bool(damages) or killed["damages"])
+    row = [killed["worker"], killed["driver"], killed["damages"], len(damages),
+           "yes" if same else "**no**"]  # fmt: skip
+    settings = {"kills": asked.kills, "seed": asked.seed, "samples": asked.samples, "workers": 2,
+                "samples_a_shard": SPEC.layout.samples, "groups": SPEC.layout.groups,
+                "s_a_shard": PAUSE_S}  # fmt: skip
+    command = typed("ray_kills.py", words)
+    samples = {"samples stored after each kill": killed["held"]}
+    recorded(asked.record, command, COLUMNS, [row], settings=settings, samples=samples)
+    sys.exit(not same or bool(damages) or bool(killed["damages"]))
 
 
 def stored(folder: str, samples: int, pause_s: float, share: Share, progress: Progress) -> int:
@@ -88,10 +101,10 @@ def stored(folder: str, samples: int, pause_s: float, share: Share, progress: Pr
     return written.samples
 
 
-def _killing(store: Path, asked: argparse.Namespace) -> dict[str, int]:
+def _killing(store: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Start drivers on one cluster and kill until it was done as often as asked."""
     draw = random.Random(asked.seed)
-    done = {"worker": 0, "driver": 0, "damages": 0}
+    done: dict[str, Any] = {"worker": 0, "driver": 0, "damages": 0, "held": []}
     marks = Path(f"{store}.workers")
     os.environ |= {"RAY_memory_monitor_refresh_ms": "0"}  # nobody else is to kill
     start_here(2)
@@ -117,8 +130,8 @@ def _killing(store: Path, asked: argparse.Namespace) -> dict[str, int]:
             (marks / str(gone)).unlink(missing_ok=True)
         if (store / "store.json").exists():
             done["damages"] += sum(not one.loose for one in verify_store(store))
-            held = stat_store(store).samples
-            print(f"{done}: {held} of {asked.samples} samples stored", flush=True)
+            done["held"].append(stat_store(store).samples)
+            print(f"{done} of {asked.samples} samples", flush=True)
     driver.kill()
     driver.wait()
     from_ray("shutdown")()

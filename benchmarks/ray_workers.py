@@ -15,41 +15,40 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import ray_workers_work
 from PIL import Image
+from ray_workers_work import REDUCE, Row, worked
+from recording import recorded, recorded_to, spread, typed
 
-from featurekit import backbones
-from featurekit.core.sharding import Share, parse_share
-from featurekit.core.types import Progress, silent
-from featurekit.features.recipes import Recipe
-from featurekit.images.folders import pictures_in
 from featurekit.scale.ray_engine import Placing, placed
-from featurekit.store.export import store_pictures
-from featurekit.store.picture_reader import PictureReader
 
-Row: TypeAlias = tuple[int, float, float]  # samples, seconds, processor seconds of one worker
-
-Turn: TypeAlias = tuple[float, float, float]  # images a second, processor seconds, seconds to start
 Way: TypeAlias = tuple[int, tuple[str, Any]]
 
+REACH = ".9"  # of the plain rate, by the wall
+COLUMNS = (
+    "median (least to greatest) of the turns",
+    "CPU s of both",
+    "rate over plain processes, by CPU time",
+    "images/s by the wall",
+    "rate over plain, by the wall",
+    "to reach",
+    "s to start, by the wall",
+)
 
-def worked(album: Path, store: Path, share: Share, progress: Progress) -> Row:
-    """Bring a share into a store; what both ways run."""
-    backbone = backbones.load("random", device="cpu")
-    reader = PictureReader(backbone, Recipe(("up1",), (261,)), batch=4)
-    files = pictures_in(album).pictures
-    start, spent = time.perf_counter(), time.process_time()
-    written, _ = store_pictures(
-        store, files, reader=reader, reduce=("pool:2", "fp16"), share=share, progress=progress
-    )
-    return written.samples, time.perf_counter() - start, time.process_time() - spent
+
+class Turn(NamedTuple):
+    """Of both workers of a way."""
+
+    images_a_s: float
+    cpu: float
+    start_s: float
 
 
 def by_ray(album: Path, store: Path) -> list[Row]:
@@ -60,7 +59,7 @@ def by_ray(album: Path, store: Path) -> list[Row]:
 
 def by_processes(album: Path, store: Path) -> list[Row]:
     """Two processes, each told its share."""
-    words = [sys.executable, __file__, "--album", str(album), "--store", str(store), "--share"]
+    words = [sys.executable, ray_workers_work.__file__, str(album), str(store)]
     processes = [
         subprocess.Popen([*words, f"{index}/2"], stdout=subprocess.PIPE, text=True)
         for index in range(2)
@@ -79,13 +78,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--side", type=int, default=64, help="of a picture in px")
     parser.add_argument("--repeats", type=int, default=3)
-    for name in ("--album", "--store", "--share"):
-        parser.add_argument(name, default="", help=argparse.SUPPRESS)
+    recorded_to(parser)
     asked = parser.parse_args(words)
-    if asked.share:
-        row = worked(Path(asked.album), Path(asked.store), parse_share(asked.share), silent)
-        print(json.dumps(row))
-        return
     ways = {"two processes, shard=i/2": by_processes, "two workers of Ray": by_ray}
     with TemporaryDirectory() as folder:
         album = _album(Path(folder) / "album", asked.images, asked.side)
@@ -97,27 +91,39 @@ def main(words: Sequence[str] | None = None) -> None:
                 whole_s = time.perf_counter() - start
                 slowest_s = max(row[1] for row in rows)
                 spent_s = sum(row[2] for row in rows)
-                found[name].append((asked.images / slowest_s, spent_s, whole_s - slowest_s))
+                found[name].append(Turn(asked.images / slowest_s, spent_s, whole_s - slowest_s))
             _refuse_difference(Path(folder) / f"{turn} 0", Path(folder) / f"{turn} 1")
-    print(f"{asked.images} pictures of {asked.side} px, {asked.repeats} turns, medians; same bytes")
+    settings = {
+        "images": asked.images,
+        "side_px": asked.side,
+        "repeats": asked.repeats,
+        "network": "random, up1 at 261",
+        "reduce": REDUCE,
+        "bytes": "the same both ways",
+    }
+    recorded(
+        asked.record, typed("ray_workers.py", words), COLUMNS, _rows(found), settings=settings,
+        samples={name: [turn._asdict() for turn in some] for name, some in found.items()},
+    )  # fmt: skip
+
+
+def _rows(found: Mapping[str, Sequence[Turn]]) -> list[list[object]]:
+    """A row for each way, with its ratios to the first, turn by turn."""
+    rows: list[list[object]] = []
+    plain = next(iter(found.values()))
     for name, some in found.items():
-        rate, spent, start_s = (_told(column) for column in zip(*some, strict=True))
-        print(f"{name:<26} {rate} images/s, {spent} CPU s, {start_s} s to start")
-    plain, ray = found.values()
-    rates = [one[0] / other[0] for one, other in zip(ray, plain, strict=True)]
-    spent = [other[1] / one[1] for one, other in zip(ray, plain, strict=True)]
-    print(f"Ray's rate over plain: {_told(rates)}")
-    print(f"the same by CPU time:  {_told(spent)}")
+        pairs = list(zip(some, plain, strict=True))
+        by_cpu = spread([other.cpu / one.cpu for one, other in pairs])
+        by_wall = spread([one.images_a_s / other.images_a_s for one, other in pairs])
+        told = [spread(column, ".1f") for column in zip(*some, strict=True)]
+        reach = REACH if some is not plain else ""
+        rows.append([name, told[1], by_cpu, told[0], by_wall, reach, told[2]])
+    return rows
 
 
 def _in_turn(ways: list[Way], turn: int) -> list[Way]:
     """Every other turn backwards, so that what slows a machine down slows both."""
     return ways if turn % 2 == 0 else ways[::-1]
-
-
-def _told(figures: Sequence[float]) -> str:
-    """The median, and the least and the greatest."""
-    return f"{median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
 
 
 def _album(folder: Path, images: int, side: int) -> Path:

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+OWN_PEAK = Path("/proc/self/status")
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 
@@ -147,12 +148,17 @@ def compared(
     return found
 
 
-def alone(title: str, do: Callable[[], object], *, times: int, unit: str = "us") -> None:
-    """Print the CPU time of one call: the median of seven means, and the least and greatest."""
+def alone(title: str, do: Callable[[], object], *, times: int, unit: str = "us") -> list[float]:
+    """Print the CPU time of one call: the median of seven means, and the least and greatest.
+
+    Returns:
+        The seven, from the least to the greatest.
+    """
     do()
     found = sorted(timed(do, times).cpu * UNITS[unit] for _ in range(7))
     middle_one, least, greatest = map(figure, (found[3], found[0], found[-1]))
     print(f"  {title}: {middle_one} {unit} CPU ({least}-{greatest})", flush=True)
+    return found
 
 
 def figure(number: float) -> str:
@@ -171,7 +177,15 @@ def flops(do: Callable[[], object]) -> int:
 
 
 def peak_mib() -> float:
-    """Most memory that this process has held so far."""
+    """Most memory that this process has held so far.
+
+    Linux counts into the usual figure what the process held that this one was forked from, but
+    tells its own beside it.
+    """
+    if OWN_PEAK.exists():
+        told = OWN_PEAK.read_text().partition("VmHWM:")[2].split()
+        if told:
+            return int(told[0]) / 1024
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held / (1024**2 if sys.platform == "darwin" else 1024)
 

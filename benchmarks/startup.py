@@ -9,20 +9,20 @@ Writes made-up distributions into a temporary folder; nothing is installed or do
 
 import argparse
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
+
+from recording import child, recorded, recorded_to, rounds_of, spread, typed
+from side_by_side import Seconds
 
 COMMANDS = {
     "python -c pass": None,
-    "plugins": ("plugins",),
-    "--version": ("--version",),
-    "--help": ("--help",),
-    "run plugin=drag --cfg job": ("run", "plugin=drag", "--cfg", "job"),
+    "featurekit plugins": ("plugins",),
+    "featurekit --version": ("--version",),
+    "featurekit --help": ("--help",),
+    "featurekit run plugin=drag --cfg job": ("run", "plugin=drag", "--cfg", "job"),
 }
 SOUND = """
 from dataclasses import dataclass
@@ -45,16 +45,30 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plugins", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=7)
+    recorded_to(parser)
     asked = parser.parse_args(words)
-    print(f"Python {sys.version.split()[0]}, seconds, median of {asked.repeats} (lowest)")
+    rows: list[list[object]] = []
+    samples: dict[str, list[dict[str, float]]] = {}
     with TemporaryDirectory() as folder:
         fabricate(Path(folder), asked.plugins)
         for title, command in COMMANDS.items():
-            few, many = (timed(command, path, asked.repeats) for path in ("", folder))
-            print(
-                f"{title:<28} {median(few):.3f} ({min(few):.3f})   "
-                f"with {asked.plugins} more plugins {median(many):.3f} ({min(many):.3f})"
-            )
+            none, many = f"{title}, none more", f"{title}, {asked.plugins} more"
+            found: dict[str, list[Seconds]] = {none: [], many: []}
+            for number in range(asked.repeats + 1):  # the first of each fills the caches
+                for name, path in ((none, ""), (many, folder)):
+                    seconds = timed(command, path)
+                    found[name] += [seconds] if number else []
+            clocks = [[getattr(one, clock) for one in some]
+                      for clock in ("cpu", "wall") for some in found.values()]  # fmt: skip
+            rows.append([f"`{title}`", *(spread(some) for some in clocks)])
+            samples |= rounds_of(found)
+            print(*rows[-1], flush=True)
+    settings = {"plugins": asked.plugins, "of them broken": 1, "repeats": asked.repeats}
+    typed_so = typed("startup.py", words)
+    columns = ["median (least to greatest)",
+               *(f"{what}, {many}" for what in ("CPU s", "s by the wall")
+                 for many in ("none more", f"{asked.plugins} more plugins"))]  # fmt: skip
+    recorded(asked.record, typed_so, columns, rows, settings=settings, samples=samples)
 
 
 def fabricate(folder: Path, count: int) -> None:
@@ -71,18 +85,10 @@ def fabricate(folder: Path, count: int) -> None:
         (info / "entry_points.txt").write_text(entry, encoding="utf-8")
 
 
-def timed(command: tuple[str, ...] | None, path: str, repeats: int) -> list[float]:
-    """Seconds of each start, the first one, which fills the caches, left out."""
+def timed(command: tuple[str, ...] | None, path: str) -> Seconds:
+    """Seconds of one start."""
     words = ["-c", "pass"] if command is None else ["-m", "featurekit", *command]
-    environment = {**os.environ, "PYTHONPATH": path}
-    seconds = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, *words], env=environment, check=True, stdout=subprocess.DEVNULL
-        )
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
+    return child([sys.executable, *words], {**os.environ, "PYTHONPATH": path})[1]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from recording import ratios, recorded, recorded_to, rounds_of, spread, typed
 from side_by_side import compared, flops, timed
 from torch import Tensor
 
@@ -33,6 +34,15 @@ from featurekit_sketch.two_scales.reading import TwoScaleReader
 from featurekit_sketch.two_scales.training import NETWORKS, RANKS
 
 WORKS_AT_PX = 128
+COLUMNS = (
+    "a sketch",
+    "CPU ms, median (least to greatest)",
+    "ratio to the first",
+    "ms by the wall",
+    "ratio to the first",
+    {"title": "weights", "format": ",d"},
+    {"title": "GFLOP", "format": ".1f"},
+)
 
 Draw = Callable[[Tensor], object]
 
@@ -48,10 +58,23 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(asked.threads)
     image = image_of(scene(5, "face"), asked.side)
     with TemporaryDirectory() as folder:
-        ways = _ways(asked, Path(folder))
+        ways, weights, work = _ways(asked, Path(folder))
         title = f"{asked.side} px, {torch.get_num_threads()} threads, torch {torch.__version__}"
         timers = {name: _timer(draw, image, name) for name, draw in ways.items()}
-        compared(title, timers, rounds=asked.rounds)
+        found = compared(title, timers, rounds=asked.rounds)
+    rows = []
+    for name, own in found.items():
+        row: list[object] = [name]
+        for clock in ("cpu", "wall"):
+            row.append(spread([1000 * getattr(one, clock) for one in own], ".1f"))
+            row.append(spread(ratios(own, found["teacher"], clock), ".3f"))
+        is_student = name != "teacher"
+        rows.append([*row, weights if is_student else None, work if "every" in name else None])
+    settings = {"side_px": asked.side, "rounds": asked.rounds, "threads": asked.threads,
+                "works_at_px": WORKS_AT_PX,
+                "weights": "random" if asked.student is None else "of a student"}  # fmt: skip
+    command = typed("student.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=rounds_of(found))
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -61,6 +84,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--side", type=int, default=512, help="of the picture, px")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    recorded_to(parser)
     return parser
 
 
@@ -69,7 +93,8 @@ def _timer(draw: Draw, image: Tensor, name: str) -> Callable[[], object]:
     return lambda: timed(lambda: draw(image), times)
 
 
-def _ways(asked: argparse.Namespace, folder: Path) -> Mapping[str, Draw]:
+def _ways(asked: argparse.Namespace, folder: Path) -> tuple[Mapping[str, Draw], int, float]:
+    """Every way to draw; the weights of a student, and its work of every pixel in GFLOP."""
     stored = folder / "student.safetensors"
     if asked.student is None:
         student = StudentFile(Student().eval(), "", WORKS_AT_PX, pairs=0, iterations=0)
@@ -80,17 +105,14 @@ def _ways(asked: argparse.Namespace, folder: Path) -> Mapping[str, Draw]:
     in_torch, in_onnx = student_drawer(stored), student_drawer(graph)
     whole = StudentSketcher(student.student).eval()
     picture = torch.zeros(1, 3, asked.side, asked.side)
-    print(
-        f"student: {count_of(student.student):,} parameters, "
-        f"{flops(lambda: whole(picture)) / 1e9:.1f} GFLOP at {asked.side} px"
-    )
-    return {
+    ways = {
         "teacher": _teacher(asked),
         "student, torch": in_torch,
         "student, onnxruntime": in_onnx,
         "student of every pixel, torch": whole,
         "student of every pixel, onnxruntime": in_onnx.to_logit,
     }
+    return ways, count_of(student.student), flops(lambda: whole(picture)) / 1e9
 
 
 def _teacher(asked: argparse.Namespace) -> Draw:
@@ -98,7 +120,7 @@ def _teacher(asked: argparse.Namespace) -> Draw:
     if asked.style is not None:
         style = load_style(asked.style, backbone.name, digest(backbone.weights))
         return drawer_of(style, backbone, Tiling())
-    reader = Reader(backbone, Reading("noise", 20), backbone.embed("").states.detach())
+    reader = Reader.of(backbone, Reading("noise", 20))
     two_scales = TwoScaleReader(reader, RANKS)
     networks = [
         new_network(two_scales, ("unet", "vae"), 1, seed).eval() for seed in range(NETWORKS)

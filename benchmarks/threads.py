@@ -14,15 +14,25 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from statistics import median
+
+from recording import child, ratios, recorded, recorded_to, rounds_of, spread, typed
+from side_by_side import Seconds
 
 from featurekit.cli.router import AWAKE
 
 POLICIES = {
     "sleep at once": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
-    "featurekit's": AWAKE,
+    "awake for a moment, then asleep (ours)": AWAKE,
     "spin (torch alone)": {},
 }
+COLUMNS = (
+    "machine",
+    "threads that wait",
+    "s a call by the wall, median (least to greatest)",
+    "ratio to the first",
+    "CPU s a call of all threads",
+    "ratio to the first",
+)
 CHILD = """
 import sys, time
 import torch
@@ -40,10 +50,11 @@ def once():
     predict(given, timesteps).square().mean().backward()
 for _ in range(2):
     once()
-begun = time.perf_counter()
+begun, worked = time.perf_counter(), time.process_time()
 for _ in range(int(sys.argv[1])):
     once()
-print((time.perf_counter() - begun) / int(sys.argv[1]))
+spent = time.perf_counter() - begun, time.process_time() - worked
+print(*(one / int(sys.argv[1]) for one in spent))
 """
 
 
@@ -56,33 +67,40 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--calls", type=int, default=15)
+    recorded_to(parser)
     asked = parser.parse_args(words)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{cores} cores, seconds a call, median of {asked.repeats} (lowest)")
-    for title, busy in (("idle", 0), ("beside other work", cores or 1)):
-        found: dict[str, list[float]] = {name: [] for name in POLICIES}
+    rows: list[list[object]] = []
+    samples: dict[str, list[dict[str, float]]] = {}
+    for title, busy in (("idle", 0), ("beside a process a core that only counts", cores or 1)):
+        found: dict[str, list[Seconds]] = {name: [] for name in POLICIES}
         for _ in range(asked.repeats):
             for name, policy in POLICIES.items():
                 with counting(busy):
                     found[name].append(timed(policy, asked.calls))
-        reference = median(found["sleep at once"])
-        for name, seconds in found.items():
-            ratio = median(seconds) / reference
-            print(f"{title:<18} {name:<19} {median(seconds):.3f} ({min(seconds):.3f}) {ratio:.2f}")
+        first = next(iter(found.values()))
+        for name, own in found.items():
+            wall, cpu = ([getattr(one, clock) for one in own] for clock in ("wall", "cpu"))
+            shares = spread(ratios(own, first, "wall")), spread(ratios(own, first))
+            rows.append(
+                [title, name, spread(wall, ".3f"), shares[0], spread(cpu, ".3f"), shares[1]]
+            )
+            print(*rows[-1], flush=True)
+        samples |= {f"{title}: {name}": own for name, own in rounds_of(found).items()}
+    settings = {"cores": cores, "repeats": asked.repeats, "calls": asked.calls, "rows": 13,
+                "network": "UNet of the embedded model's shape, forwards and backwards",
+                "policies": POLICIES}  # fmt: skip
+    command = typed("threads.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
 
 
-def timed(policy: dict[str, str], calls: int) -> float:
-    """Seconds of one call in a process of its own."""
+def timed(policy: dict[str, str], calls: int) -> Seconds:
+    """Seconds of one call in a process of its own, by the wall and of all of its threads."""
     chosen = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
     clean = {name: value for name, value in os.environ.items() if name not in chosen}
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(calls)],
-        env=clean | policy,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return float(done.stdout.split()[-1])
+    printed, _ = child([sys.executable, "-c", CHILD, str(calls)], clean | policy)
+    wall, cpu = printed.split()[-2:]
+    return Seconds(float(wall), float(cpu))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from diffusers import (
@@ -25,6 +26,7 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 from diffusers.utils import logging
+from recording import recorded, recorded_to, typed
 from side_by_side import Seconds, compared, hushed, timed
 from torch import Tensor
 
@@ -34,6 +36,17 @@ from featurekit.backbones.unet import sd
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Backbone
 
+WRAPS = 20  # in a round
+COLUMNS = (
+    "ours",
+    {"title": "CPU ms", "format": ".3g"},
+    "beside",
+    {"title": "CPU ms", "format": ".3g"},
+    {"title": "ratio, median", "format": ".3f"},
+    "least to greatest",
+    {"title": "at most", "format": "g"},
+    "held",
+)
 NARROW = {  # Stable Diffusion 1.5 with all of its blocks, an eighth as wide
     "unet": {"block_out_channels": [40, 80, 160, 160], "norm_num_groups": 8},
     "vae": {"block_out_channels": [16, 32, 64, 64], "norm_num_groups": 8},
@@ -51,22 +64,64 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=4, help="of a forward in a round")
+    recorded_to(parser)
     asked = parser.parse_args(words)
     logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     with TemporaryDirectory() as space:
         folders = {"embedded": embedded_folder(), "narrow SD 1.5": narrow(Path(space))}
-        for name, folder in folders.items():
-            loading(name, folder, asked.rounds)
+        rows = [loading(name, folder, asked.rounds) for name, folder in folders.items()]
     for name, (backbone, conditioning, sides) in {
         "embedded": (embedded(), None, (16, 16)),
         "small FLUX": (small_flux(), of_flux(), (32, 32)),
     }.items():
-        reading(name, backbone, conditioning or backbone.embed(""), sides, asked)
+        rows += reading(name, backbone, conditioning or backbone.embed(""), sides, asked)
+    settings = {"rounds": asked.rounds, "calls_a_round": asked.calls, "wraps_a_round": WRAPS}
+    recorded(
+        asked.record,
+        typed("wrap.py", words),
+        COLUMNS,
+        [row.cells() for row in rows],
+        settings=settings,
+        samples={
+            f"{row.ours}; {row.theirs}": [
+                {"ours": one._asdict(), "theirs": other._asdict()} for one, other in row.rounds
+            ]
+            for row in rows
+        },
+    )
 
 
-def loading(name: str, folder: Path, rounds: int) -> None:
+class Row(NamedTuple):
+    """Two ways that are compared: their names, their rounds, and the most that is allowed."""
+
+    ours: str
+    theirs: str
+    rounds: list[tuple[Seconds, Seconds]]
+    most: float | None
+
+    def cells(self) -> list[object]:
+        """Of the table: CPU time of one call, and the ratios of the rounds."""
+        one, other = ([pair[side].cpu for pair in self.rounds] for side in (0, 1))
+        shares = [a / b for a, b in zip(one, other, strict=True)]
+        held = "" if self.most is None else "yes" if median(shares) <= self.most else "**no**"
+        times = [self.ours, 1e3 * median(one), self.theirs, 1e3 * median(other)]
+        return [*times, median(shares), f"{min(shares):.3f} to {max(shares):.3f}", self.most, held]
+
+
+def row_of(
+    found: Mapping[str, list[Seconds]],
+    ways: tuple[str, str],
+    told: tuple[str, str],
+    most: float | None,
+) -> Row:
+    """Pair the rounds of two ways."""
+    one, other = ways
+    return Row(*told, list(zip(found[one], found[other], strict=True)), most)
+
+
+def loading(name: str, folder: Path, rounds: int) -> Row:
     """Compare loading a folder with wrapping the pipeline that is loaded of it."""
     with hushed():
         pipeline = StableDiffusionPipeline.from_pretrained(folder)
@@ -74,11 +129,12 @@ def loading(name: str, folder: Path, rounds: int) -> None:
         f"{name}, from its folder and from a loaded pipeline",
         {
             "load_backbone": partial(timed, partial(fk.load_backbone, str(folder), device="cpu")),
-            "wrap": partial(timed, partial(fk.wrap, pipeline), 20),
+            "wrap": partial(timed, partial(fk.wrap, pipeline), WRAPS),
         },
         rounds=rounds,
     )
-    told(found["wrap"], found["load_backbone"], "fk.wrap / load_backbone", 0.05)
+    told = f"`fk.wrap`, {name}", "`load_backbone` of its folder"
+    return row_of(found, ("wrap", "load_backbone"), told, 0.05)
 
 
 def reading(
@@ -87,7 +143,7 @@ def reading(
     conditioning: Conditioning,
     sides: tuple[int, int],
     asked: argparse.Namespace,
-) -> None:
+) -> list[Row]:
     """Compare a forward with one that all block outputs are read of."""
     z = torch.randn(1, backbone.latent_channels, *sides)
     predict = partial(backbone.predictor(conditioning), z, 261)
@@ -108,15 +164,13 @@ def reading(
         {way: partial(timed, do, asked.calls) for way, do in ways.items()},
         rounds=asked.rounds,
     )
-    told(found["all blocks read"], found["bare"], "all blocks read / bare", 1.03)
-
-
-def told(ours: Sequence[Seconds], theirs: Sequence[Seconds], what: str, most: float) -> None:
-    """Print median, least and greatest ratio of CPU seconds of the same round."""
-    ratios = sorted(a.cpu / b.cpu for a, b in zip(ours, theirs, strict=True))
-    middle = median(ratios)
-    verdict = "held" if middle <= most else "NOT held"
-    print(f"  {what}: {middle:.4f} ({ratios[0]:.4f}-{ratios[-1]:.4f}) of CPU, {most} is {verdict}")
+    size = f"{name}, {sides[0]}x{sides[1]} latents"
+    told = f"all {len(blocks)} block outputs read, {size}", "bare forward"
+    rows = [row_of(found, ("all blocks read", "bare"), told, 1.03)]
+    if "bare, loaded" in found:
+        told = f"bare forward, wrapped, {size}", "the same, loaded"
+        rows.append(row_of(found, ("bare", "bare, loaded"), told, None))
+    return rows
 
 
 def narrow(space: Path) -> Path:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
@@ -18,6 +19,7 @@ from featurekit_drag.engine.request import Request
 from featurekit_drag.engine.settings import WarpSettings
 from featurekit_drag.inputs import from_move
 from featurekit_drag.plan.preview import Preview
+from featurekit_drag.plan.warp_plan import Planner
 from featurekit_drag.redraw.warp_drag import WarpDrag
 
 BUDGET_MS = 16  # of a picture, at 60 a second
@@ -57,33 +59,62 @@ def bench(argv: Sequence[str]) -> int:
 
 
 def _table(wanted: argparse.Namespace) -> Table:
-    move = held_out_moves(wanted.scene + 1, deforms=False)[wanted.scene]
-    request = from_move(move, size=wanted.side, seed=0).request
-    editor = WarpDrag(load("embedded"), WarpSettings(side_px=wanted.side_px))
-    planner = editor.planner(request)
+    request, planner = asked_of(wanted.scene, wanted.side, wanted.side_px)
     table = Table(
         title=f"one preview of {wanted.side} px, {planner.grid.width} units wide, on one core; "
         f"{BUDGET_MS} ms are one of 60 a second"
     )
     for heading in ("what", "of the picture", "prepared once, ms", "ms each"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    for name, mode, asked in _asked(request):
-        began = time.process_time()
-        preview = Preview.of(planner, asked, mode, wanted.side)
-        preview.laid(asked)
-        prepared = time.process_time() - began
-        ways = [asked.up_to(0.5 + 0.5 * k / TURNS) for k in range(TURNS)]
-        share = float((preview.laid(asked) != preview.plate).any(dim=1).float().mean())
-        each = _median_ms([partial(preview.laid, way) for way in ways])
-        table.add_row(name, f"{share:.0%}", f"{1000 * prepared:.0f}", f"{each:.1f}")
-    where = F.affine_grid(torch.eye(2, 3)[None], list(request.image.shape), align_corners=False)
+    for name, mode, asked in kinds_of(request):
+        seen = previewed(planner, asked, mode, wanted.side)
+        row = (f"{seen.share:.0%}", f"{1000 * seen.prepared_s:.0f}", f"{seen.each_ms:.1f}")
+        table.add_row(name, *row)
     for mode in ("bilinear", "bicubic"):
-        plain = _median_ms([partial(_read, request.image, where, mode)] * TURNS)
-        table.add_row(f"torch grid_sample, {mode}", "100%", "", f"{plain:.1f}")
+        table.add_row(f"torch grid_sample, {mode}", "100%", "", f"{plain_ms(request, mode):.1f}")
     return table
 
 
-def _asked(request: Request) -> list[tuple[str, str, Request]]:
+def asked_of(scene: int, side: int, side_px: int) -> tuple[Request, Planner]:
+    """Make a held-out move ready for previews.
+
+    Args:
+        scene: which one.
+        side: of the texture, px.
+        side_px: of what the embedded model sees.
+    """
+    move = held_out_moves(scene + 1, deforms=False)[scene]
+    request = from_move(move, size=side, seed=0).request
+    editor = WarpDrag(load("embedded"), WarpSettings(side_px=side_px))
+    return request, editor.planner(request)
+
+
+class Previewed(NamedTuple):
+    """What previews of one kind take: seconds and milliseconds of the processor."""
+
+    share: float  # of the picture that changes
+    prepared_s: float  # once, with the first preview
+    each_ms: float  # the median
+
+
+def previewed(planner: Planner, asked: Request, mode: str, side: int) -> Previewed:
+    """Time the first preview of a request, and those on the way to its target."""
+    began = time.process_time()
+    preview = Preview.of(planner, asked, mode, side)
+    preview.laid(asked)
+    prepared = time.process_time() - began
+    ways = [asked.up_to(0.5 + 0.5 * k / TURNS) for k in range(TURNS)]
+    share = float((preview.laid(asked) != preview.plate).any(dim=1).float().mean())
+    return Previewed(share, prepared, _median_ms([partial(preview.laid, way) for way in ways]))
+
+
+def plain_ms(request: Request, mode: str) -> float:
+    """Time a plain reading of the whole texture."""
+    where = F.affine_grid(torch.eye(2, 3)[None], list(request.image.shape), align_corners=False)
+    return _median_ms([partial(_read, request.image, where, mode)] * TURNS)
+
+
+def kinds_of(request: Request) -> list[tuple[str, str, Request]]:
     """A request for each kind of field: its name, its mode, itself."""
     points = request.points
     across = (points.targets - points.handles).flip(1)[:1] * torch.tensor([1.0, -1.0])
