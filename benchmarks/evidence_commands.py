@@ -26,9 +26,25 @@ RECORDS: Mapping[str, str] = {
     "drag-published": "-m featurekit run plugin=drag task=evaluate plugin.scenes=4 "
     f"'plugin.presets=[{ALL_PRESETS}]' out={{out}}",
     "sketch-scenes": "-m featurekit run plugin=sketch task=evaluate out={out}",
+    "drag-preview": "benchmarks/bench_records.py drag-preview --record {record}",
+    "sd-shape": "benchmarks/bench_records.py sd-shape --record {record}",
+    "sketch-examples": "benchmarks/sketch_examples.py brush --record {record}",
+    "shipped-styles": "benchmarks/shipped_styles.py --record {record}",
+    "student": "benchmarks/student.py --threads 1 --style plugins/sketch/styles/brush.safetensors "
+    "--student plugins/sketch/styles/brush-student.safetensors --record {record}",
+    "wrap": "benchmarks/wrap.py --rounds 31 --calls 6 --record {record}",
+    "capture": "benchmarks/capture_beside_hooks.py --nnsight --record {record}",
+    "compiled": "benchmarks/compiled.py --record {record}",
+    "extract": "benchmarks/extract.py --repeats 3 --record {record}",
+    "startup": "benchmarks/startup.py --repeats 3 --record {record}",
+    "threads": "benchmarks/threads.py --record {record}",
     "store-recipes": "benchmarks/store.py --record {record}",
     "store-speed": "benchmarks/store_speed.py --record {record}",
     "store-records": "benchmarks/store_speed.py --records 100000 --record {record}",
+    "many-pictures": "benchmarks/many_pictures.py --network --record {record}",
+    "many-pictures-ray": "benchmarks/many_pictures.py --network --ray 2 --record {record}",
+    "ray-workers": "benchmarks/ray_workers.py --images 2048 --record {record}",
+    "ray-kills": "benchmarks/ray_kills.py --kills 30 --samples 800 --record {record}",
     "peers": "benchmarks/beside_peers.py --dragdiffusion DRAGDIFFUSION --gooddrag GOODDRAG "
     "--dift DIFT --record {record}",
 }
