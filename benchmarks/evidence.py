@@ -47,6 +47,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 1 if ``--check`` finds a table that is not that of its record.
+
+    Raises:
+        SystemExit: a table has no record, or a record no table.
     """
     asked = _arguments().parse_args(words)
     if asked.list:
@@ -55,7 +58,10 @@ def main(words: Sequence[str] | None = None) -> int:
     found = pages()
     _make_anew(asked, [name for text in found.values() for name, _ in tables_in(text)])
     records = read_records()
-    checked(found.values(), records)
+    try:
+        checked(found.values(), records)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     changed = {
         path: new for path, text in found.items() if (new := rendered(text, records)) != text
     }
