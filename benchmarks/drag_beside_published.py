@@ -19,6 +19,7 @@ import torch
 from diffusers import DDPMScheduler
 from drag_case import SIDES_PX, Case, as_layers, case_of, edit, fitted, presets, settings, update
 from peers.drag_diffusion import Published
+from recording import ratios, recorded, recorded_to, rounds_of, spread, typed
 from side_by_side import (
     Calls,
     Marks,
@@ -47,7 +48,11 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: of the command line; None takes them from ``sys.argv``.
     """
-    asked = _arguments().parse_args(words)
+    parser = _arguments()
+    asked = parser.parse_args(words)
+    if asked.record and (asked.what != "edit" or asked.count):
+        parser.error("--record must go with edit, timed: other measures are printed alone")
+    asked.command = typed("drag_beside_published.py", words)
     torch.set_num_threads(asked.threads)
     case = case_of(asked.model, asked.side)
     published = Published(case, asked.published) if asked.published else None
@@ -80,6 +85,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--count", action="store_true", help="edit: count work, measure no time")
     parser.add_argument("--batch", type=int, default=4, help="of a LoRA step")
     parser.add_argument("--cold", action="store_true", help="edit: no round before the first")
+    recorded_to(parser)
     return parser
 
 
@@ -176,12 +182,44 @@ def edits(case: Case, published: Published | None, asked: argparse.Namespace) ->
         _count_edits(case, ways)
         return
     title = f"whole edit, {asked.updates} updates, LoRA {'applied' if asked.lora else 'none'}"
-    compared(f"{title}, {_about(case)}", ways, rounds=asked.rounds, unit="s", warm=not asked.cold)
-    for name, runs in found.items():
-        last = runs[-asked.rounds :]  # the warm one is left out
-        parts = {stage: middle([run[stage] for run in last]).cpu for stage in last[0]}
-        told = ", ".join(f"{stage} {seconds:.3g}" for stage, seconds in parts.items())
-        print(f"  {name}, CPU s: {told}")
+    times = compared(
+        f"{title}, {_about(case)}", ways, rounds=asked.rounds, unit="s", warm=not asked.cold
+    )
+    stages = {name: found[name][-asked.rounds :] for name in times}  # the warm one is left out
+    _record_edits(case, asked, times, stages)
+
+
+def _record_edits(
+    case: Case,
+    asked: argparse.Namespace,
+    times: Mapping[str, list[Seconds]],
+    stages: Mapping[str, list[dict[str, Seconds]]],
+) -> None:
+    """Tell whole edits and their stages as a table."""
+    first = next(iter(times.values()))
+    seen = list(dict.fromkeys(stage for runs in stages.values() for stage in runs[0]))
+    columns = ["", *({"title": title, "format": ".2f"} for title in ("CPU s", "s by the wall")),
+               "ratio of CPU s to the first, median (least to greatest)",
+               *({"title": f"{stage}, CPU s", "format": ".2f"} for stage in seen)]  # fmt: skip
+    rows: list[list[object]] = []
+    for name, own in times.items():
+        runs = stages[name]
+        parts = [middle([run[stage] for run in runs]).cpu if stage in runs[0] else None
+                 for stage in seen]  # fmt: skip
+        rows.append([name, middle(own).cpu, middle(own).wall, spread(ratios(own, first)), *parts])
+    settings = {
+        "model": case.model,
+        "side_px": case.side_px,
+        "updates": asked.updates,
+        "rounds": asked.rounds,
+        "lora": asked.lora,
+        "warm": not asked.cold,
+        "handles": "pinned",
+        "published": "DragDiffusion ebe659a9" if asked.published else "left out",
+    }
+    recorded(
+        asked.record, asked.command, columns, rows, settings=settings, samples=rounds_of(times)
+    )  # fmt: skip
 
 
 def _count_edits(case: Case, ways: Mapping[str, Way]) -> None:

@@ -2,16 +2,16 @@
 
     python benchmarks/inversion.py                    # a denoiser and a flow in closed form
     python benchmarks/inversion.py --embedded 3       # and three held-out landscapes, real weights
+    python benchmarks/inversion.py --only flow        # one of denoiser, flow, embedded
 
-Prints the tables of docs/inversion.md, the last with the weights that it was measured on; half a
-minute a scene on one core.
+Prints the tables of docs/inversion.md as one, or one of them; half a minute a scene on one core.
 """
 
 import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from recording import recorded, recorded_to, typed
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,6 +27,28 @@ from featurekit.testing import MixtureDenoiser, MixtureFlow
 
 STEPS = 50
 FLOW_STEPS = 28
+SCENES = 3
+EDIT_RMS = 1e-4  # of an edit at the top: where a method's own error is larger it says nothing
+REACH_DB, REACH_CALLS = 58, 2.5  # of the embedded model
+ON = {
+    "denoiser": "exact denoiser, {} steps, float64",
+    "flow": "exact velocity of a flow, {} steps, float64",
+    "embedded": "embedded model, {} steps, float32",
+}
+COLUMNS = (
+    "on",
+    "method",
+    {"title": "calls, of plain DDIM's", "format": ".3g"},
+    {"title": "rms at guidance 1", "format": ".1e"},
+    {"title": "rms at 7.5", "format": ".1e"},
+    "edit at the top: gain, cos",
+    "dB to the autoencoder's picture, least of the scenes",
+    f"at least {REACH_DB} dB with at most {REACH_CALLS} times the calls",
+)
+SETTINGS = {
+    "mixture": "24 normals in 256 dimensions, 8 latents, medians", "spacing": "leading, offset 1",
+    "flow_shift": 3.0, "edit_rms": EDIT_RMS, "seed": 0,
+}  # fmt: skip
 WAYS = (  # name, method, refine, whether residuals are kept
     ("DDIM", "ddim", 0, False),
     ("fixed point, 3 calls a step", "ddim", 2, False),
@@ -82,19 +104,22 @@ def counted(predict: Predict) -> tuple[Predict, Callable[[], int]]:
     return counting, lambda: len(calls)
 
 
-def closed_forms() -> None:
-    """Print the tables of the mixture, whose denoiser and velocity are exact."""
+def closed_forms(kinds: Sequence[str]) -> list[list[object]]:
+    """Rows of the mixture, whose denoiser and velocity are exact."""
     draw = torch.Generator().manual_seed(0)
     templates = torch.randn(24, 4, 8, 8, generator=draw, dtype=torch.float64)
-    denoisers = MixtureDenoiser(templates, 0.3), MixtureDenoiser(templates[:3], 0.3)
     z0 = templates[:8] + 0.3 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
-    edit = 1e-4 * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
-    schedule = fk.Schedule.ddim(denoisers[0].noise, STEPS)
-    closed_form(denoisers, (z0, edit), schedule, WAYS)
-    print()
-    flows = MixtureFlow(templates, 0.3), MixtureFlow(templates[:3], 0.3)
-    levels = fk.FlowSchedule.euler(fk.FlowTable(shift=3.0), FLOW_STEPS)
-    closed_form(flows, (z0, edit), levels, FLOW_WAYS)
+    edit = EDIT_RMS * torch.randn(8, 4, 8, 8, generator=draw, dtype=torch.float64)
+    rows: list[list[object]] = []
+    if "denoiser" in kinds:
+        denoisers = MixtureDenoiser(templates, 0.3), MixtureDenoiser(templates[:3], 0.3)
+        schedule = fk.Schedule.ddim(denoisers[0].noise, STEPS)
+        rows += closed_form(denoisers, (z0, edit), schedule, WAYS)
+    if "flow" in kinds:
+        flows = MixtureFlow(templates, 0.3), MixtureFlow(templates[:3], 0.3)
+        levels = fk.FlowSchedule.euler(fk.FlowTable(shift=3.0), FLOW_STEPS)
+        rows += closed_form(flows, (z0, edit), levels, FLOW_WAYS)
+    return rows
 
 
 def closed_form(
@@ -102,12 +127,12 @@ def closed_form(
     drawn: tuple[Tensor, Tensor],
     schedule: NoiseSchedule,
     ways: tuple[tuple[str, str, int | None, bool | None], ...],
-) -> None:
-    """Print a table of latents and edits: the first predictor alone, then the second beyond it."""
+) -> list[list[object]]:
+    """Rows of latents and edits: the first predictor alone, then the second beyond it."""
     (every, some), steps = predictors, schedule.steps
     z0, edit = drawn
-    print("| method | calls | rms at guidance 1 | rms at 7.5 | edit at the top: gain, cos |")
-    print("|---|---|---|---|---|")
+    kind = "denoiser" if isinstance(every, MixtureDenoiser) else "flow"
+    rows: list[list[object]] = []
     for way in ways:
         predict, calls = counted(every)
         path = climb(predict, z0, schedule, way)
@@ -124,17 +149,21 @@ def closed_form(
         gain = float((changed.norm(dim=1) / truth.norm(dim=1)).median())
         cosine = float(functional.cosine_similarity(changed, truth).median())
         near = median_rms(back, z0)
-        print(f"| {way[0]} | {ratio:.3g} | {near:.1e} | {far:.1e} | {gain:.2f}, {cosine:.3f} |")
+        answer = f"{gain:.2f}, {cosine:.3f}" if near < EDIT_RMS else "drowned in the error"
+        rows.append(
+            [ON[kind].format(steps), way[0], ratio, near or "0", far or "0", answer, "", ""]
+        )
+        print(*rows[-1], flush=True)
+    return rows
 
 
 @torch.no_grad()
-def embedded(scenes: int, steps: int = 25) -> None:
-    """Print the table of held-out scenes on the shipped weights, the worst scene of each row."""
-    started = time.process_time()
+def embedded(scenes: int, steps: int = 25) -> tuple[list[list[object]], dict[str, list[str]]]:
+    """Rows of held-out scenes on the shipped weights, and the likeness of each scene in dB."""
     backbone = fk.load_backbone("embedded", device="cpu")
     schedule = fk.Schedule.ddim(backbone.noise, steps)
-    print(f"\n| method, {steps} steps, float32 | calls | dB to the VAE's picture |")
-    print("|---|---|---|")
+    rows: list[list[object]] = []
+    every: dict[str, list[str]] = {}
     subjects = [scene(1_000_001 + index, "landscape") for index in range(scenes)]
     for way in WAYS:
         likeness = []
@@ -146,13 +175,14 @@ def embedded(scenes: int, steps: int = 25) -> None:
             pictures = [crop(backbone.decode(z), 64, 64).clamp(-1, 1) for z in (back, latent)]
             likeness.append(float(psnr(*pictures)))
         ratio = calls() / (2 * steps)
+        told = ["equal" if one == float("inf") else f"{one:.1f}" for one in likeness]
         worst = min(likeness)
-        print(f"| {way[0]} | {ratio:g} | {'equal' if worst == float('inf') else f'{worst:.1f}'} |")
-    hashes = ", ".join(
-        f"{name.partition('/')[0]} {of[:8]}" for name, of in backbone.weights.items()
-    )
-    seconds = time.process_time() - started
-    print(f"\nheld-out landscapes: {scenes}, weights: {hashes}, {seconds:.0f} s of CPU time")
+        held = "yes" if worst >= REACH_DB and ratio <= REACH_CALLS else "no"
+        decibel = told[likeness.index(worst)]
+        rows.append([ON["embedded"].format(steps), way[0], ratio, None, None, "", decibel, held])
+        every[way[0]] = told
+        print(*rows[-1], flush=True)
+    return rows, every
 
 
 def median_rms(a: Tensor, b: Tensor) -> float:
@@ -160,12 +190,34 @@ def median_rms(a: Tensor, b: Tensor) -> float:
     return float((a - b).square().mean((1, 2, 3)).sqrt().median())
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure what is asked for.
+
+    Args:
+        words: of the command line; None takes them from ``sys.argv``.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--embedded", type=int, default=0, metavar="SCENES")
-    arguments = parser.parse_args()
-    closed_forms()
-    if arguments.embedded:
-        embedded(arguments.embedded)
+    parser.add_argument("--only", choices=tuple(ON), help="one of the tables")
+    recorded_to(parser)
+    asked = parser.parse_args(words)
+    kinds = [asked.only] if asked.only else ["denoiser", "flow"]
+    scenes = asked.embedded or (SCENES if asked.only == "embedded" else 0)
+    rows, samples, settings = closed_forms(kinds), {}, dict(SETTINGS)
+    if scenes and asked.only in (None, "embedded"):
+        more, samples = embedded(scenes)
+        rows += more
+        weights = fk.load_backbone("embedded", device="cpu").weights
+        settings |= {"scenes": scenes, "weights": {name: of[:8] for name, of in weights.items()}}
+    places = [place for place in range(len(COLUMNS)) if any(row[place] not in ("", None)
+              for row in rows) and not (asked.only and place == 0)]  # fmt: skip
+    recorded(
+        asked.record, typed("inversion.py", words), [COLUMNS[place] for place in places],
+        [[row[place] for place in places] for row in rows], settings=settings, samples=samples,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,8 @@ from functools import partial
 
 import torch
 from peers import diff_sketch
-from side_by_side import Seconds, compared, flops, timed
+from recording import ratios, recorded, recorded_to, rounds_of, spread, typed
+from side_by_side import Seconds, compared, flops, middle, timed
 from torch import Tensor
 
 import featurekit as fk
@@ -27,6 +28,15 @@ from featurekit_sketch.network.sketch_network import SketchNetwork
 
 TIMESTEPS, SAMPLED = 13, 100  # that are read; rows that sampling a picture with guidance takes
 PUBLISHED_PX = diff_sketch.PX
+STEP, DRAWING = "a step of learning a style", "drawing a picture whose maps are read"
+COLUMNS = (
+    "",
+    "way",
+    {"title": "counted work, forwards of one row", "format": ".2f"},
+    "of the first",
+    {"title": "CPU s", "format": ".3g"},
+    "ratio to the first, median (least to greatest)",
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -41,16 +51,29 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--published", metavar="FOLDER", help="a checkout of DiffSketch")
     parser.add_argument("--side", type=int, default=PUBLISHED_PX, help="of the picture in px")
     parser.add_argument("--rounds", type=int, default=0, help="time drawing as often: minutes each")
+    recorded_to(parser)
     asked = parser.parse_args(words)
     if asked.rounds and not asked.published:
         parser.error("--rounds must go with --published, got none")
     if asked.published and asked.side != PUBLISHED_PX:
         parser.error(f"the published network draws pictures of {PUBLISHED_PX} px alone")
-    for name, work in step_work(asked.published, asked.side).items():
-        print(f"{name}: {work:.1f} F")
+    works = step_work(asked.published, asked.side)
+    unit = next(iter(works.values()))
+    rows: list[list[object]] = [
+        [STEP, name, work, f"{work / unit:.2f}", None, ""] for name, work in works.items()
+    ]
+    found: dict[str, list[Seconds]] = {}
     if asked.rounds:
         torch.set_num_threads(1)
-        drawing_times(asked.published, asked.rounds)
+        found = drawing_times(asked.published, asked.rounds)
+        first = next(iter(found.values()))
+        rows += [[DRAWING, name, None, "", middle(own).cpu, spread(ratios(own, first))]
+                 for name, own in found.items()]  # fmt: skip
+    settings = {"shape": "sd15", "side_px": asked.side, "timesteps": TIMESTEPS,
+                "rows_of_sampling": SAMPLED, "rounds": asked.rounds,
+                "published": "DiffSketch 658779a8" if asked.published else "left out"}  # fmt: skip
+    command = typed("sketch_beside_published.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=rounds_of(found))
 
 
 def step_work(published: str | None, side_px: int = PUBLISHED_PX) -> dict[str, float]:

@@ -18,13 +18,22 @@ import urllib.request
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from recording import recorded, recorded_to, typed
 
 import featurekit as fk
 
+EARLY = 20  # acts after which the server is weighed first
+COLUMNS = (
+    "what",
+    {"title": "s by the wall", "format": ".2f"},
+    {"title": "CPU s of the server", "format": ".2f"},
+    {"title": "the server holds then, MiB", "format": ".0f"},
+)
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -40,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--acts", type=int, default=200)
+    recorded_to(parser)
     asked = parser.parse_args(words)
     with TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name)
@@ -47,11 +57,14 @@ def main(words: Sequence[str] | None = None) -> None:
         began = time.perf_counter()
         server = begin(folder)
         try:
-            drive(browser, server, began, asked.acts)
+            rows, samples = drive(browser, server, began, asked.acts)
         finally:
             server.terminate()
             server.wait()
             browser.close()
+    settings = {"acts": asked.acts, "picture_px": 1024, "backbone": "embedded"}
+    command = typed("studio.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
 
 
 def begin(folder: Path) -> "subprocess.Popen[str]":
@@ -63,33 +76,43 @@ def begin(folder: Path) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-def drive(browser: Browser, server: "subprocess.Popen[str]", began: float, acts: int) -> None:
+def drive(
+    browser: Browser, server: "subprocess.Popen[str]", began: float, acts: int
+) -> tuple[list[list[object]], dict[str, list[float]]]:
     """Time what a person waits for, then ask many times and weigh the server."""
     process = psutil.Process(server.pid)
+    rows: list[list[object]] = []
 
-    def since() -> str:
-        spent = process.cpu_times()
-        worked = spent.user + spent.system
-        return f"{time.perf_counter() - began:6.2f} s, in which the server worked {worked:5.2f} s"
+    def seen(what: str, start: float = began, worked: float = 0.0) -> None:
+        passed, spent = time.perf_counter() - start, worked_s(process) - worked
+        rows.append([what, passed, spent, process.memory_info().rss / 2**20])
+        print(*rows[-1], flush=True)
 
     address = (server.stdout.readline() if server.stdout else "").strip()
-    print(f"address            {since()}")
+    seen("the address is printed, from the command on")
     page = browser.new_page(viewport={"width": 1100, "height": 720})
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
-    print(f"page ready         {since()}")
+    seen("the page is ready, from the command on")
     page.wait_for_selector("[role=tab]:has-text('Look')", timeout=120_000)
-    print(f"tabs               {since()}")
+    seen("the tabs are there, from the command on")
     put(page)
     page.wait_for_selector("text=Timestep", timeout=120_000)
-    print(f"model, Look ready  {since()}")
-    start = time.perf_counter()
+    seen("the model and Look are ready, from the command on")
+    start, worked = time.perf_counter(), worked_s(process)
     box = page.locator(".view:visible").first.bounding_box() or {}
     with page.expect_response("**/act/look/match"):
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector(".field .number >> nth=0")
-    print(f"first heat map     {time.perf_counter() - start:6.2f} s after the click")
-    weigh(address, server.pid, acts)
+    seen("the first heat map, from the click on", start, worked)
+    more, samples = weigh(address, process, acts)
+    return rows + more, samples
+
+
+def worked_s(process: psutil.Process) -> float:
+    """Seconds that its processor has worked."""
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
 
 
 def put(page: Page) -> None:
@@ -105,23 +128,30 @@ def put(page: Page) -> None:
     page.get_by_role("tab", name="Look").click()
 
 
-def weigh(address: str, pid: int, acts: int) -> None:
+def weigh(
+    address: str, process: psutil.Process, acts: int
+) -> tuple[list[list[object]], dict[str, list[float]]]:
     """Ask for matches at many timesteps, as many as fill the memory of readings many times over."""
-    process, sizes, spent = psutil.Process(pid), [], []
+    passed, spent, sizes = [], [], []
     for number in range(acts):
         asked = {"x": number % 900, "y": 500, "tap": "up2", "side": 64, "timestep": number % 999}
         request = urllib.request.Request(
             f"{address}act/look/match", json.dumps(asked).encode(),
             {"content-type": "application/json"},
         )  # fmt: skip
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), worked_s(process)
         with urllib.request.urlopen(request) as answer:
             answer.read()
-        spent.append(time.perf_counter() - start)
+        passed.append(time.perf_counter() - start)
+        spent.append(worked_s(process) - worked)
         sizes.append(process.memory_info().rss / 2**20)
-    early = sizes[min(20, acts - 1)]
-    print(f"server after 20 acts {early:.0f} MiB, after {acts} {sizes[-1]:.0f} MiB")
-    print(f"a match at a new timestep {sorted(spent)[acts // 2] * 1000:.0f} ms, median")
+    early = min(EARLY, acts)
+    rows: list[list[object]] = [
+        [f"a match at a new timestep, median of the first {early}",
+         median(passed[:early]), median(spent[:early]), sizes[early - 1]],
+        [f"the same of all {acts}", median(passed), median(spent), sizes[-1]],
+    ]  # fmt: skip
+    return rows, {"s of a match by the wall": passed, "CPU s": spent, "MiB after it": sizes}
 
 
 if __name__ == "__main__":

@@ -18,12 +18,20 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
+from recording import recorded, recorded_to, typed
 
 import featurekit as fk
 
+COLUMNS = (
+    "",
+    "edits",
+    {"title": "the server holds at most, MiB", "format": ".0f"},
+    "steps kept at the end",
+    {"title": "CPU s of the server an edit", "format": ".2f"},
+)
 EVERY = 10  # edits between two weighings
 BACK = 7  # edits, after which one is undone
 
@@ -37,7 +45,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--edits", type=int, default=200)
     parser.add_argument("--side", type=int, default=96, help="px of the picture")
+    recorded_to(parser)
     asked = parser.parse_args(words)
+    if asked.edits < 2 * EVERY:
+        parser.error(f"--edits must be at least {2 * EVERY}, got {asked.edits}")
+    command = typed("studio_edits.py", words)
     with TemporaryDirectory() as name:
         words = ["studio", "browser=false", "port=0", f"folder={Path(name) / 'studio'}"]
         server = subprocess.Popen(
@@ -46,10 +58,34 @@ def main(words: Sequence[str] | None = None) -> None:
         )  # fmt: skip
         try:
             address = (server.stdout.readline() if server.stdout else "").strip()
-            weigh(address, psutil.Process(server.pid), asked.edits, asked.side)
+            seen = weigh(address, psutil.Process(server.pid), asked.edits, asked.side)
         finally:
             server.terminate()
             server.wait()
+    half = len(seen) // 2
+    rows = []
+    for name, part, before in (
+        ("first half", seen[:half], None),
+        ("second half", seen[half:], seen[half - 1]),
+    ):
+        since = Weighed(0, 0.0, 0, 0.0) if before is None else before
+        edits = part[-1].edits - since.edits
+        each = (part[-1].worked_s - since.worked_s) / edits
+        most = max(one.mib for one in part)
+        rows.append([name, edits, most, part[-1].steps, each])
+    settings = {"edits": asked.edits, "side_px": asked.side, "undone": f"one of {BACK}",
+                "weighed_after_every": EVERY}  # fmt: skip
+    samples = {"weighings": [one._asdict() for one in seen]}
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
+
+
+class Weighed(NamedTuple):
+    """The server after some edits."""
+
+    edits: int
+    mib: float
+    steps: int  # of the history that are kept
+    worked_s: float  # of its processor, since it began
 
 
 def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict[str, Any]:
@@ -64,7 +100,7 @@ def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict[st
     return json.loads(content) if content[:1] == b"{" else {}
 
 
-def weigh(address: str, server: psutil.Process, edits: int, side: int) -> None:
+def weigh(address: str, server: psutil.Process, edits: int, side: int) -> list[Weighed]:
     """Make edits of one scene, each pulled to another place."""
     file = BytesIO()
     (move,) = fk.scenes.held_out_moves(1, deforms=False)
@@ -73,7 +109,7 @@ def weigh(address: str, server: psutil.Process, edits: int, side: int) -> None:
         time.sleep(0.5)
     ask(f"{address}picture", "PUT", file.getvalue())
     ((x, y), (u, v)), *_ = move.drags_px(side)
-    sizes = []
+    seen: list[Weighed] = []
     for number in range(edits):
         far = 0.4 + 0.6 * (number % 11) / 10
         values = {"points": [[x, y, x + far * (u - x), y + far * (v - y)]], "seed": number}
@@ -89,14 +125,10 @@ def weigh(address: str, server: psutil.Process, edits: int, side: int) -> None:
             back = json.dumps({"step": told["steps"][-2]["number"]}).encode()
             ask(f"{address}act/drag/go", "POST", back)
         if number % EVERY == EVERY - 1:
-            sizes.append(server.memory_info().rss / 2**20)
-            spent = sum(server.cpu_times()[:2])
-            print(
-                f"after {number + 1} edits {sizes[-1]:.0f} MiB; {len(told['steps'])} steps kept; "
-                f"the server worked {spent:.0f} s", flush=True,
-            )  # fmt: skip
-    half = len(sizes) // 2
-    print(f"first half at most {max(sizes[:half]):.0f} MiB, second {max(sizes[half:]):.0f} MiB")
+            mib, spent = server.memory_info().rss / 2**20, sum(server.cpu_times()[:2])
+            seen.append(Weighed(number + 1, mib, len(told["steps"]), spent))
+            print(*seen[-1], flush=True)
+    return seen
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from recording import recorded, recorded_to, typed
 
 import featurekit as fk
 
@@ -34,6 +35,13 @@ FLAGS = [
 ]  # fmt: skip
 DRAG = "document.querySelector('#pane-drag').drag"
 PHOTO_PX = 1024
+COLUMNS = (
+    "what",
+    {"title": "s by the wall, of frames the median", "format": ".3g"},
+    {"title": "95 % below", "format": ".3g"},
+    {"title": "CPU s of the server", "format": ".2f"},
+    {"title": "the server holds then, MiB", "format": ".0f"},
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -45,8 +53,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--moves", type=int, default=300)
     parser.add_argument("--edits", type=int, default=1)
+    recorded_to(parser)
     asked = parser.parse_args(words)
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    before, rows, samples = os.getloadavg()[0], [], {}
     with (
         TemporaryDirectory() as name,
         sync_playwright() as driver,
@@ -54,11 +63,19 @@ def main(words: Sequence[str] | None = None) -> None:
     ):
         for flags in ([], ["--disable-3d-apis"]):
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS + flags)
-            frames(browser, address, asked.moves)
+            row, taken_ms = frames(browser, address, asked.moves)
+            rows.append(row)
+            samples[f"{row[0]}, ms"] = taken_ms
             if not flags:
-                waits(browser, address, server, asked.edits)
+                more, samples["server after each edit, MiB"] = waits(
+                    browser, address, server, asked.edits
+                )
+                rows += more
             browser.close()
-    print(f"load of the machine after: {os.getloadavg()[0]:.1f}")
+    settings = {"moves": asked.moves, "edits": asked.edits, "photo_px": PHOTO_PX,
+                "load_before": round(before, 1)}  # fmt: skip
+    command = typed("studio_preview.py", words)
+    recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
 
 
 @contextmanager
@@ -107,7 +124,7 @@ def until(page: Page, what: str, patience_s: float = 300.0) -> None:
         page.wait_for_timeout(20)
 
 
-def frames(browser: Browser, address: str, moves: int) -> None:
+def frames(browser: Browser, address: str, moves: int) -> tuple[list[object], list[float]]:
     """Move the target to and fro, and say how long the page took for each frame."""
     page = opened(browser, address)
     page.evaluate(f"{DRAG}.preview.frames.length = 0")
@@ -120,10 +137,11 @@ def frames(browser: Browser, address: str, moves: int) -> None:
     page.mouse.up()
     found = page.evaluate(f"[{DRAG}.preview.renderer.name, {DRAG}.preview.frames]")
     cuts = quantiles(found[1], n=20)
-    print(
-        f"{found[0]}: {len(found[1])} frames, median {cuts[9]:.1f} ms, 95% below {cuts[18]:.1f} ms"
-    )
+    name = f"a frame of the preview by {found[0]}, of {len(found[1])}"
+    row: list[object] = [name, cuts[9] / 1000, cuts[18] / 1000, None, None]
+    print(*row, flush=True)
     page.close()
+    return row, found[1]
 
 
 def at(page: Page, x: str, y: str) -> tuple[float, float]:
@@ -135,15 +153,19 @@ def at(page: Page, x: str, y: str) -> tuple[float, float]:
     return place[0] + box["x"], place[1] + box["y"]
 
 
-def waits(browser: Browser, address: str, server: psutil.Process, edits: int) -> None:
+def waits(
+    browser: Browser, address: str, server: psutil.Process, edits: int
+) -> tuple[list[list[object]], list[float]]:
     """Time what a person waits for: an edit of the scene, the first preview of a photograph."""
     page = opened(browser, address)
+    rows: list[list[object]] = []
 
     def timed(name: str, what: Callable[[], Any]) -> None:
         began, worked = time.perf_counter(), sum(server.cpu_times()[:2])
         what()
         spent, work = time.perf_counter() - began, sum(server.cpu_times()[:2]) - worked
-        print(f"{name}: {spent:.2f} s, in which the server worked {work:.2f} s")
+        rows.append([name, spent, None, work, server.memory_info().rss / 2**20])
+        print(*rows[-1], flush=True)
 
     def edit() -> None:
         before = page.evaluate(f"{DRAG}.told.now")
@@ -156,7 +178,8 @@ def waits(browser: Browser, address: str, server: psutil.Process, edits: int) ->
         page.evaluate(f"{DRAG}.look('plan')")
         edit()
         sizes.append(server.memory_info().rss / 2**20)
-    print("resident set of the server: " + ", ".join(f"{one:.0f}" for one in sizes[::20]) + " MB")
+    if edits > 1:
+        rows.append([f"after {edits} edits", None, None, None, sizes[-1]])
     file = BytesIO()
     photograph().save(file, "JPEG", quality=92)
     name, content = "photo.jpg", file.getvalue()
@@ -176,6 +199,7 @@ def waits(browser: Browser, address: str, server: psutil.Process, edits: int) ->
     timed(f"a picture of {PHOTO_PX} px put on the desk and pulled, until its preview is seen", put)
     page.mouse.up()
     page.close()
+    return rows, sizes
 
 
 def photograph() -> Any:  # noqa: ANN401 - a Pillow image
