@@ -10,10 +10,10 @@ beside its style.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
-from evidence_tables import DRAWN, measured, table, write_record
+from evidence_tables import DRAWN
+from recording import recorded, recorded_to, typed
 from torch import Tensor
 
 import featurekit as fk
@@ -47,16 +47,12 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tests", type=int, default=16, help="held-out scenes of each kind")
-    parser.add_argument("--record", type=Path, help="write the table there, for evidence.py")
+    recorded_to(parser)
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     rows = [row for style in NAMES for row in rows_of(style, asked.tests)]
-    record = measured(
-        "python benchmarks/shipped_styles.py", COLUMNS, rows, settings={"tests": asked.tests}
-    )
-    print(table(record))
-    if asked.record:
-        write_record(record, asked.record)
+    settings = {"tests": asked.tests}
+    recorded(asked.record, typed("shipped_styles.py", words), COLUMNS, rows, settings=settings)
 
 
 def rows_of(style: str, tests: int) -> list[list[object]]:

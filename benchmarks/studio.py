@@ -10,9 +10,7 @@ server after the first acts and after all of them.
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from tempfile import TemporaryDirectory
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 from recording import recorded, recorded_to, typed
+from studio_session import CHROMIUM, FLAGS, begin
 
 import featurekit as fk
 
@@ -34,11 +33,6 @@ COLUMNS = (
     {"title": "CPU s of the server", "format": ".2f"},
     {"title": "the server holds then, MiB", "format": ".0f"},
 )
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -65,15 +59,6 @@ def main(words: Sequence[str] | None = None) -> None:
     settings = {"acts": asked.acts, "picture_px": 1024, "backbone": "embedded"}
     command = typed("studio.py", words)
     recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
-
-
-def begin(folder: Path) -> "subprocess.Popen[str]":
-    """The command, with a folder of its own."""
-    words = ["studio", "browser=false", "port=0", f"folder={folder / 'studio'}"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "featurekit", *words], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=dict(os.environ),
-    )  # fmt: skip
 
 
 def drive(

@@ -6,15 +6,13 @@ Serves a studio with the embedded model and drives its page: nothing in it is dr
 the pointer, which a browser without a screen has none of. The seconds of the edit are cut short.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import Page, sync_playwright
-from studio_preview import CHROMIUM, FLAGS, at, begun, opened, until
+from playwright.sync_api import Page
+from studio_preview import at, opened, until
+from studio_session import in_browser, where_to
 
 from featurekit.core.atomic import replacing
 
@@ -31,20 +29,12 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: of the command line; None takes them from ``sys.argv``.
     """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("to", type=Path)
-    to = parser.parse_args(words).to
-    with (
-        TemporaryDirectory() as name,
-        sync_playwright() as driver,
-        begun(Path(name)) as (address, _),
-    ):
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    to = where_to(__doc__, words)
+    with in_browser() as (browser, address, _):
         page = opened(browser, address)
         page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
         page.wait_for_timeout(500)
         frames = [*pulled(page), *edited(page), *compared(page)]
-        browser.close()
     pictures = [picture.quantize(COLOURS) for picture, _ in frames]
     with replacing(to) as temporary:
         pictures[0].save(

@@ -3,13 +3,10 @@
 python benchmarks/studio_look.py docs/pictures/studio_look.jpg    # needs chromium and playwright
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Page, sync_playwright
-from studio_preview import CHROMIUM, FLAGS, begun
+from playwright.sync_api import Page
+from studio_session import in_browser, where_to
 from studio_sketch import SIZE, put, taken
 
 import featurekit as fk
@@ -26,22 +23,14 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: of the command line; None takes them from ``sys.argv``.
     """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("to", type=Path)
-    to = parser.parse_args(words).to
-    with (
-        TemporaryDirectory() as name,
-        sync_playwright() as driver,
-        begun(Path(name)) as (address, _),
-    ):
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    to = where_to(__doc__, words)
+    with in_browser() as (browser, address, _):
         page = browser.new_page(viewport=SIZE)
         page.goto(address)
         page.wait_for_selector("body[data-ready]")
         page.wait_for_selector("[role=tab]:has-text('Drag')", timeout=120_000)  # the last of them
         matched(page)
         taken(page, to)
-        browser.close()
     print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
 
 

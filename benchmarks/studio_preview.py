@@ -11,11 +11,8 @@ which are what they would be on a machine that does nothing else.
 
 import argparse
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import quantiles
@@ -25,14 +22,10 @@ from typing import Any
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 from recording import recorded, recorded_to, typed
+from studio_session import CHROMIUM, FLAGS, begun
 
 import featurekit as fk
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 DRAG = "document.querySelector('#pane-drag').drag"
 PHOTO_PX = 1024
 COLUMNS = (
@@ -76,24 +69,6 @@ def main(words: Sequence[str] | None = None) -> None:
                 "load_before": round(before, 1)}  # fmt: skip
     command = typed("studio_preview.py", words)
     recorded(asked.record, command, COLUMNS, rows, settings=settings, samples=samples)
-
-
-@contextmanager
-def begun(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The command, with a folder of its own."""
-    words = ["studio", "browser=false", "port=0", f"folder={folder / 'studio'}"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "featurekit", *words], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield (
-            (server.stdout.readline() if server.stdout else "").strip(),
-            psutil.Process(server.pid),
-        )
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def opened(browser: Browser, address: str) -> Page:

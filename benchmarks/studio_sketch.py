@@ -7,18 +7,16 @@ draws it in a bundled style and moves the lens over it. Seconds of the wall stan
 which the server's processor worked, as in ``studio_preview``.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import quantiles
-from tempfile import TemporaryDirectory
 
 import psutil
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
-from studio_preview import CHROMIUM, FLAGS, begun
+from playwright.sync_api import Browser, Page
+from studio_session import in_browser, where_to
 
 import featurekit as fk
 from featurekit.core.atomic import replacing
@@ -37,15 +35,8 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: of the command line; None takes them from ``sys.argv``.
     """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("to", type=Path)
-    to = parser.parse_args(words).to
-    with (
-        TemporaryDirectory() as name,
-        sync_playwright() as driver,
-        begun(Path(name)) as (address, server),
-    ):
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    to = where_to(__doc__, words)
+    with in_browser() as (browser, address, server):
         page = opened(browser, address)
         pick = page.locator(f"[data-style={STYLE}]")
         sketched(page, server, "by its student", pick.click)
@@ -56,7 +47,6 @@ def main(words: Sequence[str] | None = None) -> None:
         page.mouse.move(1, 1)
         page.wait_for_timeout(9000)  # the line below is said no more
         taken(page, to)
-        browser.close()
     print(f"{to}: {to.stat().st_size / 1000:.0f} kB")
 
 
