@@ -22,9 +22,9 @@ from featurekit.backbones.unet import sd
 TIMESTEP = 261
 COLUMNS = (
     "one forward",
-    {"title": "CPU ms", "format": ".4g"},
+    {"title": "CPU ms", "format": ",.1f"},
     "compiled / eager, by CPU time (least to greatest)",
-    {"title": "ms by the wall", "format": ".4g"},
+    {"title": "ms by the wall", "format": ",.1f"},
     "compiled / eager, by the wall",
     "greatest change of the answer",
 )

@@ -62,16 +62,11 @@ def main(words: Sequence[str] | None = None) -> None:
         finally:
             server.terminate()
             server.wait()
-    half = len(seen) // 2
-    rows = []
-    for name, part, before in (
-        ("first half", seen[:half], None),
-        ("second half", seen[half:], seen[half - 1]),
-    ):
-        since = Weighed(0, 0.0, 0, 0.0) if before is None else before
-        edits = part[-1].edits - since.edits
-        each = (part[-1].worked_s - since.worked_s) / edits
-        most = max(one.mib for one in part)
+    half, rows = len(seen) // 2, []
+    for name, part in (("first half", seen[: half + 1]), ("second half", seen[half:])):
+        edits = part[-1].edits - part[0].edits
+        each = (part[-1].worked_s - part[0].worked_s) / edits
+        most = max(one.mib for one in part[1:])
         rows.append([name, edits, most, part[-1].steps, each])
     settings = {"edits": asked.edits, "side_px": asked.side, "undone": f"one of {BACK}",
                 "weighed_after_every": EVERY}  # fmt: skip
@@ -101,7 +96,7 @@ def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict[st
 
 
 def weigh(address: str, server: psutil.Process, edits: int, side: int) -> list[Weighed]:
-    """Make edits of one scene, each pulled to another place."""
+    """Make edits of one scene, each pulled to another place; the first row is before them."""
     file = BytesIO()
     (move,) = fk.scenes.held_out_moves(1, deforms=False)
     move.before.image(side).save(file, "PNG")
@@ -109,7 +104,8 @@ def weigh(address: str, server: psutil.Process, edits: int, side: int) -> list[W
         time.sleep(0.5)
     ask(f"{address}picture", "PUT", file.getvalue())
     ((x, y), (u, v)), *_ = move.drags_px(side)
-    seen: list[Weighed] = []
+    held, spent = server.memory_info().rss / 2**20, sum(server.cpu_times()[:2])
+    seen = [Weighed(0, held, 0, spent)]
     for number in range(edits):
         far = 0.4 + 0.6 * (number % 11) / 10
         values = {"points": [[x, y, x + far * (u - x), y + far * (v - y)]], "seed": number}
