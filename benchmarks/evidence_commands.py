@@ -32,10 +32,21 @@ RECORDS: Mapping[str, str] = {
     "shipped-styles": "benchmarks/shipped_styles.py --record {record}",
     "student": "benchmarks/student.py --threads 1 --style plugins/sketch/styles/brush.safetensors "
     "--student plugins/sketch/styles/brush-student.safetensors --record {record}",
+    "drag-beside-published": "benchmarks/drag_beside_published.py edit --published DRAGDIFFUSION "
+    "--lora --updates 40 --rounds 7 --cold --record {record}",
+    "sketch-beside-published": "benchmarks/sketch_beside_published.py --published DIFFSKETCH "
+    "--rounds 3 --record {record}",
+    "inversion": "benchmarks/inversion.py --only denoiser --record {record}",
+    "inversion-flow": "benchmarks/inversion.py --only flow --record {record}",
+    "inversion-embedded": "benchmarks/inversion.py --only embedded --embedded 3 --record {record}",
+    "studio": "benchmarks/studio.py --record {record}",
+    "studio-preview": "benchmarks/studio_preview.py --record {record}",
+    "studio-edits": "benchmarks/studio_edits.py --record {record}",
     "wrap": "benchmarks/wrap.py --rounds 31 --calls 6 --record {record}",
     "capture": "benchmarks/capture_beside_hooks.py --nnsight --record {record}",
     "compiled": "benchmarks/compiled.py --record {record}",
-    "extract": "benchmarks/extract.py --repeats 3 --record {record}",
+    "extract": "benchmarks/extract.py --cells 16 16 32 --batch 16 8 8 --repeats 5 "
+    "--record {record}",
     "startup": "benchmarks/startup.py --repeats 3 --record {record}",
     "threads": "benchmarks/threads.py --record {record}",
     "store-recipes": "benchmarks/store.py --record {record}",
