@@ -10,8 +10,15 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "examples").glob("*.ipynb"))
 SAID = {
     "drag.ipynb": ["redraw of what was uncovered: 2 of 2", "4 candidates", "back to 4 candida"],
-    "sketch.ipynb": ["2 styles are learnt in 60 iterations", "1 picture sketched", "of ink: 0."],
+    "sketch.ipynb": ["2 styles are learnt in 6 iterations", "1 picture sketched", "of ink: 0."],
     "transformer.ipynb": ["single1.norm t=260 (1, 32, 8, 8)", "comes back to 0.0e+00"],
+}
+FEWER = {  # what a notebook says, which is good enough to be looked at: what it says here
+    "sketch.ipynb": {
+        '"plugin.iterations=60"': '"plugin.iterations=6"',
+        '"plugin.samples=4"': '"plugin.samples=2"',
+        '"plugin.views=8"': '"plugin.views=2"',
+    },
 }
 
 
@@ -33,9 +40,12 @@ def test_a_notebook_is_kept_without_outputs(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for said, fewer in FEWER.get(path.name, {}).items():
+        assert code.count(said) == 1
+        code = code.replace(said, fewer)
     done = subprocess.run(
-        [sys.executable, "-c", "\n\n".join(code)],
+        [sys.executable, "-c", code],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
 
+ROOT = Path(__file__).parents[1]
+KEPT = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]  # of make
 SCRIPT = """
     import featurekit as fk
     from featurekit.plugin import Job, Result, write_image
@@ -36,7 +39,7 @@ SAID = (
 def test_mypy_checks_a_users_script_against_the_public_names(tmp_path):
     (tmp_path / "script.py").write_text(dedent(SCRIPT))
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "script.py"],
+        [sys.executable, "-m", "mypy", *KEPT, "script.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
+from heapq import heappush, heappushpop
 from itertools import takewhile
 
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
@@ -179,14 +180,14 @@ def _meant(name: str, taps: tuple[Tap, ...]) -> list[Tap]:
         for tap in taps:
             if fits(tap):  # an address may have two names, of which the first listed is meant
                 return [tap]
-    pattern = name.split(".")
+    runs = _runs(name)
     many: tuple[Callable[[Tap], bool], ...] = (
         lambda tap: tap.role == name,
-        lambda tap: _fits(tap.name.split("."), pattern),
-        lambda tap: _fits(tap.address.split("."), pattern),
+        lambda tap: _fits(tap.name.split("."), runs),
+        lambda tap: _fits(tap.address.split("."), runs),
         lambda tap: fnmatchcase(tap.role, name),
     )
-    for fits in many:
+    for fits in many if is_glob(name) else many[:1]:  # what is no glob fits itself alone
         found = [tap for tap in taps if fits(tap)]
         if found:
             return found
@@ -204,13 +205,36 @@ def _suggested(word: str, taps: Sequence[Tap]) -> list[str]:
     whole = {one for tap in taps for one in (tap.name, tap.role)} | paths
     if word in ends - whole:
         return [f"**.{word}"]
-    slipped = [one for one in sorted(whole) if _is_slip(word, one)]
-    slips = get_close_matches(word, slipped, n=3, cutoff=0)
-    ended = get_close_matches(word, sorted(ends - whole), n=2, cutoff=0.8)
-    like = get_close_matches(word, sorted(whole), n=3)
-    near = [one for one in like if SequenceMatcher(None, word, one).ratio() >= 0.8]
-    rest = [one for one in like if one not in near]
+    slipped = {one for one in whole if _is_slip(word, one)}
+    slips = [one for _, one in _closest(word, slipped, count=3, cutoff=0)]
+    ended = [one for _, one in _closest(word, ends - whole, count=2, cutoff=0.8)]
+    like = _closest(word, whole, count=3, cutoff=0.6)
+    near = [one for _, one in like if SequenceMatcher(None, word, one).ratio() >= 0.8]
+    rest = [one for _, one in like if one not in near]
     return list(dict.fromkeys([*slips, *near, *(f"**.{one}" for one in ended), *rest]))[:3]
+
+
+def _closest(
+    word: str, known: Iterable[str], *, count: int, cutoff: float
+) -> list[tuple[float, str]]:
+    """Find what ``difflib.get_close_matches`` finds, with its ratios, the closest first.
+
+    The ratio costs most; it is asked only where its bound from above may still be among the best.
+    """
+    matcher = SequenceMatcher(b=word)
+    bounded = []
+    for one in known:
+        matcher.set_seq1(one)
+        if matcher.real_quick_ratio() >= cutoff and (bound := matcher.quick_ratio()) >= cutoff:
+            bounded.append((bound, one))
+    best: list[tuple[float, str]] = []
+    for bound, one in sorted(bounded, reverse=True):
+        if len(best) == count and bound < best[0][0]:
+            break
+        matcher.set_seq1(one)
+        if (ratio := matcher.ratio()) >= cutoff:
+            (heappush if len(best) < count else heappushpop)(best, (ratio, one))
+    return sorted(best, reverse=True)
 
 
 def _is_slip(word: str, other: str) -> bool:
@@ -223,11 +247,29 @@ def _is_slip(word: str, other: str) -> bool:
     return rest[:2] == others[:2][::-1] and rest[2:] == others[2:]
 
 
-def _fits(parts: list[str], pattern: list[str]) -> bool:
+def _runs(glob: str) -> list[list[str]]:
+    """The parts of a glob between one ``**`` and the next."""
+    runs: list[list[str]] = [[]]
+    for part in glob.split("."):
+        if part == "**":
+            runs.append([])
+        else:
+            runs[-1].append(part)
+    return runs
+
+
+def _fits(parts: list[str], runs: list[list[str]]) -> bool:
     """Match a dotted name part by part."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        rest = pattern[1:]
-        return any(_fits(parts[skipped:], rest) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+    first, last = runs[0], runs[-1]
+    if len(runs) == 1:
+        return len(parts) == len(first) and all(map(fnmatchcase, parts, first))
+    at, end = len(first), len(parts) - len(last)
+    if end < at or not all(map(fnmatchcase, [*parts[:at], *parts[end:]], [*first, *last])):
+        return False
+    for run in runs[1:-1]:  # each where it fits first, which leaves most to those after it
+        places = range(at, end - len(run) + 1)
+        found = next((one for one in places if all(map(fnmatchcase, parts[one:], run))), None)
+        if found is None:
+            return False
+        at = found + len(run)
+    return True

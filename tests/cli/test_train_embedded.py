@@ -43,10 +43,12 @@ TINY = replace(
 )
 
 
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setattr(recipe, "RECIPES", {"tiny": TINY})
-    monkeypatch.setattr(stages, "WATCHED", 5)
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "RECIPES", {"tiny": TINY})
+        patch.setattr(stages, "WATCHED", 5)
+        yield
 
 
 def train(folder, *words):
@@ -56,28 +58,39 @@ def train(folder, *words):
 UP_TO_UNET = "stages=[scenes,vae,latents,unet]"
 
 
-def test_the_stages_leave_a_pipeline_that_diffusers_loads(tmp_path):
-    assert train(tmp_path, UP_TO_UNET) == 0
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """A folder up to the denoiser, to be looked at."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert train(folder, UP_TO_UNET) == 0
+    return folder
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+    """Its copy, to go on in."""
+    return shutil.copytree(trained, tmp_path / "own")
+
+
+def test_the_stages_leave_a_pipeline_that_diffusers_loads(trained):
     pipe = StableDiffusionPipeline.from_pretrained(
-        tmp_path / "embedded", local_files_only=True, dtype=torch.float32
+        trained / "embedded", local_files_only=True, dtype=torch.float32
     )
     assert pipe.vae.config.scaling_factor == 1.0
     assert pipe.unet.config.in_channels == 3
     assert pipe.tokenizer.model_max_length == TINY.text_tokens
 
 
-def test_what_is_complete_is_not_made_again(tmp_path):
-    train(tmp_path, UP_TO_UNET)
-    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.npy")}
-    checkpoint = (tmp_path / "vae.ckpt.safetensors").read_bytes()
-    assert train(tmp_path, UP_TO_UNET) == 0
-    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.npy")} == before
-    assert (tmp_path / "vae.ckpt.safetensors").read_bytes() == checkpoint
+def test_what_is_complete_is_not_made_again(own):
+    before = {p.name: p.stat().st_mtime_ns for p in own.glob("*.npy")}
+    checkpoint = (own / "vae.ckpt.safetensors").read_bytes()
+    assert train(own, UP_TO_UNET) == 0
+    assert {p.name: p.stat().st_mtime_ns for p in own.glob("*.npy")} == before
+    assert (own / "vae.ckpt.safetensors").read_bytes() == checkpoint
 
 
-def test_pictures_and_captions_are_those_of_the_training_seeds(tmp_path):
-    train(tmp_path, "stages=[scenes]")
-    pictures = rendered_scenes.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
+def test_pictures_and_captions_are_those_of_the_training_seeds(trained):
+    pictures = rendered_scenes.Album(sorted(trained.glob("scenes-16-*.npy")))
     found = pictures.pictures(torch.tensor([0, 5])).permute(0, 2, 3, 1).numpy()
     for row, seed in zip(found, (TRAIN_SEEDS[0], TRAIN_SEEDS[5]), strict=True):
         one = scene(seed)
@@ -86,38 +99,36 @@ def test_pictures_and_captions_are_those_of_the_training_seeds(tmp_path):
     assert pictures.captions[5] == [scene(TRAIN_SEEDS[5]).caption(i) for i in range(3)]
 
 
-def test_a_decoder_trained_on_reaches_the_model_and_leaves_its_latents_alone(tmp_path):
-    train(tmp_path, UP_TO_UNET)
-    before = load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
-    stamps = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("latents-*.npy")}
-    assert train(tmp_path, "stages=[decoder,unet]") == 0
-    after = load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
-    shipped = load_file(tmp_path / "embedded" / "vae" / "diffusion_pytorch_model.safetensors")
+def test_a_decoder_trained_on_reaches_the_model_and_leaves_its_latents_alone(own):
+    before = load_file(own / "vae" / "diffusion_pytorch_model.safetensors")
+    stamps = {p.name: p.stat().st_mtime_ns for p in own.glob("latents-*.npy")}
+    assert train(own, "stages=[decoder,unet]") == 0
+    after = load_file(own / "vae" / "diffusion_pytorch_model.safetensors")
+    shipped = load_file(own / "embedded" / "vae" / "diffusion_pytorch_model.safetensors")
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder", "post_quant_conv"}
-    progress, _ = checkpoints.load(
-        tmp_path / "decoder.ckpt.safetensors", recipe=TINY, stage="decoder"
-    )
+    progress, _ = checkpoints.load(own / "decoder.ckpt.safetensors", recipe=TINY, stage="decoder")
     assert (progress.samples, progress.started) == (16, "the finished autoencoder")
     assert all(torch.equal(shipped[name], after[name].half()) for name in after)
-    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("latents-*.npy")} == stamps
+    assert {p.name: p.stat().st_mtime_ns for p in own.glob("latents-*.npy")} == stamps
 
 
-def test_another_autoencoder_leaves_nothing_that_was_made_with_the_one_before(tmp_path):
-    train(tmp_path, "stages=[scenes,vae,decoder,latents]")
-    shutil.rmtree(tmp_path / "vae")
-    assert train(tmp_path, "stages=[vae]", "vae_samples=48") == 0
-    assert (tmp_path / "vae").exists()
-    assert not (tmp_path / "decoder.ckpt.safetensors").exists()
-    assert not list(tmp_path.glob("latents-*.npy"))
+def test_another_autoencoder_leaves_nothing_that_was_made_with_the_one_before(own):
+    assert train(own, "stages=[decoder]") == 0
+    assert (own / "decoder.ckpt.safetensors").exists()
+    assert list(own.glob("latents-*.npy"))
+    shutil.rmtree(own / "vae")
+    assert train(own, "stages=[vae]", "vae_samples=48") == 0
+    assert (own / "vae").exists()
+    assert not (own / "decoder.ckpt.safetensors").exists()
+    assert not list(own.glob("latents-*.npy"))
 
 
-def test_mirrored_latents_are_those_of_the_mirrored_picture(tmp_path):
-    train(tmp_path, "stages=[scenes,vae,latents]")
-    stored = np.load(sorted(tmp_path.glob("latents-*.npy"))[0]).astype(np.float32)
-    pictures = rendered_scenes.Album(sorted(tmp_path.glob("scenes-16-*.npy")))
+def test_mirrored_latents_are_those_of_the_mirrored_picture(trained):
+    stored = np.load(sorted(trained.glob("latents-*.npy"))[0]).astype(np.float32)
+    pictures = rendered_scenes.Album(sorted(trained.glob("scenes-16-*.npy")))
     image, _ = rendered_scenes.scaled(pictures.pictures(torch.tensor([2])))
-    network = stages._read(stages.AutoencoderKL, tmp_path / "vae").eval()
+    network = stages._read(stages.AutoencoderKL, trained / "vae").eval()
     with torch.no_grad():
         for side, shown in enumerate((image, image.flip(3))):
             mean = network.encode(shown).latent_dist.mean
@@ -137,23 +148,21 @@ def no_room_beyond(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_costs_a_sentence_and_nothing_that_was_kept(tmp_path, capsys):
-    assert train(tmp_path, UP_TO_UNET) == 0
-    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+def test_a_full_disk_costs_a_sentence_and_nothing_that_was_kept(own, capsys):
+    kept = {path: path.read_bytes() for path in own.rglob("*.*") if path.is_file()}
     for words in (("stages=[scenes]", "scenes=16"), ("stages=[unet]", "unet_samples=48")):
         capsys.readouterr()
         with no_room_beyond(1024):
-            assert train(tmp_path, *words) == 2
+            assert train(own, *words) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert "must be writable to" in said
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == kept
-    assert train(tmp_path, "stages=[unet]", "unet_samples=48") == 0
+    assert {path: path.read_bytes() for path in own.rglob("*.*") if path.is_file()} == kept
+    assert train(own, "stages=[unet]", "unet_samples=48") == 0
 
 
-def test_a_model_is_gone_on_with_from_its_folder_alone(tmp_path):
-    train(tmp_path / "a", UP_TO_UNET)
-    start = tmp_path / "a" / "embedded"
+def test_a_model_is_gone_on_with_from_its_folder_alone(own, tmp_path):
+    start = own / "embedded"
     (start / "training.json").write_text(json.dumps({"stages": {"unet": {"samples": 32}}}))
     code = train(tmp_path / "b", UP_TO_UNET, f"start={start}", "unet_samples=8")
     assert code == 0

@@ -14,6 +14,7 @@ SHORT = {  # settings that make the default task a matter of seconds
         "plugin.steps=16",
         "plugin.views=1",
         "plugin.tests=1",
+        "plugin.side_px=64",
     ],
 }
 ROOMS = {  # what the bundled plugins stand on beside public names; they are released together

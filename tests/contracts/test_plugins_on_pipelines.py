@@ -63,8 +63,10 @@ def test_a_session_takes_the_settings_of_a_model_of_its_shape(pipeline):
 
 def test_a_style_is_learnt_on_a_model_of_two_text_encoders(tmp_path):
     """What the network is told beside states, the pooled text, comes with each of its words."""
-    backbone = fk.wrap(of_two_encoders()[0], "mine")
-    words = ["plugin=sketch", *OF_SMALLER, *SHORT["sketch"], f"out={tmp_path}", "plugin.side_px=64"]
+    pipeline, _ = of_two_encoders()
+    pipeline.unet.register_to_config(sample_size=32)  # pictures of 256 px, not of 1024
+    backbone = fk.wrap(pipeline, "mine")
+    words = ["plugin=sketch", *OF_SMALLER, *SHORT["sketch"], f"out={tmp_path}"]
     record = fk.run(fk.compose(words), backbone=backbone)
     assert record["status"] == "done"
     assert record["metrics"]["samples"] == 1

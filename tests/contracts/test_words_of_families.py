@@ -25,6 +25,7 @@ def taps(request):
     return tuple(SMALL[request.param]().wrapped().activations.values())
 
 
+@pytest.fixture(scope="module")
 def meanings(taps):
     """Every word that means something by itself, with what it means."""
     found = {}
@@ -76,8 +77,8 @@ def one_letter_apart(word, other):
     return len(differing) == 1 or (swapped and crossed)
 
 
-def test_every_word_is_exact_a_glob_or_an_error_with_a_way_on(taps):
-    words = list(meanings(taps))
+def test_every_word_is_exact_a_glob_or_an_error_with_a_way_on(taps, meanings):
+    words = list(meanings)
     outcomes = {"exact": 0, "glob": 0, "unknown": 0}
     for word in fuzzed(words, COUNT):
         found, suggested = answer(word, taps)
@@ -93,8 +94,8 @@ def test_every_word_is_exact_a_glob_or_an_error_with_a_way_on(taps):
     assert min(outcomes.values()) >= 3
 
 
-def test_one_letter_amiss_is_answered_with_the_one_that_lies_that_near(taps):
-    known, alone = meanings(taps), 0
+def test_one_letter_amiss_is_answered_with_the_one_that_lies_that_near(taps, meanings):
+    known, alone = meanings, 0
     suffixes = ends(taps)
     for word in islice(slipped(list(known)), 3 * COUNT):
         near = {known[one] for one in known if one_letter_apart(word, one)}
@@ -114,9 +115,8 @@ def ends(taps):
     return {path.split(".", cut)[cut] for path in paths for cut in range(1, path.count(".") + 1)}
 
 
-def test_the_end_of_a_path_is_answered_with_the_glob_of_all_that_end_so(taps):
-    known = meanings(taps)
-    suffixes = sorted(ends(taps) - known.keys())
+def test_the_end_of_a_path_is_answered_with_the_glob_of_all_that_end_so(taps, meanings):
+    suffixes = sorted(ends(taps) - meanings.keys())
     assert len(suffixes) > 10
     for word in suffixes:
         found, suggested = answer(word, taps)

@@ -1,11 +1,13 @@
 """addresses: a word means the taps that it names, and a word that means none is an error."""
 
+from difflib import get_close_matches
+
 import pytest
 from fuzz import fuzzed
 
 from featurekit.backbones.describe import describe_backbone
 from featurekit.core.errors import CaptureError, ConfigError, UnknownNameError
-from featurekit.taps.addresses import addressed, alias, is_glob, resolve, split_address
+from featurekit.taps.addresses import _closest, addressed, alias, is_glob, resolve, split_address
 
 LISTED = describe_backbone("sd15")
 NAMES = [tap.name for tap in LISTED]
@@ -227,3 +229,10 @@ def test_a_glob_or_name_without_a_tap_is_no_empty_answer(word):
 def test_one_text_is_no_list_of_words():
     with pytest.raises(ConfigError, match=r"taps must be a list of names, got the text 'up1'"):
         resolve("up1", LISTED)
+
+
+@pytest.mark.parametrize(("count", "cutoff"), [(3, 0), (3, 0.6), (2, 0.8)])
+def test_the_closest_are_those_that_difflib_finds(count, cutoff):
+    for word in fuzzed(NAMES, 12):
+        found = [one for _, one in _closest(word, NAMES, count=count, cutoff=cutoff)]
+        assert found == get_close_matches(word, NAMES, n=count, cutoff=cutoff)

@@ -23,7 +23,7 @@ from featurekit.training.recipe import LARGE, RUNS
 from featurekit.training.retrieval import measure_retrieval
 
 FEW = {name: replace(getattr(LARGE, name), samples=4, batch=4, warm_up=1) for name in RUNS}
-WATCHED = {"scenes,vae,latents,unet": 4, "clip": 64}  # held-out scenes, by stages
+WATCHED = {"scenes,vae,latents,unet": 2, "clip": 64}  # held-out scenes, by stages
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,6 @@ def trained(tmp_path_factory):
         patch.setattr(recipe, "RECIPES", {LARGE.name: few})
         patch.setattr(clip, "SETTLED", 1)
         patch.setattr(loop, "_trusted", lambda task, device: ("fp32",))  # no race of precisions
-        patch.setattr(loop, "TRIAL", 0)
         for names, count in WATCHED.items():
             patch.setattr(stages, "WATCHED", count)
             words = [f"recipe={LARGE.name}", f"folder={folder}", "workers=1", f"stages=[{names}]"]
@@ -64,10 +63,11 @@ def test_a_latent_has_the_proportions_of_stable_diffusion(backbone):
 @pytest.mark.filterwarnings("ignore:the prompt has")  # six scenes teach few whole words
 def test_every_measure_of_the_report_takes_pictures_of_this_size(trained, backbone, monkeypatch):
     monkeypatch.setattr(samples, "CALIBRATED", 12)
+    monkeypatch.setattr(samples, "SHEET_GUIDANCES", (3.0,))
     judge = load_clip(trained / "open_clip", "cpu")
     assert judge.size == (128, 128)
     reconstructed = measure_reconstruction(backbone, count=1)
-    inverted = measure_inversion(backbone, count=1, steps=4)
+    inverted = measure_inversion(backbone, count=1, steps=2)
     matched = measure_correspondence(backbone, pairs=1, taps=("up2",), timesteps=(201,), ensemble=1)
     sampled = measure_samples(backbone, clip=judge, count=5, steps=2)
     found = measure_retrieval(judge, progress=lambda done, total: None)

@@ -8,6 +8,7 @@ added up whenever this is asked, at the speed of memory; only what differs is ha
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -259,13 +260,20 @@ def _summed(tensor: Tensor) -> Tensor:
         flat = nn.functional.pad(flat, (0, -flat.numel() % 8)).clone()
     words = flat.view(torch.int64)
     columns = 1 << (words.numel().bit_length() // 2)
-    words = nn.functional.pad(words, (0, -words.numel() % columns)).view(-1, columns)
+    if words.numel() % columns:
+        words = nn.functional.pad(words, (0, -words.numel() % columns))
+    words = words.view(-1, columns)
     return torch.stack([_weighted(words.sum(0)), _weighted(words.sum(1))])
 
 
 def _weighted(numbers: Tensor) -> Tensor:
-    places = torch.arange(1, len(numbers) + 1, device=numbers.device)
-    return (numbers * (places * _ODD | 1)).sum()
+    return (numbers * _weights(len(numbers), numbers.device)).sum()
+
+
+@lru_cache(maxsize=512)
+def _weights(count: int, device: torch.device) -> Tensor:
+    """An odd number for each place, the same at every call; a network has few lengths."""
+    return torch.arange(1, count + 1, device=device) * _ODD | 1
 
 
 def _digest(tensor: Tensor) -> str:

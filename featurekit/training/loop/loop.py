@@ -223,7 +223,9 @@ def _widened(value: object) -> object:
 def _accelerate(task: Task, progress: Progress, worker: Worker) -> None:
     """Choose a precision by the clock among those that can be trusted, once in a training."""
     if not progress.precision:
-        seconds = {p: _timed(task, p, worker) for p in _trusted(task, worker.device)}
+        trusted = _trusted(task, worker.device)
+        race = len(trusted) > 1
+        seconds = {p: _timed(task, p, worker) if race else 0.0 for p in trusted}
         # every worker must come to the same answer: the first one's clock decides
         progress.precision = agreed(min(seconds, key=lambda p: seconds[p]), worker)
     if progress.precision.endswith("compiled"):

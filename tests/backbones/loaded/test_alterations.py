@@ -85,6 +85,12 @@ def swapped_numbers(net):
     flat[:2] = flat[:2].flip(0)
 
 
+def swapped_pairs(net, apart=2):
+    """Eight bytes are one word of the sums: words that change places, in a row of them or not."""
+    flat = net.mid_block.resnets[0].conv1.weight.data.view(-1)
+    flat[:2], flat[apart : apart + 2] = flat[apart : apart + 2].clone(), flat[:2].clone()
+
+
 def updated(net):
     with torch.no_grad():
         for weight in net.parameters():
@@ -120,6 +126,10 @@ UNET = {
     "fused adapter": fused,
     "one number": one_number,
     "swapped numbers": swapped_numbers,
+    "swapped pairs": swapped_pairs,
+    "swapped pairs far apart": lambda net: swapped_pairs(
+        net, net.mid_block.resnets[0].conv1.weight.numel() // 2
+    ),
     "optimiser": updated,
     "rounded": lambda net: net.half().float(),
     "cast": lambda net: net.half(),

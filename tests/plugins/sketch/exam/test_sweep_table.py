@@ -134,7 +134,8 @@ def test_an_ablation_is_a_training_that_differs_from_the_whole_in_what_it_is_cal
 
 
 def test_a_sweep_over_ablations_ends_in_a_table(tmp_path, shell):
-    few = ["plugin.iterations=1", "plugin.samples=1", "plugin.views=1", "plugin.tests=1"]
+    few = ["plugin.iterations=1", "plugin.samples=1", "plugin.views=1", "plugin.tests=1",
+           "plugin.side_px=64"]  # fmt: skip
     words = ["+ablation=whole,no_vae", "backbone=random", *few, f"out={tmp_path}"]
     done = shell("run", "-m", "plugin=sketch", *words)
     assert done.returncode == 0, done.stderr

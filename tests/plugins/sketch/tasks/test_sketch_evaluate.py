@@ -16,7 +16,8 @@ from featurekit_sketch.tasks import evaluate
 from featurekit_sketch.training.style_training import StyleTraining
 from featurekit_sketch.two_scales.training import TwoScaleTraining
 
-FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tests=1")
+FAST = ("plugin.samples=1", "plugin.iterations=2", "plugin.views=1", "plugin.tests=1",
+        "plugin.side_px=64")  # fmt: skip
 
 
 def words(out):

@@ -15,7 +15,8 @@ from featurekit.images.io import read_tensors
 from featurekit.scenes import scene
 from featurekit_sketch.metrics.figures import FIGURES
 
-FAST = ["plugin.samples=2", "plugin.iterations=3", "plugin.views=2", "plugin.tests=1"]
+FAST = ["plugin.samples=2", "plugin.iterations=3", "plugin.views=2", "plugin.tests=1",
+        "plugin.side_px=64"]  # fmt: skip
 
 
 def run(*words):
