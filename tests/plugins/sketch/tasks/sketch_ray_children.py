@@ -26,6 +26,9 @@ class Hindered:
     def __call__(self, work, progress):
         return self.workers(partial(hindered, work, self.before), progress)
 
+    def kept(self):
+        return self.workers.kept()
+
 
 def hindered(work, before, job, share, progress):
     """Do a share, with something before each file that is put in its place."""
