@@ -22,7 +22,7 @@ from featurekit_sketch.distillation import pairs
 from featurekit_sketch.tasks.teaching import sampled_share
 from featurekit_sketch.tasks.train import run as target
 
-SHARD = 2  # pairs in a file
+SHARD = 1  # pairs in a file
 
 
 class Hindered:
@@ -108,8 +108,8 @@ def through_everything(root, extract, distil):
     mark = root / "interrupted.mark"
     report = {"interrupted": said_by(extract, 1, partial(interrupting, os.getpid(), mark))}
     report["ended"] = has_ended(mark)
-    report["kept"] = {one.name: one.stat().st_mtime_ns for one in (root / "two").glob("*.png")}
-    report["dying"] = said_by(extract, 2, partial(dying, root / "sketching.mark"))
+    report["kept"] = {one.name: one.stat().st_mtime_ns for one in (root / "stopped").glob("*.png")}
+    report["dying"] = said_by(extract, 1, partial(dying, root / "sketching.mark"))
     crews = counted(ray_engine)
     report["full"] = said_by(distil, 1, full, partial(dying, root / "sampling.mark"))
     report["crews"], report["before"] = len(crews), files(root / "student_by_two" / "pairs")
