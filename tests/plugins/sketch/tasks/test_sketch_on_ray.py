@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence_with_what_is_kept(report):
     assert kind == "OutputError"
     assert told.startswith("results must be writable to ")
     assert "No space left on device; free some space or choose another folder" in told
-    assert f"the 1 pairs before are kept, and the same command goes on from them" in told
+    assert "the 1 pairs before are kept, and the same command goes on from them" in told
     assert report["before"] == ["pairs-00000.safetensors"]
 
 
