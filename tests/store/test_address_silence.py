@@ -1,5 +1,6 @@
 """A service that falls silent: any operation ends in a sentence; a transfer that moves goes on."""
 
+import threading
 import time
 
 import pytest
@@ -110,6 +111,20 @@ def test_what_is_not_answered_is_asked_again_while_there_is_patience(service, im
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_half_an_answer_is_one_sentence_soon(service, name):
     assert_silent(OPERATIONS[name], place(service, "stalling"))
+
+
+def test_none_of_those_that_are_asked_together_waits_for_another_s_answer(service, impatience):
+    impatience(SOON_S)
+    at = place(service, "mute")
+    service.asked.clear()
+    many = threading.Thread(target=assert_silent, args=[OPERATIONS["get many"], at])
+    many.start()
+    began = time.monotonic()
+    while len(service.asked) < silence.AT_ONCE and time.monotonic() - began < SOON_S / 3:
+        time.sleep(0.01)
+    assert len(service.asked) == silence.AT_ONCE
+    service.close()
+    many.join()
 
 
 def test_silence_in_the_middle_of_parts_is_one_sentence_soon(service):

@@ -17,7 +17,9 @@ import fsspec
 CONNECT_S = 5.0  # patience of an attempt with a connection, as s3fs has it
 STALL_S = 15.0  # with a connection on which nothing moves, likewise
 SILENCE_S = 45.0  # without an answer, after which nothing is asked again
-UNSENT_BYTES = 2**16  # that the system keeps of what is sent: what it keeps has left, to the client
+UNSENT_BYTES = (
+    2**16
+)  # that the system keeps of what is sent, since to the client that has been sent
 AT_ONCE = 64  # connections, and objects or parts that are asked for together: none waits its turn
 PROTOCOLS = ("s3", "s3a")
 
