@@ -84,7 +84,7 @@ class SilentService:
     def _answer(self, connection, method, path):
         if self._mute(method):
             self._open.wait()
-            return
+            raise OSError("the service has ended")
         if self.mood == "stalling" and method != b"HEAD":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<half")
             self._open.wait()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from buckets import forget, objects, settings
@@ -117,7 +118,12 @@ def test_none_of_those_that_are_asked_together_waits_for_another_s_answer(servic
     impatience(SOON_S)
     at = place(service, "mute")
     service.asked.clear()
-    many = threading.Thread(target=assert_silent, args=[OPERATIONS["get many"], at])
+
+    def ask():
+        with suppress(FeatureKitError):  # as the service ends
+            OPERATIONS["get many"](at)
+
+    many = threading.Thread(target=ask)
     many.start()
     began = time.monotonic()
     while len(service.asked) < silence.AT_ONCE and time.monotonic() - began < SOON_S / 3:
@@ -153,9 +159,9 @@ def test_a_download_that_moves_goes_on_for_longer_than_silence_may(service, impa
 
 
 def test_a_first_object_that_is_not_taken_is_one_sentence_soon(service, monkeypatch):
-    monkeypatch.setattr(services, "ANSWER_S", 0.3)
     monkeypatch.setattr(silence, "SILENCE_S", 60.0)
     place(service, "mute parts")
+    monkeypatch.setattr(services, "ANSWER_S", 0.3)
     with pytest.raises(ConfigError, match="'s3://bucket/s' must take an object, but has not in 0"):
         place_to_write("s3://bucket/s")
 

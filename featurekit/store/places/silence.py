@@ -71,12 +71,14 @@ def patience(protocol: str) -> dict[str, Any]:
 def watch(filesystem: Any, protocol: str) -> None:  # noqa: ANN401  # fsspec has no types
     """Have a filesystem's attempts within ``bounded`` end for good where its service is silent."""
     if protocol in PROTOCOLS:
-        events = filesystem.s3.meta.events
-        events.register("before-send.s3", _unasked, unique_id="featurekit-unasked")
-        events.register("needs-retry.s3", _attempted, unique_id="featurekit-silence")
+        events = filesystem.s3.meta.events  # whose handlers must take any keyword
+        events.register("before-send.s3", lambda request, **_: _unasked(request),
+                        unique_id="featurekit-unasked")  # fmt: skip
+        events.register("response-received.s3", lambda exception, **_: _attempted(exception),
+                        unique_id="featurekit-silence")  # fmt: skip
 
 
-def _unasked(request: Any, **_: object) -> None:  # noqa: ANN401  # botocore's
+def _unasked(request: Any) -> None:  # noqa: ANN401  # botocore's
     """Send at once: the client waits without an end for a service to allow it what it is to send.
 
     aiohttp begins to count the time once all is sent; ``Expect`` asks beforehand (RFC 9110, 10.1.1)
@@ -86,19 +88,17 @@ def _unasked(request: Any, **_: object) -> None:  # noqa: ANN401  # botocore's
         del request.headers["Expect"]
 
 
-def _attempted(
-    response: object = None, caught_exception: Exception | None = None, **_: object
-) -> None:
+def _attempted(exception: Exception | None) -> None:
     """Hear of an attempt; what botocore calls after each, before it makes another."""
     asked = _asked.get(None)
     if asked is None:
         return
-    if response is not None:
+    if exception is None:
         asked.heard_s = monotonic()
         return
     silent_s = monotonic() - asked.heard_s
     if silent_s >= SILENCE_S:
-        raise ServiceSilent(f"has not answered for {silent_s:.0f} s") from caught_exception
+        raise ServiceSilent(f"has not answered for {silent_s:.0f} s") from exception
 
 
 def _socket(about: tuple[int, int, int, str, Any]) -> socket.socket:
