@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from featurekit.core.cache import NO_CACHE, Cache
 from featurekit.core.sharding import Share
@@ -209,6 +209,16 @@ ShareOfJob: TypeAlias = Callable[["Job", Share, Progress], Any]
 """A worker's share of a job's work; told done and total of the share."""
 
 
+class Workers(Protocol):
+    """An engine's workers, as a job has them."""
+
+    def __call__(self, work: ShareOfJob, progress: Progress) -> list[Any]:
+        """Let each do a share; give what came of it, by share."""
+
+    def kept(self) -> AbstractContextManager[None]:
+        """Start them once for all calls in the block."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What ``run`` hands to a plugin: everything it may use, nothing it must look up."""
@@ -223,7 +233,7 @@ class Job:
     stage: Callable[[str], AbstractContextManager[Progress]]  # times a stage and shows a bar
     cache: Cache = NO_CACHE  # keeps what took long for the next run
     say: Say = unsaid  # tells the person a line now; run.json keeps it among its notes
-    workers: Callable[[ShareOfJob, Progress], list[Any]] | None = None  # an engine's; none: alone
+    workers: Workers | None = None  # an engine's; none: alone
 
     def shared(self, work: ShareOfJob, *, progress: Progress = silent) -> list[Any]:
         """Let the workers of an engine do a share each, or this process all of it.
@@ -242,6 +252,14 @@ class Job:
         if self.workers is None:
             return [work(self, Share(), progress)]
         return self.workers(work, progress)
+
+    def workers_kept(self) -> AbstractContextManager[None]:
+        """Start an engine's workers once for all calls of ``shared`` in the block.
+
+        They start with the first call and end with the block, so that what comes after has their
+        memory. What a worker has loaded for one work, such as the backbone, is there for the next.
+        """
+        return nullcontext() if self.workers is None else self.workers.kept()
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from featurekit.core.errors import ConfigError, UnknownNameError
 from featurekit.core.sharding import Share
@@ -20,8 +22,11 @@ ENGINES = {"ray": "featurekit.scale.ray_engine:engine"}  # called with workers a
 Place: TypeAlias = Callable[[Callable[[Share, Progress], Any], Progress], list[Any]]
 """Does some work in every worker, each with its share, and gives what they gave by share."""
 
+Start: TypeAlias = Callable[[], AbstractContextManager[Place]]
+"""Starts an engine's workers, which do one work after the other and end with the block."""
 
-def place_of(engine: str, *, workers: int, device: str) -> Place | None:
+
+def start_of(engine: str, *, workers: int, device: str) -> Start | None:
     """Ask an engine to place workers; nothing is started yet.
 
     Args:
@@ -30,7 +35,7 @@ def place_of(engine: str, *, workers: int, device: str) -> Place | None:
         device: of each.
 
     Returns:
-        What places them, or None without an engine.
+        What starts them, or None without an engine.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -45,7 +50,7 @@ def place_of(engine: str, *, workers: int, device: str) -> Place | None:
         return None
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
-    found: Place = resolve(ENGINES[engine], of=f"engine {engine!r}")(workers, device)
+    found: Start = resolve(ENGINES[engine], of=f"engine {engine!r}")(workers, device)
     return found
 
 
@@ -83,28 +88,56 @@ class Begun:
     job: Job  # without a backbone
     plugin: str
     loading: Settings
+    run: str = field(default_factory=lambda: uuid4().hex)  # told from others in one process
 
 
 class Workers:
     """What ``Job.shared`` calls: an engine's workers for the work of one run."""
 
-    def __init__(self, place: Place, begun: Begun, weights: dict[str, str]) -> None:
+    def __init__(self, start: Start, begun: Begun, weights: dict[str, str]) -> None:
         """Let an engine do the work.
 
         Args:
-            place: of the engine.
+            start: of the engine.
             begun: what each worker begins with.
             weights: gets the digests of what the workers have loaded.
         """
-        self._place, self._weights = place, weights
+        self._start, self._weights = start, weights
         self._begun = replace(begun, job=replace(begun.job, stage=unseen, say=unsaid))
+        self._stack: ExitStack | None = None  # of the block that keeps them
+        self._place: Place | None = None  # of those that are started
 
     def __call__(self, work: ShareOfJob, progress: Progress) -> list[Any]:
-        """Do a share in each."""
-        done = self._place(partial(share_of_run, self._begun, work), progress)
+        """Do a share in each; they are started where none are kept."""
+        with self._kept() as stack:
+            try:
+                if self._place is None:
+                    self._place = stack.enter_context(self._start())
+                done = self._place(partial(share_of_run, self._begun, work), progress)
+            except BaseException:  # some may be at it still
+                self._place = None
+                stack.close()
+                raise
         for _, weights in done:
             self._weights |= weights
         return [result for result, _ in done]
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what some work in the block starts for the next one, until the block ends."""
+        with self._kept():
+            yield
+
+    @contextmanager
+    def _kept(self) -> Iterator[ExitStack]:
+        if self._stack is not None:  # a block around this one keeps them
+            yield self._stack
+            return
+        with ExitStack() as self._stack:
+            try:
+                yield self._stack
+            finally:
+                self._stack = self._place = None
 
 
 def share_of_run(
@@ -126,7 +159,18 @@ def share_of_run(
     """
     job = begun.job
     if needs_backbone(load_plugin(begun.plugin), job):
-        job = replace(job, backbone=backbone_of(begun.loading))
+        job = replace(job, backbone=_backbone_here(begun))
     with one_thread():  # so that any number of workers draws the same
         result = work(job, share, progress)
     return result, dict(job.backbone.weights) if job.backbone is not None else {}
+
+
+_here: dict[str, Any] = {}  # the backbone of the run that this process works for
+
+
+def _backbone_here(begun: Begun) -> Any:  # noqa: ANN401  # featurekit.diffusion.backbone.Backbone
+    """The run's backbone, loaded once for all of its work in this process."""
+    if begun.run not in _here:
+        _here.clear()
+        _here[begun.run] = backbone_of(begun.loading)
+    return _here[begun.run]

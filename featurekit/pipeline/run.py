@@ -26,7 +26,7 @@ from featurekit.pipeline.backbone_of_run import (
     source_of,
 )
 from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
-from featurekit.pipeline.engines import Begun, Place, Workers, check_shared, place_of
+from featurekit.pipeline.engines import Begun, Start, Workers, check_shared, start_of
 from featurekit.pipeline.overrides import check_seed, explain
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve
 from featurekit.pipeline.stages import Stages, timed_stages
@@ -248,9 +248,9 @@ def _perform(
     if plugin.check is not None:
         resolve(plugin.check, of=f"the check of plugin {plugin.name!r}")(job, source_of(cfg))
     check_shared(plugin, job.task, engine=cfg.engine, own=given is not None)
-    place = place_of(cfg.engine, workers=cfg.workers, device=cfg.device)
-    if place is not None:
-        job = replace(job, workers=_workers(place, job, plugin, record))
+    start = start_of(cfg.engine, workers=cfg.workers, device=cfg.device)
+    if start is not None:
+        job = replace(job, workers=_workers(start, job, plugin, record))
     if needs_backbone(plugin, job):
         with stages("load the backbone"):
             backbone = backbone_of(cfg) if given is None else given
@@ -273,11 +273,11 @@ def _perform(
     }
 
 
-def _workers(place: Place, job: Job, plugin: Plugin, record: dict[str, Any]) -> Workers:
+def _workers(start: Start, job: Job, plugin: Plugin, record: dict[str, Any]) -> Workers:
     """An engine's workers for a run, with what they load the backbone by."""
     loading = {name: record["config"][name] for name in ("backbone", "device", "dtype")}
     return Workers(
-        place, Begun(job, plugin.name, OmegaConf.create(loading)), weights=record["weights"]
+        start, Begun(job, plugin.name, OmegaConf.create(loading)), weights=record["weights"]
     )
 
 

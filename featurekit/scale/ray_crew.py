@@ -40,28 +40,28 @@ class _Member:
 
 
 class Crew:
-    """Every share's worker, until all have done theirs."""
+    """Every share's worker, for one work after the other."""
 
-    def __init__(self, work: Work, count: int, needs: dict[str, float]) -> None:
+    def __init__(self, count: int, needs: dict[str, float]) -> None:
         """Start them.
 
         Args:
-            work: what each does with its share.
             count: of the workers.
             needs: of each: ``num_cpus`` and ``num_gpus``.
 
         Raises:
             ConfigError: one cannot begin, or has other versions than this process.
         """
-        self._work, self._needs = work, needs
+        self._needs = needs
         self._members = [_Member(Share(index, count), self._actor()) for index in range(count)]
         self._running: dict[Any, _Member] = {}
         self._refuse_other_versions()
 
-    def finished(self, progress: Progress) -> list[Any]:
-        """Wait until every share is done.
+    def finished(self, work: Work, progress: Progress) -> list[Any]:
+        """Have some work done, and wait until every share of it is.
 
         Args:
+            work: what each does with its share.
             progress: told what all have done, of what is known of what all have to do.
 
         Returns:
@@ -73,7 +73,8 @@ class Crew:
         """
         results: dict[int, Any] = {}
         for member in self._members:
-            self._begin(member)
+            member.told, member.deaths, member.answer = (0, 0), 0, None
+            self._begin(member, work)
         while self._running:
             done, _ = from_ray("wait")(list(self._running), num_returns=1, timeout=LOOK_S)
             for reference in done:
@@ -81,7 +82,7 @@ class Crew:
                 try:
                     outcome = from_ray("get")(reference)
                 except _deaths():
-                    self._replace(member)
+                    self._replace(member, work)
                 else:
                     results[member.share.index] = _result_of(outcome)
                     member.told = outcome.told
@@ -99,10 +100,10 @@ class Crew:
         remote = from_ray("remote")(max_concurrency=2, **self._needs)
         return remote(Worker).remote(str(Path.cwd()))
 
-    def _begin(self, member: _Member) -> None:
-        self._running[member.actor.work.remote(self._work, member.share)] = member
+    def _begin(self, member: _Member, work: Work) -> None:
+        self._running[member.actor.work.remote(work, member.share)] = member
 
-    def _replace(self, member: _Member) -> None:
+    def _replace(self, member: _Member, work: Work) -> None:
         """Let another worker go on where one was killed."""
         member.deaths += 1
         if member.deaths >= DEATHS:
@@ -112,7 +113,7 @@ class Crew:
                 f"same command goes on: what is stored stays"
             )
         member.actor, member.answer = self._actor(), None
-        self._begin(member)
+        self._begin(member, work)
 
     def _look(self) -> None:
         """Hear from the workers that have answered, and ask again; a busy one is not waited for."""

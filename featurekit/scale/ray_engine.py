@@ -6,13 +6,15 @@ starts the processes, tells how far they are and starts a share again whose work
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Progress, silent
+from featurekit.pipeline.engines import Place, Start
 from featurekit.scale.ray_address import check_answers
 from featurekit.scale.ray_crew import WHAT, Crew, first_cause, from_ray
 from featurekit.scale.ray_worker import Work
@@ -49,7 +51,7 @@ class Placing:
             )
 
 
-def engine(workers: int, device: str) -> Callable[[Work, Progress], list[Any]]:
+def engine(workers: int, device: str) -> Start:
     """Make ready to place workers by Ray; none is started yet.
 
     Args:
@@ -57,7 +59,7 @@ def engine(workers: int, device: str) -> Callable[[Work, Progress], list[Any]]:
         device: likewise.
 
     Returns:
-        What places some work, as ``placed``.
+        What starts them, as ``crew_of``.
 
     Raises:
         ConfigError: they do not fit, Ray is not installed, or nothing answers at its address.
@@ -67,18 +69,11 @@ def engine(workers: int, device: str) -> Callable[[Work, Progress], list[Any]]:
     from_ray("init")
     if _address() != HERE:
         check_answers(_address())
-
-    def place(work: Work, progress: Progress) -> list[Any]:
-        return placed(work, placing, progress=progress)
-
-    return place
+    return partial(crew_of, placing)
 
 
 def placed(work: Work, placing: Placing, *, progress: Progress = silent) -> list[Any]:
-    """Let every worker do its share, and wait for all of them.
-
-    Ray is the one of ``RAY_ADDRESS``, else one of this machine that ends with the call, on
-    loopback, without its dashboard and without reports to its makers.
+    """Start workers, let every one do its share, wait for all of them and end them.
 
     Args:
         work: a function that every worker can import, or ``functools.partial`` of one.
@@ -89,16 +84,35 @@ def placed(work: Work, placing: Placing, *, progress: Progress = silent) -> list
         What each worker gave, by its share.
 
     Raises:
-        ConfigError: Ray is not installed, nothing answers at its address, there are fewer devices
-            than workers, or a worker cannot begin or has other versions of what computes.
+        ConfigError: as ``crew_of``.
         OutputError: the workers of a share died time and again.
         FeatureKitError: as ``work`` raises it in any worker; the others are stopped.
     """
+    with crew_of(placing) as place:
+        return place(work, progress)
+
+
+@contextmanager
+def crew_of(placing: Placing) -> Iterator[Place]:
+    """Start workers, which do one work after the other and end with the block.
+
+    Ray is the one of ``RAY_ADDRESS``, else one of this machine that ends with the block, on
+    loopback, without its dashboard and without reports to its makers.
+
+    Args:
+        placing: where.
+
+    Yields:
+        What has them do some work, each its share.
+
+    Raises:
+        ConfigError: Ray is not installed, nothing answers at its address, there are fewer devices
+            than workers, or a worker cannot begin or has other versions of what computes.
+    """
     with _connected(placing):
-        count, needs = _devices(placing)
-        crew = Crew(work, count, needs)
+        crew = Crew(*_devices(placing))
         try:
-            return crew.finished(progress)
+            yield crew.finished
         finally:
             crew.dismissed()
 

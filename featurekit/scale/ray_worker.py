@@ -25,7 +25,10 @@ class Outcome:
 
 
 class Worker:
-    """What Ray makes an actor of; two threads, one that works and one that answers."""
+    """What Ray makes an actor of; two threads, one that works and one that answers.
+
+    One work comes after the other, and what the process has loaded for one is there for the next.
+    """
 
     def __init__(self, folder: str) -> None:
         """Begin in the folder of the command, from which its paths count.
@@ -41,7 +44,7 @@ class Worker:
         return made_of()
 
     def told(self) -> tuple[int, int]:
-        """How far the work is: done, of how much; (0, 0) before it says so."""
+        """How far the work is: done, of how much; (0, 0) before it says so, and after it."""
         return self._told
 
     def work(self, work: Work, share: Share) -> Outcome:
@@ -58,6 +61,8 @@ class Worker:
             return Outcome(work(share, self._tell), told=self._told)
         except FeatureKitError as error:
             return Outcome(None, type(error).__name__, str(error))
+        finally:
+            self._told = (0, 0)
 
     def _tell(self, done: int, total: int) -> None:
         self._told = (done, total)

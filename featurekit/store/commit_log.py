@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 from featurekit.core.errors import ConfigError
 from featurekit.core.types import Shape
 from featurekit.store.places.line_log import append_line, read_logs, replace_lines
-from featurekit.store.places.place import AT_ONCE, Place, is_near, read_each, sizes_in
+from featurekit.store.places.place import Place, is_near, read_each, sizes_in
+from featurekit.store.places.silence import AT_ONCE
 from featurekit.store.records import (
     MANIFEST,
     TENSORS,

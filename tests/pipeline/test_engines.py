@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from contextlib import contextmanager
 
 import pytest
 from specimen import SPEC
@@ -13,6 +14,7 @@ from featurekit.core.sharding import Share
 from featurekit.core.types import Job
 from featurekit.pipeline import engines, run
 from featurekit.pipeline.registry import load_plugin
+from featurekit.pipeline.stages import unseen
 
 SHARED = SPEC.replace("        presets=", '        shared=("smear",),\n        presets=')
 PIPELINE = """
@@ -43,9 +45,15 @@ def two_workers(monkeypatch):
     def place(work, progress):
         return [pickle.loads(pickle.dumps(work))(Share(i, 2), progress) for i in range(2)]
 
+    @contextmanager
+    def start():
+        asked.append("started")
+        yield place
+        asked.append("ended")
+
     def engine(workers, device):
         asked.append((workers, device))
-        return place
+        return start
 
     monkeypatch.setitem(engines.ENGINES, "ray", "stub:engine")
     monkeypatch.setattr(engines, "resolve", lambda target, of: engine)
@@ -68,24 +76,84 @@ def test_each_worker_has_a_backbone_of_its_own_and_its_share(plugin, two_workers
         ["random", 3, "0/2", True], ["random", 3, "1/2", True]
     ]  # fmt: skip
     assert found["metrics"]["told"] == [[1, 2], [1, 2]]
-    assert two_workers == [(2, "cpu")]
+    assert two_workers == [(2, "cpu"), "started", "ended"]
     assert (found["config"]["engine"], found["config"]["workers"]) == ("ray", 2)
 
 
 def test_the_weights_that_workers_have_loaded_are_in_the_record(two_workers):
     weights = {}
-    workers = engines.Workers(lambda *_: [(1, {"a": "x"}), (2, {"a": "x"})], begun(), weights)
+    crew = Crew([(1, {"a": "x"}), (2, {"a": "x"})])
+    workers = engines.Workers(crew.start, begun(), weights)
     assert workers(print, print) == [1, 2]
     assert weights == {"a": "x"}
 
 
-def begun():
-    job = Job(None, None, "t", None, "", 0, None, stage=lambda name: None)
-    return engines.Begun(job, "blur", None)
+class Crew:
+    """An engine's workers that give what they are told to, and how often they began and ended."""
+
+    def __init__(self, given=()):
+        self.given, self.log = given, []
+
+    @contextmanager
+    def start(self):
+        self.log.append("started")
+        try:
+            yield self.place
+        finally:
+            self.log.append("ended")
+
+    def place(self, work, progress):
+        self.log.append("worked")
+        if isinstance(self.given, BaseException):
+            raise self.given
+        return self.given
+
+
+def test_workers_that_are_kept_start_once_and_end_with_the_block():
+    crew = Crew()
+    workers = engines.Workers(crew.start, begun(), {})
+    with workers.kept():
+        assert crew.log == []  # nothing may be missing
+        workers(print, print)
+        with workers.kept():
+            workers(print, print)
+        assert crew.log == ["started", "worked", "worked"]
+    assert crew.log.pop() == "ended"
+    workers(print, print)
+    assert crew.log == ["started", "worked", "worked", "started", "worked", "ended"]
+
+
+def test_workers_one_of_which_has_erred_are_asked_for_nothing_more():
+    crew = Crew(ConfigError("a test"))
+    workers = engines.Workers(crew.start, begun(), {})
+    with workers.kept():
+        with pytest.raises(ConfigError, match="a test"):
+            workers(print, print)
+        assert crew.log == ["started", "worked", "ended"]
+        crew.given = [(1, {})]
+        assert workers(print, print) == [1]
+    assert crew.log[3:] == ["started", "worked", "ended"]
+
+
+def test_a_worker_loads_the_backbone_of_its_run_once(plugin, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(engines, "backbone_of", lambda settings: loaded.append(settings))
+    for one in (begun("a"), begun("a"), begun("b")):
+        engines._backbone_here(pickle.loads(pickle.dumps(one)))
+    assert loaded == ["a", "a", "b"]  # three runs
+    again = pickle.dumps(begun("c"))
+    for _ in range(2):
+        engines._backbone_here(pickle.loads(again))
+    assert loaded[3:] == ["c"]
+
+
+def begun(loading=None):
+    job = Job(None, None, "t", None, "", 0, None, stage=unseen)
+    return engines.Begun(job, "blur", loading)
 
 
 def test_what_travels_has_no_bars_and_no_lines():
-    made = engines.Workers(lambda *_: [], begun(), {})._begun
+    made = engines.Workers(Crew().start, begun(), {})._begun
     assert pickle.loads(pickle.dumps(made)).plugin == "blur"
     with made.job.stage("x") as progress:
         progress(1, 2)

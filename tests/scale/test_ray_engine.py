@@ -166,9 +166,9 @@ def test_workers_write_to_a_bucket_what_one_process_writes_to_a_folder(cluster, 
 
 
 @needs_ray
-def test_ray_map_gives_a_data_set_the_features_of_an_extractor(album):
+def test_ray_map_gives_a_data_set_the_features_of_an_extractor(cluster, album):
     said = album.parent / "said.json"
-    ended(started("scale/ray_map_child.py", album, said, RAY_ADDRESS=""))
+    ended(started("scale/ray_map_child.py", album, said, RAY_ADDRESS=cluster))
     report = json.loads(said.read_text())
     assert report["columns"] == ["id", "mid/261", "path"]
     assert report["ids"] == [f"{number}.png" for number in range(6)]

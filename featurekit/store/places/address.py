@@ -14,6 +14,7 @@ from typing import Any
 
 from featurekit.core.errors import ConfigError, FeatureKitError, OutputError
 from featurekit.store.places.services import BUCKETS, reached, refused, shown
+from featurekit.store.places.silence import AT_ONCE, bounded
 
 
 @dataclass(frozen=True)
@@ -147,16 +148,18 @@ class Address:
             return bytes(self._service.cat_file(self.key))
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Parts of an object, each from its first byte to that before its last, asked at once.
+        """Parts of an object, each from its first byte to that before its last, many at once.
 
         Raises:
             FileNotFoundError: it is not there.
             ConfigError: the service does not give them.
         """
-        starts, ends = ([one[end] for one in ranges] for end in (0, 1))
-        with self._reading():
-            found = self._service.cat_ranges([self.key] * len(ranges), starts, ends,
-                                             on_error="raise")  # fmt: skip
+        found: list[bytes] = []
+        for first in range(0, len(ranges), AT_ONCE):
+            starts, ends = zip(*ranges[first : first + AT_ONCE], strict=True)
+            keys = [self.key] * len(starts)
+            with self._reading():
+                found += self._service.cat_ranges(keys, list(starts), list(ends), on_error="raise")
         return [bytes(one) for one in found]
 
     def read_together(self, several: Sequence["Address"]) -> list[bytes | None]:
@@ -252,7 +255,8 @@ class Address:
     def _reading(self) -> Iterator[None]:
         """Word what a service refuses to give; that something is not there is not worded here."""
         try:
-            yield
+            with bounded():
+                yield
         except (FileNotFoundError, NotADirectoryError, FeatureKitError):
             raise
         except Exception as error:  # each service has errors of its own
@@ -262,7 +266,8 @@ class Address:
     def _writing(self) -> Iterator[None]:
         """Word what a service refuses to take."""
         try:
-            yield
+            with bounded():
+                yield
         except FeatureKitError:
             raise
         except Exception as error:

@@ -18,13 +18,13 @@ from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.locks import held, held_if_free, is_held
 from featurekit.store.places.address import Address, found
-from featurekit.store.places.services import is_address
+from featurekit.store.places.services import in_time, is_address
+from featurekit.store.places.silence import AT_ONCE
 
 Place: TypeAlias = Path | Address
 """A folder or file of this machine, or one at an address."""
 
 SETTLED_S = 3600  # age of an object, after which nobody is about to name it
-AT_ONCE = 64  # objects that are asked for together
 _TRIED = ".tried"  # the object that a place is tried with; it stays where nothing may be removed
 
 
@@ -76,14 +76,18 @@ def writable(place: Place) -> Place:
 
     Raises:
         OutputError: nothing can be written there.
+        ConfigError: nothing was taken in time.
     """
     if isinstance(place, Path):
         return make_folder(place)
-    tried = place / _TRIED
+    in_time(lambda: _try(place / _TRIED), place.root, "take an object")
+    return place
+
+
+def _try(tried: Address) -> None:
     tried.put(b"")
     with suppress(OutputError):  # many may put what they may not remove
         tried.unlink(missing_ok=True)
-    return place
 
 
 def prepared(folder: Place) -> Place:

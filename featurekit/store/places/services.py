@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import fsspec
 
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
+from featurekit.store.places.silence import patience, watch
 
 ANSWER_S = 12.0  # patience with a service that is asked for the first time
 BUCKETS = frozenset(  # whose folders are nothing but the names of objects
@@ -56,6 +57,8 @@ def said_by(error: BaseException, url: str) -> str:
     """The words of a service's error in one line, without what an address holds of keys."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = (lines or [type(error).__name__])[0]
+    if isinstance(error, TimeoutError):  # whose words are few
+        text = "it has gone silent"
     for part in _secrets(url):
         text = text.replace(part, "***")
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
@@ -94,7 +97,7 @@ def reached(root: str, process: int) -> Service:
     del process  # of the key alone
     protocol = _checked(root)
     try:
-        filesystem, key = _in_time(lambda: _connected(root), root)
+        filesystem, key = in_time(lambda: _connected(root, protocol), root, "answer")
     except ImportError as error:
         package = f"featurekit[{EXTRAS[protocol]}]" if protocol in EXTRAS else said_by(error, root)
         install = f"pip install '{package}'" if protocol in EXTRAS else package
@@ -132,15 +135,26 @@ def _checked(root: str) -> str:
     return protocol
 
 
-def _connected(root: str) -> tuple[Any, str]:
+def _connected(root: str, protocol: str) -> tuple[Any, str]:
     """Its filesystem and key, once it has answered; that nothing is there yet is an answer."""
-    filesystem, key = fsspec.core.url_to_fs(root, use_listings_cache=False)
+    filesystem, key = fsspec.core.url_to_fs(root, use_listings_cache=False, **patience(protocol))
+    watch(filesystem, protocol)
     filesystem.exists(key)
     return filesystem, key.rstrip("/")
 
 
-def _in_time(call: Callable[[], Made], root: str) -> Made:
-    """What a call gives, if it comes in time; services wait for minutes of their own accord."""
+def in_time(call: Callable[[], Made], root: str, must: str) -> Made:
+    """What a first call gives, if it comes in time; services wait for minutes of their own accord.
+
+    Args:
+        call: that asks the service.
+        root: the address of a store.
+        must: what the service had to do, such as ``answer``.
+
+    Raises:
+        ConfigError: it has not within ``ANSWER_S``.
+        Exception: as the call raises it.
+    """
     found: list[Made] = []
     failed: list[BaseException] = []
 
@@ -157,7 +171,7 @@ def _in_time(call: Callable[[], Made], root: str) -> Made:
         raise failed[0]
     if not found:
         raise ConfigError(
-            f"a store at {shown(root)!r} must answer, but has not in {ANSWER_S:.0f} s; check the "
+            f"a store at {shown(root)!r} must {must}, but has not in {ANSWER_S:.0f} s; check the "
             f"address, the network and the settings of the service"
         )
     return found[0]

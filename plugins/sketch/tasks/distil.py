@@ -60,12 +60,8 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
     """
     config: SketchConfig = job.settings
     check_places(job, style_of(job))
-    if job.workers is not None and job.image is None and config.pairs_of == SAMPLED:
-        with job.stage("sampling pictures") as progress:
-            job.shared(sampled_share, progress=progress)
-    teaching = teaching_of(job)
+    teaching, made = _taught(job)
     style, teacher, side_px = teaching.style, teaching.teacher, teaching.side_px
-    made = _pairs(job, teaching)
     found = sort_out(made.pairs)
     learning = StudentLearning(config.student_iterations, side_px=side_px)
     training = StudentTraining(
@@ -98,6 +94,16 @@ def distil(job: Job, watcher: Watcher = ALONE) -> Result:
         skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
         schedule=teacher.told,
     )
+
+
+def _taught(job: Job) -> tuple[Teaching, Made]:
+    """Draw what the student learns from; workers are started once for all of it."""
+    with job.workers_kept():
+        if job.workers is not None and job.image is None and job.settings.pairs_of == SAMPLED:
+            with job.stage("sampling pictures") as progress:
+                job.shared(sampled_share, progress=progress)
+        teaching = teaching_of(job)
+        return teaching, _pairs(job, teaching)
 
 
 def _pairs(job: Job, teaching: Teaching) -> Made:

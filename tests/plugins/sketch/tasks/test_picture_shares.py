@@ -1,6 +1,7 @@
 """What is sketched already stays, where nothing that decides it has changed; pictures of packs."""
 
 import tarfile
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -128,10 +129,18 @@ def test_an_address_is_refused(desk):
 
 @pytest.fixture
 def three_workers(monkeypatch):
+    starts = []
+
     def place(work, progress):
         return [work(Share(i, 3), progress) for i in range(3)]
 
-    monkeypatch.setattr(run_module, "place_of", lambda engine, **_: place if engine else None)
+    @contextmanager
+    def start():
+        starts.append(place)
+        yield place
+
+    monkeypatch.setattr(run_module, "start_of", lambda engine, **_: start if engine else None)
+    return starts
 
 
 def test_workers_sketch_each_picture_once_and_tell_what_is_broken(desk, three_workers):
@@ -162,5 +171,6 @@ def test_workers_sample_the_model_s_own_pictures_as_one_process(desk, three_work
         kept = [path for part in ("samples", "pairs") for path in (desk / out / part).iterdir()]
         found.append({path.name: path.read_bytes() for path in kept})
         found[-1]["student"] = (desk / out / "student.safetensors").read_bytes()
+    assert len(three_workers) == 1  # for samples and pairs
     assert len(found[0]) == 5
     assert found[0] == found[1]

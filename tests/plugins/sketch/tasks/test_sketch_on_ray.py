@@ -1,92 +1,109 @@
-"""Sketches and pairs by workers of Ray: the bytes of one process, little lost, finished again."""
+"""Sketches, pairs and a student by workers of Ray: the bytes of one process, little lost."""
 
-import signal
-import time
+import json
+from itertools import combinations
 
+import numpy as np
 import pytest
+from PIL import Image
 from ray_processes import ended, needs_ray, started
+from safetensors.numpy import load_file
+from sketch_ray_children import SHARD
 
 import featurekit as fk
-from featurekit.core.errors import ConfigError
 from featurekit.scenes import scene
+from featurekit_sketch.distillation import pairs
 
 pytestmark = [needs_ray, pytest.mark.timeout(900)]
-CHILDREN = "plugins/sketch/tasks/sketch_ray_children.py"
-SKETCH = ["plugin=sketch", "backbone=random", "device=cpu"]
-UNLEARNT = "a student needs at least 2 pairs"  # for the style has learnt nothing to speak of
-DISTIL = ["task=distil", "plugin.pairs_of=world", "plugin.pairs=34", "plugin.student_iterations=2"]
+SKETCH = ["plugin=sketch", "device=cpu", "plugin.style=brush"]  # which draws lines
+EXTRACT = [*SKETCH, "task=extract"]
+DISTIL = [*SKETCH, "task=distil", "plugin.pairs_of=sampled", "plugin.steps=16", "plugin.pairs=3",
+          "plugin.student_iterations=1"]  # fmt: skip
+PHOTOS, PAIRS = 5, 3  # of which one is drawn before the disk is full
+DARK = 128
+NAMED = "[!.]*"  # what a killed process was writing has another name
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    """A style, photographs, and what one process makes of them."""
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "photos").mkdir()
-    for number in range(8):
-        scene(number, "face").image(48).save(folder / "photos" / f"{number}.png")
-    learning = ["plugin.samples=1", "plugin.iterations=1", "plugin.views=1", "plugin.tests=1"]
-    run(*learning, "plugin.steps=16", "plugin.side_px=32", f"out={folder / 'style'}")
-    run(*extracting(folder, "one"))
-    with pytest.raises(ConfigError, match=UNLEARNT):
-        run(*distilling(folder, "pairs"))
-    return folder
+def desk(cluster, tmp_path_factory):
+    """What one process makes, and what workers make that are killed, stopped and find no room."""
+    root = tmp_path_factory.mktemp("desk")
+    (root / "photos").mkdir()
+    for number in range(PHOTOS):
+        scene(number, "face").image(48).save(root / "photos" / f"{number}.png")
+    extract, distil = [*EXTRACT, f"image={root / 'photos'}"], DISTIL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "SHARD", SHARD)
+        fk.run(fk.compose([*extract, f"out={root / 'one'}"]))
+        fk.run(fk.compose([*distil, f"out={root / 'student_by_one'}"]))
+    words = [*extract, f"out={root / 'stopped'}", "--", *distil, f"out={root / 'student_by_two'}"]
+    script = "plugins/sketch/tasks/sketch_ray_children.py"
+    ended(started(script, root, *words, RAY_ADDRESS=cluster))
+    return root
 
 
-def run(*words):
-    return fk.run(fk.compose([*SKETCH, *words]))
+@pytest.fixture(scope="module")
+def report(desk):
+    return json.loads((desk / "report.json").read_text())
 
 
-def extracting(folder, out):
-    return ["task=extract", f"image={folder / 'photos'}", style(folder), f"out={folder / out}"]
-
-
-def distilling(folder, out):
-    return [*DISTIL, style(folder), f"out={folder / out}"]
-
-
-def style(folder):
-    return f"plugin.style={folder / 'style' / 'style.safetensors'}"
-
-
-def driver(kind, words, workers, cluster):
-    asked = [*SKETCH, *words, "engine=ray", f"workers={workers}"]
-    return started(CHILDREN, kind, *asked, RAY_ADDRESS=cluster)
-
-
-def contents(folder, pattern):
+def contents(folder, pattern="*"):
     return {path.name: path.read_bytes() for path in folder.glob(pattern)}
 
 
+def assert_drawn(sketches):
+    """Refuse paper that is white or black, and sketches that are the same."""
+    for sketch in sketches:
+        assert 0.02 < (sketch < DARK).mean() < 0.4
+    for one, other in combinations(sketches, 2):
+        assert not np.array_equal(one, other)
+
+
+def test_what_one_process_draws_are_lines_of_each_picture_its_own(desk):
+    sketches = [
+        np.asarray(Image.open(desk / "one" / f"{n}.png").convert("L")) for n in range(PHOTOS)
+    ]
+    assert_drawn(sketches)
+    shards = sorted((desk / "student_by_one" / "pairs").iterdir())
+    inks = [load_file(shard)[f"ink.{index}"] for shard in shards for index in range(SHARD)]
+    assert len(inks) == PAIRS
+    assert_drawn(inks)
+
+
 def test_after_ctrl_c_and_a_killed_worker_what_is_sketched_stays_and_is_that_of_one_process(
-    cluster, desk
+    desk, report
 ):
-    words, out = extracting(desk, "two"), desk / "two"
-    stopped = driver("slow", words, 1, cluster)
-    while len(contents(out, "*.png")) < 2:
-        assert stopped.poll() is None, stopped.stderr.read()
-        time.sleep(0.02)
-    stopped.send_signal(signal.SIGINT)
-    assert f"run the same command with out={out} to go on" in stopped.communicate(timeout=60)[1]
-    assert stopped.returncode == 130
-    time.sleep(1)  # in which a worker that has not ended would sketch more
-    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
-    assert 2 <= len(kept) < 8
-    ended(driver("dying", words, 2, cluster))
-    assert (desk / "two.mark").exists()
-    assert contents(out, "*.png") == contents(desk / "one", "*.png")
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    kind, told = report["interrupted"]
+    assert kind == "KeyboardInterrupt"
+    assert f"run the same command with out={desk / 'stopped'} to go on" in told
+    assert report["ended"]
+    assert len(report["kept"]) == 2
+    assert report["dying"] == ["", ""]
+    assert (desk / "sketching.mark").exists()
+    assert contents(desk / "stopped", "*.png") == contents(desk / "one", "*.png")
+    for name, changed_ns in report["kept"].items():
+        assert (desk / "stopped" / name).stat().st_mtime_ns == changed_ns
 
 
-def test_two_workers_write_the_pairs_of_one_process_also_after_a_full_disk(cluster, desk):
-    words, out = distilling(desk, "pairs_by_two"), desk / "pairs_by_two" / "pairs"
-    stopped = driver("full", words, 1, cluster)
-    told = stopped.communicate(timeout=800)[1]
-    assert stopped.returncode == 1
+def test_a_full_disk_is_one_sentence_with_what_is_kept(report):
+    kind, told = report["full"]
+    assert kind == "OutputError"
     assert told.startswith("results must be writable to ")
     assert "No space left on device; free some space or choose another folder" in told
-    assert "the 32 pairs before are kept, and the same command goes on from them" in told
-    assert list(contents(out, "*")) == ["pairs-00000.safetensors"]
-    again = started("-m", "featurekit", "run", *SKETCH, *words, "engine=ray", "workers=2",
-                    RAY_ADDRESS=cluster)  # fmt: skip
-    assert UNLEARNT in again.communicate(timeout=800)[1]
-    assert contents(out, "*") == contents(desk / "pairs" / "pairs", "*")
+    assert "the 1 pairs before are kept, and the same command goes on from them" in told
+    assert report["before"] == ["pairs-00000.safetensors"]
+
+
+def test_workers_that_sample_are_those_that_draw_also_where_one_was_killed(desk, report):
+    assert (desk / "sampling.mark").exists()
+    assert report["crews"] == 1
+
+
+def test_two_workers_write_the_pairs_and_the_student_of_one_process(desk, report):
+    one, two = desk / "student_by_one", desk / "student_by_two"
+    assert report["code"] == 0
+    assert len(contents(one / "samples", NAMED)) == PAIRS
+    for part in ("samples", "pairs"):
+        assert contents(two / part, NAMED) == contents(one / part, NAMED)
+    assert contents(two, "student.safetensors") == contents(one, "student.safetensors")
+    assert len(contents(two, "student.safetensors")) == 1
