@@ -28,7 +28,7 @@ RECORDS: Mapping[str, str] = {
     "sketch-scenes": "-m featurekit run plugin=sketch task=evaluate out={out}",
     "drag-preview": "benchmarks/bench_records.py drag-preview --record {record}",
     "sd-shape": "benchmarks/bench_records.py sd-shape --record {record}",
-    "sketch-examples": "benchmarks/sketch_examples.py brush 1 4 --record {record}",
+    "sketch-examples": "benchmarks/sketch_examples.py brush --record {record}",
     "shipped-styles": "benchmarks/shipped_styles.py --record {record}",
     "student": "benchmarks/student.py --threads 1 --style plugins/sketch/styles/brush.safetensors "
     "--student plugins/sketch/styles/brush-student.safetensors --record {record}",

@@ -1,6 +1,6 @@
 """What more drawn pictures are worth: 1, 2, 4 and 8 of them, of a face first and then of all kinds.
 
-python benchmarks/sketch_examples.py brush                # an hour of one core
+python benchmarks/sketch_examples.py brush                # a quarter of an hour of one core
 python benchmarks/sketch_examples.py brush 1 2 --set plugin.iterations=5 plugin.tests=1
 
 Learns each number of examples with the settings of the embedded model, and measures drawings of the

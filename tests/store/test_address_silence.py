@@ -102,7 +102,7 @@ def test_what_is_not_even_read_is_one_sentence_soon(service, name):
 
 
 def test_what_is_not_answered_is_asked_again_while_there_is_patience(service, impatience):
-    impatience(0.2, silence_s=0.5)
+    impatience(0.2, silence_s=1.0)
     at = place(service, "mute")
     service.asked.clear()
     assert_silent(OPERATIONS["delete"], at)
