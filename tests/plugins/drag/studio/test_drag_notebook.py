@@ -99,6 +99,7 @@ def test_a_message_of_another_page_is_not_the_studios(view, page):
     page.clock.install()
     page.route(f"{view.address}**", lambda route: route.abort())
     page.reload()
+    page.wait_for_selector("iframe", state="attached")  # the page is there before the widget is
     page.evaluate("postMessage({ featurekit: 'ready' }, '*')")
     page.evaluate("new Promise((done) => { onmessage = done; postMessage(0, '*'); })")
     page.clock.run_for(60_000)
