@@ -10,23 +10,23 @@ from functools import partial
 from pathlib import Path
 
 from featurekit.cli.cost import say_cost
+from featurekit.cli.extract_words import options_of, place_of
 from featurekit.cli.options import ExtractOptions
 from featurekit.cli.progress_bars import bar, say
-from featurekit.cli.store_place import place_of
 from featurekit.core.atomic import make_folder
-from featurekit.core.errors import ConfigError, ImageError, UnknownNameError
+from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
 from featurekit.core.types import Progress
 from featurekit.diffusion.backbone import Backbone
 from featurekit.features.extractor import Extractor, Sample
 from featurekit.features.folder_sink import FolderSink
-from featurekit.features.recipes import Ensemble, Recipe, recipe
+from featurekit.features.recipes import Ensemble, Recipe
 from featurekit.images.folders import Listing
 from featurekit.images.io import load_image
 from featurekit.images.packed import PictureFile
 from featurekit.pipeline.backbone_of_run import backbone_of_words
-from featurekit.pipeline.overrides import check_seed, fill, split
+from featurekit.pipeline.overrides import check_seed
 from featurekit.pipeline.stages import lasting
 from featurekit.scale.inputs import pictures_of
 from featurekit.scale.ray_engine import Placing, placed
@@ -34,7 +34,6 @@ from featurekit.store.export import Reader, plan_pictures, store_pictures
 from featurekit.store.inversion import Inversion
 from featurekit.store.picture_reader import PictureReader
 from featurekit.store.places.place import Place
-from featurekit.store.places.services import shown
 from featurekit.store.recipe import parse_recipe
 from featurekit.store.trajectory_reader import TrajectoryReader
 from featurekit.store.write import Written, total_of
@@ -62,7 +61,7 @@ def main(words: Sequence[str]) -> int:
         FeatureKitError: the words are wrong, no picture can be read, a tap or timestep does
             not exist, or the results cannot be written.
     """
-    options = _options(words)
+    options = options_of(words)
     check_seed(options.seed)
     asked = _recipe(options)
     if options.store:
@@ -235,49 +234,6 @@ def _told(skipped: Mapping[PictureFile, str], others: str) -> int:
     for path, reason in skipped.items():
         sys.stderr.write(f"skipped {path.name}: {reason}\n")
     return SKIPPED if skipped else DONE
-
-
-def _options(words: Sequence[str]) -> ExtractOptions:
-    """Settings, with those of a recipe below what the words say themselves."""
-    words = ["dry_run=true" if word == "--dry-run" else word for word in words]
-    options = fill(ExtractOptions, words)
-    if options.store and any(word.startswith("out=") for word in words):
-        raise ConfigError(
-            f"results must go to one place, got out={options.out} and "
-            f"store={shown(options.store)}; leave one out"
-        )
-    if options.recipe:
-        options = fill(ExtractOptions, [*recipe(options.recipe).words(), *words])
-    if not options.store and any(
-        (options.reduce, options.shard, options.dry_run, options.engine, options.workers)
-    ):
-        raise ConfigError(
-            "reduce, shard, dry_run, engine and workers must go with a store, got none; "
-            "add store=..."
-        )
-    if options.engine not in ("", "ray"):
-        raise UnknownNameError("engine", options.engine, ["ray"])
-    if (options.engine and options.shard) or (options.workers and not options.engine):
-        raise ConfigError(
-            "workers must go with engine=ray, which gives each its shard, got "
-            f"engine={options.engine} workers={options.workers} shard={options.shard}"
-        )
-    if options.trajectories:
-        _refuse_unread(options, words)
-    return options
-
-
-def _refuse_unread(options: ExtractOptions, words: Sequence[str]) -> None:
-    """Refuse what would say nothing about the latents of an inversion."""
-    if not options.store:
-        raise ConfigError("trajectories must go with a store, got none; add store=...")
-    keys = ("taps", "timesteps", "ensemble", "recipe", "seed", "rows")
-    given = [word for word in words if split(word)[0] in keys]
-    if given:
-        raise ConfigError(
-            f"{', '.join(keys)} must be left out with trajectories, of which features are made "
-            f"later, got {' '.join(given)}"
-        )
 
 
 def _recipe(options: ExtractOptions) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,22 +18,21 @@ from featurekit.backbones.folder import (
     read_config,
 )
 from featurekit.backbones.latent_model import repeated
-from featurekit.backbones.layout.config_fields import check_settings, filled
+from featurekit.backbones.layout.config_fields import filled
 from featurekit.backbones.loaded.handing_on import Made
 from featurekit.backbones.sources.folder_parts import parts_of, read_tokenizer
 from featurekit.backbones.sources.parts import OWN, Instead, Parts
 from featurekit.backbones.stock import Configs, build_networks
-from featurekit.backbones.unet import blocks
-from featurekit.backbones.unet.configs import check_fit, configs_of, noise_table
+from featurekit.backbones.unet.configs import configs_of, noise_table
 from featurekit.backbones.unet.latent_diffusion import LatentDiffusion
-from featurekit.backbones.unet.picture_sizes import SIZE_COUNT, SIZES, told_sizes, with_sizes
-from featurekit.core.errors import BackboneError, ShapeError
+from featurekit.backbones.unet.picture_sizes import SIZES, told_sizes, with_sizes
+from featurekit.backbones.unet.sdxl_configs import check_kind, check_shape, empty_is_zero
+from featurekit.core.errors import ShapeError
 from featurekit.core.types import Conditioning
 from featurekit.diffusion.backbone import Predictor
 
 _LAYER = -2  # of both encoders: the last but one, before the final normalisation
 _POOLED = "pooled"  # what it is called in ``Conditioning.extra``
-_NEEDS = "a Stable Diffusion XL must need text states, a pooled text and sizes"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -144,10 +142,10 @@ def _assembled(
     origin: Made,
 ) -> StableDiffusionXL:
     where, what = place(*at)
-    _check_kind(parts.configs["unet"], parts.of)
+    check_kind(parts.configs["unet"], parts.of)
     for part in SECOND_CONFIG.keys() - parts.configs.keys():
         read_config(Path(parts.of), part)  # says that the folder has none
-    _check_shape(parts.configs, parts.of)
+    check_shape(parts.configs, parts.of)
     noise = noise_table(parts.configs["scheduler"], parts.remark)
     tokenizers = parts.tokenizers()
     networks = parts.networks(what)
@@ -163,7 +161,7 @@ def _assembled(
         updates=parts.updates,
         text_encoder_2=networks.text_encoder_2.to(where),
         tokenizer_2=tokenizers[1],
-        empty_is_zero=_empty_is_zero(parts.configs),
+        empty_is_zero=empty_is_zero(parts.configs),
     )
 
 
@@ -183,7 +181,7 @@ def wrapped(pipeline: Any, name: str) -> StableDiffusionXL:  # noqa: ANN401 - un
         ScheduleError: the noise levels of the scheduler cannot be read.
     """
     configs = configs_of(pipeline, (*CONFIGS, *SECOND_CONFIG))
-    _check_shape(configs, name)
+    check_shape(configs, name)
     return StableDiffusionXL(
         name=name,
         noise=noise_table(configs["scheduler"]),
@@ -194,7 +192,7 @@ def wrapped(pipeline: Any, name: str) -> StableDiffusionXL:  # noqa: ANN401 - un
         pipeline=pipeline,
         text_encoder_2=pipeline.text_encoder_2,
         tokenizer_2=pipeline.tokenizer_2,
-        empty_is_zero=_empty_is_zero(configs),
+        empty_is_zero=empty_is_zero(configs),
     )
 
 
@@ -251,8 +249,8 @@ def build(
     where, what = place(device, dtype)
     configs = {part: filled(config, part) for part, config in configs.items()}
     given: dict[str, Any] = {"name": name, "configs": configs}
-    _check_kind(configs["unet"], name)
-    _check_shape(configs, name)
+    check_kind(configs["unet"], name)
+    check_shape(configs, name)
     networks = build_networks(configs, device=where, dtype=what, seed=seed)
     lengths = [configs[p]["max_position_embeddings"] for p in ("text_encoder", "text_encoder_2")]
     tokenizers = [read_tokenizer(embedded_folder(), length=length) for length in lengths]
@@ -266,35 +264,5 @@ def build(
         tokenizer=tokenizers[0],
         text_encoder_2=networks.text_encoder_2,
         tokenizer_2=tokenizers[1],
-        empty_is_zero=_empty_is_zero(configs),
+        empty_is_zero=empty_is_zero(configs),
     )
-
-
-def _check_kind(unet: Mapping[str, Any], of: str) -> None:
-    """Refuse a UNet that is told other things, before the other parts are looked for."""
-    addition = unet.get("addition_embed_type")
-    if addition != "text_time":
-        raise BackboneError(
-            f"{_NEEDS}, but the UNet of {of} has addition_embed_type={addition!r}; "
-            f"another family is needed for it"
-        )
-
-
-def _check_shape(configs: Configs, of: str) -> None:
-    """Refuse parts that do not fit each other, and other blocks, before weights are read."""
-    check_settings(configs, of, needs=_NEEDS)
-    unet, needed = configs["unet"], {}
-    if "text_encoder" in configs and "text_encoder_2" in configs:  # else loaded without
-        text, text_2 = configs["text_encoder"], configs["text_encoder_2"]
-        sizes = SIZE_COUNT * (unet["addition_time_embed_dim"] or 0)
-        needed = {
-            "cross_attention_dim": text["hidden_size"] + text_2["hidden_size"],
-            "projection_class_embeddings_input_dim": (text_2["projection_dim"] or 0) + sizes,
-        }
-    check_fit(configs, of, needed)
-    blocks.taps(unet, configs["vae"])
-
-
-def _empty_is_zero(configs: Configs) -> bool:
-    """What the pipeline says; diffusers takes zeros where it says nothing."""
-    return bool(configs.get("pipeline", {}).get("force_zeros_for_empty_prompt", True))

@@ -5,29 +5,16 @@ from the environment or from fsspec's own settings, so that an address holds non
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
 from featurekit.core.errors import ConfigError, FeatureKitError, OutputError
+from featurekit.store.places.seen import Listing, Seen, seen
 from featurekit.store.places.services import BUCKETS, reached, refused, shown
 from featurekit.store.places.silence import AT_ONCE, bounded
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a service says of an object, or of what lies like a folder."""
-
-    st_size: int
-    st_mtime_ns: int  # 0 where it does not say
-    folder: bool = False
-
-
-Listing = dict[str, dict[str, Seen]]
-"""What lies in each folder below a root, by the folders' keys and their children's names."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +94,7 @@ class Address:
                 entries = self._service.ls(self.key, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        found = {PurePosixPath(one["name"]).name: _seen(one) for one in entries
+        found = {PurePosixPath(one["name"]).name: seen(one) for one in entries
                  if one["name"].strip("/") != self.key.strip("/")}  # fmt: skip
         return dict(sorted(found.items()))
 
@@ -131,7 +118,7 @@ class Address:
         for key, said in found.items():
             inner = key.strip("/").removeprefix(self.key.strip("/")).strip("/")
             above, _, name = inner.rpartition("/")
-            listing.setdefault(above, {})[name] = _seen(said)
+            listing.setdefault(above, {})[name] = seen(said)
             while above:
                 folder, (above, _, name) = above, above.rpartition("/")
                 listing.setdefault(above, {}).setdefault(name, Seen(0, 0, folder != ""))
@@ -247,7 +234,7 @@ class Address:
             return self.listing.get(self.parent.inner, {}).get(self.name)
         try:
             with self._reading():
-                return _seen(self._service.info(self.key))
+                return seen(self._service.info(self.key))
         except FileNotFoundError:
             return None
 
@@ -287,14 +274,3 @@ def found(url: str) -> Address:
     root = f"{protocol}{mark}{rest.rstrip('/')}"
     reached(root, os.getpid())
     return Address(root)
-
-
-_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
-
-
-def _seen(said: Mapping[str, Any]) -> Seen:
-    """What a service says, each with names of its own for the time."""
-    found = next((said[name] for name in _TIMES if said.get(name)), 0)
-    seconds = found.timestamp() if isinstance(found, datetime) else found
-    time_ns = round(1e9 * seconds) if isinstance(seconds, int | float) else 0
-    return Seen(int(said.get("size") or 0), time_ns, said.get("type") == "directory")
