@@ -63,6 +63,8 @@ def tab_of(chromium):
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("request", lambda asked: outside(asked.url))
+        # from the start: a chooser that a key opens is lost where waiting for it begins just before
+        page.on("filechooser", lambda chooser: None)
         page.goto(address)
         page.wait_for_selector("body[data-ready]")
         return page

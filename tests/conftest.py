@@ -1,5 +1,6 @@
 """What several test files share: plugins of a third party made on the spot, a real command line."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -29,6 +30,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("MPLCONFIGDIR", fonts)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Leave logging as it was found: what Hydra's flags set would be heard by the tests after."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    for one in [one for one in root.handlers if one not in handlers]:
+        root.removeHandler(one)
 
 
 @pytest.fixture

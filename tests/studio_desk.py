@@ -90,6 +90,12 @@ def served(studio: Studio, **place):
     return one, one.in_thread()
 
 
+def mistakes(caplog):
+    """Kinds of the mistakes of ours that a studio has noted; others may log beside it."""
+    ours = [one for one in caplog.records if one.name == "featurekit.studio"]
+    return [one.exc_info[0] for one in ours]
+
+
 def until(holds, patience=12_000):
     """Wait until something holds; the page's policy forbids what playwright waits by."""
     for _ in range(patience):

@@ -4,7 +4,7 @@ import logging
 import threading
 
 import pytest
-from studio_desk import until
+from studio_desk import mistakes, until
 
 from featurekit.core.errors import PointsError, UnknownNameError
 from featurekit.web.asked import Asked
@@ -84,7 +84,7 @@ def test_a_failure_is_a_sentence_and_the_next_job_runs(queue, caplog):
     assert lines[1].startswith("this is a mistake of ours, RuntimeError: a mistake of ours")
     assert "must be a number, text, list or mapping" in lines[2]
     assert all(found(queue, job)["status"] == "failed" for job in jobs)
-    assert [one.exc_info[0] for one in caplog.records] == [RuntimeError]
+    assert mistakes(caplog) == [RuntimeError]
 
 
 def test_the_queue_is_not_endless(queue):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from specimen import SPEC
-from studio_desk import Bench, client, opened, picture, printed_tab, until
+from studio_desk import Bench, client, mistakes, opened, picture, printed_tab, until
 
 from featurekit.core.errors import ConfigError
 from featurekit.web.asked import Asked
@@ -136,7 +136,7 @@ def test_a_tab_that_fails_is_named_and_leaves_the_others(tmp_path, caplog):
         "bare": "the files of tab 'bare' must hold a tab.js; mend the plugin",
         "Four!": "a tab's name must be a word in small letters, got 'Four!'",
     }
-    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+    assert mistakes(caplog) == [RuntimeError]
 
 
 def test_a_page_of_an_earlier_server_is_told_to_begin_anew(speak):
@@ -159,7 +159,7 @@ def test_a_mistake_of_ours_is_a_sentence_and_its_place_is_in_the_log(tmp_path, c
         answer = speak.post("/act/blur/size")
     assert answer.status_code == 500
     assert answer.json()["error"].startswith("this is a mistake of ours, RuntimeError: a mistake")
-    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+    assert mistakes(caplog) == [RuntimeError]
 
 
 def test_the_tabs_are_those_of_the_plugins_and_our_own(tmp_path, third_party, monkeypatch):

@@ -222,11 +222,12 @@ async function copyPython() {
   const text = shell.mounted.get(shell.active)?.studio.pythonText() ?? "";
   if (!text) { say("There is nothing to copy yet"); return; }
   $("python-text").textContent = text;
+  $("python-note").textContent = "These lines give what you see.";
+  if (!$("python-dialog").open) $("python-dialog").showModal(); // at once: a clipboard may take its time
   try {
     await navigator.clipboard.writeText(text);
     $("python-note").textContent = "Copied: these lines give what you see.";
   } catch { $("python-note").textContent = "Select and copy: these lines give what you see."; }
-  $("python-dialog").showModal();
 }
 
 function changeTheme() {

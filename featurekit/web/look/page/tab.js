@@ -86,7 +86,7 @@ export async function mount(root, studio) {
     hint.hidden = Boolean(state.point);
     remove.hidden = !state.other;
     points.show();
-    prompt.value = state.prompt;
+    if (document.activeElement !== prompt) prompt.value = state.prompt; // never from under somebody who types
     chips.replaceChildren(...words(state.prompt).map((word) => h("button", { type: "button", class: "small", "aria-pressed": String(word === state.word),
       onclick: () => change("the word", { word }) }, word)));
     if (setup) arrangeReading();
@@ -255,8 +255,8 @@ export async function mount(root, studio) {
   studio.key("4", "where a word is seen", () => change("what is looked at", { mode: "words" }));
   studio.python(() => python);
 
+  reading.hidden = true; // until the model says what can be read
   await showPictures();
-  reading.hidden = true;
   try {
     setup = await studio.act("setup");
   } catch (error) {

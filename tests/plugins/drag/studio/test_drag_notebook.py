@@ -42,7 +42,7 @@ def page(view, chromium):
 def studio_frame(page):
     frame = page.wait_for_selector("iframe").content_frame()
     frame.wait_for_selector("#pane-drag .drag-tools")
-    until(lambda: frame.evaluate("Boolean(document.querySelector('#pane-drag').drag?.picture)"))
+    until(lambda: frame.evaluate("document.querySelector('#pane-drag').drag?.view.width") == SIZE)
     return frame
 
 

@@ -124,7 +124,6 @@ def test_a_style_is_picked_mixed_and_undone_and_the_picture_follows(person):
     assert person.shows() == brush
     assert person.knows("sketch.text") == python
     person.page.keyboard.press("c")
-    person.page.wait_for_selector("#python-dialog[open]")  # it opens once the lines are copied
     assert "task=extract" in person.page.locator("#python-text").inner_text()
     person.page.keyboard.press("Escape")
     person.page.wait_for_selector("#python-dialog:not([open])", state="attached")
