@@ -7,6 +7,7 @@ from typing import Any
 from featurekit.core.errors import ConfigError, FeatureKitError
 from featurekit.core.json_files import plain, read_json, write_json
 from featurekit.web.desk import Desk
+from featurekit.web.job_queue import LOG, OURS
 from featurekit.web.pages import static_files
 from featurekit.web.tab import Tab
 
@@ -50,3 +51,6 @@ class Placed:
             return dict(plain(found, of=f"what is seen of tab {self.tab.name!r}"))
         except FeatureKitError as error:
             return {"error": str(error)}
+        except Exception as error:
+            LOG.exception("what is seen of the tab %s cannot be told", self.tab.name)
+            return {"error": OURS.format(f"{type(error).__name__}: {error}")}

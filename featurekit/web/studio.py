@@ -1,6 +1,5 @@
 """The studio itself: its folder, model, pictures, tabs, jobs and events. Knows no HTTP."""
 
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from featurekit.web.asked import Asked
 from featurekit.web.blobs import Blobs
 from featurekit.web.desk import Desk
 from featurekit.web.events import Hub
-from featurekit.web.job_queue import JobQueue, QueueFullError
+from featurekit.web.job_queue import LOG, JobQueue, QueueFullError
 from featurekit.web.jobs import Job
 from featurekit.web.late import IMPORTS, imported
 from featurekit.web.model import Model
@@ -31,7 +30,6 @@ from featurekit.web.pictures import Picture, Shelf, encode
 from featurekit.web.placed import Placed
 from featurekit.web.tab import Json, Reply, Tab
 
-LOG = logging.getLogger("featurekit.studio")
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 FIRST_LOOK_S = 3.0  # that loading waits for a page to be up
 PLANNED_TABS = ("drag", "sketch")  # their order on the page, before those of others

@@ -2,10 +2,11 @@
 
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from PIL import Image
-from studio_desk import printed_tab, until
+from studio_desk import mistakes, printed_tab, until
 from traitlets import TraitError
 
 import featurekit as fk
@@ -75,6 +76,40 @@ def test_a_widget_follows_the_page_and_is_not_followed_by_it(tmp_path, monkeypat
     with pytest.raises(TraitError, match="read-only"):
         opened.tabs = {}
     opened.close()
+
+
+def test_what_fails_while_a_change_is_heard_ends_no_following(tmp_path, monkeypatch, caplog):
+    pytest.importorskip("anywidget")
+
+    def seen(saved):
+        return {"halves": 12 / saved["times"]} if saved else {}
+
+    def tab(desk):
+        return replace(printed_tab(tmp_path)(desk), seen=seen)
+
+    monkeypatch.setattr(Studio, "_announced", lambda studio: iter({"blur": tab}.items()))
+    monkeypatch.setattr(Studio, "warm_up", lambda studio: studio.load_tabs())
+    opened = fk.studio(Image.new("RGB", (64, 48), "teal"), folder=tmp_path / "studio")
+    until(lambda: opened.tabs == {"blur": {}})
+
+    def saves(times):
+        body = b'{"times": %d}' % times
+        asked = urllib.request.Request(f"{opened.address}tab-state/blur", body, method="PUT")
+        urllib.request.urlopen(asked, timeout=60).close()
+
+    saves(0)
+    until(lambda: "mistake of ours, ZeroDivisionError" in opened.tabs["blur"].get("error", ""))
+
+    def hear(change):
+        raise RuntimeError("a mistake of the notebook")
+
+    opened.observe(hear, "tabs")
+    saves(3)
+    until(lambda: opened.tabs == {"blur": {"halves": 4}})
+    saves(4)
+    until(lambda: opened.tabs == {"blur": {"halves": 3}})
+    opened.close()
+    assert mistakes(caplog) == [ZeroDivisionError, RuntimeError, RuntimeError]
 
 
 def test_a_missing_extra_is_a_sentence(tmp_path, monkeypatch):

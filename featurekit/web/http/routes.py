@@ -1,6 +1,5 @@
 """The studio over HTTP: each address reads its request with care and asks the studio."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeAlias
@@ -15,12 +14,11 @@ from starlette.routing import Route
 
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
 from featurekit.web.framing import MEDIA_TYPE, dump, pack, parse, unpack
-from featurekit.web.job_queue import OURS, QueueFullError
+from featurekit.web.job_queue import LOG, OURS, QueueFullError
 from featurekit.web.pages import Static, shell_files
 from featurekit.web.studio import Studio
 from featurekit.web.tab import Reply
 
-LOG = logging.getLogger("featurekit.studio")
 PICTURE_BYTES, BODY_BYTES, STATE_BYTES = 128 << 20, 128 << 20, 1 << 20
 NAME_HEADER = "x-picture-name"
 SHOWN_PX = 2048

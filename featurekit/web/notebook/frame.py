@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from featurekit.images.photo import Source, open_photo
+from featurekit.web.job_queue import LOG
 from featurekit.web.pictures import encode
 from featurekit.web.studio import Studio
 
@@ -66,12 +67,18 @@ class Frame:
         put(self._studio, image)
 
     def follow(self, hear: Callable[[], object]) -> None:
-        """Call a function whenever ``picture`` or ``tabs`` may have changed, in a thread."""
+        """Call a function whenever ``picture`` or ``tabs`` may have changed, in a thread.
+
+        What the function raises is logged, and the next change is heard all the same.
+        """
 
         def work() -> None:
             while self._changed.wait() and self._is_open:
                 self._changed.clear()
-                hear()
+                try:
+                    hear()
+                except Exception:
+                    LOG.exception("a change of the studio was not heard")
 
         def changed(kind: str) -> None:
             if kind in CHANGES:
