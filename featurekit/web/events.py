@@ -93,18 +93,21 @@ class Hub:
         happened = asyncio.Event()
         with self._lock:
             self._waiting[happened] = asyncio.get_running_loop()
+        said = [b"retry: 1000\n\n"]
         try:
-            yield b"retry: 1000\n\n"
-            self.was_heard.set()
             while True:
                 happened.clear()
                 events, lost = self.since(name)
                 if lost:
                     name = self.last
-                    yield f'id: {name}\ndata: {{"kind":"reset"}}\n\n'.encode("ascii")
+                    said.append(b'id: %s\ndata: {"kind":"reset"}\n\n' % name.encode("ascii"))
                 for event in events:
                     name = f"{self.mark}-{event.number}"
-                    yield b"id: %s\ndata: %s\n\n" % (name.encode("ascii"), event.data)
+                    said.append(b"id: %s\ndata: %s\n\n" % (name.encode("ascii"), event.data))
+                if said:
+                    yield b"".join(said)
+                    said.clear()
+                    self.was_heard.set()
                 if self._closed or not follow:
                     return
                 try:

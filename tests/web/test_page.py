@@ -214,6 +214,30 @@ def test_the_page_says_when_the_studio_ends_and_goes_on_when_it_is_back(tmp_path
     tab_of.wrong.clear()  # the browser's own lines about the server that was away
 
 
+def test_what_happens_while_the_state_is_asked_for_anew_is_not_undone_by_it(
+    tmp_path, serve, tab_of
+):
+    folder, make = tmp_path / "desk", printed_tab(tmp_path)
+    first, thread = served(opened(folder, {"blur": make}))
+    page = tab_of(first.address)
+    put(page)
+    asked = []
+    page.route("**/state", lambda route: asked.append((route, route.fetch())))
+    first.stop()
+    thread.join(60)
+    studio = opened(folder, {"blur": make})
+    serve(studio, port=int(first.address.rstrip("/").rpartition(":")[2]))
+    until(lambda: page.evaluate("1") and asked)
+    newer = studio.put_picture(picture(32, 32), "newer.png", select=True)
+    page.wait_for_timeout(500)  # for the event, which comes before the answer
+    ((route, answer),) = asked
+    route.fulfill(response=answer)
+    until(lambda: page.evaluate("import('/shell/shell.js').then((m) => m.shell.current)"))
+    page.wait_for_timeout(200)
+    assert page.evaluate("import('/shell/shell.js').then((m) => m.shell.current)") == newer.id
+    tab_of.wrong.clear()  # the browser's own lines about the server that was away
+
+
 def test_a_view_zooms_about_the_pointer_pans_and_fits(page):
     put(page)
     page.wait_for_selector("#blur-size:not(:empty)")

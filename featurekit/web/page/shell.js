@@ -289,9 +289,13 @@ $("example").onclick = async () => { say("Making the example …"); await send("
 $("python").onclick = copyPython;
 $("theme").onclick = changeTheme;
 $("help").onclick = help;
-let away = false;
+let away = false, heard = Promise.resolve();
+// one event after another: what comes while the state is asked for anew is newer than that state
+const inTurn = (event) => {
+  heard = heard.then(() => hear(event)).catch((error) => { if (error instanceof Refused) say(error.message, true); else reportError(error); });
+};
 begin().then((after) => {
-  listen(after, hear, (lost) => {
+  listen(after, inTurn, (lost) => {
     if (lost && !away) say("The studio does not answer; what you made is kept", true);
     if (!lost && away) say("The studio is back");
     away = lost;
