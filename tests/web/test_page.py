@@ -232,9 +232,10 @@ def test_what_happens_while_the_state_is_asked_for_anew_is_not_undone_by_it(
     page.wait_for_timeout(500)  # for the event, which comes before the answer
     ((route, answer),) = asked
     route.fulfill(response=answer)
-    until(lambda: page.evaluate("import('/shell/shell.js').then((m) => m.shell.current)"))
-    page.wait_for_timeout(200)
-    assert page.evaluate("import('/shell/shell.js').then((m) => m.shell.current)") == newer.id
+    current = "import('/shell/shell.js').then((m) => m.shell.current)"
+    until(lambda: page.evaluate(current) == newer.id)
+    page.wait_for_timeout(200)  # for an older state, which would come now
+    assert page.evaluate(current) == newer.id
     tab_of.wrong.clear()  # the browser's own lines about the server that was away
 
 
