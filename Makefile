@@ -31,9 +31,9 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # the tables of the pages from the records in docs/evidence; records that are missing, or named by RUN=, are made by their runs, and pictures
-# that PICTURES= names are drawn (benchmarks/evidence.py --list says by what); checkouts and photographs are given by GIVEN=DIFT=FOLDER,...
+# that PICTURES= names are drawn (python -m benchmarks.evidence --list says by what); checkouts and photographs are given by GIVEN=DIFT=FOLDER,...
 evidence: $(STAMP)
-	@$(BIN)/python benchmarks/evidence.py --missing --run '$(RUN)' --pictures '$(PICTURES)' --given '$(GIVEN)'
+	@$(BIN)/python -m benchmarks.evidence --missing --run '$(RUN)' --pictures '$(PICTURES)' --given '$(GIVEN)'
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PY)" && $(PY) -c '$(SUITABLE)' || { echo \

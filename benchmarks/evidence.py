@@ -1,12 +1,12 @@
 """The tables of the pages from the records of runs in docs/evidence/.
 
-python benchmarks/evidence.py                            # write every table from its record
-python benchmarks/evidence.py --check                    # only tell which differ
-python benchmarks/evidence.py --run store-recipes        # run that record's command, then write
-python benchmarks/evidence.py --missing                  # run those whose record is not there
-python benchmarks/evidence.py --from FOLDER drag-scenes  # record a run that was done already
-python benchmarks/evidence.py --pictures drag_first.png  # draw that picture of the pages anew
-python benchmarks/evidence.py --list                     # what makes each table and each picture
+python -m benchmarks.evidence                            # write every table from its record
+python -m benchmarks.evidence --check                    # only tell which differ
+python -m benchmarks.evidence --run store-recipes        # run that record's command, then write
+python -m benchmarks.evidence --missing                  # run those whose record is not there
+python -m benchmarks.evidence --from FOLDER drag-scenes  # record a run that was done already
+python -m benchmarks.evidence --pictures drag_first.png  # draw that picture of the pages anew
+python -m benchmarks.evidence --list                     # what makes each table and each picture
 
 ``make evidence`` does the fourth, the third for RUN=NAME,NAME and the sixth for PICTURES=NAME,NAME.
 Some need what is not ours, checkouts or photographs: ``--given DIFT=FOLDER``, or GIVEN= of make.
@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evidence_commands import FOLDERS, RECORDS, SHARED, ran
-from evidence_pictures import draw, listed
-from evidence_tables import (
+from benchmarks.records.commands import FOLDERS, RECORDS, SHARED, ran
+from benchmarks.records.pictures import draw, listed
+from benchmarks.records.tables import (
     EVIDENCE,
     LAYOUTS,
     ROOT,
@@ -33,7 +33,6 @@ from evidence_tables import (
     tables_in,
     write_record,
 )
-
 from featurekit.core.atomic import replacing
 
 OF_A_RUN = ("seed", "versions", "weights", "metrics")  # what a record takes over from run.json

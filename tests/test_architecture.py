@@ -44,14 +44,10 @@ KEYWORDS_ALLOWED = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def sources() -> Iterator[tuple[str, Path]]:
-    """Import name and path of every source file."""
-    for path in sorted((ROOT / "featurekit").rglob("*.py")):
-        yield import_name("featurekit", path.relative_to(ROOT / "featurekit")), path
-    for plugin in PLUGINS:
-        for path in sorted((ROOT / "plugins" / plugin).rglob("*.py")):
-            relative = path.relative_to(ROOT / "plugins" / plugin)
-            yield import_name(f"featurekit_{plugin}", relative), path
+def sources(package: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Import name and path of every file of a package."""
+    for path in sorted(folder.rglob("*.py")):
+        yield import_name(package, path.relative_to(folder)), path
 
 
 def import_name(package: str, relative: Path) -> str:
@@ -59,8 +55,12 @@ def import_name(package: str, relative: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-SOURCES = dict(sources())
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+SOURCES = dict(sources("featurekit", ROOT / "featurekit"))
+for each in PLUGINS:
+    SOURCES |= sources(f"featurekit_{each}", ROOT / "plugins" / each)
+BENCHMARKS = dict(sources("benchmarks", ROOT / "benchmarks"))  # not packed, they print
+READ = SOURCES | BENCHMARKS  # what is held to the budgets
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in READ.items()}
 CORE = {name for name in SOURCES if name.partition(".")[0] == "featurekit"}
 
 
@@ -79,7 +79,7 @@ def imports(name: str, tree: ast.Module, *, deferred: bool = False) -> set[str]:
             base = _base(name, node)
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
-                found.add(whole if whole in SOURCES else base)
+                found.add(whole if whole in READ else base)
     return found
 
 
@@ -100,7 +100,7 @@ def _base(name: str, node: ast.ImportFrom) -> str:
     if not node.level:
         return node.module or ""
     parts = name.split(".")
-    if not (name in SOURCES and SOURCES[name].name == "__init__.py"):
+    if not (name in READ and READ[name].name == "__init__.py"):
         parts = parts[:-1]
     parts = parts[: len(parts) - node.level + 1]
     return ".".join([*parts, node.module] if node.module else parts)
@@ -173,7 +173,7 @@ def test_a_room_imports_only_from_rooms_above_its_own(name):
 
 
 def test_there_is_no_import_cycle():
-    tuple(TopologicalSorter({name: GRAPH[name] & set(SOURCES) for name in SOURCES}).static_order())
+    tuple(TopologicalSorter({name: GRAPH[name] & set(READ) for name in READ}).static_order())
 
 
 def test_no_two_neighbours_in_a_folder_need_each_other():
@@ -189,11 +189,11 @@ def test_neighbours_that_need_each_other_are_seen():
 
 
 def test_a_folder_is_small_enough_to_be_read_at_once():
-    beside = Counter(path.parent for path in SOURCES.values() if path.name != "__init__.py")
+    beside = Counter(path.parent for path in READ.values() if path.name != "__init__.py")
     assert not {str(folder): count for folder, count in beside.items() if count > FOLDER_FILES}
 
 
-FOLDERS = sorted(name for name, path in SOURCES.items() if path.name == "__init__.py")
+FOLDERS = sorted(name for name, path in READ.items() if path.name == "__init__.py")
 
 
 @pytest.mark.parametrize("name", [one for one in FOLDERS if "." in one and one[-5:] != ".conf"])
@@ -201,7 +201,7 @@ def test_a_room_says_what_lives_there_and_which_file_to_read_first(name):
     said = ast.get_docstring(TREES[name]) or ""
     named = re.findall(r"``([\w/]+\.py)``", said)
     assert named
-    assert any((SOURCES[name].parent / one).exists() for one in named)
+    assert any((READ[name].parent / one).exists() for one in named)
 
 
 def test_the_tests_mirror_the_rooms():
@@ -242,8 +242,8 @@ def test_modules_are_imported_by_name_only_where_it_is_listed(name):
 
 
 def named_targets() -> Iterator[tuple[str, str]]:
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
+    for name in SOURCES:
+        for node in ast.walk(TREES[name]):
             value = node.value if isinstance(node, ast.Constant) else None
             if isinstance(value, str) and re.fullmatch(r"featurekit\w*(\.\w+)*:\w+", value):
                 yield name, value
@@ -289,9 +289,9 @@ def test_each_way_to_import_is_seen(code, top, inside):
 # sizes and words
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@pytest.mark.parametrize("name", sorted(READ))
 def test_a_file_is_short_enough_to_be_read_at_once(name):
-    assert len(SOURCES[name].read_text().splitlines()) <= FILE_LINES
+    assert len(READ[name].read_text().splitlines()) <= FILE_LINES
 
 
 def test_a_function_fits_on_a_screen():
@@ -368,11 +368,15 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/READ
 FILE = re.compile(
     r"(?<![\w/.-])((?:featurekit|tests|plugins|benchmarks|docs)/[\w/.-]+\.(?:py|md|yaml))\b"
 )
+RUN = re.compile(r"-m (benchmarks[.\w]*\w)")  # a script, as it is run
 
 
-@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_page_names_only_files_that_exist(path):
-    named = set(FILE.findall(path.read_text()))
+@pytest.mark.parametrize(
+    "path", sorted({*PAGES, *READ.values()}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_page_and_a_source_name_only_files_that_exist(path):
+    text = path.read_text()
+    named = {*FILE.findall(text), *(f"{one.replace('.', '/')}.py" for one in RUN.findall(text))}
     assert not {name for name in named if not (ROOT / name).exists()}
 
 

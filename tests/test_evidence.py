@@ -4,17 +4,16 @@ import json
 import re
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT))
 try:
-    import evidence
-    import evidence_commands as commands
-    import evidence_pictures as pictures
-    import evidence_tables as tables
+    from benchmarks import evidence
+    from benchmarks.records import commands, pictures, recording, tables
 finally:
     sys.path.pop(0)
 
@@ -56,10 +55,29 @@ def test_a_record_says_what_made_it_and_what_makes_it_again(name):
     )
 
 
+SCRIPTS = sorted((ROOT / "benchmarks").rglob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_script_names_itself_in_its_usage_and_in_the_record_that_it_writes(path):
+    own = ".".join(path.relative_to(ROOT / "benchmarks").with_suffix("").parts)
+    said = r'python -m benchmarks\.([\w.]*\w)|\btyped\("(.+?)"|^OWN = "(.+?)"'
+    found = re.findall(said, path.read_text("utf-8"), flags=re.MULTILINE)
+    assert {"".join(one) for one in found} <= {own}
+
+
+def test_a_command_is_recorded_as_typed_without_places_of_this_machine():
+    words = ["--counts", "10", "--record", "one.json", "~/pictures", "a b"]
+    assert recording.typed("store.speed", words) == (
+        "python -m benchmarks.store.speed --counts 10 FOLDER 'a b'"
+    )
+
+
 @pytest.mark.parametrize("command", sorted({*commands.RECORDS.values()}))
 def test_a_command_of_the_list_can_be_run(command):
-    script, *rest = shlex.split(command)
-    assert script == "-m" or (ROOT / script).is_file()
+    by, script, *rest = shlex.split(command)
+    assert by == "-m"
+    assert find_spec(script)
     assert ("{record}" in rest) != any("{out}" in word for word in rest)
 
 
@@ -165,8 +183,9 @@ def test_of_every_picture_that_a_page_shows_it_is_said_what_draws_it():
 @pytest.mark.parametrize("name", sorted({*commands.PICTURES, *pictures.REDUCED}))
 def test_a_picture_of_the_list_is_there_and_can_be_drawn(name):
     assert (pictures.FOLDER / name).is_file()
-    script = commands.PICTURES.get(name, "Makefile").partition(" ")[0]
-    assert script == "-m" or (ROOT / script).is_file()
+    by, script, *_ = commands.PICTURES.get(name, "-m featurekit").split()
+    assert by == "-m"
+    assert find_spec(script)
 
 
 def test_a_picture_that_nothing_draws_and_one_of_a_run_that_is_not_there_are_refused(

@@ -1,6 +1,5 @@
-"""Published code of others, each on networks that are given: adapters, and nothing of theirs.
+"""Ours beside published code of others, on the same weights, in turn, in one process.
 
-No commands: ``beside_peers.py`` and ``drag_beside_published.py`` import them, with the folders of
-checkouts that a person has. What asks for a GPU, or for a package that only saves or draws, is
-stood in for; what cannot run on today's diffusers is said in each file.
+Checkouts are given, and are no part of this repository; without one only our ways run. What brings
+each to these weights is in ``adapters/``. Read ``beside_ours.py`` first.
 """

@@ -20,7 +20,8 @@ HELP = ("-h", "--help")
 
 # how torch's threads wait for each other: awake for some microseconds, which most of their waits
 # take, then asleep. Spinning for longer makes runs on a machine that is busy otherwise slower, up
-# to sixteen times as was seen; sleeping at once makes every run slower. See benchmarks/threads.py
+# to sixteen times as was seen; sleeping at once makes every run slower
+# (benchmarks/cli/threads.py)
 AWAKE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 

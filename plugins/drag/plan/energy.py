@@ -3,7 +3,7 @@
 A way tears the layer where it goes on across the mask's rim and moves there, carries it out of the
 mask, strains it, shows a seam, or leaves unchanged what was marked to change. A small network
 that was fitted on moves whose truth is known says which way is likeliest; it sees such figures of
-a way and nothing else of the picture (benchmarks/drag_ways.py).
+a way and nothing else of the picture (benchmarks/drag/ways.py).
 """
 
 from collections.abc import Sequence
