@@ -15,17 +15,16 @@ Some need what is not ours, checkouts or photographs: ``--given DIFT=FOLDER``, o
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.records.commands import FOLDERS, RECORDS, SHARED, ran
+from benchmarks.records.commands import FOLDERS, RECORDS, ran
+from benchmarks.records.layouts import AGAIN, LAYOUTS, Record
 from benchmarks.records.pictures import draw, listed
 from benchmarks.records.tables import (
     EVIDENCE,
-    LAYOUTS,
     ROOT,
-    Record,
     checked,
     pages,
     read_records,
@@ -34,7 +33,9 @@ from benchmarks.records.tables import (
     write_record,
 )
 from featurekit.core.atomic import replacing
+from featurekit_sketch.exam.sweep_table import read_runs
 
+ABLATIONS = ROOT / "plugins" / "sketch" / "conf" / "ablation"
 OF_A_RUN = ("seed", "versions", "weights", "metrics")  # what a record takes over from run.json
 
 
@@ -55,7 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{listed_tables()}\n{listed()}")
         return 0
     found = pages()
-    _make_anew(asked, [name for text in found.values() for name, _ in tables_in(text)])
+    named = [name for text in found.values() for name, _ in tables_in(text)]
+    _make_anew(asked, {AGAIN.get(name, name): None for name in named})
     records = read_records()
     try:
         checked(found.values(), records)
@@ -74,11 +76,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return int(bool(asked.check and changed))
 
 
-def _make_anew(asked: argparse.Namespace, known: Sequence[str]) -> None:
+def _make_anew(asked: argparse.Namespace, known: Iterable[str]) -> None:
     """Make the records and pictures that are asked for."""
     if asked.source:
         for name in asked.names:
-            write_record(of_run(name, asked.source), EVIDENCE / f"{name}.json")
+            write_record(of_runs(name, asked.source), EVIDENCE / f"{name}.json")
     missing = [name for name in known if not (EVIDENCE / f"{name}.json").exists()]
     for name in [*asked.run, *(missing if asked.missing else ())]:
         make(name, asked.given)
@@ -88,9 +90,10 @@ def _make_anew(asked: argparse.Namespace, known: Sequence[str]) -> None:
 
 def listed_tables() -> str:
     """What makes each table, a line for each."""
+    records = read_records()
+    made = {name: AGAIN.get(name, name) for name in sorted([*records, *AGAIN])}
     return "\n".join(
-        f"{name}: {record['origin']}; python {RECORDS[SHARED.get(name, name)]}"
-        for name, record in sorted(read_records().items())
+        f"{name}: {records[of]['origin']}; python {RECORDS[of]}" for name, of in made.items()
     )
 
 
@@ -104,13 +107,35 @@ def make(name: str, given: Mapping[str, str]) -> None:
     Raises:
         SystemExit: nothing is known to make it, or its command fails.
     """
-    name = SHARED.get(name, name)
+    name = AGAIN.get(name, name)
     if name not in RECORDS:
         raise SystemExit(f"no command makes {name!r}; known: {', '.join(RECORDS)}")
     ran(name, RECORDS[name], given, EVIDENCE / f"{name}.json")
     if "{out}" in RECORDS[name]:
-        for one in [name, *(other for other, made in SHARED.items() if made == name)]:
-            write_record(of_run(one, FOLDERS / name), EVIDENCE / f"{one}.json")
+        write_record(of_runs(name, FOLDERS / name), EVIDENCE / f"{name}.json")
+
+
+def of_runs(name: str, folder: Path) -> Record:
+    """Make a record of a finished run of ``featurekit run``, or of a sweep of ablations.
+
+    Args:
+        name: of the record, whose runs these are.
+        folder: of the run, or of the sweep.
+
+    Raises:
+        SystemExit: no run makes such a record, or one is not finished.
+    """
+    if (folder / "run.json").exists():
+        return of_run(name, folder)
+    found = [of_run(name, folder / run) for run in read_runs(folder)]
+    names = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))  # as a sweep's glob has them
+    if len(found) != len(names):
+        raise SystemExit(f"a record must be of all ablations, {len(names)}, got {len(found)} runs")
+    metrics = {
+        ablation: next(iter(one["metrics"]["held_out"].values()))
+        for ablation, one in zip(names, found, strict=True)
+    }
+    return {**found[names.index("whole")], "metrics": metrics}
 
 
 def of_run(name: str, folder: Path) -> Record:
@@ -127,7 +152,7 @@ def of_run(name: str, folder: Path) -> Record:
     if name not in LAYOUTS or found["status"] != "done":
         raise SystemExit(f"a record must be of a finished run, by the name of a layout "
                          f"({', '.join(LAYOUTS)}), got {name!r}, {found['status']}")  # fmt: skip
-    command = RECORDS[SHARED.get(name, name)].format(out="FOLDER")
+    command = RECORDS[name].format(out="FOLDER")
     return {
         "origin": f"measured, recorded {datetime.now(UTC):%Y-%m-%d}",
         "command": f"python {command}",

@@ -13,31 +13,38 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 try:
     from benchmarks import evidence
-    from benchmarks.records import commands, pictures, recording, tables
+    from benchmarks.records import commands, layouts, pictures, recording, tables
 finally:
     sys.path.pop(0)
 
+DOCS = ROOT / "docs"
 PAGES = tables.pages()
-RESULTS = PAGES[ROOT / "docs" / "results.md"]
+MEASURED = ("results.md", "analyses.md")  # pages that have no figure but of records
 RECORDS = tables.read_records()
 TABLES = {name: text for page in PAGES.values() for name, text in tables.tables_in(page)}
 A_FIGURE = r"(?<![\w.])\d*\.\d+(?!\w)|\d ?%"
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
+@pytest.mark.parametrize("name", sorted({**RECORDS, **layouts.AGAIN}))
 def test_a_table_is_that_of_its_record(name):
-    assert TABLES[name] == tables.table(RECORDS[name])
+    assert TABLES[name] == layouts.table(name, RECORDS)
 
 
-def test_every_table_has_a_record_and_on_the_page_of_results_there_is_no_other():
+def test_every_table_has_a_record_and_every_record_a_table():
     tables.checked(PAGES.values(), RECORDS)
-    left = re.sub(r"<!-- table:.*?<!-- end -->", "", RESULTS, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", MEASURED)
+def test_a_page_of_figures_has_no_other_table(page):
+    left = re.sub(r"<!-- table:.*?<!-- end -->", "", PAGES[DOCS / page], flags=re.DOTALL)
     assert not re.findall(r"^\|.*", left, flags=re.MULTILINE)
 
 
-def test_in_the_text_of_the_results_no_figure_is_typed_by_hand():
-    text = re.sub(r"<!-- table:.*?<!-- end -->|`[^`\n]*`|\]\([^)]*\)", "", RESULTS, flags=re.DOTALL)
-    names = r"\b(FLUX|Diffusion) ?\.?1(\.5)?|95 % bootstrap"
+@pytest.mark.parametrize("page", MEASURED)
+def test_in_the_text_of_a_page_of_figures_none_is_typed_by_hand(page):
+    marks = r"<!-- table:.*?<!-- end -->|```.*?```|`[^`\n]*`|\]\([^)]*\)"
+    text = re.sub(marks, "", PAGES[DOCS / page], flags=re.DOTALL)
+    names = r"\b(FLUX|Diffusion) ?\.?1(\.5)?|95 % (bootstrap|of the fall)"
     assert not re.findall(A_FIGURE, re.sub(names, "", text))
     assert re.findall(A_FIGURE, "a face at .74, 3.5 s, 95% of them") == [".74", "3.5", "5%"]
 
@@ -47,7 +54,7 @@ def test_a_record_says_what_made_it_and_what_makes_it_again(name):
     record = RECORDS[name]
     assert record["origin"].startswith("measured")
     assert {"command", "settings", "versions"} <= {key for key, value in record.items() if value}
-    again = commands.RECORDS[commands.SHARED.get(name, name)].replace("--record {record}", "")
+    again = commands.RECORDS[name].replace("--record {record}", "")
     said = record["command"].removeprefix("python ")
     given, places = commands.GIVEN, "{out}"
     assert shlex.split(given.sub("IT", said)) == shlex.split(
@@ -112,6 +119,15 @@ def test_a_table_without_a_record_and_a_record_without_a_table_are_refused(recor
         tables.checked(["<!-- table:t -->\n| a |\n<!-- end -->\n", "no table"], records)
 
 
+def test_a_table_that_lays_out_anothers_record_must_stand_too():
+    mark, end, scenes = "<!-- table:{} -->\n", "<!-- end -->\n", {"sketch-scenes": {}}
+    pages = [mark.format("sketch-scenes") + end, mark.format("sketch-kinds") + end]
+    tables.checked(pages, scenes)
+    for few in (pages[:1], [*pages, pages[1]]):
+        with pytest.raises(ValueError, match=r"but not: (sketch-kinds|one that stands twice)"):
+            tables.checked(few, scenes)
+
+
 def test_a_table_that_stands_on_two_pages_is_refused():
     page = "<!-- table:t -->\n| a |\n<!-- end -->\n"
     with pytest.raises(ValueError, match="but not: one that stands twice"):
@@ -132,14 +148,49 @@ def test_the_sketch_table_is_made_of_a_run(tmp_path):
     run = {"status": "done", "config": {"plugin": {"tests": 16}}, "seed": 0, "versions": {},
            "weights": {}, "metrics": {"held_out": held_out}}  # fmt: skip
     (tmp_path / "run.json").write_text(json.dumps(run))
-    lines = tables.table(evidence.of_run("sketch-scenes", tmp_path)).splitlines()
+    records = {"sketch-scenes": evidence.of_run("sketch-scenes", tmp_path)}
+    lines = layouts.table("sketch-scenes", records).splitlines()
     assert [line.split(" | ")[1] for line in lines[2:]] == [
         *("**ours**", "tuned edge map", "XDoG", "**ours**", "tuned edge map"),
     ]
     assert lines[2].startswith("| brush (true ink 0.250, 0.250) | **ours** | 0.25 | 0.250 |")
     assert lines[2].split(" | ")[9] == "0.750"  # mean of the kinds that are not drawn
-    kinds_line = tables.table(evidence.of_run("sketch-kinds", tmp_path)).splitlines()[2]
+    kinds_line = layouts.table("sketch-kinds", records).splitlines()[2]
     assert kinds_line == "| brush | 0.25 / 0.25 | 0.50 / 0.50 | 1.00 / 1.00 |"
+
+
+def swept(folder, f1):
+    """Write a finished run for each ablation."""
+    names = sorted(path.stem for path in evidence.ABLATIONS.glob("*.yaml"))
+    for number, name in enumerate(names):
+        row = {"ssim": 0.5, "f1": f1.get(name, 0.25), "ink": 0.06, "ink_true": 0.05}
+        kinds = {"face": row, "vehicle": {**row, "f1": 0.5}, "flowers": {**row, "f1": 1.0}}
+        edges = {kind: {**one, "f1": 0.125} for kind, one in kinds.items()}
+        run = {"status": "done", "config": {"plugin": {"ablation": name}}, "seed": 0,
+               "versions": {}, "weights": {},
+               "metrics": {"held_out": {"brush": {"sketch": kinds, "edges": edges}}}}  # fmt: skip
+        (folder / f"{number}_sketch").mkdir(parents=True)
+        (folder / f"{number}_sketch" / "run.json").write_text(json.dumps(run))
+    return names
+
+
+def test_the_table_of_ablations_is_made_of_a_sweep_each_by_its_name(tmp_path):
+    names = swept(tmp_path / "sweep", {"whole": 0.75, "no_vae": 0.625})
+    record = evidence.of_runs("sketch-ablations", tmp_path / "sweep")
+    assert record["settings"] == {"ablation": "whole"}
+    rows = [line.split(" | ") for line in layouts.sketch_ablations(record).splitlines()[2:]]
+    assert [row[0] for row in rows] == ["| `whole`", *(f"| `{name}`" for name in names[:-1]),
+                                        "| edges at their best"]  # fmt: skip
+    assert rows[0][1:] == ["0.500", "0.750", "1.20", "0.500", "0.750", "1.20 |"]
+    assert {row[0]: row[2] for row in rows}["| `no_vae`"] == "0.625"
+    assert rows[-1][2] == "0.125"
+
+
+def test_a_sweep_that_lacks_a_run_is_not_recorded(tmp_path):
+    names = swept(tmp_path, {})
+    (tmp_path / f"{len(names) - 1}_sketch" / "run.json").unlink()
+    with pytest.raises(SystemExit, match="must be of all ablations, 9, got 8 runs"):
+        evidence.of_runs("sketch-ablations", tmp_path)
 
 
 def test_a_run_that_is_not_done_is_not_recorded(tmp_path):
@@ -200,5 +251,5 @@ def test_a_picture_that_nothing_draws_and_one_of_a_run_that_is_not_there_are_ref
 
 def test_the_list_names_a_command_for_each():
     lines = evidence.listed_tables().splitlines()
-    assert len(lines) == len(RECORDS)
+    assert len(lines) == len(RECORDS) + len(layouts.AGAIN)
     assert all("; python " in line for line in lines)

@@ -1,15 +1,22 @@
 """The figures and pictures of docs/analyses.md: each analysis once, on the embedded model.
 
 ``python -m benchmarks.model.analyses [NAME ...]`` writes ``runs/analyses/NAME/`` and the reduced
-picture ``docs/pictures/analyse_NAME.png``; the tables that it prints are those of the page.
+picture ``docs/pictures/analyse_NAME.png``; ``--record FILE`` the table of the page, for
+``benchmarks/evidence.py``.
 """
 
-import sys
+import argparse
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from PIL import Image
 
+from benchmarks.records.layouts import LAYOUTS
+from benchmarks.records.recording import recorded_to, typed
+from benchmarks.records.tables import made_now, write_record
 from featurekit.cli.router import main
 from featurekit.scenes import scene
 
@@ -42,6 +49,7 @@ SHOWN = {  # picture of the page by analysis
     "own_labels": "labels.png",
     "pck": "pck.png",
 }
+MADE = ("settings", "weights")  # of an analysis, beside its figures
 
 
 def album() -> None:
@@ -76,18 +84,65 @@ def reduced(name: str) -> None:
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def run(names: list[str]) -> None:
-    """Run analyses by name, and make their pictures small."""
+def analysed(name: str) -> Mapping[str, Any]:
+    """Run an analysis, make its picture small, and give what it wrote.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    start = perf_counter()
+    words = [*COMMANDS[name], f"out={OUT / name}"]
+    print(f"\nfeaturekit {' '.join(words)}", flush=True)
+    if code := main(words):
+        raise SystemExit(code)
+    print(f"{perf_counter() - start:.0f} s", flush=True)
+    if name in SHOWN:
+        reduced(name)
+    return dict(json.loads((OUT / name / f"{analysis_of(name)}.json").read_text("utf-8")))
+
+
+def analysis_of(name: str) -> str:
+    """The analysis that a name of ``COMMANDS`` stands for."""
+    return COMMANDS[name][-1] if name == "pck" else COMMANDS[name][1]
+
+
+def record(path: Path, names: Sequence[str], found: Sequence[Mapping[str, Any]], said: str) -> None:
+    """Write the table of one analysis, or of timesteps chosen in several ways.
+
+    Args:
+        path: of the record.
+        names: of the analyses, one or all that choose timesteps.
+        found: what each wrote.
+        said: the command.
+    """
+    figures = [{key: one[key] for key in one if key not in MADE} for one in found]
+    settings = {**found[0]["settings"], "out": "FOLDER"}
+    made = {**made_now(said, settings), "weights": found[0]["weights"]}
+    if len(names) == 1:
+        made |= {"layout": "analysis", "of": analysis_of(names[0]), "metrics": figures[0]}
+    else:
+        sources = [one["settings"]["source"] for one in found]
+        made |= {"layout": "analysed-runs", "metrics": dict(zip(sources, figures, strict=True))}
+    print(f"\n{LAYOUTS[made['layout']](made)}")
+    write_record(made, path)
+
+
+def run(words: Sequence[str] | None = None) -> None:
+    """Run analyses by name, make their pictures small, and write their table if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMMANDS))
+    recorded_to(parser)
+    asked = parser.parse_args(words)
+    names = asked.names or list(COMMANDS)
+    if unknown := set(names) - set(COMMANDS):
+        parser.error(f"a name must be one of {', '.join(COMMANDS)}, got {', '.join(unknown)}")
+    if asked.record and len({analysis_of(name) for name in names}) > 1:
+        parser.error("a record must be of one analysis, got several; give --record with one name")
     album()
-    for name in names:
-        start = perf_counter()
-        words = [*COMMANDS[name], f"out={OUT / name}"]
-        print(f"\nfeaturekit {' '.join(words)}", flush=True)
-        code = main(words)
-        print(f"exit code {code}, {perf_counter() - start:.0f} s", flush=True)
-        if name in SHOWN:
-            reduced(name)
+    found = [analysed(name) for name in names]
+    if asked.record:
+        record(asked.record, names, found, typed("model.analyses", words))
 
 
 if __name__ == "__main__":
-    run(sys.argv[1:] or list(COMMANDS))
+    run()

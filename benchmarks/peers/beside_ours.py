@@ -26,8 +26,9 @@ import featurekit as fk
 from benchmarks.drag.case import SIDES_PX, Case, case_of, settings, update
 from benchmarks.peers.adapters import diff_sketch, dift, drag_diffusion, good_drag
 from benchmarks.peers.sketch import step_work
+from benchmarks.records.layouts import Record
 from benchmarks.records.side_by_side import Marks, Seconds, Way, compared, flops, timed
-from benchmarks.records.tables import Record, measured, write_record
+from benchmarks.records.tables import measured, write_record
 
 COLUMNS = (
     "",

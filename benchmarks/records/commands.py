@@ -26,6 +26,7 @@ RECORDS: Mapping[str, str] = {
     "drag-published": "-m featurekit run plugin=drag task=evaluate plugin.scenes=4 "
     f"'plugin.presets=[{ALL_PRESETS}]' out={{out}}",
     "sketch-scenes": "-m featurekit run plugin=sketch task=evaluate out={out}",
+    "sketch-ablations": "-m featurekit run -m plugin=sketch '+ablation=glob(*)' out={out}",
     "drag-preview": "-m benchmarks.drag.benches drag-preview --record {record}",
     "sd-shape": "-m benchmarks.drag.benches sd-shape --record {record}",
     "sketch-examples": "-m benchmarks.sketch.examples brush --record {record}",
@@ -58,10 +59,15 @@ RECORDS: Mapping[str, str] = {
     "many-pictures-ray": "-m benchmarks.store.many_pictures --network --ray 2 --record {record}",
     "ray-workers": "-m benchmarks.scale.workers --images 2048 --record {record}",
     "ray-kills": "-m benchmarks.scale.kills --kills 30 --samples 800 --record {record}",
+    "analyse-pck": "-m benchmarks.model.analyses pck --record {record}",
+    "analyse-labels": "-m benchmarks.model.analyses labels --record {record}",
+    "analyse-positions": "-m benchmarks.model.analyses positions --record {record}",
+    "analyse-norms": "-m benchmarks.model.analyses norms --record {record}",
+    "analyse-timesteps": "-m benchmarks.model.analyses timesteps timesteps_inverted "
+    "timesteps_sampled --record {record}",
     "peers": "-m benchmarks.peers.beside_ours --dragdiffusion DRAGDIFFUSION --gooddrag GOODDRAG "
     "--dift DIFT --record {record}",
 }
-SHARED = {"sketch-kinds": "sketch-scenes"}  # records that are made of the same run as another
 
 ANALYSES = ("pck", "own_labels", "labels", "timesteps", "positions", "norms")
 CARD = (

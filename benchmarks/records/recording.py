@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.records.layouts import Record, cells
 from benchmarks.records.side_by_side import Seconds
-from benchmarks.records.tables import Record, measured, table, write_record
+from benchmarks.records.tables import measured, write_record
 
 ELSEWHERE = "FOLDER"  # stands for a place of this machine
 OWN = ("--record",)  # words, with the one behind each, that say nothing of what was measured
@@ -62,7 +63,7 @@ def recorded(
         samples: what rows are medians of.
     """
     record = measured(command, columns, rows, settings=settings, samples=samples)
-    print(f"\n{table(record)}", flush=True)
+    print(f"\n{cells(record)}", flush=True)
     if path is not None:
         write_record(record, path)
     return record

@@ -1,114 +1,30 @@
-"""Records of runs as tables of pages: what a record looks like, and how each kind is laid out.
+"""Records of runs as tables of pages: what a record looks like, and where its table stands.
 
 No command: ``evidence.py`` above is one. A record is a JSON file of ``docs/evidence/`` with
 
 - ``origin``: when it was measured,
 - ``command``, ``settings``, ``seed``, ``versions``, ``machine``: what made it, as far as known,
-- ``layout`` and what that lays out: for ``cells`` the ``columns`` (titles, with the format of their
-  numbers) and the ``rows``; for the others ``metrics``, as the ``run.json`` of a run has them.
+- ``layout``, by its name in ``layouts.py``, and what that lays out: for ``cells`` the ``columns``
+  (titles, with the format of their numbers) and the ``rows``; for the others ``metrics``.
 """
 
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from benchmarks.records.layouts import AGAIN, Record, table
 from featurekit.core.atomic import replacing
 from featurekit.pipeline.run import versions
-from featurekit_drag.tasks.evaluate_table import overall
-from featurekit_sketch.metrics.figures import means
-
-Record = Mapping[str, Any]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/*.md", "plugins/*/README.md")  # where tables and pictures may stand
 EVIDENCE = ROOT / "docs" / "evidence"
 START, END = "<!-- table:{} -->", "<!-- end -->"
-
-SKETCH_ROWS = {  # by what the task calls them
-    "sketch": "**ours**",
-    "vae alone": "the autoencoder's maps alone",
-    "random unet": "UNet of random weights",
-    "paper's network and sum": "the paper's network and sum, at 64 px and enlarged",
-    "as released": "the same as its released code computes it",
-    "tuned edges": "tuned edge map",
-    "XDoG": "XDoG",
-    "blank paper": "blank paper",
-    "all black": "all black",
-}
-ONCE = ("XDoG", "all black")  # the same in every style but for the truth
-SKETCH_FIGURES = {
-    "ssim": ("SSIM", ".2f"),
-    "f1": ("F1", ".3f"),
-    "f1_exact": ("F1 exact", ".3f"),
-    "pearson": ("Pearson", ".2f"),
-    "ink": ("ink", ".3f"),
-    "grey": ("grey", ".2f"),
-}
-DRAWN = "face"  # the kind of scene whose drawing is learnt
-
-
-def cells(record: Record) -> str:
-    """Rows as they are, numbers in the format of their column; None is an empty cell."""
-    columns = [one if isinstance(one, dict) else {"title": one} for one in record["columns"]]
-    formats = [one.get("format", "") for one in columns]
-    rows = [
-        ["" if cell is None else cell if isinstance(cell, str) else format(cell, form)
-         for cell, form in zip(row, formats, strict=True)]
-        for row in record["rows"]
-    ]  # fmt: skip
-    return laid([one["title"] for one in columns], rows)
-
-
-def drag_scenes(record: Record) -> str:
-    """The table that ``task=evaluate`` of drags writes itself."""
-    return overall(record["metrics"])
-
-
-def sketch_scenes(record: Record) -> str:
-    """Every style and row, faces beside the other kinds."""
-    titles = [title for title, _ in SKETCH_FIGURES.values()]
-    heads = ["style", "row", f"{DRAWN}s: {titles[0]}", *titles[1:], f"other kinds: {titles[0]}"]
-    return laid([*heads, *titles[1:]], [*_sketch_rows(record["metrics"]["held_out"])])
-
-
-def sketch_kinds(record: Record) -> str:
-    """F1 of lines by kind of scene, ours beside the edge map."""
-    held_out = record["metrics"]["held_out"]
-    kinds = list(next(iter(held_out.values()))["sketch"])
-    rows = [
-        [style, *(f"{rows['sketch'][k]['f1']:.2f} / {rows['tuned edges'][k]['f1']:.2f}"
-                  for k in kinds)]
-        for style, rows in held_out.items()
-    ]  # fmt: skip
-    return laid(["line F1 by kind, ours / tuned edge map", *kinds], rows)
-
-
-LAYOUTS: Mapping[str, Callable[[Record], str]] = {
-    "cells": cells,
-    "drag-scenes": drag_scenes,
-    "drag-published": drag_scenes,
-    "sketch-scenes": sketch_scenes,
-    "sketch-kinds": sketch_kinds,
-}
-
-
-def laid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table in Markdown."""
-    lines = [titles, *rows]
-    head, *rest = ("|" + "|".join(f" {cell} " if cell else " " for cell in one) + "|\n"
-                   for one in lines)  # fmt: skip
-    return "".join([head, "|" + "---|" * len(titles) + "\n", *rest])
-
-
-def table(record: Record) -> str:
-    """A record's table."""
-    return LAYOUTS[record["layout"]](record)
 
 
 def pages() -> dict[Path, str]:
@@ -126,9 +42,10 @@ def checked(texts: Iterable[str], records: Mapping[str, Record]) -> None:
     Raises:
         ValueError: a mark has no record or no end, or a record has no mark.
     """
-    named = [name for text in texts for name, _ in tables_in(text)]
-    if sorted(named) != sorted(records):
-        odd = ", ".join(sorted(set(named) ^ set(records))) or "one that stands twice"
+    named = sorted(name for text in texts for name, _ in tables_in(text))
+    wanted = sorted([*records, *(name for name, of in AGAIN.items() if of in records)])
+    if named != wanted:
+        odd = ", ".join(sorted(set(named) ^ set(wanted))) or "one that stands twice"
         raise ValueError(f"every record must have a table and every table a record, but not: {odd}")
 
 
@@ -141,7 +58,7 @@ def rendered(page: str, records: Mapping[str, Record]) -> str:
     """
     for name, old in tables_in(page):
         start = START.format(name)
-        page = page.replace(f"{start}\n{old}{END}", f"{start}\n{table(records[name])}{END}")
+        page = page.replace(f"{start}\n{old}{END}", f"{start}\n{table(name, records)}{END}")
     return page
 
 
@@ -200,6 +117,22 @@ def measured(
         samples: what the rows are medians of, by the name of what was repeated.
     """
     return {
+        **made_now(command, settings),
+        "layout": "cells",
+        "columns": list(columns),
+        "rows": [list(row) for row in rows],
+        "samples": {} if samples is None else dict(samples),
+    }
+
+
+def made_now(command: str, settings: Mapping[str, object]) -> Record:
+    """Make the part of a record that says what made it, when and where.
+
+    Args:
+        command: that measured it.
+        settings: what the figures depend on.
+    """
+    return {
         "origin": f"measured {datetime.now(UTC):%Y-%m-%d}",
         "command": command,
         "settings": dict(settings),
@@ -211,24 +144,4 @@ def measured(
             "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
             "threads": torch.get_num_threads(),
         },
-        "layout": "cells",
-        "columns": list(columns),
-        "rows": [list(row) for row in rows],
-        "samples": {} if samples is None else dict(samples),
     }
-
-
-def _sketch_rows(held_out: Mapping[str, Any]) -> Iterator[list[str]]:
-    seen: set[str] = set()
-    for style, rows in held_out.items():
-        sides = {
-            row: [means(kinds, [DRAWN]), means(kinds, [kind for kind in kinds if kind != DRAWN])]
-            for row, kinds in rows.items()
-        }
-        true = ", ".join(f"{side['ink_true']:.3f}" for side in next(iter(sides.values())))
-        for row, title in SKETCH_ROWS.items():
-            if row in sides and not (row in ONCE and row in seen):
-                seen.add(row)
-                found = [format(side[name], form) for side in sides[row]
-                         for name, (_, form) in SKETCH_FIGURES.items()]  # fmt: skip
-                yield [f"{style} (true ink {true})", title, *found]

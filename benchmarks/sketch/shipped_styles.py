@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import featurekit as fk
+from benchmarks.records.layouts import DRAWN
 from benchmarks.records.recording import recorded, recorded_to, typed
-from benchmarks.records.tables import DRAWN
 from featurekit_sketch.bundled_styles import NAMES, student_file, style_file
 from featurekit_sketch.distillation.student_drawer import student_drawer
 from featurekit_sketch.metrics.figures import Row, means, scores

@@ -22,8 +22,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.records.layouts import Record
 from benchmarks.records.side_by_side import Seconds, compared, peak_mib, timed
-from benchmarks.records.tables import Record, measured, write_record
+from benchmarks.records.tables import measured, write_record
 from featurekit.store.read import StoredFeatures
 from featurekit.store.records import Layout, Provenance, SampleRef, StoreSpec
 from featurekit.store.upkeep import verify_store
