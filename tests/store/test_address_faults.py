@@ -1,7 +1,6 @@
 """Addresses at which no store can be: one sentence, soon, exit code 2, and nobody's key in it."""
 
 import http.server
-import logging
 import socket
 import sys
 import threading
@@ -50,9 +49,7 @@ def service(monkeypatch):
             monkeypatch.setenv(name, value)
         forget()
 
-    logging.disable(logging.INFO)  # other tests of the process may have let libraries talk
     yield at
-    logging.disable(logging.NOTSET)
     monkeypatch.undo()
     forget()
 
