@@ -10,6 +10,7 @@ from pipelines import of_one_encoder, of_two_encoders
 from reduced import reduced_configs
 
 import featurekit as fk
+from featurekit.backbones.loaded import alterations
 from featurekit.backbones.loaded.alterations import state
 from featurekit.core.errors import BackboneError
 
@@ -159,10 +160,8 @@ def test_an_adapter_is_kept_and_part_of_the_identity():
 def test_no_weight_is_read_until_a_fingerprint_is_asked_for(monkeypatch):
     pipeline, _ = of_one_encoder()
     read = []
-    monkeypatch.setattr(
-        "featurekit.backbones.loaded.alterations._sums",
-        lambda tensors, sums=fk.backbones.loaded.alterations._sums: read.append(1) or sums(tensors),
-    )
+    sums = alterations.sums_of
+    monkeypatch.setattr(alterations, "sums_of", lambda some: read.append(1) or sums(some))
     wrapped = fk.wrap(pipeline)
     fk.extract(wrapped, picture(), taps=["mid"], timesteps=[1])
     assert read == []

@@ -6,23 +6,22 @@ would not either: peft merges adapters through ``.data``, which moves neither. S
 added up whenever this is asked, at the speed of memory; only what differs is hashed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from featurekit.backbones.loaded.kept_elsewhere import numbers_of, packed, unpacked
+from featurekit.backbones.loaded.sums import Sum, digest_of, sums_of
 from featurekit.core.errors import BackboneError
 from featurekit.taps.parts import HARMLESS
 
 NETWORKS = (  # what may be changed, by attribute
     "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
 )  # fmt: skip
-_ODD = -7046029254386353131  # 2**64 divided by the golden ratio, odd, as a signed number
 _SIMPLE = (bool, int, float, str, torch.dtype)
 _NO_ANSWER = {  # or seen elsewhere
     "training", "gradient_checkpointing", "fused_projections", "use_slicing",
@@ -30,10 +29,9 @@ _NO_ANSWER = {  # or seen elsewhere
 _FREEU = ("s1", "s2", "b1", "b2")  # what diffusers sets on up blocks, None when it is off
 _PLAIN = ("AttnProcessor", "SlicedAttn", "XFormersAttn")  # these all compute one attention
 _FUSED = ("to_qkv", "to_kv")  # diffusers leaves them there when it undoes the fusing
+_PREFIX = "text_model."  # of CLIP's weights in files, where transformers 5 has none
+_PLACES = ".position_ids"  # counted from 0, and in no file
 _DROPPING = ("p", "dropout", "attention_dropout")
-
-
-Sum: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...]]  # dtype, shape, and two sums
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,40 @@ def as_loaded(network: nn.Module) -> Loaded:
     Returns:
         What ``altered`` compares with.
     """
-    parts = dict(_parts(network))
-    return Loaded(
-        _sums(dict(_tensors(network))),
-        {at: _plain(part) for at, part in parts.items()},
-        {at: found for at, part in parts.items() if (found := tuple(_unusual(part)))},
-    )
+    return Loaded(sums_of(dict(_tensors(network))), *_modules(dict(_parts(network))))
+
+
+def as_read(network: nn.Module, bare: nn.Module, stored: Iterable[tuple[str, Tensor]]) -> Loaded:
+    """Tell what ``as_loaded`` would have said of a network when its files had just been read.
+
+    Args:
+        network: as it is now; numbers are compared in its dtypes.
+        bare: one of its class and config, without numbers.
+        stored: what the files hold, by path of a parameter or buffer.
+
+    Returns:
+        What ``altered`` compares with; what no file holds but places that are counted has no sum,
+        and so is another one.
+    """
+    own, parts = dict(_tensors(network)), dict(_parts(bare))
+    sums: dict[str, Sum] = {}
+    for name, tensor in stored:
+        names = (name, f".{name}", name.removeprefix(_PREFIX), f"{_PREFIX}{name}")
+        at = next((one for one in names if one in own), None)
+        if at is not None:
+            sums |= sums_of({at: tensor.to(own[at].dtype)})
+    for at in own.keys() - sums.keys():
+        if at.endswith(_PLACES):
+            counted = torch.arange(own[at].numel(), device=own[at].device)
+            sums |= sums_of({at: counted.to(own[at].dtype).reshape(own[at].shape)})
+    return Loaded(sums, *_modules(parts))
+
+
+def _modules(
+    parts: Mapping[str, nn.Module],
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    unusual = {at: found for at, part in parts.items() if (found := tuple(_unusual(part)))}
+    return {at: _plain(part) for at, part in parts.items()}, unusual
 
 
 def altered(network: nn.Module, loaded: Loaded) -> str:
@@ -79,12 +105,12 @@ def altered(network: nn.Module, loaded: Loaded) -> str:
         SHA-256, hexadecimal; "" where nothing has changed it.
     """
     tensors = dict(_tensors(network))
-    sums = _sums(tensors)
+    sums = sums_of(tensors)
     parts = dict(_parts(network))
     lines = [f"{at} is gone" for at in sorted(loaded.sums.keys() - tensors.keys())]
     lines += [f"{at} is gone" for at in sorted(loaded.modules.keys() - parts.keys())]
     lines += [
-        f"{at} {tensor.dtype} {tuple(tensor.shape)} {_digest(tensor)}"
+        f"{at} {tensor.dtype} {tuple(tensor.shape)} {digest_of(tensor)}"
         for at, tensor in sorted(tensors.items())
         if loaded.sums.get(at) != sums[at]
     ]
@@ -115,7 +141,7 @@ def state(network: nn.Module) -> str:
             f"the weights of a network must hold numbers for what it answers to be known by, but "
             f"{bare} is on the meta device; load the pipeline again"
         )
-    told = [repr(_sums(tensors))]
+    told = [repr(sums_of(tensors))]
     for path, part in _parts(network):
         told += [f"{path} {line}" for line in (_plain(part), *_unusual(part))]
     return sha256("\n".join(told).encode()).hexdigest()
@@ -212,7 +238,7 @@ def _state(own: Mapping[str, object]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in sorted(own.items()):
         if isinstance(value, Tensor):
-            found[name] = f"{value.dtype} {tuple(value.shape)} {_digest(value)}"
+            found[name] = f"{value.dtype} {tuple(value.shape)} {digest_of(value)}"
         else:
             found[name] = value if _is_simple(value) else _name(type(value))
     return found
@@ -235,49 +261,3 @@ def _name(thing: Any) -> str:  # noqa: ANN401
     """Module and name of a class or callable, equal in every process."""
     named = thing if hasattr(thing, "__qualname__") else getattr(thing, "func", type(thing))
     return f"{named.__module__}.{getattr(named, '__qualname__', type(named).__qualname__)}"
-
-
-def _sums(tensors: Mapping[str, Tensor]) -> dict[str, Sum]:
-    """Add up each tensor's bytes as whole numbers, which is exact and the same on every device."""
-    found: dict[torch.device, dict[str, Tensor]] = {}
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            if not tensor.is_meta:
-                found.setdefault(tensor.device, {})[name] = _summed(tensor)
-    told: dict[str, list[int]] = {}
-    for sums in found.values():  # one transfer from each device
-        told.update(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
-    return {
-        name: (str(tensor.dtype), tuple(tensor.shape), tuple(told.get(name, ())))
-        for name, tensor in tensors.items()
-    }
-
-
-def _summed(tensor: Tensor) -> Tensor:
-    """Two sums (2) of the numbers of a tensor: of its columns and of its rows, each weighted."""
-    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    if flat.numel() % 8 or flat.storage_offset() % 8:
-        flat = nn.functional.pad(flat, (0, -flat.numel() % 8)).clone()
-    words = flat.view(torch.int64)
-    columns = 1 << (words.numel().bit_length() // 2)
-    if words.numel() % columns:
-        words = nn.functional.pad(words, (0, -words.numel() % columns))
-    words = words.view(-1, columns)
-    return torch.stack([_weighted(words.sum(0)), _weighted(words.sum(1))])
-
-
-def _weighted(numbers: Tensor) -> Tensor:
-    return (numbers * _weights(len(numbers), numbers.device)).sum()
-
-
-@lru_cache(maxsize=512)
-def _weights(count: int, device: torch.device) -> Tensor:
-    """An odd number for each place, the same at every call; a network has few lengths."""
-    return torch.arange(1, count + 1, device=device) * _ODD | 1
-
-
-def _digest(tensor: Tensor) -> str:
-    if tensor.is_meta:
-        return "without numbers"
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return sha256(flat.numpy().data).hexdigest()

@@ -18,6 +18,7 @@ from featurekit.backbones.loaded.alterations import (
     as_loaded,
     state,
 )
+from featurekit.backbones.loaded.first_files import FirstFiles
 from featurekit.backbones.loaded.handing_on import Made, copied, made, recipe_of
 from featurekit.diffusion.levels import ForwardProcess
 
@@ -71,12 +72,17 @@ class LoadedModel:
     def weights(self) -> Mapping[str, str]:
         """SHA-256 (hex) of each weight file, and by its name of what else changed a network.
 
-        Of a wrapped pipeline that is a hash of all that each network answers with.
+        Of a network of a wrapped pipeline, which may be any, that is a hash of all that it answers
+        with, unless it still answers as the files do that it was loaded from.
         """
-        changed = {name: self.altered(name) for name in self.networks}
-        return MappingProxyType(
-            {**self._hashes, **{name: found for name, found in changed.items() if found}}
-        )
+        found: dict[str, str] = {}
+        for name in self.networks:
+            files = self._first_files.get(name)
+            if files and not self.updates.get(name) and files.are_answered:
+                found |= {f"{name}/{path.name}": _hash(path) for path in files.paths}
+            elif change := self.altered(name):
+                found[name] = change
+        return MappingProxyType({**self._hashes, **found})
 
     def altered(self, network: str) -> str:
         """Hash what makes a network answer otherwise than its files say.
@@ -115,15 +121,23 @@ class LoadedModel:
         return {name: as_loaded(one) for name, one in self.networks.items()}
 
     @cached_property
-    def _hashes(self) -> Mapping[str, str]:
-        """Of the weight files, read from disk when first asked for.
+    def _first_files(self) -> Mapping[str, FirstFiles]:
+        """Of the networks of a wrapped pipeline; what our own were read from is ``files``."""
+        wrapped = self.networks if self.pipeline is not None else {}
+        return {name: FirstFiles(one) for name, one in wrapped.items()}
 
-        A file of ours that was written anew for other readers, with the same numbers in it, keeps
-        the hash of its first writing, by which results that were made with it name it.
-        """
-        hashes = {}
-        for name, path in self.files.items():
-            with path.open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
-            hashes[name] = FIRST_WRITTEN.get(digest, digest)
-        return hashes
+    @cached_property
+    def _hashes(self) -> Mapping[str, str]:
+        """Of the weight files, read from disk when first asked for."""
+        return {name: _hash(path) for name, path in self.files.items()}
+
+
+def _hash(path: Path) -> str:
+    """Hash a weight file.
+
+    One of ours that was written anew for other readers, with the same numbers in it, keeps the hash
+    of its first writing, by which results that were made with it name it.
+    """
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    return FIRST_WRITTEN.get(digest, digest)
