@@ -44,6 +44,20 @@ def landscape(side, seed=0):
     return Image.fromarray(np.clip(lit + draw.normal(0, 5, lit.shape), 0, 255).astype(np.uint8))
 
 
+def flat_house(side):
+    """A house, a tree and a sun in flat colours, under a sky that pales."""
+    rows = np.linspace(0, 1, side)[:, None, None]
+    sky = np.array([90, 150, 220]) + rows * np.array([110, 70, 30])
+    sheet = Image.fromarray(np.broadcast_to(sky, (side, side, 3)).astype(np.uint8))
+    pen, at = ImageDraw.Draw(sheet), side / 48
+    pen.rectangle((0, 32 * at, side, side), fill=(95, 150, 70))
+    pen.rectangle((10 * at, 20 * at, 28 * at, 38 * at), fill=(200, 120, 90))
+    pen.polygon((7 * at, 20 * at, 19 * at, 9 * at, 31 * at, 20 * at), fill=(120, 42, 42))
+    pen.ellipse((33 * at, 16 * at, 43 * at, 30 * at), fill=(50, 110, 50))
+    pen.ellipse((36 * at, 3 * at, 44 * at, 11 * at), fill=(250, 220, 90))
+    return sheet
+
+
 def scanned(sheet, *, shade=30, noise=4, seed=0):
     """A drawing "L" on yellowish paper, darker towards the corners, with grain."""
     ink = np.asarray(sheet).astype(float)[..., None] / 255

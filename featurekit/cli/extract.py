@@ -13,7 +13,7 @@ from featurekit.cli.cost import say_cost
 from featurekit.cli.extract_words import options_of, place_of
 from featurekit.cli.options import ExtractOptions
 from featurekit.cli.progress_bars import bar, say
-from featurekit.core.atomic import make_folder
+from featurekit.core.atomic import folder_for_results
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.sharding import Share, group_of, launched_share, parse_share
@@ -66,7 +66,12 @@ def main(words: Sequence[str]) -> int:
     asked = _recipe(options)
     if options.store:
         return _store(asked, options)
-    sink = FolderSink(make_folder(options.out), asdict(options))
+    with folder_for_results(options.out) as out:
+        return _into_folder(asked, options, FolderSink(out, asdict(options)))
+
+
+def _into_folder(asked: Recipe, options: ExtractOptions, sink: FolderSink) -> int:
+    """Write the features of the pictures, and list the files; the exit code."""
     listing = pictures_of(options.image, options.columns)
     paths, skipped = listing.pictures, dict(listing.unreadable)
     backbone = _loaded(options)

@@ -32,7 +32,8 @@ from featurekit.images.io import load_image, write_image
 from featurekit.images.pictures import contact_sheet
 from featurekit.pipeline.backbone_of_run import backbone_of_words
 from featurekit.pipeline.overrides import check_seed, fill
-from featurekit.pipeline.run import RECORD, recorded, versions
+from featurekit.pipeline.places import RECORD
+from featurekit.pipeline.run import recorded, versions
 from featurekit.pipeline.stages import Stages, timed_stages
 
 ALONE = ("ddim", "anderson")  # methods that come back from the noise alone, without residuals

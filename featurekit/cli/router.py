@@ -165,19 +165,26 @@ def _dispatch(words: list[str]) -> int:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print a warning of ours as its sentence; those of others keep their file and line."""
-    default = warnings.formatwarning
+    """Print a warning of ours as its sentence, once; those of others keep their file and line."""
+    default, show = warnings.formatwarning, warnings.showwarning
+    said: set[str] = set()  # a picture is read when it is checked, and again when it is used
 
     def worded(message: Warning | str, category: type[Warning], *place: Any) -> str:  # noqa: ANN401
         if issubclass(category, FeatureKitWarning):
             return f"featurekit: {' '.join(str(message).split())}\n"
         return default(message, category, *place)
 
+    def show_once(message: Warning | str, category: type[Warning], *place: Any) -> None:  # noqa: ANN401
+        if str(message) not in said or not issubclass(category, FeatureKitWarning):
+            show(message, category, *place)
+        said.add(str(message))
+
     warnings.formatwarning = worded  # type: ignore[assignment]  # mypy wants the names of place
+    warnings.showwarning = show_once  # type: ignore[assignment]
     try:
         yield
     finally:
-        warnings.formatwarning = default
+        warnings.formatwarning, warnings.showwarning = default, show
 
 
 def _usage() -> str:

@@ -120,6 +120,29 @@ def make_folder(path: Path | str) -> Path:
     return folder
 
 
+@contextmanager
+def folder_for_results(path: Path | str) -> Iterator[Path]:
+    """Make a folder before the work that fills it; gone again if nothing comes to lie in it.
+
+    Args:
+        path: folder that exists or not.
+
+    Yields:
+        The folder, with its parents, of which those that were made and are empty go at the end.
+
+    Raises:
+        OutputError: as ``make_folder``, before the block.
+    """
+    folder = Path(path)
+    fresh = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield make_folder(folder)
+    finally:
+        with suppress(OSError):
+            for one in fresh:
+                one.rmdir()  # refuses a folder that holds something
+
+
 def is_of_a_place(error: OSError) -> bool:
     """Tell whether the system refused a path for what it is: its name, its rights, its disk."""
     return error.filename is not None and error.errno in _OF_A_PLACE

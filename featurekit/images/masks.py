@@ -8,7 +8,7 @@ from torch import Tensor
 
 from featurekit.core.errors import MaskError
 from featurekit.images.photo import Source, open_layer
-from featurekit.images.photographs import is_photograph
+from featurekit.images.photographs import is_in_colours, is_photograph
 
 MID_GREY = 128  # of 255; what is as light may change
 BOTH = 0.02  # share of what is painted on a transparent layer that counts as a second tone
@@ -31,8 +31,8 @@ def load_mask(source: Source, height: int, width: int) -> Tensor:
 
     Raises:
         ImageError: the file cannot be read; see ``load_image``.
-        MaskError: the mask has another size than its image, looks like a photograph, or has
-            nothing that may change.
+        MaskError: the mask has another size than its image, looks like a photograph or like a
+            picture in colours, or has nothing that may change.
     """
     layer = open_layer(source, of="mask")
     if layer.size != (width, height):
@@ -41,10 +41,12 @@ def load_mask(source: Source, height: int, width: int) -> Tensor:
             f"got {layer.width}x{layer.height} px; redraw or resize it"
         )
     over = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
-    if is_photograph(over):
+    photograph = is_photograph(over)
+    if photograph or is_in_colours(over):
+        what = "photograph" if photograph else "picture in colours"
         raise MaskError(
-            "a mask must be white on black where the image may change, but this looks like a "
-            "photograph; paint on a black or transparent layer and save that layer alone"
+            f"a mask must be white on black where the image may change, but this looks like a "
+            f"{what}; paint on a black or transparent layer and save that layer alone"
         )
     levels, alpha = np.asarray(over).max(axis=2), np.asarray(layer)[..., 3]
     transparent = bool((alpha < MID_GREY).any())

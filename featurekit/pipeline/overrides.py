@@ -36,6 +36,7 @@ HYDRA_PACKAGES = {  # that Hydra's makers publish, by what they add
         "optuna": "hydra-optuna-sweeper",
     },
 }
+_GROUPS = ("plugin", "backbone")  # root keys that hold settings
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 Schema = TypeVar("Schema")
@@ -179,9 +180,16 @@ def _explain_key(error: OmegaConfBaseException, key: str) -> FeatureKitError:
         return ConfigError(f"{key} must be given, found nothing; add {key}=...")
     if isinstance(error, ConfigKeyError | AttributeError) and error.parent_node is not None:
         parent = key.rpartition(".")[0]
-        siblings = (str(name) for name in error.parent_node if name != "hydra")
+        node = error.parent_node
+        siblings = [str(name) for name in node if name != "hydra"]
+        within = (
+            [] if parent else [name for name in _GROUPS if name in siblings and key in node[name]]
+        )
         return UnknownNameError(
-            "setting", key, (f"{parent}.{name}" if parent else name for name in siblings)
+            "setting",
+            key,
+            (f"{parent}.{name}" if parent else name for name in siblings),
+            near=[f"{group}.{key}" for group in within],
         )
     misfit = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(error))
     if misfit:

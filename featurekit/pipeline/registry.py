@@ -34,6 +34,9 @@ class Plugin:
     needs_backbone: str | None = None
     # "module:callable", called once with a ``Desk`` when the studio opens; makes the plugin's Tab
     studio: str | None = None
+    # by task, names (or globs) of the files that a run writes into its folder, "{image}" is the
+    # stem of its picture, or of each in a folder; a file of a user's with such a name is kept
+    writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shared: tuple[str, ...] = ()  # tasks whose work is shared by ``Job.shared``: engine= takes them
 
 

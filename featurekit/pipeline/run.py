@@ -28,13 +28,13 @@ from featurekit.pipeline.backbone_of_run import (
 from featurekit.pipeline.config import NO_PLUGIN, ROOT_KEYS, no_plugin
 from featurekit.pipeline.engines import Begun, Start, Workers, check_shared, start_of
 from featurekit.pipeline.overrides import check_seed, explain
+from featurekit.pipeline.places import RECORD, check_apart, check_free
 from featurekit.pipeline.registry import Plugin, load_plugin, resolve
 from featurekit.pipeline.stages import Stages, timed_stages
 
 if TYPE_CHECKING:
     from featurekit.diffusion.backbone import Backbone
 
-RECORD = "run.json"
 PACKAGES = ("featurekit", "torch", "diffusers", "transformers", "peft")
 
 
@@ -72,7 +72,8 @@ def run(
     Raises:
         OutputError: the folder cannot be made or written.
         ConfigError: a setting is missing or has the wrong type, the seed is out of range, no
-            plugin is chosen, or the results would lie among the pictures that they are made of.
+            plugin is chosen, or the results would lie among the pictures that they are made of,
+            or replace files of a folder that is none of an earlier run.
         UnknownNameError: the plugin, its task or the backbone does not exist.
         BackboneError: the backbone cannot be used, or the plugin does not work with its kind.
         PluginError: the plugin is broken or answers with something else than a ``Result``.
@@ -82,7 +83,8 @@ def run(
     config = resolved(cfg)
     check_seed(config["seed"])
     plugin, task = _choice(config)
-    _check_apart(config["image"], config["out"])
+    check_apart(config["image"], config["out"])
+    check_free(plugin.writes.get(task, ()), config["image"], Path(config["out"]))
     out = make_folder(config["out"])
     record = _new_record(plugin, task, config)
 
@@ -169,19 +171,6 @@ def _choice(config: Mapping[str, Any]) -> tuple[Plugin, str]:
     if task not in plugin.tasks:
         raise UnknownNameError("task", task, plugin.tasks)
     return plugin, task
-
-
-def _check_apart(image: str | None, out: str) -> None:
-    """Refuse results beside the picture, which one of the same name would replace."""
-    if image is None:
-        return
-    given, folder = Path(image).expanduser(), Path(out).expanduser()
-    pictures = given if given.is_dir() else given.parent
-    if pictures.is_dir() and folder.is_dir() and pictures.samefile(folder):
-        raise ConfigError(
-            f"out must be another folder than the one of the image, whose files results of the "
-            f"same name would replace, got out={out!r} for image={image!r}; choose another out"
-        )
 
 
 def _new_record(plugin: Plugin, task: str, config: Mapping[str, Any]) -> dict[str, Any]:

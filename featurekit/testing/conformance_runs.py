@@ -15,8 +15,9 @@ from featurekit.core.json_files import read_json
 from featurekit.core.types import Progress, silent
 from featurekit.images.io import read_tensors
 from featurekit.pipeline.config import compose
+from featurekit.pipeline.places import RECORD
 from featurekit.pipeline.registry import Plugin
-from featurekit.pipeline.run import RECORD, run
+from featurekit.pipeline.run import run
 
 NOBODY = "no_such_name"  # of a setting, a task and a picture
 

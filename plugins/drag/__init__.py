@@ -21,6 +21,13 @@ PLUGIN = Plugin(
     check="featurekit_drag.checks:check",
     denoisers=("unet", "transformer"),  # methods that drag latents refuse the second by the check
     presets="pkg://featurekit_drag.conf",
+    writes={
+        "edit": ("edit.png", "before_after.png", "candidate_*.png", "animation.gif"),
+        "evaluate": (
+            *("records.json", "table.md", "sheet.png", "sheet_*.png"),
+            *("scenes/*/*.png", "scenes/*/*.json", "samples/*.png", "samples/*.json"),
+        ),
+    },
     studio="featurekit_drag.studio.tab:make_tab",
     benches={
         "drag-scenes": "featurekit_drag.tasks.evaluate:bench",

@@ -18,6 +18,20 @@ PLUGIN = Plugin(
         "fit-prior": "featurekit_sketch.tasks.fit_prior:main",
         "sketch-table": "featurekit_sketch.exam.sweep_table:main",
     },
+    writes={
+        "train": (
+            *("style.safetensors", "training.safetensors", "timesteps.json", "timesteps.png"),
+            *(f"{part}.png" for part in ("pair", "curve", "targets", "sheet", "overlay")),
+            *(f"{part}_*.png" for part in ("pair", "curve", "targets", "sheet", "overlay")),
+        ),
+        "init": ("picture.png", "how_to_draw.txt"),
+        "extract": ("sheet.png", "{image}.png", "{image}.svg", "{image}_sketch*.png"),
+        "distil": (
+            *("student.safetensors", "student-training.safetensors", "student.onnx"),
+            *("student.pt2", "sheet.png", "curve.png", "rejects.png"),
+        ),
+        "evaluate": ("table.json", "table.md", "rows.jsonl", "sheet.png", "sheet_*.png"),
+    },
     shared=("extract", "distil"),
     studio="featurekit_sketch.studio.tab:make_tab",
     benches={"sketch-scenes": "featurekit_sketch.tasks.evaluate:bench"},

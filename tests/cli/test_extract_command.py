@@ -144,3 +144,12 @@ def test_a_mistake_is_one_sentence(photo, tmp_path, capfd, words, message):
     err = capfd.readouterr().err
     assert sentence(err)
     assert re.search(message, err)
+
+
+def test_a_refusal_leaves_no_folder_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64), "teal").save("me.png")
+    for word in ("out=a/b", "store=c/d"):
+        assert main(["extract", "image=me.png", "taps=[up9]", "backbone=random", word]) == 2
+        assert "no tap named 'up9'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["me.png"]

@@ -16,13 +16,15 @@ ODD = """
 
     def act(words):
         kind = {"ours": FeatureKitWarning, "theirs": UserWarning}[words[0]]
-        warnings.warn("the picture is large,\\n  and takes long", kind)
+        for number in words[1:] or ["0"]:
+            with warnings.catch_warnings():  # forgets what was shown
+                warnings.warn(f"the picture is large,\\n  and takes long{number.strip('0')}", kind)
         return 0
 """
 PROGRAM = """
     from featurekit.cli import router
     router.COMMANDS["odd"] = router.Command("warns", "odd:act")
-    raise SystemExit(router.main(["odd", {kind!r}]))
+    raise SystemExit(router.main(["odd", *{kinds!r}]))
 """
 
 
@@ -30,9 +32,9 @@ PROGRAM = """
 def said(tmp_path):
     (tmp_path / "odd.py").write_text(dedent(ODD))
 
-    def run(kind):
+    def run(*kinds):
         done = subprocess.run(
-            [sys.executable, "-c", dedent(PROGRAM).format(kind=kind)],
+            [sys.executable, "-c", dedent(PROGRAM).format(kinds=kinds)],
             env=os.environ | {"PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
@@ -48,11 +50,17 @@ def test_a_warning_of_ours_is_its_sentence_alone(said):
     assert said("ours") == "featurekit: the picture is large, and takes long\n"
 
 
+def test_a_warning_of_ours_is_said_once_whoever_says_it_again(said):
+    shown = said("ours", "0", "1", "0").splitlines()
+    assert [line[-4:] for line in shown] == ["long", "ong1"]
+
+
 def test_a_warning_of_others_says_where_it_comes_from(said):
-    assert "odd.py:7: UserWarning: the picture is large" in said("theirs")
+    assert "odd.py:9: UserWarning: the picture is large" in said("theirs")
+    assert said("theirs", "0", "0").count("UserWarning") == 2
 
 
 def test_a_command_that_is_called_leaves_warnings_as_they_were(capsys):
-    before = warnings.formatwarning
+    before = warnings.formatwarning, warnings.showwarning
     assert main(["--version"]) == 0
-    assert warnings.formatwarning is before
+    assert (warnings.formatwarning, warnings.showwarning) == before

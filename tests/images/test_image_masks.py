@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from two_tones import landscape, painted, portrait, shape
+from two_tones import flat_house, landscape, painted, portrait, shape
 
 from featurekit.core.errors import ImageError, MaskError
 from featurekit.images.masks import load_mask
@@ -146,3 +146,18 @@ def test_a_photograph_with_a_hole_in_it_is_refused(tmp_path):
     photo.paste((0, 0, 0, 0), (40, 40, 70, 80))
     with pytest.raises(MaskError, match="this looks like a photograph"):
         read(tmp_path, photo)
+
+
+def test_a_picture_in_flat_colours_is_refused_also_with_paint_on_it(tmp_path):
+    house = flat_house(SIDE)
+    with pytest.raises(MaskError, match="this looks like a picture in colours; paint on a black"):
+        read(tmp_path, house)
+    ImageDraw.Draw(house).ellipse((20, 20, 60, 50), fill="white")
+    with pytest.raises(MaskError, match="this looks like a picture in colours"):
+        read(tmp_path, house)
+
+
+def test_a_palette_of_two_colours_is_a_mask(tmp_path):
+    sheet = Image.fromarray((np.asarray(shape(SIDE)) > 0).astype(np.uint8))
+    sheet.putpalette([70, 20, 90, 90, 230, 40])
+    assert off(read(tmp_path, sheet)) == 0

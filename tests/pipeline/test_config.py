@@ -170,6 +170,12 @@ def test_a_folder_is_taken_as_the_source_of_a_custom_backbone(tmp_path):
     ("words", "kind", "message"),
     [
         (["sed=3"], UnknownNameError, r"no setting named 'sed'; did you mean seed\?"),
+        (
+            ["plugin=blur", "radius=3"],
+            UnknownNameError,
+            r"named 'radius'; did you mean plugin\.radius\?",
+        ),
+        (["lora_file=a"], UnknownNameError, r"'lora_file'; did you mean backbone\.lora_file\?"),
         (["backbon=sd15"], UnknownNameError, "no setting named 'backbon'; did you mean backbone"),
         (["plugin=blur", "plugin.radus=1"], UnknownNameError, "did you mean plugin.radius"),
         (["backbone.lora.rnk=1"], UnknownNameError, "did you mean backbone.lora.rank"),

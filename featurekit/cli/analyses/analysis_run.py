@@ -1,10 +1,8 @@
 """How an analysis runs: the model and the pictures, the folder, what is written, shown and told."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -13,7 +11,7 @@ from featurekit.cli.analyses.analysis_tables import show_figures
 from featurekit.cli.cost import say_cost
 from featurekit.cli.options import AnalyseOptions
 from featurekit.cli.progress_bars import bar
-from featurekit.core.atomic import make_folder
+from featurekit.core.atomic import folder_for_results, make_folder
 from featurekit.core.json_files import write_json
 from featurekit.core.types import Progress
 from featurekit.images.gallery import Gallery
@@ -91,7 +89,7 @@ def done(
         backbone = backbone_of_words(options)
     size_px = rows.size_px or (side_px(backbone), side_px(backbone))
     say_cost(backbone, size_px, rows.count, of=rows.bound)
-    with _results(options.out) as out:
+    with folder_for_results(options.out) as out:
         with bar(name) as progress:
             measured = work(backbone, progress)
         made = {"settings": asdict(options), "weights": dict(backbone.weights)}
@@ -108,16 +106,3 @@ def done(
     if gallery and gallery.told:
         sys.stderr.write(f"{gallery.told}\n")
     return SKIPPED if over else DONE
-
-
-@contextmanager
-def _results(out: str) -> Iterator[Path]:
-    """A folder for results, refused before the work; gone again if nothing comes to lie in it."""
-    folder = Path(out)
-    fresh = [one for one in (folder, *folder.parents) if not one.exists()]
-    try:
-        yield make_folder(folder)
-    finally:
-        with suppress(OSError):
-            for one in fresh:
-                one.rmdir()  # refuses a folder that holds something

@@ -13,7 +13,7 @@ from torch import Tensor
 from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.images.photo import open_photo
-from featurekit.pipeline.run import RECORD as RUN_RECORD
+from featurekit.pipeline.places import RECORD as RUN_RECORD
 from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk
 from featurekit.web.tab import Json, Work

@@ -13,7 +13,7 @@ from featurekit.core.atomic import make_folder
 from featurekit.core.errors import ConfigError, FeatureKitError
 from featurekit.core.json_files import read_json
 from featurekit.images.io import image_to_pil, load_image
-from featurekit.pipeline.run import RECORD as RUN_RECORD
+from featurekit.pipeline.places import RECORD as RUN_RECORD
 from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk
 from featurekit.web.pictures import Picture

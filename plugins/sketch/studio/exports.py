@@ -5,7 +5,7 @@ from pathlib import Path
 
 from featurekit.core.errors import ConfigError
 from featurekit.images.io import load_image
-from featurekit.pipeline.run import RECORD as RUN_RECORD
+from featurekit.pipeline.places import RECORD as RUN_RECORD
 from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk
 from featurekit.web.pictures import Picture

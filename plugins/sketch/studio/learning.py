@@ -11,7 +11,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.json_files import read_json
 from featurekit.images.io import load_image
 from featurekit.measures.held_out import image_of
-from featurekit.pipeline.run import RECORD as RUN_RECORD
+from featurekit.pipeline.places import RECORD as RUN_RECORD
 from featurekit.scenes import held_out_scenes
 from featurekit.web.asked import Asked
 from featurekit.web.desk import Desk

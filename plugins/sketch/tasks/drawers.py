@@ -8,7 +8,7 @@ from featurekit.core.errors import ConfigError
 from featurekit.core.file_bytes import sha256_of
 from featurekit.core.types import Job
 from featurekit.diffusion.backbone import Backbone
-from featurekit_sketch.bundled_styles import student_file, style_file
+from featurekit_sketch.bundled_styles import FOLDER, NAMES, student_file, style_file
 from featurekit_sketch.config import SketchConfig, tiling_of
 from featurekit_sketch.distillation.student_drawer import student_drawer
 from featurekit_sketch.drawer import Drawer
@@ -36,7 +36,8 @@ class DrawingFiles:
         """
         student = student_file(config.student) if config.student else None
         if not config.style:
-            return cls((), student)
+            shipped = config.mix if config.mix and set(config.mix) <= set(NAMES) else ()
+            return cls(tuple(FOLDER / f"{name}.safetensors" for name in shipped), student)
         style = style_file(config.style)
         if not config.mix:
             return cls((style,), student)

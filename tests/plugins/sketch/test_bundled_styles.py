@@ -73,3 +73,13 @@ def test_settings_name_them():
     other = DrawingFiles.of(SketchConfig(style="brush", student="inline"))
     with pytest.raises(ConfigError, match="was distilled from another"):
         other.student_drawer()
+
+
+def test_shipped_styles_are_mixed_without_a_style():
+    config = SketchConfig(mix={"brush": 0.6, "hatching": 0.4})
+    assert [path.name for path in DrawingFiles.of(config).styles] == [
+        "brush.safetensors",
+        "hatching.safetensors",
+    ]
+    assert all(path.is_file() for path in DrawingFiles.of(config).styles)
+    assert DrawingFiles.of(SketchConfig(mix={"brush": 0.6, "mine": 0.4})).styles == ()

@@ -31,6 +31,7 @@ def told(tmp_path, monkeypatch, capsys):
     drawing.resize((20, 12)).save("small.png")
     (tmp_path / "out").mkdir()
     drawing.save("out/curve.png")
+    (tmp_path / "out" / "run.json").write_text("{}")  # of an earlier run
     states = torch.zeros(3, 4)
     prior = Prior(mean=states, deviations=torch.ones(2), axes=torch.zeros(2, 12),
                   source="captions", encoder="", kept=1.0)  # fmt: skip
