@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from math import ceil
+from math import ceil, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -44,6 +44,7 @@ Picture: TypeAlias = Tensor | Image.Image
 SOFT_INK = (102, 102, 102)
 
 LARGEST_TILE_PX = 1024  # longer side of a picture on a sheet; the smallest is SMALLEST_TILE_PX
+LONG = 1.6  # sides of a square that a picture among others of other sizes may be long
 MARGIN_PX, GAP_PX, LINE_PX, TEXT_PX = 20, 16, 26, 16
 
 
@@ -135,22 +136,28 @@ def contact_sheet(
 ) -> Image.Image:
     """Lay pictures out in a table with a title over each column and beside each row.
 
+    Pictures of one table are seen at sizes that go together: each is brought to the area that the
+    middle one of them has, in its own proportions. Rows are as high as they need.
+
     Args:
         rows: pictures by the row's title; None leaves a cell empty, an empty title no room.
         titles: of the columns; may be shorter than the rows.
     """
-    tiles = {name: [_tile(p) if p is not None else None for p in row] for name, row in rows.items()}
+    tiles = _alike({name: [p if p is None else _pil(p) for p in row] for name, row in rows.items()})
     shown = [tile for row in tiles.values() for tile in row if tile is not None]
     columns = max((len(row) for row in tiles.values()), default=0)
     width = max((*(tile.width for tile in shown), *map(_text_width, titles)), default=0)
-    height = max((tile.height for tile in shown), default=0)
+    heights = [
+        max((tile.height for tile in row if tile is not None), default=LINE_PX if name else 0)
+        for name, row in tiles.items()
+    ]
     left = MARGIN_PX + max((_text_width(name) + GAP_PX for name in tiles if name), default=0)
     top = MARGIN_PX + (LINE_PX if any(titles) else 0)
     sheet = Image.new(
         "RGB",
         (
             left + columns * (width + GAP_PX) - GAP_PX + MARGIN_PX,
-            top + len(tiles) * (height + GAP_PX) - GAP_PX + MARGIN_PX,
+            top + sum(height + GAP_PX for height in heights) - GAP_PX + MARGIN_PX,
         ),
         PAPER,
     )
@@ -158,13 +165,14 @@ def contact_sheet(
     for column, title in enumerate(titles):
         middle = left + column * (width + GAP_PX) + width // 2
         pen.text((middle, top - 8), title, fill=INK, font=_font(), anchor="ms")
-    for index, (name, row) in enumerate(tiles.items()):
-        y = top + index * (height + GAP_PX)
+    y = top
+    for (name, row), height in zip(tiles.items(), heights, strict=True):
         pen.text((left - GAP_PX, y + height // 2), name, fill=INK, font=_font(), anchor="rm")
         for column, tile in enumerate(row):
             if tile is not None:
                 x = left + column * (width + GAP_PX) + (width - tile.width) // 2
                 sheet.paste(tile, (x, y + (height - tile.height) // 2))
+        y += height + GAP_PX
     return sheet
 
 
@@ -181,9 +189,36 @@ def _scale(size: tuple[int, int]) -> float:
 
 def _tile(picture: Picture) -> Image.Image:
     image = _pil(picture).convert("RGB")
-    scale = _scale(image.size)
+    return _resized(image, _scale(image.size))
+
+
+def _resized(image: Image.Image, scale: float) -> Image.Image:
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS) if size != image.size else image
+
+
+def _alike(
+    rows: Mapping[str, Sequence[Image.Image | None]],
+) -> dict[str, list[Image.Image | None]]:
+    """Tiles of one table: of one size as ``_tile``, of several sizes with the area of one of them.
+
+    That is the size of which as many are smaller as are larger, so that few are changed much; a
+    very long picture is smaller, since its column would be wide.
+    """
+    tiles = {name: [one and _tile(one) for one in row] for name, row in rows.items()}
+    areas = sorted(tile.width * tile.height for row in tiles.values() for tile in row if tile)
+    if not areas or areas[0] == areas[-1]:
+        return tiles
+    area = areas[len(areas) // 2]
+    return {name: [one and _of_area(one, area) for one in row] for name, row in rows.items()}
+
+
+def _of_area(picture: Image.Image, area: int) -> Image.Image:
+    """A picture with about as many pixels as ``area``, its proportions kept."""
+    width, height = picture.size
+    longest = min(LARGEST_TILE_PX, LONG * sqrt(area))
+    scale = min(sqrt(area / (width * height)), longest / max(width, height))
+    return _resized(picture.convert("RGB"), scale)
 
 
 def _paled(tile: Image.Image, mask: Tensor) -> Image.Image:

@@ -88,6 +88,20 @@ def test_a_sheet_holds_each_picture_in_its_row_and_column():
     assert (sheet[:, :100] < 100).any()  # a row's title
 
 
+def test_pictures_of_several_sizes_fill_a_sheet_without_wide_gaps():
+    sizes = {"small": (40, 60), "wide": (256, 384), "high": (700, 500), "strip": (64, 640)}
+    rows = {name: [-torch.ones(1, 3, *size)] * 2 for name, size in sizes.items()}
+    sheet = np.array(contact_sheet(rows, ["one", "other"]))
+    dark = (sheet[:, :, 0] == 0) & (np.arange(sheet.shape[1]) > 100)
+    filled = dark.any(axis=1)[40:-20]
+    assert filled.mean() > 0.9  # rows end where their pictures do
+    starts = np.flatnonzero(np.diff(filled.astype(int), prepend=0) == 1)
+    areas = [dark[40 + y + 10].sum() * filled[y : y + 1000].argmin() for y in starts[:-1]]
+    assert len(areas) == 3
+    assert max(areas) < 1.05 * min(areas)
+    assert dark.sum(axis=1)[40:-20].max() < 2.5 * dark.sum(axis=1)[40:-20][filled].min()
+
+
 def test_an_edit_is_shown_with_as_many_panels_as_there_are_pictures():
     two = before_after(GREY, GREY, MOVES)
     three = before_after(GREY, GREY, MOVES, [(39, 49)], truth=GREY)

@@ -218,6 +218,7 @@ class Drag:
     def _finish(self, picture: Tensor, request: Request) -> Tensor:
         height, width = request.image.shape[-2:]
         picture = crop(picture, height, width).to(request.image).clamp(-1, 1)
+        picture = request.in_its_colours(picture)
         if request.mask is None or not self.settings.composite:
             return picture
         soft = feathered(request.mask, self.settings.feather_px)

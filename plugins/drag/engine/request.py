@@ -12,6 +12,8 @@ from featurekit_drag.engine.points import Points
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
+HALF_LEVEL = 1 / 255  # of 8 bits, in [-1, 1]: what resizing may part equal channels by
+
 
 def untimed(name: str) -> AbstractContextManager[Progress]:
     """Run a stage without a clock or a bar."""
@@ -45,6 +47,16 @@ class Request:
     seed: int = 0
     pins: Tensor = field(default_factory=lambda: torch.zeros(0, 2))  # (m 2) px: what stays
     regions: tuple[Region, ...] = ()  # what moves as brushed, in place of what the points find
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether any pixel of the picture is other than grey."""
+        red, green, blue = self.image[0]
+        return any(float((red - one).abs().max()) > HALF_LEVEL for one in (green, blue))
+
+    def in_its_colours(self, picture: Tensor) -> Tensor:
+        """What a model drew for the picture, (n 3 h w): grey where the picture is all grey."""
+        return picture if self.has_colour else picture.mean(dim=1, keepdim=True).expand_as(picture)
 
     def up_to(self, share: float) -> "Request":
         """The same request with only a share of every way asked for."""

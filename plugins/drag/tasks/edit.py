@@ -11,7 +11,11 @@ from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import image_to_pil, write_gif, write_image
 from featurekit.images.pictures import before_after
-from featurekit.measures.denoising_error import EMBEDDED_KNOWS, denoising_error
+from featurekit.measures.denoising_error import (
+    denoising_error,
+    has_known_scenes,
+    told_unknown,
+)
 from featurekit_drag.config import DragConfig, warp_settings_of
 from featurekit_drag.cost import (
     Cost,
@@ -119,16 +123,9 @@ def _going_on(drag: Editor, work: Work) -> str:
 
 def _unknown(job: Job, work: Work) -> str:
     """What to say where the embedded model meets a picture unlike those of its training."""
-    if job.backbone.name != "embedded" or not is_own(job):
+    if not has_known_scenes(job.backbone) or not is_own(job):
         return ""
-    error = denoising_error(job.backbone, work.part.request.image)
-    if error < EMBEDDED_KNOWS:
-        return ""
-    return (
-        f"the embedded model knows simple painted scenes and does not know this picture (it misses "
-        f"{error:.0%} of the noise in it, of its own scenes 3% to 12%); for photographs use "
-        f"backbone=sd15, sd21 or sdxl"
-    )
+    return told_unknown([denoising_error(job.backbone, work.part.request.image)])
 
 
 def _tell(job: Job, work: Work, drag: Editor, unknown: str) -> None:

@@ -15,6 +15,7 @@ from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import load_image, write_image
 from featurekit.images.packed import PictureFile
+from featurekit.measures.denoising_error import is_unknown, told_unknown
 from featurekit.pipeline.stages import lasting
 from featurekit_sketch.drawer import Drawer
 from featurekit_sketch.output_names import keep_apart
@@ -150,12 +151,15 @@ def _result(job: Job, asked: Asked, shares: Sequence[Drawn]) -> Result:
     }
     outputs["sheet"] = write_image(target_sheet(shown), job.out / SHEET)
     found = sum(one.found for one in shares)
+    left_out = report(skipped), asked.listing.told
     there = f"{found} of them {'were' if found > 1 else 'was'} there already" if found else ""
+    errors = [error for one in shares for error in one.missed.values()]
+    known = {"unknown_pictures": sum(map(is_unknown, errors))} if errors else {}
     return Result(
         stop=f"{len(drawn)} picture{'s' * (len(drawn) != 1)} sketched",
-        metrics={"pictures": len(drawn)},
+        metrics={"pictures": len(drawn), **known},
         outputs=outputs,
-        summary="\n".join(filter(None, (there, report(skipped), asked.listing.told))),
+        summary="\n".join(filter(None, (there, *left_out, told_unknown(errors)))),
         skipped=tuple(f"{one.path.name}: {one.reason}" for one in skipped),
         schedule=shares[0].told,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from featurekit.core.types import Job, Progress, silent
 from featurekit.images.folders import Listing
 from featurekit.images.io import load_image, words_in_png, write_image
 from featurekit.images.packed import PictureFile, sha256_of_picture
+from featurekit.measures.denoising_error import denoising_error, has_known_scenes
 from featurekit.pipeline.run import versions
 from featurekit.scale.inputs import pictures_of
 from featurekit_sketch.config import SketchConfig
@@ -30,6 +31,8 @@ from featurekit_sketch.vector.svg import write_svg
 from featurekit_sketch.watching import ALONE, Watcher
 
 MADE_OF = "featurekit-made-of"  # keyword of what decides a sketch, in its PNG
+MISSED = "featurekit-missed-noise"  # of the share of noise that the model missed in the picture
+LOOKS = 1  # draws of noise by which the model is asked whether it knows a picture
 SVG = ".svg"
 
 
@@ -62,6 +65,7 @@ class Drawn:
     broken: Mapping[int, str]  # reasons, by the picture's place in the order
     found: int  # sketches that were there already
     told: str  # how pictures are read, in words
+    missed: Mapping[int, float] = field(default_factory=dict)  # ``denoising_error``, by place
 
 
 def sketched_share(
@@ -95,29 +99,42 @@ def sketched_share(
     own = [place for place in range(len(asked.pictures)) if share.owns(place)]
     alone = len(own) == 1
     broken: dict[int, str] = {}
+    missed: dict[int, float] = {}
     found = 0
     for done, place in enumerate(own, start=1):
         picture, target = asked.pictures[place], asked.targets[place]
         try:
             key = _condensed({**made_of, "picture": _digest(picture)})
-            if words_in_png(target).get(MADE_OF) == key:
+            words = words_in_png(target)
+            if words.get(MADE_OF) == key:
                 found += 1
             else:
-                ink = draw(load_image(picture), progress=progress if alone else silent)
-                _write(ink, target, key=key, svg=job.settings.svg)
+                image = load_image(picture)
+                ink = draw(image, progress=progress if alone else silent)
+                words = {MADE_OF: key} | _missed(job, image)
+                _write(ink, target, words, svg=job.settings.svg)
                 watcher.drawn(picture.name, ink)
+            if MISSED in words:
+                missed[place] = float(words[MISSED])
         except ImageError as error:
             broken[place] = str(error)
         if not alone:
             progress(done, len(own))
-    return Drawn(broken, found, draw.told)
+    return Drawn(broken, found, draw.told, missed)
 
 
-def _write(ink: Tensor, target: Path, *, key: str, svg: bool) -> None:
+def _missed(job: Job, image: Tensor) -> dict[str, str]:
+    """How well a model whose scenes are known knows a picture, as a word of its sketch."""
+    if job.backbone is None or not has_known_scenes(job.backbone):
+        return {}
+    return {MISSED: f"{denoising_error(job.backbone, image, draws=LOOKS):.4f}"}
+
+
+def _write(ink: Tensor, target: Path, words: Mapping[str, str], *, svg: bool) -> None:
     """Write a sketch; its PNG comes last, and says that all is there."""
     if svg:
         write_svg(ink, target.with_suffix(SVG))
-    write_image(ink_picture(ink), target, {MADE_OF: key})
+    write_image(ink_picture(ink), target, words)
 
 
 def _made_of(job: Job, files: DrawingFiles) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from featurekit.core.errors import UnknownNameError
 from featurekit.core.interrupts import tells_how_to_go_on
 from featurekit.core.types import Job, Result
 from featurekit.images.io import load_image, write_image
+from featurekit.measures.denoising_error import denoising_error, has_known_scenes, told_unknown
 from featurekit.scenes import KINDS
 from featurekit_sketch.config import SketchConfig, check
 from featurekit_sketch.drawer import Drawer
@@ -34,7 +35,7 @@ from featurekit_sketch.tasks.distil import distil
 from featurekit_sketch.tasks.evaluate import evaluate
 from featurekit_sketch.tasks.extract import extract
 from featurekit_sketch.tasks.init import init
-from featurekit_sketch.tasks.learning import LearntStyle, learn_styles
+from featurekit_sketch.tasks.learning import LearntStyle, Lessons, learn_styles
 from featurekit_sketch.tasks.models import check_model
 from featurekit_sketch.tasks.sheets import held_out_sheet, loss_curve, pair_sheet, target_sheet
 from featurekit_sketch.tasks.unused_settings import check_used
@@ -80,6 +81,9 @@ def train(job: Job, watcher: Watcher = ALONE) -> Result:
     config: SketchConfig = job.settings
     check_places(job)
     targets, lessons = read_targets(config.targets), lessons_of(job)
+    unknown = _unknown(job, lessons, targets)
+    if unknown:
+        job.say(unknown)
     learnt = learn_styles(job, lessons, watcher)
     outputs: dict[str, Path] = {}
     pictures: dict[str, Any] = {}
@@ -100,6 +104,7 @@ def train(job: Job, watcher: Watcher = ALONE) -> Result:
             lines.append(sentence(table))
             if kind_of_denoiser(job.backbone) == "unet":
                 lines.append(CONTROLS)
+    lines += [unknown] if unknown else []
     if not targets and "held_out" not in metrics:
         use = f"image=FILE {_use(job, learnt)}"
         lines.append(f"to sketch: featurekit run plugin=sketch task=extract {use}")
@@ -115,6 +120,18 @@ def train(job: Job, watcher: Watcher = ALONE) -> Result:
         summary="\n".join(lines),
         schedule=next(iter(learnt.values())).drawer.told,
     )
+
+
+def _unknown(job: Job, lessons: Lessons, targets: Mapping[str, Tensor]) -> str:
+    """Say how many of the user's pictures the embedded model does not know."""
+    config: SketchConfig = job.settings
+    if not has_known_scenes(job.backbone):
+        return ""
+    own = list(targets.values())
+    if job.image is not None or config.examples:
+        own += {id(one.image): one.image for pairs in lessons.values() for one in pairs}.values()
+    once = [one for i, one in enumerate(own) if not any(torch.equal(one, it) for it in own[:i])]
+    return told_unknown([denoising_error(job.backbone, image) for image in once])
 
 
 def _shown(subjects: Sequence[Subject], learnt: LearntStyle) -> dict[str, Image.Image]:

@@ -83,6 +83,28 @@ def test_asked_for_one_the_other_is_not_used(drag, photograph):
     assert len(by_model.candidates) == 2
 
 
+def grey_of(request):
+    return replace(request, image=request.image.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1))
+
+
+def test_patches_fill_a_grey_picture_whatever_noise_the_model_finds_in_it(drag):
+    seen = from_move(move(7029, "animal"), size=64, seed=0).request
+    done = drag(grey_of(seen))
+    assert done.facts["hole"] == {"filled_by": "patches"}
+    assert any("without colour" in line for line in done.remarks)
+    assert drag(seen).facts["hole"]["filled_by"] == "model"
+
+
+@pytest.mark.parametrize("fill", ["model", "patches"])
+def test_a_grey_picture_stays_grey(drag, photograph, fill):
+    done = by(drag, fill)(grey_of(photograph))
+    assert done.facts["hole"]["filled_by"] == fill
+    for picture in (done.image, *done.candidates, *(frame.image for frame in done.frames)):
+        red, green, blue = ((picture[0].clamp(-1, 1) + 1) * 127.5).round()
+        assert torch.equal(red, green)
+        assert torch.equal(red, blue)
+
+
 def test_an_unknown_fill_is_refused():
     given = dict.fromkeys(("lora_steps", "lora_rank", "lora_batch"), 1)
     rates = {"lora_alpha": 1.0, "lora_learning_rate": 1e-4}

@@ -73,6 +73,17 @@ def test_the_same_command_sketches_only_what_is_missing(desk):
     assert sketches(desk / "out") == before
 
 
+def test_pictures_that_the_embedded_model_does_not_know_are_counted(desk):
+    for number in range(6):
+        one = scene(number, "face" if number < 5 else "vehicle")
+        one.image(64).save(desk / "photos" / f"{number}.png")
+    for drawn in (6, 6):  # what is there already keeps its figure
+        record = run(desk, "backbone=embedded")
+        assert Edges.drawn == drawn
+        assert record["metrics"] == {"pictures": 6, "unknown_pictures": 1}
+        assert "does not know 1 of 6 pictures (it misses" in record["summary"]
+
+
 def test_what_decides_a_sketch_has_changed_and_it_is_made_anew(desk):
     run(desk)
     scene(9, "face").image(48).save(desk / "photos" / "2.png")  # another picture of the same name

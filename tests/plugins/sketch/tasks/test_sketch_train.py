@@ -179,6 +179,8 @@ def test_the_users_own_pair_is_learnt_and_the_targets_are_sketched(picture, draw
     assert stages[-2:] == ["sketching picture", "sketching picture_png"]  # none is lost
     assert (out / "targets.png").exists()
     assert (out / "pair.png").exists()
+    assert "does not know 1 of 2 pictures" in record["summary"]
+    assert any("does not know 1 of 2 pictures" in note for note in record["notes"])
 
 
 def test_a_mended_drawing_is_told_of_and_shown(picture, drawing, tmp_path):
