@@ -25,12 +25,21 @@ def terminable() -> Iterator[Callable[[], None]]:
     Yields:
         What sets the handler again where a library has set its own. In other threads than the
         main one, which cannot, nothing is done.
+
+    Raises:
+        Terminated: SIGTERM came.
     """
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield lambda: None
         return
-    handler = _terminate if before is signal.SIG_DFL else before
+    heard: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise Terminated
+
+    handler = terminate if before is signal.SIG_DFL else before
 
     def again() -> None:
         signal.signal(signal.SIGTERM, handler)
@@ -38,12 +47,12 @@ def terminable() -> Iterator[Callable[[], None]]:
     again()
     try:
         yield again
+    except KeyboardInterrupt as interrupt:
+        if not heard or isinstance(interrupt, Terminated):
+            raise
+        raise Terminated(*interrupt.args) from interrupt  # libraries raise their own, as Ray does
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 @contextmanager

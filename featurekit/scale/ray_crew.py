@@ -120,8 +120,8 @@ class Crew:
                 f"same command goes on: what is stored stays"
             )
         warnings.warn(
-            f"a worker of share {member.share} was killed (death {member.deaths} of {DEATHS} at "
-            f"most); another goes on with the share",
+            f"a worker of share {member.share} was killed; another goes on ({member.deaths} of "
+            f"{DEATHS - 1} times)",
             FeatureKitWarning,
             stacklevel=2,
         )

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,14 @@ from featurekit.core.types import Progress, silent
 from featurekit.pipeline.engines import Place, Start
 from featurekit.scale.ray_address import check_answers
 from featurekit.scale.ray_crew import WHAT, Crew, first_cause, from_ray
-from featurekit.scale.ray_here import LOOPBACK, forget, keep_loopback, start_here, started_here
+from featurekit.scale.ray_here import (
+    LOOPBACK,
+    forget,
+    keep_loopback,
+    own_folder,
+    start_here,
+    started_here,
+)
 from featurekit.scale.ray_quiet import quiet_about_deaths
 from featurekit.scale.ray_worker import Work
 from featurekit.training.loop.workers import cores
@@ -133,29 +139,34 @@ def _connected() -> Iterator[None]:
     Ray answers SIGTERM with a trace of its own, so that the handler of before is set again.
     """
     _quieten()
-    from_ray("init")  # there is nothing to be quietened before
+    if from_ray("is_initialized")():  # somebody else's, which must not end with the block
+        raise ConfigError(
+            f"{WHAT} must begin in a process that Ray does not run in yet, but it was begun here; "
+            f"call ray.shutdown() before"
+        )
     with terminable() as again, quiet_about_deaths():
-        folder = _begun(_address())
-        again()
         try:
+            _begin(_address())
+            again()
             yield
         finally:
+            folder = own_folder() if _address() == HERE else None
             from_ray("shutdown")()
             if folder is not None:
                 forget(folder)
 
 
-def _begun(address: str) -> Path | None:
-    """Connect to a cluster, or start one; the folder that Ray keeps of one of our own."""
+def _begin(address: str) -> None:
+    """Connect to a cluster, or start one."""
     try:
         if address == HERE:
-            return start_here()
+            start_here()
+            return
         address = started_here() if address == AUTO else address
         check_answers(address)
         if address.startswith((f"{LOOPBACK}:", "localhost:")):
             keep_loopback()
         from_ray("init")(address, logging_level="error", log_to_driver=False)
-        return None
     except ConfigError:
         raise
     except Exception as error:  # Ray raises that itself where a busy machine starts it too slowly

@@ -14,14 +14,11 @@ OBJECTS_BYTES = 100_000_000  # of the memory that Ray shares: nothing large goes
 _LATEST = "session_latest"  # Ray's link to the folder of the cluster that was started last
 
 
-def start_here(cpus: int = 0) -> Path | None:
+def start_here(cpus: int = 0) -> None:
     """Start a cluster of this machine that only this machine reaches, and connect to it.
 
     Args:
         cpus: that it is to say it has; 0 for those of the machine.
-
-    Returns:
-        The folder in which Ray keeps its files, for ``forget``; None where it does not say.
 
     Raises:
         ConfigError: this version of Ray listens to the network all the same.
@@ -44,7 +41,6 @@ def start_here(cpus: int = 0) -> Path | None:
             f"{WHAT} must not be reached from the network, but this version of Ray listens at "
             f"{found}; install another one, or start a cluster yourself and set RAY_ADDRESS"
         )
-    return _folder()
 
 
 def keep_loopback() -> None:
@@ -73,8 +69,8 @@ def started_here() -> str:
     return found
 
 
-def _folder() -> Path | None:
-    """Where the cluster that this process has started keeps its logs and sockets."""
+def own_folder() -> Path | None:
+    """Where the cluster that this process has started keeps its logs; None where there is none."""
     node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
     path = getattr(node, "get_session_dir_path", None)
     return None if path is None else Path(path())
@@ -84,7 +80,7 @@ def forget(folder: Path) -> None:
     """Remove what Ray leaves of a cluster of ours that has ended, and its link to it.
 
     Args:
-        folder: as of ``start_here``.
+        folder: as of ``own_folder``.
     """
     shutil.rmtree(folder, ignore_errors=True)
     link = folder.parent / _LATEST
