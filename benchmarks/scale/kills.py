@@ -31,7 +31,8 @@ from benchmarks.records.recording import recorded, recorded_to, typed
 from featurekit.core.sharding import Share
 from featurekit.core.types import Progress, silent
 from featurekit.scale.ray_crew import from_ray
-from featurekit.scale.ray_engine import Placing, placed, start_here
+from featurekit.scale.ray_engine import Placing, placed
+from featurekit.scale.ray_here import start_here
 from featurekit.store.records import Layout, Provenance, SampleRef, StoreSpec
 from featurekit.store.upkeep import stat_store, verify_store
 from featurekit.store.write import write_store

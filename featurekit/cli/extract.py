@@ -26,6 +26,7 @@ from featurekit.images.folders import Listing
 from featurekit.images.io import load_image
 from featurekit.images.packed import PictureFile
 from featurekit.pipeline.backbone_of_run import backbone_of_words
+from featurekit.pipeline.engines import start_of
 from featurekit.pipeline.overrides import check_seed
 from featurekit.pipeline.stages import lasting
 from featurekit.scale.inputs import pictures_of
@@ -134,6 +135,7 @@ def _store(asked: Recipe, options: ExtractOptions) -> int:
     """Bring the pictures into a store, or say what that will cost."""
     share = parse_share(options.shard) if options.shard else launched_share(os.environ)
     parse_recipe(options.reduce)  # a wrong word is told before a model is loaded
+    start_of(options.engine, workers=options.workers, device=options.device)  # likewise
     listing = pictures_of(options.image, options.columns)
     paths = listing.pictures
     place = place_of(options)

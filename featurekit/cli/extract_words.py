@@ -38,10 +38,15 @@ def options_of(words: Sequence[str]) -> ExtractOptions:
         )
     if options.engine not in ("", "ray"):
         raise UnknownNameError("engine", options.engine, ["ray"])
-    if (options.engine and options.shard) or (options.workers and not options.engine):
+    if options.workers and not options.engine:
         raise ConfigError(
-            "workers must go with engine=ray, which gives each its shard, got "
-            f"engine={options.engine} workers={options.workers} shard={options.shard}"
+            f"workers must go with an engine that starts them, got workers={options.workers} "
+            f"alone; add engine=ray"
+        )
+    if options.engine and options.shard:
+        raise ConfigError(
+            f"shard must be left out with engine={options.engine}, which gives each worker its "
+            f"own, got shard={options.shard}; workers=N says how many there are"
         )
     if options.trajectories:
         _refuse_unread(options, words)

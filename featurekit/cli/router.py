@@ -12,7 +12,7 @@ from typing import Any
 
 from featurekit.core.atomic import is_of_a_place, unusable
 from featurekit.core.errors import FeatureKitError, FeatureKitWarning
-from featurekit.core.interrupts import INTERRUPTED, answered
+from featurekit.core.interrupts import INTERRUPTED, TERMINATED, Terminated, answered, terminable
 from featurekit.pipeline.registry import resolve
 
 DONE, MISTAKE = 0, 2
@@ -105,24 +105,23 @@ def main(words: Sequence[str] | None = None) -> int:
         words: what follows the program's name; none takes them from ``sys.argv``.
 
     Returns:
-        Exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C. Other errors are our own and
-        leave with their traceback.
+        Exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C, 143 after SIGTERM. Other errors
+        are our own and leave with their traceback.
     """
     if os.environ.keys().isdisjoint(AWAKE):  # nobody chose; read when torch is imported
         os.environ.update(AWAKE)
     given = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in given
     try:
-        with answered(), _plain_warnings():
+        with answered(), terminable(), _plain_warnings():
             code = _dispatch([word for word in given if word != "--debug"])
             sys.stdout.flush()
     except (FeatureKitError, KeyboardInterrupt) as error:
         if debug:
             raise
-        interrupt = _interrupt_behind(error)
-        if interrupt is not None:
-            said = " ".join(str(interrupt).split())
-            return _complain(f"interrupted{'; ' * bool(said)}{said}", INTERRUPTED)
+        behind = _interrupts_behind(error)
+        if behind:
+            return _stopped(behind)
         return _complain(" ".join(str(error).split()), MISTAKE)
     except OSError as error:
         if debug:
@@ -230,15 +229,24 @@ def _complete(words: list[str]) -> int:
     return DONE
 
 
-def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+def _interrupts_behind(error: BaseException | None) -> list[KeyboardInterrupt]:
     """The Ctrl-C that began it: a library stopped half way in its import can fail over itself."""
     seen: set[int] = set()  # an error raised anew from its own wrapper leads back to itself
+    found: list[KeyboardInterrupt] = []
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt):
-            return error
+            found.append(error)
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
+    return found
+
+
+def _stopped(interrupts: Sequence[KeyboardInterrupt]) -> int:
+    """Say what stopped the command, with the words that the last one to raise it gave."""
+    by_signal = any(isinstance(one, Terminated) for one in interrupts)
+    word, code = ("terminated", TERMINATED) if by_signal else ("interrupted", INTERRUPTED)
+    said = " ".join(str(interrupts[0]).split())
+    return _complain(f"{word}{'; ' * bool(said)}{said}", code)
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C: answered at once, and with a sentence on how to go on."""
+"""Ctrl-C and SIGTERM: answered at once, and with a sentence on how to go on."""
 
 import os
 import signal
@@ -7,10 +7,52 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+INTERRUPTED, TERMINATED = 130, 143  # exit codes after Ctrl-C and SIGTERM, as shells have them
 ANSWER = "stopping after this step ...; Ctrl-C again ends at once"
 _SHOW_CURSOR = "\x1b[?25h"  # which bars hide
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it where time is up: it ends the work as Ctrl-C does."""
+
+
+@contextmanager
+def terminable() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM raise ``Terminated`` while the block runs; a handler that is there stays.
+
+    Yields:
+        What sets the handler again where a library has set its own. In other threads than the
+        main one, which cannot, nothing is done.
+
+    Raises:
+        Terminated: SIGTERM came.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield lambda: None
+        return
+    heard: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise Terminated
+
+    handler = terminate if before is signal.SIG_DFL else before
+
+    def again() -> None:
+        signal.signal(signal.SIGTERM, handler)
+
+    again()
+    try:
+        yield again
+    except KeyboardInterrupt as interrupt:
+        if not heard or isinstance(interrupt, Terminated):
+            raise
+        raise Terminated(*interrupt.args) from interrupt  # libraries raise their own, as Ray does
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

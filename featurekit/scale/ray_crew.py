@@ -1,12 +1,19 @@
 """Workers of a Ray cluster, one a share: started, watched, started again where one was killed."""
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from featurekit.core import errors
-from featurekit.core.errors import ConfigError, FeatureKitError, OutputError, UnknownNameError
+from featurekit.core.errors import (
+    ConfigError,
+    FeatureKitError,
+    FeatureKitWarning,
+    OutputError,
+    UnknownNameError,
+)
 from featurekit.core.sharding import Share
 from featurekit.core.types import Progress
 from featurekit.pipeline.extras import from_extra
@@ -112,6 +119,12 @@ class Crew:
                 f"{member.share}; if memory is short take fewer workers or a smaller batch; the "
                 f"same command goes on: what is stored stays"
             )
+        warnings.warn(
+            f"a worker of share {member.share} was killed; another goes on ({member.deaths} of "
+            f"{DEATHS - 1} times)",
+            FeatureKitWarning,
+            stacklevel=2,
+        )
         member.actor, member.answer = self._actor(), None
         self._begin(member, work)
 

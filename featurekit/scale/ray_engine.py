@@ -5,24 +5,33 @@ starts the processes, tells how far they are and starts a share again whose work
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from featurekit.core.errors import ConfigError
+from featurekit.core.interrupts import terminable
 from featurekit.core.types import Progress, silent
 from featurekit.pipeline.engines import Place, Start
 from featurekit.scale.ray_address import check_answers
 from featurekit.scale.ray_crew import WHAT, Crew, first_cause, from_ray
+from featurekit.scale.ray_here import (
+    LOOPBACK,
+    forget,
+    keep_loopback,
+    own_folder,
+    start_here,
+    started_here,
+)
+from featurekit.scale.ray_quiet import quiet_about_deaths
 from featurekit.scale.ray_worker import Work
+from featurekit.training.loop.workers import cores
 
-LOOPBACK = "127.0.0.1"
-HERE = "local"  # an address, as Ray has it
-_CLUSTER = "ENABLE_RAY_CLUSTER"  # of Ray's constants: whether other machines may come to it
-OBJECTS_BYTES = 100_000_000  # of the memory that Ray shares: nothing large goes through it
+HERE, AUTO = "local", "auto"  # addresses, as Ray has them
 _QUIET = {  # of a cluster that we start
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -62,13 +71,19 @@ def engine(workers: int, device: str) -> Start:
         What starts them, as ``crew_of``.
 
     Raises:
-        ConfigError: they do not fit, Ray is not installed, or nothing answers at its address.
+        ConfigError: they do not fit, this machine has fewer devices, Ray is not installed, or
+            nothing answers at its address.
     """
     placing = Placing(workers, device)
+    address = _address()
+    if address == HERE:
+        wanted(placing, gpus=torch.cuda.device_count(), cpus=cores())
+    elif address != AUTO:  # before Ray is imported, which takes longer
+        check_answers(address)
     _quieten()
     from_ray("init")
-    if _address() != HERE:
-        check_answers(_address())
+    if address == AUTO:
+        check_answers(started_here())
     return partial(crew_of, placing)
 
 
@@ -109,7 +124,7 @@ def crew_of(placing: Placing) -> Iterator[Place]:
         ConfigError: Ray is not installed, nothing answers at its address, there are fewer devices
             than workers, or a worker cannot begin or has other versions of what computes.
     """
-    with _connected(placing):
+    with _connected():
         crew = Crew(*_devices(placing))
         try:
             yield crew.finished
@@ -118,19 +133,40 @@ def crew_of(placing: Placing) -> Iterator[Place]:
 
 
 @contextmanager
-def _connected(placing: Placing) -> Iterator[None]:
-    """Ray's cluster, or one of our own for the length of the block."""
+def _connected() -> Iterator[None]:
+    """Ray's cluster, or one of our own for the length of the block.
+
+    Ray answers SIGTERM with a trace of its own, so that the handler of before is set again.
+    """
     _quieten()
-    init = from_ray("init")
-    address = _address()
+    if from_ray("is_initialized")():  # somebody else's, which must not end with the block
+        raise ConfigError(
+            f"{WHAT} must begin in a process that Ray does not run in yet, but it was begun here; "
+            f"call ray.shutdown() before"
+        )
+    with terminable() as again, quiet_about_deaths():
+        try:
+            _begin(_address())
+            again()
+            yield
+        finally:
+            folder = own_folder() if _address() == HERE else None
+            from_ray("shutdown")()
+            if folder is not None:
+                forget(folder)
+
+
+def _begin(address: str) -> None:
+    """Connect to a cluster, or start one."""
     try:
         if address == HERE:
-            start_here(placing.workers)
-        else:
-            check_answers(address)
-            if address.startswith((f"{LOOPBACK}:", "localhost:")):
-                _keep_loopback()
-            init(address, logging_level="error", log_to_driver=False)
+            start_here()
+            return
+        address = started_here() if address == AUTO else address
+        check_answers(address)
+        if address.startswith((f"{LOOPBACK}:", "localhost:")):
+            keep_loopback()
+        from_ray("init")(address, logging_level="error", log_to_driver=False)
     except ConfigError:
         raise
     except Exception as error:  # Ray raises that itself where a busy machine starts it too slowly
@@ -138,10 +174,6 @@ def _connected(placing: Placing) -> Iterator[None]:
             f"{WHAT} needs a cluster that takes this process, but {address!r} gave: "
             f"{first_cause(error)}; use the same Ray, Python and token everywhere"
         ) from error
-    try:
-        yield
-    finally:
-        from_ray("shutdown")()
 
 
 def _quieten() -> None:
@@ -153,52 +185,37 @@ def _address() -> str:
     return os.environ.get("RAY_ADDRESS", "") or HERE
 
 
-def start_here(workers: int) -> None:
-    """Start a cluster of this machine that only this machine reaches, and connect to it.
-
-    Args:
-        workers: that it is to have room for; 0 for one a processor.
+def _devices(placing: Placing) -> tuple[int, dict[str, float]]:
+    """How many workers, and what each of them takes of the cluster.
 
     Raises:
-        ConfigError: this version of Ray listens to the network all the same.
+        ConfigError: as ``wanted``.
     """
-    init = from_ray("init")
-    _keep_loopback()
-    init(
-        HERE,
-        num_cpus=workers or None,
-        object_store_memory=OBJECTS_BYTES,
-        include_dashboard=False,
-        logging_level="error",
-        log_to_driver=False,
-        _node_ip_address=LOOPBACK,
-    )
-    found = from_ray("get_runtime_context")().gcs_address
-    if not found.startswith(f"{LOOPBACK}:"):
-        from_ray("shutdown")()
-        raise ConfigError(
-            f"{WHAT} must not be reached from the network, but this version of Ray listens at "
-            f"{found}; install another one, or start a cluster yourself and set RAY_ADDRESS"
-        )
-
-
-def _keep_loopback() -> None:
-    """Else Ray takes this machine's address in the network for 127.0.0.1, to listen and to call."""
-    constants = sys.modules.get("ray._private.ray_constants")
-    if hasattr(constants, _CLUSTER):
-        setattr(constants, _CLUSTER, False)
-
-
-def _devices(placing: Placing) -> tuple[int, dict[str, float]]:
-    """How many workers, and what each of them takes of the cluster."""
     there = from_ray("cluster_resources")()
     gpus, cpus = int(there.get("GPU", 0)), int(there.get("CPU", 0))
+    if _address() == HERE:  # Ray counts processors that are not this process's, too
+        cpus = min(cpus, cores())
+    count, on_gpus = wanted(placing, gpus=gpus, cpus=cpus)
+    return count, {"num_cpus": 0 if on_gpus else 1, "num_gpus": 1 if on_gpus else 0}
+
+
+def wanted(placing: Placing, *, gpus: int, cpus: int) -> tuple[int, bool]:
+    """How many workers there will be, and whether each has a GPU: one a device.
+
+    Args:
+        placing: what was asked for.
+        gpus: that are there.
+        cpus: processor cores that are there, each a device where there is no GPU.
+
+    Raises:
+        ConfigError: there are fewer devices than workers.
+    """
     on_gpus = placing.device == "cuda" or (placing.device == "auto" and gpus > 0)
     most, word = (gpus, "GPUs") if on_gpus else (cpus, "CPUs")
     count = placing.workers or most
     if not 0 < count <= most:
+        advice = "take fewer, or device=cpu" if on_gpus else "take fewer"
         raise ConfigError(
-            f"workers must be at most as many as the cluster's {word}, got {count} for {most}; "
-            f"take fewer, or device=cpu"
+            f"workers must be at most as many as there are {word}, got {count} for {most}; {advice}"
         )
-    return count, {"num_cpus": 0 if on_gpus else 1, "num_gpus": 1 if on_gpus else 0}
+    return count, on_gpus

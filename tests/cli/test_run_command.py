@@ -140,6 +140,17 @@ def test_ctrl_c_in_the_work_ends_with_130_and_a_record(desk):
     assert files_of(desk / "x") == ["run.json", "waiting"]
 
 
+def test_a_terminated_run_ends_as_an_interrupted_one_but_with_143(desk):
+    child = started(desk, *RUN, "task=wait", "out=x", wait_for=desk / "x" / "waiting")
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (143, "")
+    assert err.splitlines()[-1] == (
+        "featurekit: terminated; it was in the stage 'wait'; the same command begins again"
+    )
+    assert json.loads((desk / "x/run.json").read_text())["status"] == "interrupted"
+
+
 def test_ctrl_c_while_plugins_are_imported_ends_with_130(desk, third_party):
     package = third_party("slow", owner="sleepy", spec="import time")
     (package / "__init__.py").write_text(

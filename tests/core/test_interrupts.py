@@ -9,7 +9,14 @@ from textwrap import dedent
 import pytest
 from interrupts import hear
 
-from featurekit.core.interrupts import ANSWER, INTERRUPTED, answered, tells_how_to_go_on
+from featurekit.core.interrupts import (
+    ANSWER,
+    INTERRUPTED,
+    Terminated,
+    answered,
+    tells_how_to_go_on,
+    terminable,
+)
 
 # hashing leaves Python for as long as it lasts and lets other threads run, as a network's call does
 WORK = """
@@ -93,3 +100,47 @@ def test_an_interrupt_says_how_to_go_on_and_the_innermost_word_counts():
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt, match=r"^$"), tells_how_to_go_on(lambda: ""):
         raise KeyboardInterrupt
+
+
+@pytest.fixture
+def sigterm():
+    """Set a handler of SIGTERM for a test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda handler: signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_ends_the_block_also_after_a_library_has_set_its_own(sigterm):
+    sigterm(signal.SIG_DFL)
+    with terminable() as again:
+        sigterm(signal.SIG_IGN)
+        again()
+        with pytest.raises(Terminated, match=r"^$"):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_is_told_from_ctrl_c_where_a_library_raises_its_own(sigterm):
+    def library():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Terminated:
+            raise KeyboardInterrupt("go on") from None
+
+    sigterm(signal.SIG_DFL)
+    with pytest.raises(Terminated, match="go on"), terminable():
+        library()
+    with pytest.raises(KeyboardInterrupt) as raised, terminable():
+        raise KeyboardInterrupt
+    assert raised.type is KeyboardInterrupt
+
+
+def test_a_handler_of_sigterm_that_is_there_stays(sigterm):
+    heard = []
+    sigterm(lambda number, frame: heard.append(number))
+    with terminable() as again:
+        signal.raise_signal(signal.SIGTERM)
+        sigterm(signal.SIG_IGN)
+        again()
+        signal.raise_signal(signal.SIGTERM)
+    assert heard == [signal.SIGTERM, signal.SIGTERM]

@@ -7,12 +7,13 @@ one as it was.
 
 import json
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
 import small_features
 
-from featurekit.core.errors import FeatureKitError
+from featurekit.core.errors import FeatureKitError, FeatureKitWarning
 from featurekit.core.sharding import Share
 from featurekit.core.types import silent
 from featurekit.scale import ray_crew
@@ -34,7 +35,9 @@ def through_everything(root):
     small_features.stored(root / "one", Share(), silent)
     counts = placed(partial(small_features.stored, root / "two"), Placing(2, "cpu"),
                     progress=lambda done, total: told.append((done, total)))  # fmt: skip
-    dying = placed(partial(small_features.stored_dying, root / "dying"), Placing(2, "cpu"))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        dying = placed(partial(small_features.stored_dying, root / "dying"), Placing(2, "cpu"))
     full = refused(partial(small_features.stored_on_full_disk, root / "full"))
     kept = stat_store(root / "full").samples
     placed(partial(small_features.stored, root / "full"), Placing(1, "cpu"))
@@ -44,6 +47,7 @@ def through_everything(root):
         "counts": counts,
         "told": told,
         "dying": dying,
+        "warned": [str(one.message) for one in warned if one.category is FeatureKitWarning],
         "damages": [str(one) for one in verify_store(root / "dying")],
         "loose": stat_store(root / "dying").loose,
         "refusing": refused(small_features.refusing),

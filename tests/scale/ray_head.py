@@ -7,7 +7,7 @@ import sys
 
 import ray
 
-from featurekit.scale.ray_engine import start_here
+from featurekit.scale.ray_here import start_here
 
 if __name__ == "__main__":
     start_here(int(sys.argv[1]))
