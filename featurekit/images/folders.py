@@ -77,7 +77,16 @@ def pictures_in(path: Path | str) -> Listing[Path]:
 
 
 def _visible(folder: Path) -> Sequence[Path]:
-    return [one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_dir()]
+    return [one for one in folder.iterdir() if not hidden(one.name) and not one.is_dir()]
+
+
+def hidden(name: str) -> bool:
+    """Tell whether a file is hidden, or in a hidden folder, wherever it is packed: by a dot.
+
+    Args:
+        name: with the names of its folders, if it lies in any.
+    """
+    return any(part.startswith(".") and part.strip(".") for part in name.split("/"))
 
 
 def readable_endings() -> frozenset[str]:

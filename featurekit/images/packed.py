@@ -1,7 +1,5 @@
 """Pictures as encoded bytes under a name: a file of its own, or a part of a larger file."""
 
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,31 +71,3 @@ def sha256_of_picture(picture: PictureFile) -> str:
     if isinstance(picture, Path):
         return sha256_of(picture)
     return sha256(picture.read_bytes()).hexdigest()
-
-
-def members_of(tar: Path) -> Iterator[TarMember]:
-    """List the files of a tar by their headers alone; their bytes are passed over.
-
-    Args:
-        tar: not compressed.
-
-    Yields:
-        Each ordinary file under its whole name, without a leading ``./``.
-
-    Raises:
-        tarfile.TarError: the tar is damaged or cut at this point; what came before is whole.
-        OSError: it cannot be read.
-    """
-    size = tar.stat().st_size
-    with tarfile.open(tar, "r:") as archive:
-        for found in archive:
-            if found.offset_data + found.size > size:
-                raise tarfile.ReadError("its last file is cut")
-            if found.isreg():
-                name = found.name.removeprefix("./")
-                yield TarMember(name, tar, found.offset_data, found.size)
-            archive.members.clear()  # type: ignore[attr-defined]  # a million stay in memory else
-        with tar.open("rb") as stream:
-            stream.seek(archive.offset)
-            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("the mark of its end is missing")

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featurekit.core.errors import FeatureKitWarning, ImageError
 from featurekit.images.colour_profiles import check_png, to_srgb
-from featurekit.images.packed import PictureFile
+from featurekit.images.packed import NamedFile, PictureFile
 
 Source: TypeAlias = str | PictureFile | Image.Image | NDArray[Any]
 """A picture on disk or within a larger file, in Pillow, or as uint8 (h w) or (h w 3)."""
@@ -122,11 +122,19 @@ def _opened(source: Source, of: str, finish: Finish) -> Image.Image:
 
 def _stream(source: str | PictureFile, of: str) -> Path | BytesIO:
     """What Pillow opens: a path, or the bytes of what has none of its own."""
+    if isinstance(source, NamedFile):
+        _check_file(source.path, of)
+        return source.path
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         _check_file(path, of)
         return path
-    content = source.read_bytes()
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"{of} must be readable, but {str(source)!r} gave: {error.strerror}; check it"
+        ) from error
     if not content:
         raise ImageError(f"{of} must be a picture file, but {str(source)!r} is empty; check it")
     return BytesIO(content)

@@ -86,10 +86,10 @@ def write_arrow(features: StoredFeatures, path: Path | str) -> Path:
     names = sorted(features[0][1])
     new: dict[str, Any] = {
         one: from_extra(f"pyarrow:{one}", extra=EXTRA, what="an Arrow file")
-        for one in ("array", "OSFile", "RecordBatch")
+        for one in ("array", "RecordBatch")
     }
     start = from_extra("pyarrow.ipc:new_stream", extra=EXTRA, what="an Arrow file")
-    with replacing(path) as temporary, new["OSFile"](str(temporary), "wb") as sink:
+    with replacing(path) as temporary, temporary.open("wb") as sink:
         writer = None
         for some in _batches(features):
             columns = [new["array"]([one for one, _ in some], "string")]

@@ -1,18 +1,17 @@
 """Pictures in the forms that users of many have them in: a folder, tars, tables."""
 
-import tarfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from featurekit.core.errors import ConfigError, ImageError
-from featurekit.images.folders import Listing, pictures_in, readable_endings, refused
-from featurekit.images.packed import PictureFile, TarMember, members_of
+from featurekit.images.folders import Listing, pictures_in, readable_endings
+from featurekit.images.packed import PictureFile
 from featurekit.pipeline.extras import from_extra
 from featurekit.scale.tables import TABLE, in_table
+from featurekit.scale.tars import TAR, in_tar
 
 EXTRA = "scale"
-TAR = ".tar"
 PRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -48,14 +47,10 @@ def pictures_of(image: str, columns: Sequence[str] = ()) -> Listing[PictureFile]
     if not files:
         listing: Listing[PictureFile] = _widened(pictures_in(image))
         return listing
-    found = [_of_tar(one) if one.suffix == TAR else in_table(one, columns) for one in files]
+    found = [in_tar(one) if one.suffix == TAR else in_table(one, columns) for one in files]
     joined = _joined(found)
     if not joined.pictures:
-        reasons = [f"{one}: {why}" for one, why in list(joined.unreadable.items())[:1]]
-        raise ImageError(
-            f"image must hold a picture, but {image!r} has none{': ' if reasons else ''}"
-            f"{''.join(reasons) or '; check it'}"
-        )
+        raise _nothing(image, list(joined.unreadable.values()), joined.told)
     _refuse_names(joined.pictures)
     return joined
 
@@ -67,8 +62,8 @@ def _widened(listing: Listing[Path]) -> Listing[PictureFile]:
 def _packs(image: str) -> list[Path]:
     """Tars and tables that were asked for; none where that is a picture or a folder of them."""
     words = [image]
-    if "{" in image and not Path(image).expanduser().exists():
-        words = from_extra("webdataset.shardlists:expand_urls", extra=EXTRA, what="image")(image)
+    if set("{}") & set(image) and not Path(image).expanduser().exists():
+        words = _expanded(image)
     paths = [Path(word).expanduser() for word in words]
     if len(paths) == 1 and paths[0].is_dir():
         inside = sorted(one for one in paths[0].iterdir() if not one.name.startswith("."))
@@ -90,6 +85,21 @@ def _packs(image: str) -> list[Path]:
     return packs
 
 
+def _expanded(image: str) -> list[str]:
+    """Names of files by braces, as webdataset expands them."""
+    expand = from_extra("webdataset.shardlists:expand_urls", extra=EXTRA, what="image")
+    try:
+        words: list[str] = expand(image)
+    except ValueError:  # braces that do not match
+        words = [image]
+    if any(brace in word for word in words for brace in "{}"):
+        raise ImageError(
+            f"braces must be whole, such as photos-{{00..31}}.tar or photos-{{a,b}}.tar, got "
+            f"{image!r}; write both ends"
+        )
+    return words
+
+
 def _is_pack(path: Path) -> bool:
     if path.name.lower().endswith(PRESSED):
         raise ImageError(
@@ -103,29 +113,17 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in readable_endings() and path.is_file()
 
 
-def _of_tar(tar: Path) -> Listing[PictureFile]:
-    """A tar's pictures; where it is cut, those before that, and the tar itself as damaged."""
-    readable = readable_endings()
-    pictures: list[TarMember] = []
-    others: list[TarMember] = []
-    damaged: dict[PictureFile, str] = {}
-    try:
-        for member in members_of(tar):
-            ending = Path(member.name).suffix.lower()
-            if ending in readable:
-                pictures.append(member)
-            elif refused(member.name):
-                damaged[member] = refused(member.name)
-            else:
-                others.append(member)
-    except tarfile.TarError as error:
-        damaged[tar] = (
-            f"a tar must be whole, but it is cut or damaged behind {len(pictures)} pictures "
-            f"({error}); fetch it again, and the same command adds the rest"
+def _nothing(image: str, reasons: Sequence[str], told: str) -> ImageError:
+    """What is wrong where nothing is a picture that can be read."""
+    if len(reasons) == 1:
+        return ImageError(reasons[0])
+    if reasons:
+        return ImageError(
+            f"image must hold a picture that can be read, but {image!r} has none; of "
+            f"{len(reasons)} reasons the first: {reasons[0]}"
         )
-    except OSError as error:
-        damaged[tar] = f"a tar must be readable, but {error.strerror}"
-    return Listing(tuple(pictures), damaged, tuple(others))
+    more = f" ({told})" if told else ""
+    return ImageError(f"image must hold a picture, but {image!r} has none; check it{more}")
 
 
 def _joined(several: Iterable[Listing[PictureFile]]) -> Listing[PictureFile]:
@@ -142,16 +140,17 @@ def _joined(several: Iterable[Listing[PictureFile]]) -> Listing[PictureFile]:
 def _refuse_names(pictures: Sequence[PictureFile]) -> None:
     """An id names a file in a folder of results, and one sample of a store."""
     for one in pictures:
-        if "/" in one.name or "\\" in one.name or one.name in ("", ".", ".."):
+        if "/" in one.name or "\\" in one.name or one.name in (".", ".."):
             raise ConfigError(
                 f"an id must be a plain file name, got {one.name!r} in {str(one)!r}; pack the "
                 f"pictures from inside their folder, each under a name of its own"
             )
     twice = [name for name, count in Counter(one.name for one in pictures).items() if count > 1]
-    if twice:
-        where = [str(one) for one in pictures if one.name == twice[0]]
-        raise ConfigError(
-            f"every picture must have an id of its own, got {twice[0]!r} {len(where)} times "
-            f"({where[0]} and {where[1]}) and {len(twice) - 1} more such ids; rename one, or make "
-            f"a store of each file"
-        )
+    if not twice:
+        return
+    where = [str(one) for one in pictures if one.name == twice[0]]
+    more = f" and {len(twice) - 1} more such ids" if len(twice) > 1 else ""
+    raise ConfigError(
+        f"every picture must have an id of its own, got {twice[0]!r} {len(where)} times "
+        f"({' and '.join(list(dict.fromkeys(where))[:2])}){more}; give each a name of its own"
+    )

@@ -1,6 +1,7 @@
 """Pictures to a store of features: those of one worker, those that are broken, what it costs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
@@ -214,15 +215,22 @@ class _Looked:
         """The picture, or nothing where it is broken."""
         if file not in self._found and file not in self.broken:
             try:
-                size = (
-                    self._sizes.get((file.name, sha256_of_picture(file))) if self._sizes else None
-                )
-                self._found[file] = self._reader.ref(file, size)
+                self._found[file] = self._reader.ref(file, self._size(file))
             except ImageError as error:
                 self.broken[file] = str(error)
             except OSError as error:
-                self.broken[file] = f"image must be readable, but {error.strerror}"
+                self.broken[file] = (
+                    f"image must be readable, but {str(file)!r} gave: {error.strerror}; check it"
+                )
         return [self._found[file]] if file in self._found else []
+
+    def _size(self, file: PictureFile) -> tuple[int, ...] | None:
+        """Its padded size, if a store holds the picture; what cannot be read is told later."""
+        if not self._sizes:
+            return None
+        with suppress(OSError):
+            return self._sizes.get((file.name, sha256_of_picture(file)))
+        return None
 
 
 def _sizes(

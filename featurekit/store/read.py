@@ -90,8 +90,15 @@ class StoredFeatures(Dataset[Sample]):
             Its id and its tensors (c ...) by ``tap/t``.
 
         Raises:
+            IndexError: there is no such place.
             ConfigError: its shard is missing or damaged.
         """
+        count = len(self.rows)
+        if not -count <= index < count:
+            raise IndexError(
+                f"a sample's place must be one of the {count} samples that are here, got {index}; "
+                f"count from 0"
+            )
         row = self.rows[index]
         return row.id, restored(self.stored(row))
 

@@ -9,7 +9,7 @@ import torch
 from small_features import MADE, read, refs
 from torch.utils.data import DataLoader
 
-from featurekit.core.errors import ConfigError, ShapeError, UnknownNameError
+from featurekit.core.errors import ConfigError, OutputError, ShapeError, UnknownNameError
 from featurekit.core.sharding import Share, launched_share
 from featurekit.scale.exports import write_arrow, write_npy
 from featurekit.store.read import FeatureStream, StoredFeatures
@@ -62,6 +62,13 @@ def test_an_arrow_file_is_a_data_set_of_hugging_face(tmp_path):
         assert row["id"] == name
         for word, tensor in tensors.items():
             assert np.array_equal(row[word], tensor.numpy())
+
+
+def test_an_arrow_file_in_no_folder_is_one_sentence_that_names_it_alone(tmp_path):
+    pytest.importorskip("pyarrow", reason="the extra [scale] is not installed")
+    features = store(tmp_path / "s", refs(2))
+    with pytest.raises(OutputError, match=r"nodir/x\.arrow', but No such file[a-z ]*; make its f"):
+        write_arrow(features, tmp_path / "nodir" / "x.arrow")
 
 
 def test_an_arrow_file_without_its_package_is_one_sentence(tmp_path, monkeypatch):

@@ -1,46 +1,16 @@
 """Tars and parquet files of pictures: what is listed, what is stored, what is refused."""
 
-import io
 import shutil
 import tarfile
 
-import numpy as np
 import pytest
-from PIL import Image
+from small_albums import COUNT, FILES, stored, table, tar
 
 from featurekit.cli.extract import main
 from featurekit.core.errors import ConfigError, ImageError
 from featurekit.images.io import load_image
 from featurekit.images.packed import sha256_of_picture
 from featurekit.scale.inputs import pictures_of
-
-pa = pytest.importorskip("pyarrow", reason="the extra [scale] is not installed")
-pq = pytest.importorskip("pyarrow.parquet")
-COUNT = 6
-
-
-def png(number, size=(32, 48)):
-    pixels = np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-FILES = {f"{number}.png": png(number) for number in range(COUNT)}
-
-
-def tar(path, files, *, folder=""):
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"{folder}{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-def table(path, *, rows=4, **columns):
-    pq.write_table(pa.table(columns), path, row_group_size=rows)
-    return path
 
 
 @pytest.fixture
@@ -95,14 +65,6 @@ def test_a_table_has_its_pictures_as_bytes_records_or_paths(album, form):
     assert sha256_of_picture(found.pictures[5]) == sha256_of_picture(album / "5.png")
 
 
-def stored(folder):
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def test_a_tar_and_a_table_make_the_store_of_the_folder_of_the_same_files(album):
     pictures = {
         "folder": album,
@@ -133,7 +95,10 @@ def test_of_a_cut_tar_what_is_whole_is_stored_and_the_rest_comes_later(tmp_path,
     assert main(words) == 3
     told = capsys.readouterr()
     assert f"{COUNT - 1} samples stored (0 there already)" in told.out
-    assert f"skipped torn.tar: a tar must be whole, but it is cut or damaged behind {COUNT - 1} pic"
+    assert (
+        f"skipped torn.tar: a tar must be whole, but it is cut or damaged behind {COUNT - 1} fil"
+        in (told.err)
+    )
     assert "fetch it again, and the same command adds the rest" in told.err
     shutil.copy(whole, torn)
     assert main(words) == 0
@@ -143,7 +108,9 @@ def test_of_a_cut_tar_what_is_whole_is_stored_and_the_rest_comes_later(tmp_path,
 def test_a_damaged_table_is_named(tmp_path):
     path = table(tmp_path / "a.parquet", id=["0.png"], image=[FILES["0.png"]])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ImageError, match=r"has none: .*a table must be a whole parquet file, but "):
+    with pytest.raises(
+        ImageError, match=r"^a table .* whole parquet file, but .*a\.parquet' is none \(.*; f"
+    ):
         pictures_of(str(path))
 
 
@@ -181,7 +148,8 @@ def refusals(folder):
         (both, (), ImageError, "has both, such as 0.png and a.tar; move one kind away"),
         (folder / "gone.tar", (), ImageError, "there is no '.*gone.tar'"),
         (folder / "a.tar.gz", (), ImageError, "must not be compressed"),
-        (tar(folder / "t.tar", {"a.txt": b"words"}), (), ImageError, "has none; check it"),
+        (tar(folder / "t.tar", {"a.txt": b"words"}), (), ImageError,
+         r"has none; check it \(passed over, no pictures: a\.txt\)"),
         (tar(folder / "c.tar", {"0.png": first}), ("id", "image"), ConfigError, "must go with par"),
     ]  # fmt: skip
 
@@ -199,6 +167,31 @@ def test_two_tars_with_one_id_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match=r"'0\.png' 2 times"):
         main([f"image={tmp_path}", f"store={tmp_path / 's'}", "backbone=random"])
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("braces", ["{00..}", "{00..02", "00}", "{a}"])
+def test_braces_that_are_not_whole_are_named(tmp_path, braces):
+    pytest.importorskip("webdataset")
+    tar(tmp_path / "p-00.tar", FILES)
+    with pytest.raises(ImageError, match=r"^braces must be whole, such as .*; write both ends$"):
+        pictures_of(f"{tmp_path}/p-{braces}.tar")
+
+
+def test_one_id_twice_in_one_file_names_it_once(tmp_path):
+    path = table(tmp_path / "a.parquet", id=["a", "a"], image=[FILES["0.png"]] * 2)
+    with pytest.raises(ConfigError, match=r"2 times \([^ ]*a\.parquet/a\); give each a name"):
+        pictures_of(str(path))
+    path = table(tmp_path / "b.parquet", id=["a", "b"] * 2, image=[FILES["0.png"]] * 4)
+    with pytest.raises(ConfigError, match=r"b\.parquet/a\) and 1 more such ids; give each a name"):
+        pictures_of(str(path))
+
+
+def test_of_several_damaged_files_the_first_reason_is_told(tmp_path):
+    for name in ("a.tar", "b.tar"):
+        (tmp_path / name).write_bytes(b"hello" * 1000)
+    told = r"a picture that can be read, but .* has none; of 2 reasons the first: a tar must be who"
+    with pytest.raises(ImageError, match=told):
+        pictures_of(str(tmp_path))
 
 
 def test_without_its_package_a_table_is_one_sentence(tmp_path, monkeypatch):

@@ -73,6 +73,7 @@ def refused(url, album, capsys):
         ),
         ("s3://", "the address of a store must name a place, such as s3://bucket/prefix"),
         ("s3:///", "the address of a store must name a place"),
+        ("s3:///prefix", "must name a place, such as s3://bucket/prefix, got 's3:///prefix'"),
         ("https://127.0.0.1/s", "must be at an address that can be written to"),
         ("s3://bucket/s?versionId=1", "must be plain, without :: and ?, got 's3://bucket/s'"),
         ("simplecache::s3://bucket/s", "must be plain, without :: and ?"),
@@ -96,12 +97,31 @@ def test_another_missing_package_is_one_sentence(album, capsys):
     pytest.importorskip("s3fs")
     if "gcsfs" in sys.modules:
         pytest.skip("gcsfs is installed")
-    assert "install gcsfs" in refused("gs://bucket/s", album, capsys)
+    assert refused("gs://bucket/s", album, capsys).endswith("; pip install 'gcsfs'")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "lacks", "package"),
+    [
+        ("az", "adlfs", "adlfs"),
+        ("sftp", "paramiko", "paramiko"),
+        ("smb", "smbclient", "smbprotocol"),
+        ("webhdfs", "requests", "requests"),
+    ],
+)
+def test_the_package_of_an_address_is_named_as_pip_does(protocol, lacks, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, lacks, None)
+    for name in [one for one in sys.modules if one.startswith("fsspec.implementations.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
+    services.reached.cache_clear()
+    with pytest.raises(ConfigError, match=rf"not installed; pip install '{package}'$"):
+        place_at(f"{protocol}://bucket/s")
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(bucket_settings, album, capsys):
     sentence = refused("s3://no-such-bucket/s", album, capsys)
-    assert "'s3://no-such-bucket/s/.tried' must be writable" in sentence
+    assert "results at 's3://no-such-bucket/s' must be writable, but" in sentence
     assert "bucket does not exist; make it first" in sentence
     assert main(["store", "verify", "s3://no-such-bucket/s"]) == 2
     assert "must be a folder with store.json, found none in" in capsys.readouterr().err

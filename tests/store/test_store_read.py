@@ -51,6 +51,14 @@ def test_every_sample_comes_back_as_it_was(folder):
         assert all(torch.equal(tensors[key], expected[key]) for key in expected)
 
 
+def test_a_place_behind_the_last_is_refused(folder):
+    stored = StoredFeatures(folder)
+    assert stored[-1][0] == stored[len(SAMPLES) - 1][0]
+    for place in (10**6, len(SAMPLES), -len(SAMPLES) - 1):
+        with pytest.raises(IndexError, match=rf"one of the 30 samples .*, got {place}; "):
+            stored[place]
+
+
 def test_a_reduced_sample_comes_back_dequantised(reduced):
     stored = StoredFeatures(reduced)
     sample = {ref.id: ref for ref in SAMPLES}[stored[5][0]]

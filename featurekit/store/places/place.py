@@ -18,7 +18,7 @@ from featurekit.core.atomic import make_folder, replacing
 from featurekit.core.errors import ConfigError, OutputError
 from featurekit.core.locks import held, held_if_free, is_held
 from featurekit.store.places.address import Address, found
-from featurekit.store.places.services import in_time, is_address
+from featurekit.store.places.services import in_time, is_address, refused
 from featurekit.store.places.silence import AT_ONCE
 
 Place: TypeAlias = Path | Address
@@ -85,7 +85,13 @@ def writable(place: Place) -> Place:
 
 
 def _try(tried: Address) -> None:
-    tried.put(b"")
+    try:
+        tried.put(b"")
+    except OutputError as error:
+        if error.__cause__ is None:
+            raise
+        told = refused(tried.root, "be writable", error.__cause__)  # of the store, not of the try
+        raise OutputError(f"results at {told}") from error
     with suppress(OutputError):  # many may put what they may not remove
         tried.unlink(missing_ok=True)
 

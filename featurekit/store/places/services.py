@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import fsspec
+from fsspec.registry import known_implementations
 
 from featurekit.core.errors import ConfigError, FeatureKitError, UnknownNameError
 from featurekit.store.places.silence import patience, watch
@@ -22,6 +23,7 @@ BUCKETS = frozenset(  # whose folders are nothing but the names of objects
     ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "memory")
 )
 EXTRAS = {"s3": "scale", "s3a": "scale"}  # of this distribution, by protocol
+_PACKAGES = {"smb": "smbprotocol"}  # whose name is not that of what it is imported as
 _NO_STORE = ("data", "http", "https", "blockcache", "filecache", "simplecache", "cached")
 _OWNERS = ("abfs", "abfss")  # whose addresses have a container where others have a user
 _LONG = 300  # letters of a service's own words, at most
@@ -99,10 +101,10 @@ def reached(root: str, process: int) -> Service:
     try:
         filesystem, key = in_time(lambda: _connected(root, protocol), root, "answer")
     except ImportError as error:
-        package = f"featurekit[{EXTRAS[protocol]}]" if protocol in EXTRAS else said_by(error, root)
-        install = f"pip install '{package}'" if protocol in EXTRAS else package
+        package = _package(protocol, error)
         raise ConfigError(
-            f"a store at {protocol}:// needs a package that is not installed; {install}"
+            f"a store at {protocol}:// needs a package that is not installed; "
+            + (f"pip install '{package}'" if package else said_by(error, root))
         ) from error
     except FeatureKitError:
         raise
@@ -127,12 +129,26 @@ def _checked(root: str) -> str:
             f"a store must be at an address that can be written to, got {shown(root)!r}; give a "
             f"folder, or an object store such as s3://"
         )
-    if not rest.strip("/"):
+    unnamed = rest.startswith("/") and protocol in BUCKETS - {"memory"}  # s3:///prefix
+    if unnamed or not rest.strip("/"):
         raise ConfigError(
             f"the address of a store must name a place, such as {protocol}://bucket/prefix, got "
             f"{shown(root)!r}"
         )
     return protocol
+
+
+def _package(protocol: str, error: ImportError) -> str:
+    """What brings a protocol, as pip names it; empty where nobody says."""
+    if protocol in EXTRAS:
+        return f"featurekit[{EXTRAS[protocol]}]"
+    if protocol in _PACKAGES:
+        return _PACKAGES[protocol]
+    brings = str(known_implementations.get(protocol, {}).get("class", "")).partition(".")[0]
+    if brings not in ("", "fsspec"):
+        return brings
+    lacks = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    return (lacks.name or "").partition(".")[0]
 
 
 def _connected(root: str, protocol: str) -> tuple[Any, str]:
