@@ -41,7 +41,7 @@ def check_free(written: Iterable[str], image: str | None, out: Path) -> None:
     Raises:
         ConfigError: there is such a file, and no record.
     """
-    if (out / RECORD).exists():
+    if not out.is_dir() or (out / RECORD).exists():
         return
     given = Path(image or "").expanduser()
     pictures = given.iterdir() if image and given.is_dir() else [given]
