@@ -34,12 +34,12 @@ print(path)
 # An adapter changes what is read, and what results are known by.
 
 # %%
-before, plain = backbone.weights["unet"], maps["up1", 101].tensor
+before, plain = dict(backbone.weights), maps["up1", 101].tensor
 pipe.unet.add_adapter(LoraConfig(r=4, target_modules=["to_q", "to_v"], init_lora_weights=False))
 with torch.no_grad():
     changed = fk.extract(backbone, image, taps="up1", timesteps=101, prompt="a face")
 print(f"other features: {not torch.equal(changed['up1', 101].tensor, plain)}")
-print(f"another identity: {backbone.weights['unet'] != before}")
+print(f"another identity: {dict(backbone.weights) != before}")
 
 # %% [markdown]
 # Gradients pass the weights without reaching them, although they want some.

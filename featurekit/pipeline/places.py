@@ -33,6 +33,8 @@ def check_apart(image: str | None, out: str) -> None:
 def check_free(written: Iterable[str], image: str | None, out: Path) -> None:
     """Refuse to replace files of a folder that no run has written into: they are the user's.
 
+    A given picture that lies there itself is the plugin's to refuse.
+
     Args:
         written: what the task writes; see ``Plugin.writes``.
         image: as for ``check_apart``.
@@ -44,10 +46,12 @@ def check_free(written: Iterable[str], image: str | None, out: Path) -> None:
     if not out.is_dir() or (out / RECORD).exists():
         return
     given = Path(image or "").expanduser()
-    pictures = given.iterdir() if image and given.is_dir() else [given]
+    pictures = list(given.iterdir()) if image and given.is_dir() else [given]
     stems = [escape(path.stem) for path in pictures]
     names = {name.replace("{image}", stem) for name in written for stem in stems}
     found = sorted(path for name in names for path in out.glob(name) if path.is_file())
+    own = [one for one in pictures if one.is_file()]
+    found = [path for path in found if not any(path.samefile(one) for one in own)]
     if found:
         raise ConfigError(
             f"out must be a folder where results replace no file that is not theirs, but "

@@ -23,10 +23,7 @@ PLUGIN = Plugin(
     presets="pkg://featurekit_drag.conf",
     writes={
         "edit": ("edit.png", "before_after.png", "candidate_*.png", "animation.gif"),
-        "evaluate": (
-            *("records.json", "table.md", "sheet.png", "sheet_*.png"),
-            *("scenes/*/*.png", "scenes/*/*.json", "samples/*.png", "samples/*.json"),
-        ),
+        "evaluate": ("records.json", "table.md", "sheet.png", "sheet_*.png"),
     },
     studio="featurekit_drag.studio.tab:make_tab",
     benches={

@@ -20,15 +20,15 @@ PLUGIN = Plugin(
     },
     writes={
         "train": (
-            *("style.safetensors", "training.safetensors", "timesteps.json", "timesteps.png"),
+            *("style.safetensors", "timesteps.json", "timesteps.png"),
             *(f"{part}.png" for part in ("pair", "curve", "targets", "sheet", "overlay")),
             *(f"{part}_*.png" for part in ("pair", "curve", "targets", "sheet", "overlay")),
         ),
         "init": ("picture.png", "how_to_draw.txt"),
         "extract": ("sheet.png", "{image}.png", "{image}.svg", "{image}_sketch*.png"),
         "distil": (
-            *("student.safetensors", "student-training.safetensors", "student.onnx"),
-            *("student.pt2", "sheet.png", "curve.png", "rejects.png"),
+            *("student.safetensors", "student.onnx", "student.pt2"),
+            *("sheet.png", "curve.png", "rejects.png"),
         ),
         "evaluate": ("table.json", "table.md", "rows.jsonl", "sheet.png", "sheet_*.png"),
     },
